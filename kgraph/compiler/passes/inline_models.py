@@ -1,0 +1,103 @@
+"""Replaces calls of functional models by the nodes inside them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kgraph.graph.graph import Graph
+from kgraph.graph.node import INPUT_CLASS, LayerSpec, Node, Ref
+from kgraph.graph.structure import slots
+
+
+def inline_models(graph: Graph) -> Graph:
+    """Replaces each call of a functional model by its nodes, to any depth.
+
+    Needs: nothing. Keeps: parameter paths (`encoder/conv2d` is the layer `conv2d` of `encoder`
+    either way) and random keys (they come from the same paths). A call on masked tensors stays a call,
+    since the model's own graph does not know of those masks. A second run changes nothing.
+    """
+    while any(_inlinable(graph, node) for node in graph.nodes):
+        graph = _inline_once(graph)
+    return graph
+
+
+def _inlinable(graph: Graph, node: Node) -> bool:
+    inner = graph.layers[node.layer].graph
+    return (
+        inner is not None
+        and all(mask is None for mask in node.masks)
+        and set(node.kwargs) <= {"training"}
+        and len(node.inputs) == len(inner.inputs)
+    )
+
+
+def _inline_once(graph: Graph) -> Graph:
+    nodes: list[Node] = []
+    layers: dict[str, LayerSpec] = {}
+    moved: dict[Ref, Ref | None] = {}
+    aliases = dict(graph.aliases)
+    for node in graph.nodes:
+        node = _reread(node, moved)
+        spec = graph.layers[node.layer]
+        if not _inlinable(graph, node):
+            nodes.append(node)
+            layers.setdefault(node.layer, spec)
+            continue
+        inner = spec.graph
+        assert inner is not None
+        nodes += _moved_nodes(inner, node, moved)
+        for name, inner_spec in inner.layers.items():
+            if inner_spec.class_name != INPUT_CLASS:
+                layers.setdefault(f"{node.layer}/{name}", inner_spec)
+    return replace(
+        graph,
+        nodes=tuple(nodes),
+        layers=layers,
+        outputs=tuple(moved.get(ref) or ref for ref in graph.outputs),
+        aliases=aliases,
+    )
+
+
+def _moved_nodes(inner: Graph, call: Node, moved: dict[Ref, Ref | None]) -> list[Node]:
+    """Returns the nodes of one call, and notes in `moved` what its outputs have become."""
+    place: dict[Ref, Ref | None] = {}
+    order = slots([call.args])
+    for slot, ref in zip(order, inner.inputs):
+        place[ref] = call.inputs[slot]
+    made: list[Node] = []
+    for node in inner.nodes:
+        if inner.layers[node.layer].class_name == INPUT_CLASS:
+            continue
+        name = f"{call.name}/{node.name}"
+        for i in range(len(node.outputs)):
+            for mask in (False, True):
+                place[Ref(node.name, i, mask)] = Ref(name, i, mask)
+        made.append(
+            replace(
+                _reread(node, place),
+                name=name,
+                layer=f"{call.layer}/{node.layer}",
+                kwargs={**call.kwargs, **node.kwargs},
+                output_masks=tuple(m and place.get(m, m) for m in node.output_masks),
+            )
+        )
+    for i, ref in enumerate(inner.outputs):
+        mask = inner.mask_of(ref)
+        moved[Ref(call.name, i)] = place[ref]
+        moved[Ref(call.name, i, mask=True)] = None if mask is None else place[mask]
+    return made
+
+
+def _reread(node: Node, moved: dict[Ref, Ref | None]) -> Node:
+    """Returns the node with each reference replaced by what it has become."""
+
+    def now(ref: Ref | None) -> Ref | None:
+        return moved.get(ref, ref) if ref is not None else None
+
+    inputs = tuple(now(ref) or ref for ref in node.inputs)
+    return replace(
+        node,
+        inputs=inputs,
+        masks=tuple(now(mask) for mask in node.masks),
+        output_masks=tuple(now(mask) for mask in node.output_masks),
+    )

@@ -1,0 +1,248 @@
+"""Program: a graph as pure functions, with parameters in a plain nested dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.compiler.inputs import arrange_inputs, conform
+from kgraph.compiler.run import run_graph
+from kgraph.errors import StateError, nearest
+from kgraph.graph.graph import Graph
+from kgraph.graph.structure import fill
+from kgraph.layers.base import binding
+from kgraph.layers.base.context import Context
+from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.weight import Weight, initial_values
+from kgraph.types import Array, Tree
+
+Variables = dict[str, Any]
+"""`{"params": {...}, "state": {...}}`: nested dictionaries of arrays, by layer path."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a weight stands in the variables: collection and path."""
+
+    collection: str
+    path: tuple[str, ...]
+    weight: Weight
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that one run of a program gives.
+
+    Fields:
+        outputs: flat, in the order of `graph.outputs` (more than the model's if a pass added some).
+        masks: mask of each output, or None.
+        losses: terms that layers added to the loss.
+        state: the new state, complete.
+    """
+
+    outputs: list[Array]
+    masks: list[Array | None]
+    losses: list[Array]
+    state: Tree
+
+
+class Program:
+    """A compiled model: `init` makes variables, `apply` computes. Holds no arrays.
+
+    Made by `kgraph.lower`. Both are ordinary traceable functions, for `jax.jit`, `grad`, `vmap`,
+    `scan` and the rest. Printing a program shows its graph after each pass.
+
+    Attributes:
+        graph: the graph that runs.
+        passes: name of each pass and the graph after it, the model's own first.
+        input_names, output_names: the model's, in order.
+    """
+
+    def __init__(
+        self, passes: Sequence[tuple[str, Graph]], layers: Mapping[str, Layer], root: str = ""
+    ) -> None:
+        self.passes = tuple(passes)
+        self.graph = self.passes[-1][1]
+        self.layers = dict(layers)
+        self._root = root
+        self._model_graph = self.passes[0][1]
+        self.input_names = self._model_graph.input_names
+        self.output_names = self._model_graph.output_names
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """Where each weight stands, each once, in the order of the layers."""
+        found: dict[int, Place] = {}
+        for name, layer in self.layers.items():
+            prefix = "" if name == self._root else f"{name}/"
+            for path, weight, trained in layer._walk_weights(prefix, True):
+                if id(weight) in found:
+                    continue
+                collection = "params" if weight.trainable else "state"
+                found[id(weight)] = Place(collection, tuple(path.split("/")), weight, trained)
+        return tuple(found.values())
+
+    # --- the pure functions ----------------------------------------------------------------------
+
+    def init(self, key: Array) -> Variables:
+        """Returns fresh variables.
+
+        Args:
+            key: a JAX key. Each weight's numbers depend on it and on the weight's path alone.
+        """
+        named = [("/".join(place.path), place.weight) for place in self.places]
+        arrays = initial_values(named, key)
+        return self.nest(dict(zip(map(id, (p.weight for p in self.places)), arrays)))
+
+    def apply(
+        self,
+        variables: Variables,
+        inputs: Tree,
+        training: bool = False,
+        key: Array | None = None,
+    ) -> tuple[Tree, Tree]:
+        """Returns the outputs, in the model's structure, and the new state.
+
+        Args:
+            variables: `{"params": ..., "state": ...}` as `init` makes them.
+            inputs: an array; a list or tuple in the order of the inputs; or a dict by input name.
+            training: whether dropout, batch statistics and the like are on.
+            key: a JAX key, needed where a layer draws random numbers.
+
+        Raises:
+            DataError: the inputs do not fit the model.
+            StateError: the variables do not fit the model, or a key is missing.
+        """
+        run = self.run(variables, inputs, training, key)
+        return fill(self._model_graph.output_structure, run.outputs), run.state
+
+    def run(
+        self,
+        variables: Variables,
+        inputs: Tree,
+        training: bool = False,
+        key: Array | None = None,
+    ) -> Run:
+        """Like `apply`, with masks and added losses, and the outputs flat."""
+        graph = self.graph
+        arrays = arrange_inputs(self._model_graph, inputs)
+        arrays = conform(self._model_graph, arrays)
+        context = Context(self.by_weight(variables), training=training, key=key)
+        bound = {
+            name: binding.bind(layer, context, name) for name, layer in self.layers.items()
+        }
+        outputs, masks = run_graph(graph, bound, arrays, context)
+        values = {**context.values, **binding.updates(context)}
+        state = self.nest(values, ("state",))["state"]
+        return Run(outputs, masks, context.losses, state)
+
+    def penalties(self, params: Tree) -> Array:
+        """Returns the sum of the regularizers of the trained weights (float32 scalar)."""
+        total = jnp.zeros((), jnp.float32)
+        for place in self.places:
+            if place.trained and place.weight.regularizer is not None:
+                total = total + place.weight.regularizer(_get(params, place.path))
+        return total
+
+    def constrain(self, params: Tree) -> Tree:
+        """Returns the parameters with each weight's constraint applied."""
+        if not any(p.weight.constraint for p in self.places if p.trained):
+            return params
+        values = self.by_weight({"params": params}, ("params",))
+        for place in self.places:
+            if place.trained and place.weight.constraint is not None:
+                values[id(place.weight)] = place.weight.constraint(values[id(place.weight)])
+        return self.nest(values, ("params",))["params"]
+
+    # --- trees and weights -----------------------------------------------------------------------
+
+    def nest(
+        self, values: Mapping[int, Any], collections: Sequence[str] = ("params", "state")
+    ) -> Variables:
+        """Returns the variables made of a value for each weight (by identity)."""
+        tree: Variables = {name: {} for name in collections}
+        for place in self.places:
+            if place.collection in collections:
+                _set(tree[place.collection], place.path, values[id(place.weight)])
+        return tree
+
+    def by_weight(
+        self, variables: Mapping[str, Any], collections: Sequence[str] = ("params", "state")
+    ) -> dict[int, Any]:
+        """Returns the value for each weight (by identity) in nested variables."""
+        found: dict[int, Any] = {}
+        for place in self.places:
+            if place.collection not in collections:
+                continue
+            if place.collection not in variables:
+                raise StateError(
+                    f"The variables have no {place.collection!r}",
+                    expected='{"params": {...}, "state": {...}}',
+                    received=", ".join(map(repr, variables)) or "nothing",
+                )
+            found[id(place.weight)] = _get(variables[place.collection], place.path)
+        return found
+
+    @cached_property
+    def trained(self) -> Tree:
+        """For each parameter, whether training changes it: a tree of bools like `params`."""
+        flags = {id(place.weight): place.trained for place in self.places}
+        return self.nest(flags, ("params",))["params"]
+
+    def jaxpr(self, batch: int = 2, training: bool = False) -> Any:
+        """Returns the jaxpr of `apply` for a batch of this size; unknown sizes count as 8."""
+        variables = jax.eval_shape(self.init, jax.random.key(0))
+        inputs = [_example(self._model_graph.spec(ref), batch) for ref in self._model_graph.inputs]
+        key = jax.eval_shape(lambda: jax.random.key(0))
+
+        def function(variables: Variables, inputs: Tree, key: Array) -> Any:
+            return self.apply(variables, inputs, training=training, key=key)
+
+        return jax.make_jaxpr(function)(variables, inputs, key)
+
+    def __str__(self) -> str:
+        sections = []
+        before: Graph | None = None
+        for name, graph in self.passes:
+            if before is not None and graph.content_hash == before.content_hash:
+                sections.append(f"-- {name}: no change")
+            else:
+                sections.append(f"-- {name}: {len(graph.nodes)} nodes\n{graph}")
+            before = graph
+        return "\n".join(sections)
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.passes[1:])
+        return f"<Program of {len(self.graph.nodes)} nodes after {names or 'no pass'}>"
+
+
+def _example(spec: Any, batch: int) -> jax.ShapeDtypeStruct:
+    sizes = [d if isinstance(d, int) else batch if i == 0 else 8 for i, d in enumerate(spec.dims)]
+    return jax.ShapeDtypeStruct(tuple(sizes), jnp.dtype(spec.dtype))
+
+
+def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+    tree[path[-1]] = value
+
+
+def _get(tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    node: Any = tree
+    for i, part in enumerate(path):
+        if not isinstance(node, Mapping) or part not in node:
+            known = list(node) if isinstance(node, Mapping) else []
+            raise StateError(
+                f"The variables have no {'/'.join(path[: i + 1])!r}",
+                expected=f"the weight {'/'.join(path)!r}",
+                received=", ".join(map(repr, known)) or "an array",
+                hint=nearest(part, known),
+            )
+        node = node[part]
+    return node

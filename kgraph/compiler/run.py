@@ -1,0 +1,56 @@
+"""Runs a graph: calls the bound layers in order. The one interpreter of graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from kgraph.graph.graph import Graph
+from kgraph.graph.node import INPUT_CLASS, Ref
+from kgraph.graph.structure import fill, flatten
+from kgraph.layers.base.context import Context
+from kgraph.layers.base.symbolic import is_array
+from kgraph.types import Array
+
+
+def run_graph(
+    graph: Graph,
+    layers: Mapping[str, Any],
+    inputs: Sequence[Array],
+    context: Context,
+    masked_inputs: bool = False,
+) -> tuple[list[Array], list[Array | None]]:
+    """Computes the outputs of a graph and their masks.
+
+    Args:
+        graph: what to run.
+        layers: bound copy of each layer, by its name in the graph.
+        inputs: arrays in the order of `graph.inputs`.
+        context: the run.
+        masked_inputs: the inputs come with masks that the graph does not know of (a model called
+            on masked tensors); masks then follow the tensors, as inside a layer's own call.
+    """
+    values: dict[Ref, Any] = dict(zip(graph.inputs, inputs))
+    for node in graph.nodes:
+        if graph.layers[node.layer].class_name == INPUT_CLASS:
+            continue
+        arrays = [values[ref] for ref in node.inputs]
+        if not masked_inputs:
+            for array, mask in zip(arrays, node.masks):
+                context.set_mask(array, None if mask is None else values[mask])
+        layer = layers[node.layer]
+        vars(layer)["_segment"] = node.name
+        args, kwargs = fill([list(node.args), node.kwargs], arrays)
+        with jax.named_scope(node.name):
+            outputs, _ = flatten(layer(*args, **kwargs), is_array)
+        for i, output in enumerate(outputs):
+            values[Ref(node.name, i)] = output
+            if node.mask_specs[i] is not None:
+                values[Ref(node.name, i, mask=True)] = context.mask_of(output)
+    found = [values[ref] for ref in graph.outputs]
+    if masked_inputs:
+        return found, [context.mask_of(output) for output in found]
+    refs = [graph.mask_of(ref) for ref in graph.outputs]
+    return found, [None if ref is None else values[ref] for ref in refs]

@@ -1,0 +1,139 @@
+"""From what users pass as data to NumPy and JAX arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from kgraph import config
+from kgraph.data.tree import map_leaves
+from kgraph.errors import DataError, KGraphError, message
+from kgraph.types import Array, Tree
+
+_NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
+
+
+def as_arrays(tree: Tree, name: str = "x", where: str | None = None) -> Tree:
+    """Converts nested lists, tuples and dicts of array-likes to the same structure of arrays.
+
+    Array-likes are NumPy and JAX arrays, pandas frames and series (a series becomes one column),
+    PyTorch and TensorFlow tensors, and nested lists of numbers. A list of numbers is one array, as
+    in `np.asarray`; a list of arrays is a structure of several. JAX arrays stay on their device.
+
+    Dtypes: floats become `config.floatx()`; integers, booleans and complex numbers keep theirs.
+
+    Args:
+        tree: the data; None stays None.
+        name: what to call the data in messages.
+        where: a place to name in messages, such as `"batch 3"`.
+
+    Raises:
+        DataError: for a leaf that is a scalar, ragged, or does not hold numbers; names its path.
+    """
+
+    def convert(leaf: Any, path: str) -> Array:
+        array = _to_array(leaf, path, where)
+        _check_leaf(array, path, where)
+        return _with_default_float(array)
+
+    return map_leaves(convert, tree, name, is_leaf=_is_numbers)
+
+
+def is_jax_array(value: Any) -> bool:
+    """Tells whether a value is a JAX array or tracer, without importing JAX."""
+    return _is_from(value, "jax", "jaxlib") and hasattr(value, "dtype") and hasattr(value, "shape")
+
+
+def is_array(value: Any) -> bool:
+    """Tells whether a value is an array-like object of some library (not a list of numbers)."""
+    return hasattr(value, "shape") or hasattr(value, "__array__")
+
+
+def _is_from(value: Any, *packages: str) -> bool:
+    """Tells whether a value's class, or one that it extends, is from one of these packages."""
+    return any(cls.__module__.partition(".")[0] in packages for cls in type(value).__mro__)
+
+
+def _is_numbers(value: Any) -> bool:
+    """Follows the first items down: a list that ends at a number (or a string) is one array."""
+    if not isinstance(value, (list, tuple)):
+        return False
+    while isinstance(value, (list, tuple)):
+        if not value:
+            return True
+        value = value[0]
+    return isinstance(value, _NUMBERS)
+
+
+def _to_array(leaf: Any, path: str, where: str | None) -> Array:
+    if is_jax_array(leaf):
+        return leaf
+    try:
+        if _is_from(leaf, "torch"):
+            return _from_torch(leaf)
+        if _is_from(leaf, "pandas"):
+            values = leaf.to_numpy()
+            return values.reshape(-1, 1) if values.ndim == 1 else values
+        if is_array(leaf) and not hasattr(leaf, "__array__"):  # SciPy's sparse matrices, for one
+            raise TypeError("it does not convert to an array")
+        return np.asarray(leaf)
+    except KGraphError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            message(
+                f"{path} cannot be made into an array",
+                at=where,
+                expected="an array, a tensor, or nested lists of numbers of equal lengths",
+                received=f"{type(leaf).__name__}: {error}",
+                hint="pad sequences of different lengths; call .toarray() on sparse matrices",
+            )
+        ) from error
+
+
+def _from_torch(tensor: Any) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    if str(tensor.dtype) == "torch.bfloat16":  # NumPy cannot read it
+        tensor = tensor.float()
+    return tensor.numpy()
+
+
+def _check_leaf(array: Array, path: str, where: str | None) -> None:
+    if not (_is_float(array.dtype) or getattr(array.dtype, "kind", "O") in "biuc"):
+        raise DataError(
+            message(
+                f"{path} does not hold numbers",
+                at=where,
+                expected="floats, integers or booleans",
+                received=f"dtype {array.dtype}, shape {tuple(array.shape)}",
+                hint="encode text and categories as integers; pad sequences of different lengths",
+            )
+        )
+    if array.ndim == 0:
+        raise DataError(
+            message(
+                f"{path} is a single number",
+                at=where,
+                expected="an array whose first axis counts the rows",
+                received="shape ()",
+                hint="np.reshape(value, (1,)) makes one row of it",
+            )
+        )
+
+
+def _is_float(dtype: Any) -> bool:
+    # ml_dtypes' types (bfloat16 and the like) have the kind "V" in NumPy.
+    return getattr(dtype, "kind", "O") == "f" or str(dtype).startswith(("bfloat", "float"))
+
+
+def _with_default_float(array: Array) -> Array:
+    wanted = config.floatx()
+    if _is_float(array.dtype):
+        if str(array.dtype) == wanted:
+            return array
+        return array.astype(ml_dtypes.bfloat16 if wanted == "bfloat16" else wanted)
+    if isinstance(array, np.ndarray) and not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))  # devices take native order only
+    return array

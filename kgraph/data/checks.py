@@ -1,0 +1,93 @@
+"""Checks on data and its options, each with one clear error."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from kgraph.data.tree import leaves
+from kgraph.errors import DataError, message
+from kgraph.types import Tree
+
+
+def check_rows(*named: tuple[str, Tree], where: str | None = None) -> int:
+    """Returns the number of rows that all leaves share.
+
+    Args:
+        *named: pairs of a name and a tree of arrays, such as `("x", x)`.
+        where: a place to name in messages.
+
+    Raises:
+        DataError: if there is no array, no row, or the leaves differ in their rows.
+    """
+    shapes = [(p, tuple(leaf.shape)) for name, tree in named for p, leaf in leaves(tree, name)]
+    if not shapes:
+        names = " and ".join(name for name, _ in named)
+        raise DataError(message(f"There is no array in {names}", at=where))
+    lines = [f"{path}: {shape}" for path, shape in shapes]
+    counts = {shape[0] for _, shape in shapes}
+    if len(counts) > 1:
+        raise DataError(
+            message(
+                "The arrays differ in their number of rows",
+                at=where,
+                expected="one length for the first axis of all of them",
+                received=lines,
+            )
+        )
+    if counts == {0}:
+        raise DataError(message("The arrays have no rows", at=where, received=lines))
+    return counts.pop()
+
+
+def check_batch_size(value: Any) -> int:
+    """Returns a batch size; None stands for 32.
+
+    Raises:
+        DataError: unless it is a whole number of at least 1.
+    """
+    return 32 if value is None else _at_least_one("batch_size", value)
+
+
+def check_steps(value: Any, name: str = "steps_per_epoch") -> int | None:
+    """Returns a number of steps, or None for all there are.
+
+    Raises:
+        DataError: unless it is None or a whole number of at least 1.
+    """
+    return None if value is None else _at_least_one(name, value)
+
+
+def _at_least_one(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise DataError(
+            message(
+                f"`{name}` cannot be {value!r}",
+                expected="a whole number of at least 1, or None",
+                received=f"{value!r} ({type(value).__name__})",
+            )
+        )
+    return int(value)
+
+
+def check_finite(tree: Tree, what: str) -> None:
+    """Raises DataError if a float leaf holds NaN or infinity, naming its path and first bad row.
+
+    Costs one pass over the data; arrays on a device are copied to the host for it.
+    """
+    for path, leaf in leaves(tree, what):
+        array = np.asarray(leaf)
+        if array.dtype.kind in "biu":
+            continue
+        bad = ~np.isfinite(array)
+        if bad.any():
+            row = int(np.argmax(bad.reshape(len(array), -1).any(axis=1)))
+            raise DataError(
+                message(
+                    f"{path} holds NaN or infinity",
+                    expected="finite numbers",
+                    received=f"{int(bad.sum())} of {array.size} values, the first in row {row}",
+                )
+            )

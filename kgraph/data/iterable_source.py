@@ -1,0 +1,161 @@
+"""Batches from generators, iterators, lists of batches and datasets of other libraries."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from kgraph.data.batch import Batch, ClassWeight, as_batch, unpack_x_y_sample_weight
+from kgraph.data.checks import check_steps
+from kgraph.data.source import warn_short
+from kgraph.errors import DataError, message
+
+_END = object()
+
+
+class IterableSource:
+    """Takes batches from an iterable, as they come.
+
+    What can be iterated again (a list of batches, a torch `DataLoader`, a `tf.data` or grain
+    dataset, a function that makes a generator) is, for each pass. A generator or another iterator
+    is used up across the epochs; `exhausted` says when it has ended.
+
+    Args:
+        iterable: yields x, (x,), (x, y) or (x, y, sample_weight); or a function without arguments
+            that returns such an iterable.
+        steps_per_epoch: batches per epoch. The iteration goes on in the next epoch; data that can
+            be iterated again begin anew when they end.
+        class_weight: weights of classes.
+
+    Raises:
+        DataError: (from `epoch`) if there is no batch at all, a batch is malformed, or an iterator
+            is asked for a place that it cannot go to. An exception of the iterable itself arrives
+            unchanged.
+    """
+
+    rows = None
+    batch_size = None
+
+    def __init__(
+        self,
+        iterable: Iterable[Any] | Callable[[], Iterable[Any]],
+        steps_per_epoch: int | None = None,
+        class_weight: ClassWeight | None = None,
+    ) -> None:
+        self._iterable = iterable
+        self._wanted = check_steps(steps_per_epoch)
+        self._class_weight = class_weight
+        self._once = isinstance(iterable, Iterator)
+        self._length = _length(iterable)
+        self._live: Iterator[Any] | None = None
+        self._next_index = 0
+        self._began = False
+        self.exhausted = False
+
+    @property
+    def resumable(self) -> bool:
+        """Whether `epoch` can begin at any place: not in an iterator, which only moves on."""
+        return not self._once
+
+    @property
+    def steps(self) -> int | None:
+        """Batches per epoch; None until the first epoch has shown it, if there is no length."""
+        return self._wanted or self._length
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        """Yields the batches of one epoch; see `Source.epoch`.
+
+        What lies before the place asked for is read and dropped, unless the last epoch ended there.
+        """
+        self._seek(index, start)
+        self._next_index = -1  # an epoch left in the middle makes the next one seek
+        given = 0
+        for item in self._items():
+            given += 1
+            self._began = True
+            if given > start:
+                where = f"batch {given - 1} of epoch {index + 1} from {self._name}"
+                yield as_batch(*unpack_x_y_sample_weight(item), self._class_weight, where)
+        self._next_index = index + 1
+        self._report(index, given)
+
+    @property
+    def _name(self) -> str:
+        return getattr(self._iterable, "__name__", type(self._iterable).__name__)
+
+    def _items(self) -> Iterator[Any]:
+        """Yields the items of the next epoch, going on in `_live`."""
+        given, fresh = 0, self._live is None
+        while self._wanted is None or given < self._wanted:
+            if self._live is None:
+                self._live = _open(self._iterable)
+            item = next(self._live, _END)
+            if item is not _END:
+                given += 1
+                yield item
+                continue
+            self._live = None
+            if given or fresh or self._once:
+                return
+            fresh = True  # the last epoch had used the pass up to its end
+
+    def _seek(self, index: int, start: int) -> None:
+        if self._once:
+            if start:
+                raise DataError(
+                    message(
+                        f"An epoch of {self._name} cannot begin at batch {start}: "
+                        "an iterator only moves on",
+                        hint="pass a function that makes the generator, a PyDataset, or arrays",
+                    )
+                )
+        elif self._wanted is None:
+            self._live = None
+        elif self._next_index != index:
+            self._live = None
+            earlier = index % -(-self._length // self._wanted) if self._length else index
+            for _ in range(earlier):
+                deque(self._items(), maxlen=0)
+
+    def _report(self, index: int, given: int) -> None:
+        """Tells the user, and `exhausted`, about an epoch that ended early."""
+        if given == 0 and not self._began:
+            raise DataError(
+                message(
+                    f"{self._name} gave no batch",
+                    expected="at least one: x, (x, y) or (x, y, sample_weight)",
+                    hint="a generator that was used before has nothing left; make a new one",
+                )
+            )
+        short = self._wanted is not None and given < self._wanted
+        self.exhausted = given == 0 or (self._once and (short or self._wanted is None))
+        if short or given == 0:
+            hint = "The next epoch begins the data anew."
+            if self.exhausted:
+                hint = (
+                    "Training stops; make the generator endless, or pass a function that makes it."
+                )
+            warn_short(index, self._wanted, given, hint)
+        elif self._wanted is None:
+            self._length = given
+
+
+def _open(iterable: Any) -> Iterator[Any]:
+    opened: Any = iterable
+    if hasattr(iterable, "as_numpy_iterator"):  # tf.data
+        opened = iterable.as_numpy_iterator()
+    elif callable(iterable) and not hasattr(iterable, "__iter__"):
+        opened = iterable()
+    return iter(opened)
+
+
+def _length(iterable: Any) -> int | None:
+    if isinstance(iterable, Iterator) or not hasattr(iterable, "__len__"):
+        return None
+    try:
+        length = len(iterable)
+    except TypeError:  # what tf.data and DataLoader raise where they do not know
+        return None
+    return length if 0 < length < sys.maxsize else None  # sys.maxsize: grain's endless repeat

@@ -1,0 +1,105 @@
+"""The exceptions of kgraph and the one form their messages have."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+
+class KGraphError(Exception):
+    """Base of every error that kgraph raises on purpose.
+
+    Args:
+        what: what is wrong.
+        **facts: see `message`; kept, so that a caller who knows the user's line can add it.
+    """
+
+    def __init__(self, what: str = "", **facts: object) -> None:
+        super().__init__(message(what, **facts))
+        self.what, self.facts = what, facts
+
+    def located(self, at: object, made: object = None) -> KGraphError:
+        """Returns the same error with the user's lines: of this call, and of what made its inputs."""
+        facts = {"at": at, "made": made, **{k: v for k, v in self.facts.items() if k != "at"}}
+        return type(self)(self.what, **facts)
+
+
+class ConfigError(KGraphError, ValueError):
+    """An option has a value that it cannot have, or an object cannot be described or rebuilt."""
+
+
+class GraphError(KGraphError, ValueError):
+    """A graph cannot be built: shapes, names, structure or reachability are wrong."""
+
+
+class SymbolError(KGraphError, TypeError):
+    """A symbolic tensor was used as if it held values."""
+
+
+class DataError(KGraphError, ValueError):
+    """Arrays or batches do not fit the model or each other."""
+
+
+class StateError(KGraphError, RuntimeError):
+    """Something was asked of an object before it was ready for it (fit before compile, say)."""
+
+
+class ModelFileError(KGraphError, ValueError):
+    """A model file is missing, damaged, foreign, or does not match."""
+
+
+def message(what: str, **facts: object) -> str:
+    """Formats an error: what is wrong, then one aligned line for each fact.
+
+    Facts are keywords in the order they should appear, by custom `at`, `made`, `expected`,
+    `received`, `hint` (printed as `try`). A fact that is None is left out; a list of
+    strings takes one line each.
+
+    >>> print(message("'head' cannot be shared", at="train.py:41", expected="[batch, 64]"))
+    'head' cannot be shared
+      at        train.py:41
+      expected  [batch, 64]
+    """
+    lines = [what]
+    for name, fact in facts.items():
+        if fact is None:
+            continue
+        label = "try" if name == "hint" else name
+        rows = fact if isinstance(fact, list) and fact else [fact]
+        lines += [f"  {label if i == 0 else '':<8}  {row}" for i, row in enumerate(rows)]
+    return "\n".join(lines)
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """Returns a hint with the known names that look most like `name`, or None."""
+    close = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else None
+
+
+def check_choice(owner: str, option: str, value: object, choices: Iterable[object]) -> None:
+    """Raises ConfigError unless `value` is one of `choices`."""
+    choices = list(choices)
+    if not any(value is choice or value == choice for choice in choices):
+        raise ConfigError(
+            message(
+                f"{owner} does not know this value of `{option}`",
+                expected="one of " + ", ".join(map(repr, choices)),
+                received=repr(value),
+                hint=nearest(value, [c for c in choices if isinstance(c, str)]),
+            )
+        )
+
+
+def check_keys(what: str, given: Mapping[str, object], known: Iterable[str]) -> None:
+    """Raises ConfigError if `given` has a key that is not known, naming the nearest known ones."""
+    known = list(known)
+    for key in given:
+        if key not in known:
+            raise ConfigError(
+                message(
+                    f"{what} has no {key!r}",
+                    expected=", ".join(map(repr, known)) or "nothing",
+                    received=", ".join(map(repr, given)),
+                    hint=nearest(key, known),
+                )
+            )

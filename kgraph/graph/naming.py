@@ -1,0 +1,86 @@
+"""Names of layers, given by the graph they are in.
+
+Explicit names win and must be unique. A name that an earlier graph gave a layer is kept where it is
+free. All others get their class in snake case, numbered in the order in which the layers were made, so
+the same code gives the same names however often it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from kgraph.errors import GraphError, message
+from kgraph.graph.node import LayerSpec
+from kgraph.graph.source import Source
+
+
+class LayerLike(Protocol):
+    """What a graph needs to know of a layer object."""
+
+    explicit_name: str | None
+    kept_name: str | None
+    base_name: str
+    order: int
+
+    @property
+    def name(self) -> str: ...
+
+    def spec(self) -> LayerSpec: ...
+
+    def keep_name(self, name: str) -> None: ...
+
+
+def unique_name(base: str, taken: Iterable[str]) -> str:
+    """Returns `base`, or `base_1`, `base_2`, ... if it is taken."""
+    name, n = base, 0
+    while name in taken:
+        n += 1
+        name = f"{base}_{n}"
+    return name
+
+
+def give_names(layers: Sequence[Any], sources: dict[int, Source | None]) -> dict[int, str]:
+    """Returns a unique name for each layer, by id.
+
+    Raises:
+        GraphError: two different layers carry the same explicit name.
+    """
+    names: dict[int, str] = {}
+    owners: dict[str, Any] = {}
+    for layer in layers:
+        name = layer.explicit_name
+        if name is None:
+            continue
+        if name in owners:
+            pair = (owners[name], layer)
+            raise GraphError(
+                message(
+                    f"Two layers of this model are named {name!r}",
+                    at=[f"{type(x).__name__} called at {sources.get(id(x))}" for x in pair],
+                    expected="a name of its own for each layer (or one layer, called twice)",
+                    hint=f"pass another name=, or leave it out: {type(layer).__name__}(...)",
+                )
+            )
+        owners[name] = layer
+        names[id(layer)] = name
+    unnamed = sorted((x for x in layers if x.explicit_name is None), key=lambda x: x.order)
+    taken = set(owners)
+    for layer in unnamed:
+        if layer.kept_name is not None and layer.kept_name not in taken:
+            names[id(layer)] = layer.kept_name
+            taken.add(layer.kept_name)
+    counters: dict[str, int] = {}
+    for layer in unnamed:
+        if id(layer) in names:
+            continue
+        base = layer.base_name
+        n = counters.get(base, 0)
+        while (name := f"{base}_{n}" if n else base) in taken:
+            n += 1
+        counters[base] = n + 1
+        names[id(layer)] = name
+        taken.add(name)
+    for layer in layers:
+        layer.keep_name(names[id(layer)])
+    return names

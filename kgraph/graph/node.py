@@ -1,0 +1,118 @@
+"""The pure data of a graph: specs, references, layer descriptions and nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kgraph.graph.dims import public_shape, show_dims
+from kgraph.graph.source import Source
+from kgraph.types import Dims, Shape, Tree
+
+if TYPE_CHECKING:
+    from kgraph.graph.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape and dtype of a tensor. A size that is text is an expression in named unknowns."""
+
+    dims: Dims
+    dtype: str
+
+    @property
+    def shape(self) -> Shape:
+        """The shape with None for unknown sizes."""
+        return public_shape(self.dims)
+
+    def __str__(self) -> str:
+        return f"{show_dims(self.dims)} {self.dtype}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Names one output of a node, or the mask that goes with that output."""
+
+    node: str
+    index: int = 0
+    mask: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.node}[{self.index}]" + (".mask" if self.mask else "")
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSpec:
+    """A weight of a layer: its path inside the layer, shape, dtype and whether it is trained."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    trainable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """A layer as data: its class, its recorded options, its weights, the graph inside a model."""
+
+    class_name: str
+    config: dict[str, Any] = field(hash=False)
+    weights: tuple[WeightSpec, ...] = ()
+    graph: Graph | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Number of scalars in the weights."""
+        total = 0
+        for weight in self.weights:
+            count = 1
+            for size in weight.shape:
+                count *= size
+            total += count
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One call of one layer.
+
+    Fields:
+        name: unique in its graph. A layer's first call has the layer's name, later ones `name:1`, ...
+        layer: key into the graph's `layers`; calls of a shared layer have the same.
+        args, kwargs: the call's arguments; a `Slot(i)` stands for `inputs[i]`.
+        inputs: the tensors read, in the order of their slots.
+        masks: for each input the mask that comes with it, or None.
+        structure: the nesting of the outputs, with slots.
+        outputs: spec of each output.
+        output_masks: where the mask of each output comes from (this node or an earlier one), or None.
+        mask_specs: spec of each mask that this node makes itself, or None.
+        effects: what a call does besides its result: "random", "state", "loss", "stops mask".
+        source: the user's line.
+    """
+
+    name: str
+    layer: str
+    args: tuple[Any, ...] = field(default=(), hash=False)
+    kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
+    inputs: tuple[Ref, ...] = ()
+    masks: tuple[Ref | None, ...] = ()
+    structure: Tree = field(default=None, hash=False)
+    outputs: tuple[TensorSpec, ...] = ()
+    output_masks: tuple[Ref | None, ...] = ()
+    mask_specs: tuple[TensorSpec | None, ...] = ()
+    effects: tuple[str, ...] = ()
+    source: Source | None = field(default=None, compare=False)
+
+    @property
+    def reads(self) -> tuple[Ref, ...]:
+        """Every reference that must be computed before this node."""
+        return (*self.inputs, *(mask for mask in self.masks if mask is not None))
+
+    @property
+    def call_index(self) -> int:
+        """0 for the first call of the layer in this graph, 1 for the second, ..."""
+        return int(self.name.rpartition(":")[2]) if ":" in self.name else 0
+
+
+INPUT_CLASS = "InputLayer"
+"""Class name of the nodes through which data enters a graph."""

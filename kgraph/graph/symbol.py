@@ -1,0 +1,181 @@
+"""Symbolic tensors: what a layer call returns while a graph is being written down.
+
+A symbol points backwards only, to the call that made it; nothing points forward. So a graph lives
+exactly as long as somebody holds one of its outputs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NoReturn
+
+from kgraph.errors import SymbolError, message
+from kgraph.graph.node import TensorSpec
+from kgraph.graph.source import Source
+from kgraph.types import Dims, Shape, Tree
+
+_order = itertools.count()
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Call:
+    """A layer call as it was written: the raw material of a node. Never changed once made."""
+
+    layer: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[SymbolicTensor, ...]
+    masks: tuple[MaskOf | None, ...]
+    structure: Tree
+    outputs: tuple[TensorSpec, ...]
+    mask_specs: tuple[TensorSpec | None, ...]
+    passes_mask: MaskOf | None
+    effects: tuple[str, ...]
+    source: Source | None
+    order: int = field(default_factory=lambda: next(_order))
+
+
+@dataclass(frozen=True, slots=True)
+class MaskOf:
+    """The mask that a call made for its `index`-th output."""
+
+    call: Call
+    index: int
+
+
+class SymbolicTensor:
+    """Stands for a tensor in a graph that is being written: shape, dtype and where it comes from.
+
+    Made by `kgraph.Input` and by calling layers or `kgraph.ops` functions on other symbols. It has
+    no values: arithmetic, comparison and slicing add nodes to the graph.
+
+    Attributes:
+        shape: tuple, None for unknown sizes.
+        symbolic_shape: tuple, with an expression such as `"time - 2"` for unknown sizes.
+        dtype: name of the dtype.
+    """
+
+    __slots__ = ("__weakref__", "call", "index", "spec")
+
+    apply: ClassVar[Callable[..., Any]]
+    """Records the function of this name on its arguments; set by `kgraph.ops`."""
+
+    def __init__(self, spec: TensorSpec, call: Call, index: int) -> None:
+        self.spec, self.call, self.index = spec, call, index
+
+    @property
+    def shape(self) -> Shape:
+        return self.spec.shape
+
+    @property
+    def symbolic_shape(self) -> Dims:
+        return self.spec.dims
+
+    @property
+    def dtype(self) -> str:
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.spec.dims)
+
+    @property
+    def name(self) -> str:
+        return self.call.layer.name
+
+    @property
+    def source(self) -> Source | None:
+        """The user's line of the call that made this tensor."""
+        return self.call.source
+
+    @property
+    def mask(self) -> MaskOf | None:
+        """Where the mask of this tensor comes from, or None."""
+        if self.call.mask_specs and self.call.mask_specs[self.index] is not None:
+            return MaskOf(self.call, self.index)
+        return self.call.passes_mask
+
+    def __repr__(self) -> str:
+        return f"<SymbolicTensor {self.spec} from {self.name!r}>"
+
+    def __getitem__(self, index: Any) -> Any:
+        return SymbolicTensor.apply("getitem", self, index)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def _refuse(self, *_: Any, use: str = "as an array", hint: str | None = None) -> NoReturn:
+        raise SymbolError(
+            message(
+                f"A symbolic tensor has no values and cannot be used {use}",
+                made=f"{self.source} as {self.spec}" if self.source else str(self.spec),
+                hint=hint
+                or [
+                    "call the function of kgraph.ops with the same name (kgraph.ops.tanh, ...),",
+                    "or put the computation into a layer's call",
+                ],
+            )
+        )
+
+    def __bool__(self) -> NoReturn:  # noqa: PLE0304
+        self._refuse(use="in a condition (if, while, and, or, not)", hint="use kgraph.ops.where")
+
+    def __float__(self) -> NoReturn:
+        self._refuse(use="as a number")
+
+    __int__ = __complex__ = __index__ = __float__
+
+    def __len__(self) -> NoReturn:  # noqa: PLE0303
+        self._refuse(use="in len()", hint="its sizes are in .shape")
+
+    def __iter__(self) -> NoReturn:
+        self._refuse(use="in a loop or by unpacking", hint="slice it, or use kgraph.ops.split")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        self._refuse(use="by a NumPy function")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Lets `numpy_array + symbol` be a node; every other NumPy function is refused."""
+        if method == "__call__" and ufunc.__name__ in (*_BINARY.values(), *_COMPARE.values()):
+            if len(args) == 2 and not kwargs and any(arg is not self for arg in args):
+                return SymbolicTensor.apply(ufunc.__name__, *args)
+        self._refuse(use=f"by numpy.{ufunc.__name__}")
+
+
+_BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "true_divide",
+    "floordiv": "floor_divide",
+    "mod": "mod",
+    "pow": "power",
+    "matmul": "matmul",
+    "and": "logical_and",
+    "or": "logical_or",
+    "xor": "logical_xor",
+}
+_COMPARE = {
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}
+_UNARY = {"neg": "negative", "abs": "absolute", "invert": "logical_not"}
+
+
+def _operator(function: str, swapped: bool = False) -> Callable[..., Any]:
+    def method(self: SymbolicTensor, *other: Any) -> Any:
+        return SymbolicTensor.apply(function, *((*other, self) if swapped else (self, *other)))
+
+    return method
+
+
+for _name, _function in {**_BINARY, **_COMPARE, **_UNARY}.items():
+    setattr(SymbolicTensor, f"__{_name}__", _operator(_function))
+for _name, _function in _BINARY.items():
+    setattr(SymbolicTensor, f"__r{_name}__", _operator(_function, swapped=True))

@@ -1,0 +1,145 @@
+"""Creates the values of many weights at once, without a compilation for each."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, TypeGuard
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from kgraph.errors import ConfigError, message
+from kgraph.initializers.base import (
+    FixedInitializer,
+    RandomInitializer,
+    floating_dtype,
+    standard_dtype,
+)
+from kgraph.initializers.variates import Kind, derived_words, key_words, many_variates, path_hash
+from kgraph.types import Array, Function
+
+
+@dataclass(frozen=True)
+class Request:
+    """The values that one weight asks for.
+
+    Fields:
+        initializer: an `Initializer`, or a function of (shape, dtype) that may also take `key`,
+            as the initializers of `jax.nn` do.
+        shape: of the weight.
+        dtype: of the weight; None for `kgraph.config.floatx()`.
+        path: names the weight in its model. Values follow it, not the order of requests.
+    """
+
+    initializer: Function
+    shape: tuple[int, ...]
+    dtype: Any
+    path: str
+
+
+def create(
+    requests: Sequence[Request], key: Any, shardings: Sequence[Any] | None = None
+) -> list[jax.Array]:
+    """Returns the values that weights ask for, in order.
+
+    With a concrete key, kgraph's initializers work on the host, without compiling anything, and one
+    `device_put` moves all values. With a traced key they are part of the trace, so this function
+    works under jit, vmap and eval_shape. The values agree up to rounding.
+
+    Args:
+        requests: what the weights ask for.
+        key: a typed or raw random key.
+        shardings: one for each request (None: the default device). Not used in a trace, where
+            `out_shardings` of the jit decides.
+
+    Raises:
+        ConfigError: if an initializer cannot make the values, or makes others than were asked for.
+    """
+    words = key_words(key)
+    if isinstance(words, Tracer):
+        drawn = _drawn_together(requests, words)
+        return [_values(request, words, jnp, drawn.get(i)) for i, request in enumerate(requests)]
+    values = [_values(request, words, np) for request in requests]
+    return jax.device_put(values, None if shardings is None else list(shardings))
+
+
+def _drawn_together(requests: Sequence[Request], words: Array) -> dict[int, Array]:
+    """Returns the standard variates of all requests that follow the key, by index."""
+    groups: dict[Kind, list[int]] = {}
+    for i, request in enumerate(requests):
+        make = request.initializer
+        if _draws(make) and make.seed is None:
+            groups.setdefault(make.variates, []).append(i)
+    drawn = {}
+    for kind, members in groups.items():
+        paths = [path_hash(requests[i].path) for i in members]
+        counts = [math.prod(requests[i].shape) for i in members]
+        drawn |= zip(members, many_variates(kind, words, paths, counts))
+    return drawn
+
+
+def _draws(make: Function) -> TypeGuard[RandomInitializer]:
+    """Tells whether an initializer is its `transform`, and not a subclass with another call."""
+    return isinstance(make, RandomInitializer) and type(make).__call__ is RandomInitializer.__call__
+
+
+def _fills(make: Function) -> TypeGuard[FixedInitializer]:
+    return isinstance(make, FixedInitializer) and type(make).__call__ is FixedInitializer.__call__
+
+
+def _values(request: Request, words: Array, xp: ModuleType, z: Array | None = None) -> Array:
+    make, shape, path = request.initializer, tuple(request.shape), path_hash(request.path)
+    if _draws(make):
+        dtype = floating_dtype(make, request.dtype)
+        if z is None:
+            values = make.draw(shape, words, path, xp)
+        else:
+            values = make.transform(z.reshape(shape), shape, xp)
+    elif _fills(make):
+        dtype = standard_dtype(request.dtype)
+        values = make.fill(shape, dtype, xp)
+    else:
+        dtype = standard_dtype(request.dtype)
+        made = _call_foreign(make, shape, dtype, words, path, xp)
+        values = jnp.array(made)  # a copy: the user may go on to change a NumPy array
+    if values.shape != shape:
+        raise ConfigError(
+            message(
+                f"The initializer of {request.path!r} made another shape",
+                expected=str(list(shape)),
+                received=f"{list(values.shape)} from {make!r}",
+            )
+        )
+    return values.astype(dtype, copy=False)
+
+
+def _call_foreign(
+    make: Function, shape: tuple[int, ...], dtype: Any, words: Array, path: int, xp: ModuleType
+) -> Any:
+    """Calls a user's initializer with those of shape, dtype and key that it takes."""
+    try:
+        parameters = inspect.signature(make).parameters
+    except ValueError:  # some functions of C extensions have none
+        return make(shape, dtype)
+    options: dict[str, Any] = {"dtype": dtype} if "dtype" in parameters else {}
+    if "key" in parameters:
+        data = jnp.asarray(derived_words(words, path, xp=xp))
+        options["key"] = jax.random.wrap_key_data(data, impl="threefry2x32")
+    if next(iter(parameters), None) in options:  # (key, shape, dtype), as in JAX
+        return make(shape=shape, **options)
+    if "dtype" not in options and _takes_two(parameters.values()):
+        return make(shape, dtype, **options)
+    return make(shape, **options)
+
+
+def _takes_two(parameters: Iterable[inspect.Parameter]) -> bool:
+    """Tells whether a function takes a second positional argument that is not called `key`."""
+    kinds = [p.kind for p in parameters if p.name != "key"]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Parameter.VAR_POSITIONAL in kinds or sum(k in positional for k in kinds) > 1

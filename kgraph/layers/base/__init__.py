@@ -1,0 +1,9 @@
+"""What every layer is made of."""
+
+from kgraph.layers.base.context import Context
+from kgraph.layers.base.input_layer import Input, InputLayer
+from kgraph.layers.base.input_spec import InputSpec
+from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.weight import Weight, create_values
+
+__all__ = ["Context", "Input", "InputLayer", "InputSpec", "Layer", "Weight", "create_values"]

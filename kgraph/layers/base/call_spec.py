@@ -1,0 +1,102 @@
+"""What a `call` method takes, and how training and masks reach it."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from kgraph.errors import GraphError
+from kgraph.graph.structure import leaves, map_structure
+from kgraph.layers.base.context import Context
+from kgraph.types import Function, Tree
+
+
+@dataclass(frozen=True)
+class CallSpec:
+    """The parameters of a `call`, without `self`."""
+
+    signature: inspect.Signature
+    names: tuple[str, ...]
+    takes_training: bool
+    takes_mask: bool
+
+    def arguments(
+        self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Returns the arguments by name; those of `**kwargs` among them.
+
+        Raises:
+            GraphError: they do not fit the signature.
+        """
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise GraphError(
+                f"{layer.label} cannot be called like this: {error}",
+                expected=f"call{self.signature}",
+            ) from None
+        return bound.arguments
+
+
+@cache
+def call_spec(cls: type) -> CallSpec:
+    """Returns the CallSpec of a layer class."""
+    call: Function = cls.call  # type: ignore[attr-defined]
+    parameters = list(inspect.signature(call).parameters.values())[1:]
+    names = tuple(p.name for p in parameters)
+    return CallSpec(inspect.Signature(parameters), names, "training" in names, "mask" in names)
+
+
+def first_argument(spec: CallSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Returns the value of the first parameter of a call, or None."""
+    if args:
+        return args[0]
+    return kwargs.get(spec.names[0]) if spec.names else None
+
+
+def resolve_training(
+    spec: CallSpec, kwargs: dict[str, Any], context: Context
+) -> tuple[bool | None, dict[str, Any]]:
+    """Returns the mode of this call, and its keyword arguments with `training` filled in.
+
+    An explicit value wins, then the mode of the run or of the layer outside, then a default in the
+    signature. Where nobody said anything the mode stays None, and `training` is False.
+    """
+    mode = kwargs.get("training")
+    if mode is None:
+        mode = context.training
+    if mode is None and spec.takes_training:
+        default = spec.signature.parameters["training"].default
+        mode = default if isinstance(default, bool) else None
+    rest = {name: value for name, value in kwargs.items() if name != "training"}
+    return mode, ({**rest, "training": bool(mode)} if spec.takes_training else rest)
+
+
+def fill_masks(
+    spec: CallSpec, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context
+) -> dict[str, Any]:
+    """Returns the keyword arguments with the masks that come with the tensors filled in.
+
+    The first argument's mask goes to `mask` (or `<name>_mask`), another argument's to
+    `<name>_mask`, where the signature has that name and the caller gave no value.
+    """
+    filled = dict(kwargs)
+    given = dict(zip(spec.names, args)) | kwargs
+    for position, name in enumerate(spec.names):
+        if name not in given or name in ("training", "mask") or name.endswith("_mask"):
+            continue
+        targets = ("mask", f"{name}_mask") if position == 0 else (f"{name}_mask",)
+        for target in targets:
+            if target in spec.names and given.get(target) is None:
+                mask = mask_tree(given[name], context)
+                if mask is not None:
+                    filled[target] = mask
+    return filled
+
+
+def mask_tree(tensors: Tree, context: Context) -> Tree:
+    """Returns the masks in the structure of the tensors, or None if there is none at all."""
+    masks = map_structure(context.mask_of, tensors)
+    return masks if any(mask is not None for mask in leaves(masks)) else None

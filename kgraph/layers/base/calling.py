@@ -1,0 +1,336 @@
+"""The three ways in which a layer is called: on symbols, on arrays, and inside another call."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph.errors import GraphError, KGraphError, StateError
+from kgraph.graph.node import TensorSpec
+from kgraph.graph.source import Source, user_source
+from kgraph.graph.structure import Slot, fill, flatten, leaves, map_structure
+from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
+from kgraph.layers.base import binding
+from kgraph.layers.base.call_spec import (
+    call_spec,
+    fill_masks,
+    first_argument,
+    mask_tree,
+    resolve_training,
+)
+from kgraph.layers.base.context import Context
+from kgraph.layers.base.input_spec import check_input
+from kgraph.layers.base.symbolic import Inferred, infer, is_array
+from kgraph.layers.base.weight import create_values, root_key
+from kgraph.types import Array, Tree
+
+
+def has_symbols(args: Any, kwargs: Any) -> bool:
+    """Tells whether any argument is, or holds, a symbolic tensor."""
+    return any(isinstance(item, SymbolicTensor) for item in leaves([args, kwargs]))
+
+
+# --- on symbols ----------------------------------------------------------------------------------
+
+
+def call_on_symbols(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
+    """Infers the result of a call, records the call, and returns the symbols of its outputs."""
+    source = user_source()
+    inputs, template = flatten([list(args), kwargs], lambda item: isinstance(item, SymbolicTensor))
+    spec = call_spec(type(layer))
+    try:
+        layer.check_call(args, kwargs)
+        spec.arguments(layer, args, {k: v for k, v in kwargs.items() if k != "training"})
+        check_input(layer, first_argument(spec, args, kwargs), [s.name for s in inputs])
+        layer.ensure_built(args, kwargs)
+        inferred = _infer(layer, template, inputs)
+    except KGraphError as error:
+        raise error.located(source, _made(inputs)) from error.__cause__
+    except Exception as error:
+        raise _explained(layer, error, inputs).located(source, _made(inputs)) from error
+    call = Call(
+        layer=layer,
+        args=tuple(template[0]),
+        kwargs=template[1],
+        inputs=tuple(inputs),
+        masks=tuple(symbol.mask for symbol in inputs),
+        structure=inferred.structure,
+        outputs=inferred.outputs,
+        mask_specs=inferred.mask_specs,
+        passes_mask=_passed_mask(layer, args, kwargs),
+        effects=inferred.effects,
+        source=source,
+    )
+    if _stops_mask(layer, call, first_argument(spec, args, kwargs)):
+        call.effects = (*call.effects, "stops mask")
+        _warn_stopped_mask(layer, source)
+    if layer._first_call is None or layer._first_call() is None:
+        layer._first_call = weakref.ref(call)
+    return outputs_of(call)
+
+
+def outputs_of(call: Call) -> Tree:
+    """Returns the symbols that a call made, in the structure in which it returned them."""
+    made = [SymbolicTensor(spec, call, i) for i, spec in enumerate(call.outputs)]
+    return fill(call.structure, made)
+
+
+def _infer(layer: Any, template: Any, inputs: Sequence[SymbolicTensor]) -> Inferred:
+    masks = [symbol.mask for symbol in inputs]
+    mask_specs = tuple(None if m is None else m.call.mask_specs[m.index] for m in masks)
+
+    def run(context: Context, arrays: list[Array], array_masks: list[Array | None]) -> Any:
+        for array, mask in zip(arrays, array_masks):
+            context.set_mask(array, mask)
+        args, kwargs = fill(template, arrays)
+        outputs = binding.bind(layer, context, layer.name)(*args, **kwargs)
+        if binding.updates(context):
+            context.effects.add("state")
+        flat, _ = flatten(outputs, is_array)
+        makes_mask = layer.makes_mask
+        return outputs, [context.mask_of(item) if makes_mask else None for item in flat]
+
+    return infer(layer, run, template, tuple(s.spec for s in inputs), mask_specs)
+
+
+def _passed_mask(layer: Any, args: Any, kwargs: Any) -> MaskOf | None:
+    """Returns the mask that goes through a layer which has no rule of its own for masks."""
+    if layer.makes_mask or not layer.supports_masking:
+        return None
+    first = first_argument(call_spec(type(layer)), args, kwargs)
+    masks = [s.mask for s in leaves(first) if isinstance(s, SymbolicTensor)]
+    return next((mask for mask in masks if mask is not None), None)
+
+
+def _stops_mask(layer: Any, call: Call, first: Any) -> bool:
+    masked = any(isinstance(s, SymbolicTensor) and s.mask is not None for s in leaves(first))
+    if not masked or layer.makes_mask or layer.supports_masking:
+        return False
+    return not call_spec(type(layer)).takes_mask
+
+
+def _warn_stopped_mask(layer: Any, source: Source | None) -> None:
+    text = (
+        f"{layer.label} does not support masks, so the mask of its input ends here: padded steps "
+        "count like real ones from this layer on"
+    )
+    if source is None:
+        warnings.warn(text, UserWarning, stacklevel=2)
+    else:
+        warnings.warn_explicit(text, UserWarning, source.file, source.line)
+
+
+def _made(inputs: Sequence[SymbolicTensor]) -> list[str] | None:
+    """Returns a line for each input of a call: what made it, where, and its spec."""
+    lines = [f"{s.name!r} {s.spec} at {s.source}" for s in inputs if s.source is not None]
+    return list(dict.fromkeys(lines)) or None
+
+
+def _explained(layer: Any, error: Exception, inputs: Sequence[SymbolicTensor]) -> GraphError:
+    """Returns a GraphError for what went wrong inside a layer's `build` or `call`."""
+    reason = str(error).strip().split("\n")[0][:300]
+    unknown = any(not isinstance(d, int) for s in inputs for d in s.spec.dims)
+    text = f"{type(error).__name__} {error}"
+    hint = None
+    if unknown and ("_DimExpr" in text or "InconclusiveDimension" in text or "concrete" in text):
+        hint = [
+            "its call needs sizes as numbers, and some are unknown here:",
+            "give them, for example Input(batch_shape=(16, 10, 5))",
+        ]
+    elif unknown and "incompatible shapes" in text:
+        hint = 'if two unknown sizes are the same, give them one name: Input(("time", 64)) on both'
+    elif "TracerArrayConversion" in text or "ConcretizationTypeError" in text:
+        hint = "inside call use jax.numpy, not numpy, and jnp.where instead of if on values"
+    elif "no attribute 'assign" in text:
+        hint = "state is updated by assignment: self.total = self.total + 1"
+    return GraphError(
+        f"{layer.label} failed in its call: {reason}",
+        inside=_innermost_line(error),
+        received=", ".join(str(symbol.spec) for symbol in inputs),
+        hint=hint,
+    )
+
+
+def _innermost_line(error: Exception) -> str | None:
+    """Returns the user's line deepest in the traceback, if the error came through user code."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if "/kgraph/" not in file and "/jax/" not in file and "site-packages" not in file:
+            found = str(Source(file, trace.tb_lineno))
+        trace = trace.tb_next
+    return found
+
+
+# --- inside another call -------------------------------------------------------------------------
+
+
+def call_bound(copy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
+    """Runs the `call` of a bound copy: mode, masks, dtype, reported losses and the output's mask."""
+    context: Context = copy._context
+    spec = call_spec(type(copy))
+    if not copy._origin.built:
+        copy._origin.ensure_built(args, kwargs)
+        binding.refresh(copy)
+    training, kwargs = resolve_training(spec, kwargs, context)
+    kwargs = fill_masks(spec, args, kwargs, context)
+    first = first_argument(spec, args, kwargs)
+    mask = kwargs.get("mask")
+    mask = mask_tree(first, context) if mask is None else mask
+    if copy.autocast:
+        args, kwargs = cast_inputs(copy, args, kwargs)
+    with context.entering(copy._segment, training):
+        outputs = copy.call(*args, **kwargs)
+        if copy.activity_regularizer is not None:
+            _regularize_activity(copy, outputs)
+        _set_output_mask(copy, first, mask, outputs)
+    binding.refresh(copy)
+    return outputs
+
+
+def cast_inputs(layer: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """Returns the arguments with floating arrays in the dtype in which the layer computes."""
+    wanted = jnp.dtype(layer.compute_dtype)
+
+    def one(item: Any) -> Any:
+        if is_array(item) and item.dtype != wanted and jnp.issubdtype(item.dtype, jnp.floating):
+            return jnp.asarray(item, dtype=wanted)
+        return item
+
+    return tuple(map_structure(one, arg) for arg in args), map_structure(one, kwargs)
+
+
+def _regularize_activity(copy: Any, outputs: Tree) -> None:
+    for output in leaves(outputs):
+        copy._context.add_loss(copy.activity_regularizer(output) / output.shape[0])
+
+
+def _set_output_mask(copy: Any, first: Tree, mask: Tree, outputs: Tree) -> None:
+    if copy.masks_inside:
+        return
+    context: Context = copy._context
+    flat = [item for item in leaves(outputs) if is_array(item)]
+    if copy.makes_mask:
+        made = copy.compute_mask(first, mask)
+        masks = list(leaves(made)) if isinstance(made, (list, tuple)) else [made]
+        for output, own in zip(flat, masks + [None] * len(flat)):
+            context.set_mask(output, own)
+    elif copy.supports_masking and mask is not None:
+        passed = next((m for m in leaves(mask) if m is not None), None)
+        for output in flat:
+            context.set_mask(output, passed)
+
+
+# --- on arrays -----------------------------------------------------------------------------------
+
+
+def call_on_arrays(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
+    """Runs a layer now, on its own values; state that it updates is kept."""
+    args = tuple(map_structure(_as_jax, numbers_as_array(arg)) for arg in args)
+    kwargs = map_structure(_as_jax, kwargs)
+    spec = call_spec(type(layer))
+    layer.check_call(args, kwargs)
+    check_input(layer, first_argument(spec, args, kwargs))
+    create_values((f"{layer.name}/{path}", weight) for path, weight in layer.named_weights())
+    weights = {id(weight): weight for _, weight in layer.named_weights()}
+    context = Context(key=eager_key)
+    copy = binding.bind(layer, context, layer.name)
+    outputs = copy(*args, **kwargs)
+    weights |= {id(weight): weight for _, weight in layer.named_weights()}
+    _keep_state(layer, context, weights)
+    layer._own_losses = list(context.losses)
+    return outputs
+
+
+def _keep_state(layer: Any, context: Context, weights: dict[int, Any]) -> None:
+    for identity, array in binding.updates(context).items():
+        if isinstance(array, jax.core.Tracer):
+            raise StateError(
+                f"{layer.label} updates its state inside a function that JAX is tracing",
+                hint="use kgraph.lower(model).apply, which returns the new state",
+            )
+        weights[identity].assign(array)
+
+
+def eager_key() -> Array:
+    with jax.ensure_compile_time_eval():
+        return jax.random.wrap_key_data(root_key(), impl="threefry2x32")
+
+
+def _as_jax(item: Any) -> Any:
+    return jnp.asarray(item) if isinstance(item, (np.ndarray, np.generic)) else item
+
+
+def numbers_as_array(value: Any) -> Any:
+    """Returns nested lists of numbers as one array, anything else as it is."""
+    if isinstance(value, (list, tuple)) and value:
+        flat = list(leaves(value))
+        if flat and all(isinstance(item, (int, float, bool)) for item in flat):
+            return np.asarray(value)
+    return value
+
+
+# --- building ------------------------------------------------------------------------------------
+
+
+def build_arguments(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments for `layer.build`: the shape of the first tensor argument.
+
+    A `build` with several parameters (`query_shape`, `value_shape`) gets the shape of the call
+    argument of each name; one whose argument was not given gets None.
+    """
+    named = _build_parameters(type(layer))
+    spec = call_spec(type(layer))
+    given = dict(zip(spec.names, args)) | kwargs
+    if len(named) <= 1:
+        first = first_argument(spec, args, kwargs)
+        return {name: shapes(first) for name in named}
+    return {name: shapes(given.get(name.removesuffix("_shape"))) for name in named}
+
+
+@cache
+def _build_parameters(cls: type) -> tuple[str, ...]:
+    parameters = list(inspect.signature(cls.build).parameters.values())[1:]  # type: ignore[attr-defined]
+    return tuple(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD)
+
+
+def shapes(tensors: Tree) -> Tree:
+    """Returns the public shape of each tensor in a structure."""
+
+    def shape(item: Any) -> Any:
+        if not hasattr(item, "shape"):
+            return None
+        return tuple(size if isinstance(size, int) else None for size in item.shape)
+
+    return map_structure(shape, tensors)
+
+
+def spec_like(shape: Any, dtype: str) -> TensorSpec:
+    """Returns the spec of an input of this public shape, the first unknown size being the batch."""
+    dims = tuple(
+        ("batch" if i == 0 else f"d{i}") if size is None else int(size)
+        for i, size in enumerate(shape)
+    )
+    return TensorSpec(dims, dtype)
+
+
+@dataclass(frozen=True)
+class _Placeholder:
+    """Stands for the maker of an input whose spec alone matters."""
+
+    name: str = "input"
+
+
+def placeholder(spec: TensorSpec) -> SymbolicTensor:
+    """Returns a symbol of this spec that belongs to no model."""
+    call = Call(_Placeholder(), (), {}, (), (), Slot(0), (spec,), (None,), None, (), None)
+    return SymbolicTensor(spec, call, 0)

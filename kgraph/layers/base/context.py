@@ -1,0 +1,112 @@
+"""The context of one run: values, mode, random keys, and what the layers report back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.errors import StateError, message
+from kgraph.initializers import path_hash
+from kgraph.layers.base.weight import Weight, create_values
+from kgraph.types import Array
+
+
+class Context:
+    """What the layers of one run share. Made for the run and dropped after it; never global.
+
+    Attributes:
+        values: array of each weight, by the weight's identity.
+        training: whether layers behave as in training; None leaves it to their signatures.
+        key: root of the random keys, or None.
+        losses: what `add_loss` and activity regularizers reported.
+        effects: which of "random", "state" and "loss" happened.
+        describing: True while shapes are inferred; unknown weights then read as zeros.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[int, Array] | None = None,
+        training: bool | None = None,
+        key: Array | Callable[[], Array] | None = None,
+        describing: bool = False,
+    ) -> None:
+        self.values = dict(values or {})
+        self.training, self.key, self.describing = training, key, describing
+        self.losses: list[Array] = []
+        self.effects: set[str] = set()
+        self.bound: dict[int, Any] = {}
+        self.placed: dict[int, Array] = {}
+        self._scope: list[str] = []
+        self._draws: dict[str, int] = {}
+        self._masks: dict[int, tuple[Array, Array]] = {}
+
+    @property
+    def path(self) -> str:
+        """Path of the layer that is running."""
+        return "/".join(self._scope)
+
+    @contextlib.contextmanager
+    def entering(self, segment: str, training: bool | None) -> Iterator[None]:
+        """Runs a layer: its path grows by `segment`, and layers inside it see `training`."""
+        outer, self.training = self.training, training
+        self._scope.append(segment)
+        try:
+            yield
+        finally:
+            self._scope.pop()
+            self.training = outer
+
+    def value(self, weight: Weight) -> Array:
+        """Returns the array that stands for a weight in this run."""
+        found = self.values.get(id(weight))
+        if found is None:
+            if self.describing:
+                found = jnp.zeros(weight.shape, weight.dtype)
+            else:
+                create_values([(f"{self.path}/{weight.name or 'weight'}", weight)])
+                found = weight.value
+            self.values[id(weight)] = found
+        return found
+
+    def place(self, weight: Weight, array: Array) -> Array:
+        """Remembers which array a copy got for a weight, to tell later whether it was assigned."""
+        self.placed[id(weight)] = array
+        return array
+
+    def next_key(self, seed: int | None = None) -> Array:
+        """Returns a new key: a function of the root key, the layer's path and the draw's number."""
+        self.effects.add("random")
+        if self.key is None:
+            raise StateError(
+                message(
+                    f"{self.path!r} draws random numbers, and no key was given",
+                    hint="pass key=jax.random.key(...), or training=False",
+                )
+            )
+        place = self.path if seed is None else f"seed {seed}"
+        if callable(self.key):
+            self.key = self.key()
+        number = self._draws.get(place, 0)
+        self._draws[place] = number + 1
+        return jax.random.fold_in(jax.random.fold_in(self.key, path_hash(place)), number)
+
+    def add_loss(self, loss: Array) -> None:
+        """Adds a term to the loss of this run; an array is summed."""
+        self.effects.add("loss")
+        self.losses.append(jnp.sum(loss))
+
+    def set_mask(self, tensor: Array, mask: Array | None) -> None:
+        """Remembers the mask of a tensor (None: it has none), for the length of the run."""
+        if mask is None:
+            self._masks.pop(id(tensor), None)
+        else:
+            self._masks[id(tensor)] = (tensor, mask)
+
+    def mask_of(self, tensor: Any) -> Array | None:
+        """Returns the mask remembered for a tensor, or None."""
+        found = self._masks.get(id(tensor))
+        return found[1] if found is not None else None

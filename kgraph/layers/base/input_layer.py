@@ -1,0 +1,168 @@
+"""Input: where data enters a graph."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kgraph.config import floatx
+from kgraph.errors import ConfigError, message
+from kgraph.graph.dims import BATCH, make_dims
+from kgraph.graph.node import TensorSpec
+from kgraph.graph.source import user_source
+from kgraph.graph.structure import Slot
+from kgraph.graph.symbol import Call, SymbolicTensor
+from kgraph.layers.base.layer import Layer
+from kgraph.types import Array
+
+
+class InputLayer(Layer):
+    """The entry of one tensor into a graph; made by `Input`.
+
+    Args:
+        shape: sizes without the batch axis: numbers, None, or names of unknown sizes.
+        batch_size: a fixed batch size.
+        dtype: by default `floatx()`.
+        batch_shape: the whole shape with the batch axis, in the place of `shape` and `batch_size`.
+        optional: whether None may be fed.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int | str | None] | int | None = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        batch_shape: Sequence[int | str | None] | None = None,
+        optional: bool = False,
+        name: str | None = None,
+        dims: Sequence[int | str] | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        label = f"Input {name!r}" if name else "Input"
+        if dims is None:
+            dims = _whole_shape(label, shape, batch_size, batch_shape)
+        self.tensor_spec = TensorSpec(tuple(dims), _dtype_name(dtype))
+        self.optional = optional
+        self.built = True
+
+    @property
+    def batch_shape(self) -> tuple[int | None, ...]:
+        """The shape with the batch axis, None for unknown sizes."""
+        return self.tensor_spec.shape
+
+    @property
+    def dtype(self) -> str:  # type: ignore[override]
+        return self.tensor_spec.dtype
+
+    def call(self, inputs: Array) -> Array:
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        config = {"dims": list(self.tensor_spec.dims), "dtype": self.dtype, "name": self.name}
+        return config | ({"optional": True} if self.optional else {})
+
+    def make_symbol(self) -> SymbolicTensor:
+        """Returns a new symbol for the data that enters here."""
+        call = Call(
+            layer=self, args=(), kwargs={}, inputs=(), masks=(), structure=Slot(0),
+            outputs=(self.tensor_spec,), mask_specs=(None,), passes_mask=None, effects=(),
+            source=user_source(),
+        )  # fmt: skip
+        symbol = SymbolicTensor(self.tensor_spec, call, 0)
+        self._first_call = weakref.ref(call)
+        return symbol
+
+
+def Input(
+    shape: Sequence[int | str | None] | int | None = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
+    batch_shape: Sequence[int | str | None] | None = None,
+    name: str | None = None,
+    tensor: SymbolicTensor | None = None,
+    optional: bool = False,
+) -> SymbolicTensor:
+    """Returns a symbolic tensor: an entry into a graph.
+
+    Args:
+        shape: sizes without the batch axis. None is a size that is not known yet; a text such as
+            `"time"` names one, and equal names are equal sizes throughout the model.
+        batch_size: a fixed batch size (by default any).
+        dtype: dtype of the data, `floatx()` by default.
+        sparse, ragged: not supported; only None and False are accepted.
+        batch_shape: the whole shape, in the place of `shape` and `batch_size`.
+        name: name of the input, under which its data is fed.
+        tensor: a symbolic tensor whose shape and dtype are taken.
+        optional: whether None may be fed.
+
+    Raises:
+        ConfigError: the arguments contradict each other.
+
+    >>> Input((784,)).shape
+    (None, 784)
+    >>> Input(("time", 64)).symbolic_shape
+    ('batch', 'time', 64)
+    """
+    if sparse or ragged:
+        raise ConfigError(
+            message("Input takes dense tensors only", received=f"{sparse=}, {ragged=}")
+        )
+    if tensor is not None:
+        if not isinstance(tensor, SymbolicTensor):
+            raise ConfigError(
+                message(
+                    "Input(tensor=...) takes the shape and dtype of a symbolic tensor",
+                    received=type(tensor).__name__,
+                    hint="pass arrays to fit, predict or model(x)",
+                )
+            )
+        layer = InputLayer(
+            dims=tensor.spec.dims, dtype=dtype or tensor.dtype, optional=optional, name=name
+        )
+    else:
+        layer = InputLayer(shape, batch_size, dtype, batch_shape, optional, name)
+    return layer.make_symbol()
+
+
+def _whole_shape(
+    label: str, shape: Any, batch_size: Any, batch_shape: Any
+) -> tuple[int | str, ...]:
+    if (shape is None) == (batch_shape is None):
+        raise ConfigError(
+            message(
+                f"{label} needs a shape",
+                expected="shape=(...) without the batch axis, or batch_shape=(...) with it",
+                received="both" if shape is not None else "neither",
+                hint="Input(shape=(28, 28, 1)) for images of 28 x 28 with one channel",
+            )
+        )
+    if batch_shape is not None and batch_size is not None:
+        raise ConfigError(message(f"{label} takes batch_shape or batch_size, not both"))
+    if batch_shape is not None:
+        batch_size, shape = batch_shape[0], batch_shape[1:]
+    sizes = (shape,) if isinstance(shape, (int, str)) else tuple(shape)
+    batch = BATCH if batch_size in (None, BATCH) else make_dims([batch_size], label)[0]
+    return (batch, *make_dims(sizes, label))
+
+
+def _dtype_name(dtype: Any) -> str:
+    if dtype is None:
+        return floatx()
+    if isinstance(dtype, str):
+        name = {"bfloat16": "bfloat16", "float": floatx(), "int": "int32"}.get(dtype)
+        return name or _numpy_name(dtype)
+    return _numpy_name(dtype)
+
+
+def _numpy_name(dtype: Any) -> str:
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        raise ConfigError(
+            message("Input does not know this dtype", received=repr(dtype), expected="float32, ...")
+        ) from None

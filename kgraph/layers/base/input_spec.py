@@ -1,0 +1,125 @@
+"""InputSpec: what a layer can say about its input before it sees one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kgraph.errors import GraphError
+from kgraph.graph.structure import leaves
+from kgraph.types import Shape
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """Rank, sizes and dtype that an input must have.
+
+    Args:
+        dtype: name of the dtype, or None for any.
+        shape: sizes, None for any.
+        ndim, max_ndim, min_ndim: rank with the batch axis.
+        axes: size by axis (negative axes count from the end).
+        allow_last_axis_squeeze: a last axis of size 1 may be missing or extra.
+        name: key of the input where inputs are a dict.
+        optional: the input may be None.
+    """
+
+    dtype: str | None = None
+    shape: Shape | None = None
+    ndim: int | None = None
+    max_ndim: int | None = None
+    min_ndim: int | None = None
+    axes: Mapping[int, int | None] = field(default_factory=dict)
+    allow_last_axis_squeeze: bool = False
+    name: str | None = None
+    optional: bool = False
+
+
+def check_input(layer: Any, inputs: Any, names: list[str] | None = None) -> None:
+    """Raises GraphError unless the inputs fit `layer.input_spec`.
+
+    Args:
+        layer: has `input_spec` (None, an InputSpec or a list of them), `label` and `built`.
+        inputs: a structure of things with `.shape` and `.dtype`.
+        names: name of what made each input, for messages.
+    """
+    if layer.input_spec is None:
+        return
+    specs = layer.input_spec if isinstance(layer.input_spec, (list, tuple)) else [layer.input_spec]
+    given = [item for item in leaves(inputs)]
+    if len(specs) != len(given):
+        raise GraphError(
+            f"{layer.label} takes {len(specs)} inputs", received=f"{len(given)} inputs"
+        )
+    for i, (spec, item) in enumerate(zip(specs, given)):
+        if item is None and spec.optional:
+            continue
+        if not hasattr(item, "shape"):
+            continue
+        _check_one(layer, spec, item, names[i] if names else None)
+
+
+def _check_one(layer: Any, spec: InputSpec, item: Any, maker: str | None) -> None:
+    shape = tuple(d if isinstance(d, int) else None for d in item.shape)
+    rank = len(shape)
+    received = f"{show(shape)}" + (f" from {maker!r}" if maker else "")
+    for wanted, fits, text in (
+        (spec.ndim, rank == spec.ndim, f"{spec.ndim} axes"),
+        (spec.min_ndim, rank >= (spec.min_ndim or 0), f"at least {spec.min_ndim} axes"),
+        (spec.max_ndim, rank <= (spec.max_ndim or rank), f"at most {spec.max_ndim} axes"),
+    ):
+        if wanted is not None and not fits:
+            raise GraphError(
+                f"{layer.label} cannot take an input with {rank} axes",
+                expected=f"{text}, the batch axis among them",
+                received=received,
+                hint=_rank_hint(rank, wanted),
+            )
+    if spec.dtype is not None and str(item.dtype) != spec.dtype:
+        raise GraphError(
+            f"{layer.label} needs dtype {spec.dtype}", expected=spec.dtype, received=item.dtype
+        )
+    sizes = dict(spec.axes)
+    if spec.shape is not None:
+        sizes |= {i: size for i, size in enumerate(spec.shape)}
+    for axis, size in sizes.items():
+        if size is None or not -rank <= axis < rank or shape[axis] is None:
+            continue
+        if shape[axis] != size:
+            raise _wrong_width(layer, shape, axis, size, received, maker)
+
+
+def _wrong_width(
+    layer: Any, shape: Shape, axis: int, size: int, received: str, maker: str | None
+) -> GraphError:
+    wanted: list[Any] = list(shape)
+    wanted[axis] = size
+    source = repr(maker) if maker else "the input"
+    if layer.built and layer.named_weights_exist:
+        return GraphError(
+            f"{layer.label} already has parameters for {size} features "
+            f"and cannot be shared with {shape[axis]}",
+            expected=show(tuple(wanted)),
+            received=received,
+            hint=f"give this call its own {type(layer).__name__}, "
+            f"or bring {source} to {size} features",
+        )
+    return GraphError(
+        f"{layer.label} needs size {size} on axis {axis}",
+        expected=show(tuple(wanted)),
+        received=received,
+    )
+
+
+def _rank_hint(rank: int, wanted: int) -> str:
+    if rank > wanted:
+        return "flatten or pool the input first (layers.Flatten, layers.GlobalAveragePooling...)"
+    return "the batch axis is added by Input: shape=(28, 28, 1) makes [batch, 28, 28, 1]"
+
+
+def show(shape: Shape) -> str:
+    """Returns a shape for messages, `batch` for an unknown first axis."""
+    names = ["batch" if i == 0 and d is None else "?" if d is None else str(d)
+             for i, d in enumerate(shape)]  # fmt: skip
+    return f"[{', '.join(names)}]"

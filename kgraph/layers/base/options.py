@@ -1,0 +1,47 @@
+"""Checks of option values that many layers share."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from kgraph.errors import ConfigError
+
+
+def check_count(owner: str, option: str, value: Any, least: int = 1) -> int:
+    """Returns a whole number of at least `least`, or raises ConfigError."""
+    try:
+        count = operator.index(value) if not isinstance(value, bool) else None
+    except TypeError:
+        count = None
+    if count is None or count < least:
+        raise ConfigError(
+            f"{owner} cannot have this value of `{option}`",
+            expected=f"a whole number of at least {least}",
+            received=repr(value),
+        )
+    return count
+
+
+def check_not_negative(owner: str, option: str, value: Any) -> None:
+    """Raises ConfigError unless a value is a number of at least 0."""
+    if not _is_number(value) or not value >= 0:
+        raise ConfigError(
+            f"{owner} cannot have this value of `{option}`",
+            expected="a number of at least 0",
+            received=repr(value),
+        )
+
+
+def check_rate(owner: str, option: str, value: Any) -> None:
+    """Raises ConfigError unless a value is a number from 0 to 1."""
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise ConfigError(
+            f"{owner} cannot have this value of `{option}`",
+            expected="a number from 0 to 1",
+            received=repr(value),
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, (bool, str)) and hasattr(value, "__float__")

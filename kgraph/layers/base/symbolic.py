@@ -1,0 +1,188 @@
+"""Shape inference: a layer's own `call`, run by JAX on shapes with symbolic sizes.
+
+Sizes that the graph keeps as text become symbols of `jax.export`, and what comes out is written as
+text again. A layer of kgraph's own that has no layers inside gives equal answers for equal options
+and equal inputs, so those answers are remembered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph.graph.dims import dim_names, rename_dims
+from kgraph.graph.node import TensorSpec
+from kgraph.graph.structure import Slot, flatten, leaves
+from kgraph.graph.symbol import SymbolicTensor
+from kgraph.layers.base.context import Context
+from kgraph.registry import describe, find_opaque
+from kgraph.types import Dims, Function, Tree
+
+_MEMORY_SIZE = 4096
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What a call gives: nesting and specs of outputs, specs of masks it makes, its effects."""
+
+    structure: Tree
+    outputs: tuple[TensorSpec, ...]
+    mask_specs: tuple[TensorSpec | None, ...]
+    effects: tuple[str, ...]
+
+
+_memory: OrderedDict[str, Inferred] = OrderedDict()
+
+
+def infer(
+    layer: Any,
+    run: Function,
+    template: tuple[list[Any], dict[str, Any]],
+    inputs: tuple[TensorSpec, ...],
+    masks: tuple[TensorSpec | None, ...],
+) -> Inferred:
+    """Returns what `run(context, arrays, masks) -> outputs, masks` would give for such inputs.
+
+    Names of unknown sizes do not matter to a layer, so they are numbered before the evaluation (and
+    before the memory is asked) and put back after it.
+    """
+    given = [s.dims for s in (*inputs, *masks) if s is not None]
+    names = dim_names([d for dims in given for d in dims])
+    inner = {name: f"s{i}" for i, name in enumerate(names)}
+    numbered = tuple(_renamed(s, inner) for s in inputs), tuple(_renamed(s, inner) for s in masks)
+    key = _memory_key(layer, template, *numbered)
+    found = _memory.get(key) if key else None
+    if found is None:
+        found = _evaluate(layer, run, *numbered, list(inner.values()))
+        if key:
+            _memory[key] = found
+            if len(_memory) > _MEMORY_SIZE:
+                _memory.popitem(last=False)
+    outer = {short: name for name, short in inner.items()}
+    return Inferred(
+        found.structure,
+        tuple(TensorSpec(rename_dims(s.dims, outer), s.dtype) for s in found.outputs),
+        tuple(_renamed(s, outer) for s in found.mask_specs),
+        found.effects,
+    )
+
+
+def _renamed(spec: TensorSpec | None, names: dict[str, str]) -> TensorSpec | None:
+    return None if spec is None else TensorSpec(rename_dims(spec.dims, names), spec.dtype)
+
+
+def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> str | None:
+    """Returns what decides the result, or None for a layer whose result is not to be remembered."""
+    if not layer.remembers_inference or any(True for _ in layer.children()):
+        return None
+    config = {k: v for k, v in describe(layer.get_config()).items() if k != "name"}
+    facts = [config, describe(list(template)), describe([_facts(s) for s in (*inputs, *masks)])]
+    if next(find_opaque(facts), None) is not None:
+        return None
+    shapes = [[list(w.shape), w.dtype] for _, w in layer.named_weights()]
+    settings = [jax.config.jax_enable_x64, str(jax.config.jax_numpy_dtype_promotion)]
+    return json.dumps([type(layer).__qualname__, facts, shapes, settings, len(inputs)])
+
+
+def _facts(spec: TensorSpec | None) -> Any:
+    return None if spec is None else [list(spec.dims), spec.dtype]
+
+
+def _evaluate(layer: Any, run: Function, inputs: Any, masks: Any, names: list[str]) -> Inferred:
+    scope = jax.export.SymbolicScope()
+    weights = {id(w): jax.ShapeDtypeStruct(w.shape, w.dtype) for _, w in layer.named_weights()}
+    abstract = [abstract_value(s, scope) for s in inputs]
+    abstract_masks = [None if s is None else abstract_value(s, scope) for s in masks]
+    found: dict[str, Any] = {}
+
+    def traced(values: Any, key: Any, arrays: Any, array_masks: Any) -> Any:
+        context = Context(values, training=True, key=key, describing=True)
+        outputs, out_masks = run(context, arrays, array_masks)
+        flat, found["structure"] = flatten(outputs, is_array)
+        found["effects"] = tuple(sorted(context.effects))
+        return flat, out_masks
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    flat, out_masks = jax.eval_shape(traced, weights, key, abstract, abstract_masks)
+    _refuse_constants(layer, found["structure"])
+    return Inferred(
+        found["structure"],
+        tuple(spec_of(item, scope) for item in flat),
+        tuple(None if mask is None else spec_of(mask, scope) for mask in out_masks),
+        found["effects"],
+    )
+
+
+def is_array(value: Any) -> bool:
+    """Tells whether a value is an array or tracer (or a NumPy array)."""
+    return isinstance(value, (jax.Array, np.ndarray, np.generic))
+
+
+def _refuse_constants(layer: Any, structure: Tree) -> None:
+    from_call = [
+        item for item in leaves(structure) if not isinstance(item, Slot) and item is not None
+    ]
+    if from_call or not any(isinstance(item, Slot) for item in leaves(structure)):
+        raise TypeError(
+            f"call of {type(layer).__name__} must return arrays or a structure of them, "
+            f"and returned {from_call[0] if from_call else None!r}"
+        )
+
+
+def abstract_value(spec: TensorSpec, scope: Any) -> jax.ShapeDtypeStruct:
+    """Returns a spec as JAX's abstract value, unknown sizes as symbols of `scope`."""
+    return jax.ShapeDtypeStruct(symbolic_dims(spec.dims, scope), jnp.dtype(spec.dtype))
+
+
+def symbolic_dims(dims: Dims, scope: Any) -> tuple[Any, ...]:
+    """Returns a shape with each text parsed into a symbolic size of `scope`."""
+    if all(isinstance(d, int) for d in dims):
+        return dims
+    text = ", ".join(str(d) for d in dims)
+    return tuple(jax.export.symbolic_shape(f"({text},)" if len(dims) == 1 else text, scope=scope))
+
+
+def spec_of(value: Any, scope: Any | None = None) -> TensorSpec:
+    """Returns the spec of an array or abstract value."""
+    dims = tuple(d if isinstance(d, int) else _dim_text(d, scope) for d in value.shape)
+    return TensorSpec(dims, str(value.dtype))
+
+
+def _dim_text(size: Any, scope: Any) -> str | int:
+    """Returns a symbolic size as text, without the `max(..., 0)` of sizes that could be negative.
+
+    JAX writes `max(time - 2, 0)` for a valid convolution. A real array of negative size cannot
+    exist, so the size is `time - 2`, and further sizes are simpler for it.
+    """
+    text = str(size)
+    while "max(" in text:
+        start = text.index("max(") + 4
+        depth, end, comma = 1, start, -1
+        while depth:
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            if text[end] == "," and depth == 1:
+                comma = end
+            end += 1
+        first, second = text[start:comma].strip(), text[comma + 1 : end - 1].strip()
+        if "0" not in (first, second):
+            return text
+        kept = first if second == "0" else second
+        text = f"{text[: start - 4]}({kept}){text[end:]}"
+    plain = symbolic_dims((text,), scope)[0] if scope is not None else text
+    return plain if isinstance(plain, int) else str(plain)
+
+
+# A JAX function that is given a symbolic tensor flattens it first, and so gets to say what to do.
+# (`__jax_array__` alone is no longer asked by most functions; measured on jax 0.7.2 and 0.10.2.)
+jax.tree_util.register_pytree_node(
+    SymbolicTensor,
+    lambda symbol: symbol._refuse(use="by a JAX function"),
+    lambda *_: None,
+)

@@ -1,0 +1,134 @@
+"""What all convolutions share: options of the window, the bias, and the one call of XLA."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeAlias
+
+import jax
+
+from kgraph import activations, constraints, initializers, regularizers
+from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.base import InputSpec
+from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer, is_count
+from kgraph.types import Array, Function, Shape
+
+Option: TypeAlias = Any
+"""An activation, initializer, regularizer or constraint: a name, a config, an object or None."""
+
+
+class _ConvolutionBase(_SpatialLayer):
+    """Base of the convolutions: everything but the kernel."""
+
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
+    bias: Array | None = None
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        strides: Sizes,
+        padding: str,
+        data_format: DataFormat | None,
+        dilation_rate: Sizes,
+        activation: Option,
+        use_bias: bool,
+        bias_initializer: Option,
+        bias_regularizer: Option,
+        bias_constraint: Option,
+        **options: Any,
+    ) -> None:
+        super().__init__(data_format, **options)
+        self.kernel_size = self.per_axis("kernel_size", kernel_size)
+        self.strides = self.per_axis("strides", strides)
+        self.dilation_rate = self.per_axis("dilation_rate", dilation_rate)
+        self.padding = self.check_padding(padding, self.paddings)
+        self._check_strides_and_dilation()
+        self.activation: Function = activations.get(activation)
+        self.use_bias = use_bias
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    def check_count(self, option: str, value: Any) -> int:
+        """Returns an option that is a positive whole number, or raises ConfigError."""
+        if not is_count(value):
+            raise ConfigError(
+                f"{self.label} cannot use this `{option}`",
+                expected="a whole number of at least 1",
+                received=repr(value),
+            )
+        return int(value)
+
+    def fix_channels(self, input_shape: Shape) -> int:
+        """Returns the number of channels of the input; the layer takes no other from now on.
+
+        Raises:
+            GraphError: it is unknown.
+        """
+        channels = input_shape[self.channel_axis]
+        if channels is None:
+            raise GraphError(
+                f"{self.label} needs to know the number of channels of its input",
+                received=f"an unknown size on axis {self.channel_axis} ({self.data_format})",
+                hint="give it in Input: shape=(None, None, 3) for images of any size",
+            )
+        self.input_spec = InputSpec(ndim=self.rank + 2, axes={self.channel_axis: channels})
+        return channels
+
+    def declare_bias(self, size: int) -> None:
+        """Declares the bias, if the layer has one."""
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (size,),
+                self.bias_initializer,
+                name="bias",
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """Size of the window along each axis: the kernel with the gaps of its dilation."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation_rate))
+
+    def layout(self, kernel: str = "IO") -> tuple[str, str, str]:
+        """Returns XLA's names of the axes of input, kernel and output.
+
+        Args:
+            kernel: the order of the last two axes of the kernel, `"IO"` (in, out) or `"OI"`.
+        """
+        spatial = "DHW"[3 - self.rank :]
+        images = f"N{spatial}C" if self.data_format == "channels_last" else f"NC{spatial}"
+        return images, spatial + kernel, images
+
+    def convolve(self, inputs: Array, kernel: Array, groups: int = 1) -> Array:
+        """Convolves with the options of the layer."""
+        padding: Any = self.padding.upper()
+        if self.padding == "valid":
+            window = f"kernel_size={self.kernel_size}, dilation_rate={self.dilation_rate}"
+            self.check_window_fits(inputs, self.reach, f"its kernel ({window})")
+        elif self.padding == "causal":
+            padding = [(reach - 1, 0) for reach in self.reach]
+        return jax.lax.conv_general_dilated(
+            inputs.astype(kernel.dtype),
+            kernel,
+            window_strides=self.strides,
+            padding=padding,
+            rhs_dilation=self.dilation_rate,
+            dimension_numbers=self.layout(),
+            feature_group_count=groups,
+        )
+
+    def finish(self, outputs: Array) -> Array:
+        """Adds the bias and applies the activation."""
+        if self.bias is not None:
+            others = set(range(outputs.ndim)) - {self.channel_axis % outputs.ndim}
+            outputs = outputs + jax.lax.expand_dims(self.bias, sorted(others))
+        return self.activation(outputs)
+
+    def _check_strides_and_dilation(self) -> None:
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ConfigError(
+                f"{self.label} cannot have both strides and dilation",
+                expected="strides=1 or dilation_rate=1",
+                received=f"strides={self.strides}, dilation_rate={self.dilation_rate}",
+            )

@@ -1,0 +1,141 @@
+"""Conv1D, Conv2D and Conv3D: one implementation and three names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgraph import constraints, initializers, regularizers
+from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.convolution.base import Option, _ConvolutionBase
+from kgraph.layers.convolution.spatial import DataFormat, Sizes
+from kgraph.types import Array, Shape
+
+
+class _Convolution(_ConvolutionBase):
+    """Slides a kernel over the spatial axes: `activation(convolution(inputs, kernel) + bias)`."""
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        data_format: DataFormat | None = None,
+        dilation_rate: Sizes = 1,
+        groups: int = 1,
+        activation: Option = None,
+        use_bias: bool = True,
+        kernel_initializer: Option = "glorot_uniform",
+        bias_initializer: Option = "zeros",
+        kernel_regularizer: Option = None,
+        bias_regularizer: Option = None,
+        activity_regularizer: Option = None,
+        kernel_constraint: Option = None,
+        bias_constraint: Option = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            bias_initializer, bias_regularizer, bias_constraint,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
+        self.filters = self.check_count("filters", filters)
+        self.groups = self.check_count("groups", groups)
+        if self.filters % self.groups:
+            raise ConfigError(
+                f"{self.label} cannot split its filters into groups of equal size",
+                expected=f"filters divisible by groups={groups}",
+                received=f"filters={filters}",
+            )
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+
+    def build(self, input_shape: Shape) -> None:
+        channels = self.fix_channels(input_shape)
+        if channels % self.groups:
+            raise GraphError(
+                f"{self.label} cannot split its input into groups of equal size",
+                expected=f"channels divisible by groups={self.groups}",
+                received=f"{channels} channels",
+            )
+        self.kernel = self.add_weight(
+            (*self.kernel_size, channels // self.groups, self.filters),
+            self.kernel_initializer,
+            name="kernel",
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.declare_bias(self.filters)
+
+    def call(self, inputs: Array) -> Array:
+        return self.finish(self.convolve(inputs, self.kernel, self.groups))
+
+
+class Conv1D(_Convolution):
+    """Convolves a series.
+
+    Shapes: `[batch, steps, channels]` in, `[batch, new_steps, filters]` out (channels first: axes
+    1 and 2 exchanged). With padding valid `new_steps` is `(steps - reach) // strides + 1`, where
+    `reach = dilation_rate * (kernel_size - 1) + 1`; with same and causal it is
+    `ceil(steps / strides)`. Weights: `kernel` `[kernel_size, channels / groups, filters]`, `bias` `[filters]`.
+
+    Args:
+        filters: number of output channels.
+        kernel_size: length of the window.
+        strides: distance of one window to the next.
+        padding: "valid" (none), "same" (zeros at both ends, the odd one at the right) or "causal"
+            (zeros at the left, so that no output depends on later steps).
+        data_format: "channels_last" or "channels_first".
+        dilation_rate: distance of one tap of the kernel to the next.
+        groups: the channels are split into so many groups, each with filters of its own.
+        activation: applied to the output.
+        use_bias: whether a bias is added.
+        kernel_initializer, bias_initializer: how the weights start.
+        kernel_regularizer, bias_regularizer: penalties on the weights.
+        activity_regularizer: penalty on the output.
+        kernel_constraint, bias_constraint: applied to the weights after each update.
+
+    Raises:
+        ConfigError: an option has a value it cannot have; strides and dilation are both above 1.
+        GraphError: the input is smaller than the window, or its channels do not divide into groups.
+
+    >>> from kgraph.layers.base import Input
+    >>> Conv1D(8, 3)(Input(("time", 4))).symbolic_shape
+    ('batch', 'time - 2', 8)
+    """
+
+    rank = 1
+    paddings = ("valid", "same", "causal")
+
+
+class Conv2D(_Convolution):
+    """Convolves an image.
+
+    Shapes: `[batch, rows, columns, channels]` in, `[batch, new_rows, new_columns, filters]` out
+    (channels first: axis 1). Weights: `kernel` `[*kernel_size, channels / groups, filters]`, `bias`
+    `[filters]`.
+
+    Args and Raises: as in `Conv1D`; `kernel_size`, `strides` and `dilation_rate` are one number or
+    one for each axis, and `padding` is "valid" or "same".
+
+    >>> from kgraph.layers.base import Input
+    >>> Conv2D(16, 3, strides=2, padding="same", activation="relu")(Input((28, 28, 1))).shape
+    (None, 14, 14, 16)
+    """
+
+    rank = 2
+
+
+class Conv3D(_Convolution):
+    """Convolves a volume or a film.
+
+    Shapes: `[batch, depth, rows, columns, channels]` in, the same with `filters` channels out
+    (channels first: axis 1). Weights, Args and Raises: as in `Conv2D`.
+
+    >>> from kgraph.layers.base import Input
+    >>> Conv3D(4, (1, 3, 3))(Input((8, 16, 16, 2))).shape
+    (None, 8, 14, 14, 4)
+    """
+
+    rank = 3

@@ -1,0 +1,97 @@
+"""DepthwiseConv1D and DepthwiseConv2D: each channel is convolved with kernels of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgraph import constraints, initializers, regularizers
+from kgraph.layers.convolution.base import Option, _ConvolutionBase
+from kgraph.layers.convolution.spatial import DataFormat, Sizes
+from kgraph.types import Array, Shape
+
+
+class _DepthwiseConvolution(_ConvolutionBase):
+    """A convolution with as many groups as channels; the channels are not mixed."""
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        depth_multiplier: int = 1,
+        data_format: DataFormat | None = None,
+        dilation_rate: Sizes = 1,
+        activation: Option = None,
+        use_bias: bool = True,
+        depthwise_initializer: Option = "glorot_uniform",
+        bias_initializer: Option = "zeros",
+        depthwise_regularizer: Option = None,
+        bias_regularizer: Option = None,
+        activity_regularizer: Option = None,
+        depthwise_constraint: Option = None,
+        bias_constraint: Option = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            bias_initializer, bias_regularizer, bias_constraint,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
+        self.depth_multiplier = self.check_count("depth_multiplier", depth_multiplier)
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+
+    def build(self, input_shape: Shape) -> None:
+        channels = self.fix_channels(input_shape)
+        self.kernel = self.add_weight(
+            (*self.kernel_size, channels, self.depth_multiplier),
+            self.depthwise_initializer,
+            name="kernel",
+            regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
+        )
+        self.declare_bias(channels * self.depth_multiplier)
+
+    def call(self, inputs: Array) -> Array:
+        kernel, groups = as_grouped(self.kernel)
+        return self.finish(self.convolve(inputs, kernel, groups))
+
+
+def as_grouped(kernel: Array) -> tuple[Array, int]:
+    """Returns a kernel `[*sizes, channels, multiplier]` as one for groups, and their number."""
+    *sizes, channels, multiplier = kernel.shape
+    return kernel.reshape(*sizes, 1, channels * multiplier), channels
+
+
+class DepthwiseConv1D(_DepthwiseConvolution):
+    """Convolves each channel of a series by itself.
+
+    Shapes: `[batch, steps, channels]` in, `[batch, new_steps, channels * depth_multiplier]` out
+    (channels first: axes 1 and 2 exchanged). Weights: `kernel`
+    `[kernel_size, channels, depth_multiplier]`, `bias` `[channels * depth_multiplier]`.
+
+    Args: as in `Conv1D`, without `filters`, `groups` and causal padding, `depthwise_*` in the place
+        of `kernel_*`, and
+        depth_multiplier: number of output channels made from each input channel.
+
+    Raises:
+        ConfigError, GraphError: as in `Conv1D`.
+    """
+
+    rank = 1
+
+
+class DepthwiseConv2D(_DepthwiseConvolution):
+    """Convolves each channel of an image by itself.
+
+    Shapes: `[batch, rows, columns, channels]` in,
+    `[batch, new_rows, new_columns, channels * depth_multiplier]` out (channels first: axis 1).
+    Weights, Args and Raises: as in `DepthwiseConv1D`.
+
+    >>> from kgraph.layers.base import Input
+    >>> DepthwiseConv2D(3, depth_multiplier=2)(Input((8, 8, 5))).shape
+    (None, 6, 6, 10)
+    """
+
+    rank = 2

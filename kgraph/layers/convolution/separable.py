@@ -1,0 +1,115 @@
+"""SeparableConv1D and SeparableConv2D: a depthwise convolution, then a mix of the channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from kgraph import constraints, initializers, regularizers
+from kgraph.layers.convolution.base import Option, _ConvolutionBase
+from kgraph.layers.convolution.depthwise import as_grouped
+from kgraph.layers.convolution.spatial import DataFormat, Sizes
+from kgraph.types import Array, Shape
+
+
+class _SeparableConvolution(_ConvolutionBase):
+    """A depthwise convolution followed by one with a kernel of size 1; bias and activation last."""
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        data_format: DataFormat | None = None,
+        dilation_rate: Sizes = 1,
+        depth_multiplier: int = 1,
+        activation: Option = None,
+        use_bias: bool = True,
+        depthwise_initializer: Option = "glorot_uniform",
+        pointwise_initializer: Option = "glorot_uniform",
+        bias_initializer: Option = "zeros",
+        depthwise_regularizer: Option = None,
+        pointwise_regularizer: Option = None,
+        bias_regularizer: Option = None,
+        activity_regularizer: Option = None,
+        depthwise_constraint: Option = None,
+        pointwise_constraint: Option = None,
+        bias_constraint: Option = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            bias_initializer, bias_regularizer, bias_constraint,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
+        self.filters = self.check_count("filters", filters)
+        self.depth_multiplier = self.check_count("depth_multiplier", depth_multiplier)
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        self.pointwise_initializer = initializers.get(pointwise_initializer)
+        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
+        self.pointwise_constraint = constraints.get(pointwise_constraint)
+
+    def build(self, input_shape: Shape) -> None:
+        channels = self.fix_channels(input_shape)
+        self.depthwise_kernel = self.add_weight(
+            (*self.kernel_size, channels, self.depth_multiplier),
+            self.depthwise_initializer,
+            name="depthwise_kernel",
+            regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
+        )
+        self.pointwise_kernel = self.add_weight(
+            (*(1,) * self.rank, channels * self.depth_multiplier, self.filters),
+            self.pointwise_initializer,
+            name="pointwise_kernel",
+            regularizer=self.pointwise_regularizer,
+            constraint=self.pointwise_constraint,
+        )
+        self.declare_bias(self.filters)
+
+    def call(self, inputs: Array) -> Array:
+        kernel, groups = as_grouped(self.depthwise_kernel)
+        outputs = jax.lax.conv_general_dilated(
+            self.convolve(inputs, kernel, groups),
+            self.pointwise_kernel,
+            window_strides=(1,) * self.rank,
+            padding="VALID",
+            dimension_numbers=self.layout(),
+        )
+        return self.finish(outputs)
+
+
+class SeparableConv1D(_SeparableConvolution):
+    """Convolves each channel of a series by itself, then mixes the channels.
+
+    Shapes: `[batch, steps, channels]` in, `[batch, new_steps, filters]` out (channels first: axes 1
+    and 2 exchanged). Weights: `depthwise_kernel` `[kernel_size, channels, depth_multiplier]`,
+    `pointwise_kernel` `[1, channels * depth_multiplier, filters]`, `bias` `[filters]`.
+
+    Args: as in `Conv1D`, without `groups` and causal padding, `depthwise_*` and `pointwise_*` in
+        the place of `kernel_*`, and
+        depth_multiplier: number of channels between the two steps, for each input channel.
+
+    Raises:
+        ConfigError, GraphError: as in `Conv1D`.
+    """
+
+    rank = 1
+
+
+class SeparableConv2D(_SeparableConvolution):
+    """Convolves each channel of an image by itself, then mixes the channels.
+
+    Shapes: `[batch, rows, columns, channels]` in, `[batch, new_rows, new_columns, filters]` out
+    (channels first: axis 1). Weights, Args and Raises: as in `SeparableConv1D`.
+
+    >>> from kgraph.layers.base import Input
+    >>> SeparableConv2D(7, 3, padding="same")(Input((8, 8, 5))).shape
+    (None, 8, 8, 7)
+    """
+
+    rank = 2

@@ -1,0 +1,189 @@
+"""Conv1DTranspose, Conv2DTranspose and Conv3DTranspose: one implementation and three names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph import constraints, initializers, regularizers
+from kgraph.errors import ConfigError
+from kgraph.layers.convolution.base import Option, _ConvolutionBase
+from kgraph.layers.convolution.spatial import DataFormat, Sizes
+from kgraph.types import Array, Shape
+
+
+class _TransposedConvolution(_ConvolutionBase):
+    """The gradient of a convolution by its input, used as a layer: it enlarges what it is given."""
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        output_padding: Sizes | None = None,
+        data_format: DataFormat | None = None,
+        dilation_rate: Sizes = 1,
+        activation: Option = None,
+        use_bias: bool = True,
+        kernel_initializer: Option = "glorot_uniform",
+        bias_initializer: Option = "zeros",
+        kernel_regularizer: Option = None,
+        bias_regularizer: Option = None,
+        activity_regularizer: Option = None,
+        kernel_constraint: Option = None,
+        bias_constraint: Option = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            bias_initializer, bias_regularizer, bias_constraint,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
+        self.filters = self.check_count("filters", filters)
+        self.output_padding = self._check_output_padding(output_padding)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+
+    def build(self, input_shape: Shape) -> None:
+        channels = self.fix_channels(input_shape)
+        self.kernel = self.add_weight(
+            (*self.kernel_size, self.filters, channels),
+            self.kernel_initializer,
+            name="kernel",
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.declare_bias(self.filters)
+
+    def call(self, inputs: Array) -> Array:
+        outputs = jax.lax.conv_general_dilated(
+            inputs.astype(self.kernel.dtype),
+            jnp.flip(self.kernel, range(self.rank)),
+            window_strides=(1,) * self.rank,
+            padding=self._pads(),
+            lhs_dilation=self.strides,
+            rhs_dilation=self.dilation_rate,
+            dimension_numbers=self.layout(kernel="OI"),
+        )
+        return self.finish(outputs)
+
+    def _pads(self) -> list[tuple[int, int]]:
+        """Returns the zeros before and after each axis of the input, stretched by the strides."""
+        extras = self.output_padding or (None,) * self.rank
+        rows = zip(self.reach, self.strides, extras)
+        return [_pad(self.padding, reach, stride, extra) for reach, stride, extra in rows]
+
+    def _check_output_padding(self, value: Sizes | None) -> tuple[int, ...] | None:
+        if value is None:
+            return None
+        extras = self.per_axis("output_padding", value, least=0)
+        if any(extra >= stride for extra, stride in zip(extras, self.strides)):
+            raise ConfigError(
+                f"{self.label} cannot use this `output_padding`",
+                expected=f"less than the stride on each axis: strides={self.strides}",
+                received=repr(value),
+            )
+        return extras
+
+
+def _pad(padding: str, reach: int, stride: int, extra: int | None) -> tuple[int, int]:
+    """Returns the zeros on both sides of one axis.
+
+    With `n` inputs there are `(n - 1) * stride + 1` points before padding and `reach - 1` fewer
+    windows than points after it, which gives the sizes of Keras' layers:
+
+    - valid: `(n - 1) * stride + reach + extra`, or with `max(reach, stride)` in the place of
+      `reach + extra` where no `extra` is given;
+    - same: `(n - 1) * stride + reach % 2 + extra`, or `n * stride` where no `extra` is given.
+    """
+    if padding == "valid":
+        more = max(stride - reach, 0) if extra is None else extra
+        return reach - 1, reach - 1 + more
+    total = reach + stride - 2 if extra is None else reach + reach % 2 - 2 + extra
+    left = min(total - total // 2, reach - 1)
+    return left, total - left
+
+
+class Conv1DTranspose(_TransposedConvolution):
+    """Transposed convolution of a series.
+
+    Shapes: `[batch, steps, channels]` in, `[batch, new_steps, filters]` out (channels first: axes
+    1 and 2 exchanged). With `reach = dilation_rate * (kernel_size - 1) + 1`, `new_steps` is
+
+    - with padding valid, `(steps - 1) * strides + max(reach, strides)`, or
+      `(steps - 1) * strides + reach + output_padding` if that is given;
+    - with padding same, `steps * strides`, or
+      `(steps - 1) * strides + reach % 2 + output_padding` if that is given.
+
+    Weights: `kernel` `[kernel_size, filters, channels]`, `bias` `[filters]`.
+
+    Args: as in `Conv1D`, without `groups` and causal padding, and
+        output_padding: steps added at the right end; less than the stride.
+
+    Raises:
+        ConfigError: an option has a value it cannot have; strides and dilation are both above 1.
+
+    >>> from kgraph.layers.base import Input
+    >>> Conv1DTranspose(8, 3, strides=2, padding="same")(Input(("time", 4))).symbolic_shape
+    ('batch', '2*time', 8)
+    """
+
+    rank = 1
+
+
+class Conv2DTranspose(_TransposedConvolution):
+    """Transposed convolution of an image.
+
+    Shapes: `[batch, rows, columns, channels]` in, `[batch, new_rows, new_columns, filters]` out
+    (channels first: axis 1). Weights: `kernel` `[*kernel_size, filters, channels]`, `bias`
+    `[filters]`.
+
+    Args and Raises: as in `Conv1DTranspose`; sizes are one number or one for each axis.
+
+    >>> from kgraph.layers.base import Input
+    >>> Conv2DTranspose(8, 3, activation="relu")(Input((4, 4, 1))).shape
+    (None, 6, 6, 8)
+    """
+
+    rank = 2
+
+
+class Conv3DTranspose(_TransposedConvolution):
+    """Transposed convolution of a volume.
+
+    Shapes: `[batch, depth, rows, columns, channels]` in, the same with `filters` channels out
+    (channels first: axis 1). Weights, Args and Raises: as in `Conv2DTranspose`; as in Keras,
+    `data_format` comes before `output_padding` here.
+    """
+
+    rank = 3
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        data_format: DataFormat | None = None,
+        output_padding: Sizes | None = None,
+        dilation_rate: Sizes = 1,
+        activation: Option = None,
+        use_bias: bool = True,
+        kernel_initializer: Option = "glorot_uniform",
+        bias_initializer: Option = "zeros",
+        kernel_regularizer: Option = None,
+        bias_regularizer: Option = None,
+        activity_regularizer: Option = None,
+        kernel_constraint: Option = None,
+        bias_constraint: Option = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate,
+            activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer,
+            bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, **options,
+        )  # fmt: skip

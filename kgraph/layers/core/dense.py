@@ -1,0 +1,78 @@
+"""Dense: a matrix product over the last axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from kgraph import activations, constraints, initializers, regularizers
+from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.options import check_count
+from kgraph.types import Array, Shape
+
+
+class Dense(Layer):
+    """Multiplies the last axis by a matrix, adds a bias, and applies an activation.
+
+    Shapes: `[batch, *any, features]` in, `[batch, *any, units]` out. Weights `kernel`:
+    `[features, units]`; `bias`: `[units]`.
+
+    Args:
+        units: size of the last axis of the output.
+        activation: name or function; None for none.
+        use_bias: whether a bias is added.
+        kernel_initializer, kernel_regularizer, kernel_constraint: of the matrix.
+        bias_initializer, bias_regularizer, bias_constraint: of the bias.
+
+    Raises:
+        ConfigError: `units` is not a positive whole number.
+    """
+
+    supports_masking = True
+    input_spec: Any = InputSpec(min_ndim=2)
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **options)
+        self.units = check_count("Dense", "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    def build(self, input_shape: Shape) -> None:
+        features = input_shape[-1]
+        self.kernel = self.add_weight(
+            (features, self.units), self.kernel_initializer, name="kernel",
+            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
+        )  # fmt: skip
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (self.units,), self.bias_initializer, name="bias",
+                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
+            )  # fmt: skip
+        self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
+
+    def call(self, inputs: Array) -> Array:
+        outputs = inputs @ self.kernel
+        if self.bias is not None:
+            outputs = outputs + jnp.expand_dims(self.bias, range(outputs.ndim - 1))
+        return self.activation(outputs)

@@ -1,0 +1,83 @@
+"""GroupNormalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.normalization.statistics import (
+    Option,
+    _ScaledNormalization,
+    normalise,
+    other_axes,
+)
+from kgraph.types import Array, Shape
+
+
+class GroupNormalization(_ScaledNormalization):
+    """Gives each group of features mean 0 and variance 1 in each sample, then rescales them.
+
+    Shapes: `[batch, ..., features, ...]` in, the same out. Weights: `gamma` and `beta`, each
+    `[features]`.
+    Dtype: statistics are float32 at least; the result has the compute dtype.
+
+    Args:
+        groups: number of groups; the features divide into them. -1 makes each feature a group of
+            its own (instance normalisation).
+        axis: the axis of the features; statistics are over it and all axes but the batch.
+        epsilon, center, scale, and the options of `beta` and `gamma`: as in `LayerNormalization`.
+
+    Raises:
+        ConfigError: an option has a value it cannot have.
+        GraphError: the features do not divide into groups, or their number is unknown.
+
+    Source: Wu and He, arXiv:1803.08494, equations 1 to 3 and 7, with the variance in two passes.
+    """
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Option = "zeros",
+        gamma_initializer: Option = "ones",
+        beta_regularizer: Option = None,
+        gamma_regularizer: Option = None,
+        beta_constraint: Option = None,
+        gamma_constraint: Option = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
+            gamma_regularizer, beta_constraint, gamma_constraint, **options,
+        )  # fmt: skip
+        self.check_axes(several=False)
+        if not isinstance(groups, int) or (groups < 1 and groups != -1):
+            raise ConfigError(
+                f"{self.label} cannot use this number of groups",
+                expected="a positive whole number, or -1 for a group for each feature",
+                received=repr(groups),
+            )
+        self.groups = groups
+
+    def build(self, input_shape: Shape) -> None:
+        (features,) = self.fix_sizes(input_shape)
+        if features % self.groups:
+            raise GraphError(
+                f"{self.label} cannot split its input into groups of equal size",
+                expected=f"features divisible by groups={self.groups}",
+                received=f"{features} features on axis {self.axis}",
+                hint="another number of groups, or groups=-1 for one for each feature",
+            )
+        self.declare_scale_and_offset((features,))
+
+    def call(self, inputs: Array) -> Array:
+        (place,) = self.places(inputs.ndim)
+        features = inputs.shape[place]
+        groups = features if self.groups == -1 else self.groups
+        split = (*inputs.shape[:place], groups, features // groups, *inputs.shape[place + 1 :])
+        grouped = self.widen(inputs).reshape(split)
+        normalised = normalise(grouped, other_axes((0, place), grouped.ndim), self.epsilon)
+        return self.narrow(self.rescale(normalised.reshape(inputs.shape), (place,)))

@@ -1,0 +1,184 @@
+"""What the normalisation layers share: their axes, the dtype of statistics, scale and offset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from kgraph import constraints, initializers, regularizers
+from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.base import InputSpec, Layer
+from kgraph.types import Array, Shape
+
+Axes: TypeAlias = int | Sequence[int]
+Option: TypeAlias = Any
+"""An initializer, regularizer or constraint: a name, a config, an object or None."""
+
+
+class _Normalization(Layer):
+    """Base of layers that keep the shape of their input.
+
+    Weights stay in the dtype in which they are kept and statistics are float32 at least, whatever
+    the layer computes in: sums over a whole axis lose too much in a short float type.
+    """
+
+    supports_masking = True
+
+    def __init__(self, axis: Axes, **options: Any) -> None:
+        super().__init__(**options)
+        self.autocast = False
+        self.axis = axis
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes of the option, as a tuple."""
+        return (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
+
+    def check_axes(self, several: bool = True) -> None:
+        """Raises ConfigError unless `axis` is a whole number (or several)."""
+        given = self.axis if several and isinstance(self.axis, (list, tuple)) else [self.axis]
+        if not given or not all(isinstance(axis, int) for axis in given):
+            raise ConfigError(
+                f"{self.label} cannot use this `axis`",
+                expected="a whole number" + (" or a list of them" if several else ""),
+                received=repr(self.axis),
+            )
+
+    def check_epsilon(self, epsilon: float) -> float:
+        """Returns `epsilon`, or raises ConfigError if it is negative."""
+        if not epsilon >= 0:
+            raise ConfigError(
+                f"{self.label} needs an epsilon of at least 0", received=repr(epsilon)
+            )
+        return float(epsilon)
+
+    def places(self, rank: int) -> tuple[int, ...]:
+        """Returns the axes counted from the first, in order, for an input of this rank.
+
+        Raises:
+            GraphError: the input has no such axis.
+        """
+        for axis in self.axes:
+            if not -rank <= axis < rank:
+                raise GraphError(
+                    f"{self.label} normalises axis {axis}, and its input has {rank} axes",
+                    expected=f"an axis from {-rank} to {rank - 1}",
+                    received=f"axis={self.axis!r}",
+                )
+        return tuple(sorted(axis % rank for axis in self.axes))
+
+    def fix_sizes(self, input_shape: Shape) -> tuple[int, ...]:
+        """Returns the sizes of the axes; the layer takes no others from now on.
+
+        Raises:
+            GraphError: one is unknown.
+        """
+        sizes = tuple(input_shape[axis] for axis in self.places(len(input_shape)))
+        known = tuple(size for size in sizes if size is not None)
+        if len(known) < len(sizes):
+            raise GraphError(
+                f"{self.label} needs to know the size of axis {self.axis!r} of its input",
+                received=f"shape {input_shape}",
+                hint="give it in Input, or normalise another axis",
+            )
+        axes = {axis: input_shape[axis] for axis in self.axes}
+        self.input_spec = InputSpec(min_ndim=len(set(axes)), axes=axes)
+        return known
+
+    def widen(self, inputs: Array) -> Array:
+        """Returns the inputs in the dtype of the statistics."""
+        return inputs.astype(wide_dtype(inputs.dtype, self.compute_dtype))
+
+    def narrow(self, outputs: Array) -> Array:
+        """Returns the outputs in the dtype in which the layer computes."""
+        return outputs.astype(self.compute_dtype)
+
+
+class _ScaledNormalization(_Normalization):
+    """Base of layers with a scale `gamma` and an offset `beta`, each of them optional."""
+
+    gamma: Array | None = None
+    beta: Array | None = None
+
+    def __init__(
+        self,
+        axis: Axes,
+        epsilon: float,
+        center: bool,
+        scale: bool,
+        beta_initializer: Option,
+        gamma_initializer: Option,
+        beta_regularizer: Option,
+        gamma_regularizer: Option,
+        beta_constraint: Option,
+        gamma_constraint: Option,
+        **options: Any,
+    ) -> None:
+        super().__init__(axis, **options)
+        self.epsilon = self.check_epsilon(epsilon)
+        self.center, self.scale = center, scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
+
+    def declare_scale_and_offset(self, sizes: Sequence[int]) -> None:
+        """Declares `gamma` and `beta`, as far as the layer has them."""
+        if self.scale:
+            self.gamma = self.add_weight(
+                sizes,
+                self.gamma_initializer,
+                name="gamma",
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                sizes,
+                self.beta_initializer,
+                name="beta",
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )
+
+    def rescale(self, normalised: Array, places: Sequence[int]) -> Array:
+        """Returns `normalised * gamma + beta`, the weights lying along `places`."""
+        outputs = normalised
+        if self.gamma is not None:
+            outputs = outputs * along(self.gamma.astype(outputs.dtype), places, outputs.ndim)
+        if self.beta is not None:
+            outputs = outputs + along(self.beta.astype(outputs.dtype), places, outputs.ndim)
+        return outputs
+
+
+def wide_dtype(*dtypes: Any) -> Any:
+    """Returns float64 if one of the dtypes is that, else float32."""
+    return jnp.float64 if any(jnp.dtype(d) == jnp.float64 for d in dtypes) else jnp.float32
+
+
+def normalise(values: Array, axes: Sequence[int], epsilon: float) -> Array:
+    """Returns the values with mean 0 and variance 1 over `axes`.
+
+    The variance is that of the centred values: the mean of squares less the squared mean would lose
+    all digits where the mean is large.
+    """
+    centred = values - jnp.mean(values, axes, keepdims=True)
+    variance = jnp.mean(jnp.square(centred), axes, keepdims=True)
+    return centred * jax.lax.rsqrt(variance + epsilon)
+
+
+def along(weight: Array, places: Sequence[int], rank: int) -> Array:
+    """Returns a weight with axes of size 1 added: its own are then at `places` of `rank` axes."""
+    if tuple(places) == tuple(range(rank)):
+        return weight
+    return jax.lax.expand_dims(weight, [axis for axis in range(rank) if axis not in places])
+
+
+def other_axes(places: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Returns the axes of a rank that are not among `places`."""
+    return tuple(axis for axis in range(rank) if axis not in places)

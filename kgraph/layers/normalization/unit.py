@@ -1,0 +1,38 @@
+"""UnitNormalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.layers.normalization.statistics import Axes, _Normalization
+from kgraph.types import Array
+
+_SMALLEST_SQUARE = 1e-24
+"""Floor of the squared length: a zero vector stays zero, and has a gradient."""
+
+
+class UnitNormalization(_Normalization):
+    """Divides each feature vector by its Euclidean length.
+
+    Shapes: `[batch, ..., features]` in, the same out. No weights.
+    Dtype: the length is float32 at least; the result has the compute dtype.
+
+    Args:
+        axis: the axis or axes over which the length is taken.
+
+    Raises:
+        ConfigError: `axis` is not a whole number or a list of them.
+        GraphError: the input has no such axis.
+    """
+
+    def __init__(self, axis: Axes = -1, **options: Any) -> None:
+        super().__init__(axis, **options)
+        self.check_axes()
+
+    def call(self, inputs: Array) -> Array:
+        wide = self.widen(inputs)
+        square = jnp.sum(jnp.square(wide), self.places(wide.ndim), keepdims=True)
+        return self.narrow(wide * jax.lax.rsqrt(jnp.maximum(square, _SMALLEST_SQUARE)))

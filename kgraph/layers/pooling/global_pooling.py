@@ -1,0 +1,133 @@
+"""Pooling over all spatial axes at once: the maximum or the mean of each channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from kgraph.layers.convolution.spatial import DataFormat, _SpatialLayer
+from kgraph.types import Array
+
+
+class _GlobalPooling(_SpatialLayer):
+    """Reduces all spatial axes.
+
+    Args:
+        data_format: "channels_last" or "channels_first".
+        keepdims: whether the reduced axes stay, with size 1.
+    """
+
+    def __init__(
+        self, data_format: DataFormat | None = None, keepdims: bool = False, **options: Any
+    ) -> None:
+        super().__init__(data_format, **options)
+        self.keepdims = keepdims
+
+
+class _GlobalMaxPooling(_GlobalPooling):
+    def call(self, inputs: Array) -> Array:
+        return jnp.max(inputs, axis=self.spatial_axes, keepdims=self.keepdims)
+
+
+class _GlobalAveragePooling(_GlobalPooling):
+    def call(self, inputs: Array) -> Array:
+        if not jnp.issubdtype(inputs.dtype, jnp.floating):
+            inputs = inputs.astype(self.compute_dtype)
+        return jnp.mean(inputs, axis=self.spatial_axes, keepdims=self.keepdims)
+
+
+class GlobalMaxPooling1D(_GlobalMaxPooling):
+    """Takes the largest value of each channel of a series.
+
+    Shapes: `[batch, steps, channels]` in, `[batch, channels]` out, or `[batch, 1, channels]` with
+    `keepdims` (channels first: axes 1 and 2 exchanged).
+
+    Args:
+        data_format: "channels_last" or "channels_first".
+        keepdims: whether the reduced axes stay, with size 1.
+    """
+
+    rank = 1
+
+
+class GlobalMaxPooling2D(_GlobalMaxPooling):
+    """Takes the largest value of each channel of an image.
+
+    Shapes: `[batch, rows, columns, channels]` in, `[batch, channels]` out, or
+    `[batch, 1, 1, channels]` with `keepdims` (channels first: axis 1).
+
+    Args: as in `GlobalMaxPooling1D`.
+    """
+
+    rank = 2
+
+
+class GlobalMaxPooling3D(_GlobalMaxPooling):
+    """Takes the largest value of each channel of a volume.
+
+    Shapes: `[batch, depth, rows, columns, channels]` in, `[batch, channels]` out, or
+    `[batch, 1, 1, 1, channels]` with `keepdims` (channels first: axis 1).
+
+    Args: as in `GlobalMaxPooling1D`.
+    """
+
+    rank = 3
+
+
+class GlobalAveragePooling1D(_GlobalAveragePooling):
+    """Takes the mean of each channel of a series, over the steps that the mask keeps.
+
+    Shapes: as in `GlobalMaxPooling1D`. Mask: `[batch, steps]`, used up here; the mean of a sample
+    without any step is NaN, as in Keras. Dtype: the sums are float32 at least; the result has the
+    dtype of the input, or the compute dtype for whole numbers.
+
+    Args: as in `GlobalMaxPooling1D`.
+
+    >>> import numpy as np
+    >>> layer = GlobalAveragePooling1D()
+    >>> steps = np.array([[[1.0], [3.0], [9.0]]], "float32")
+    >>> layer(steps, mask=np.array([[True, True, False]])).tolist()
+    [[2.0]]
+    """
+
+    rank = 1
+    supports_masking = True
+
+    def call(self, inputs: Array, mask: Array | None = None) -> Array:
+        if mask is None:
+            return super().call(inputs)
+        dtype = inputs.dtype
+        if not jnp.issubdtype(dtype, jnp.floating):
+            dtype = jnp.dtype(self.compute_dtype)
+        wide = inputs.astype(jnp.promote_types(dtype, jnp.float32))
+        kept = jnp.expand_dims(mask.astype(bool), self.channel_axis)
+        (steps,) = self.spatial_axes
+        total = jnp.sum(wide, steps, where=kept, keepdims=self.keepdims)
+        count = jnp.sum(kept, steps, dtype=wide.dtype, keepdims=self.keepdims)
+        return (total / count).astype(dtype)
+
+    def compute_mask(self, inputs: Array, previous_mask: Array | None = None) -> None:
+        return None
+
+
+class GlobalAveragePooling2D(_GlobalAveragePooling):
+    """Takes the mean of each channel of an image.
+
+    Shapes: as in `GlobalMaxPooling2D`. Dtype: as in `GlobalAveragePooling1D`.
+
+    Args: as in `GlobalMaxPooling1D`.
+    """
+
+    rank = 2
+
+
+class GlobalAveragePooling3D(_GlobalAveragePooling):
+    """Takes the mean of each channel of a volume.
+
+    Shapes: as in `GlobalMaxPooling3D`. Dtype: as in `GlobalAveragePooling1D`.
+
+    Args: as in `GlobalMaxPooling1D`.
+    """
+
+    rank = 3

@@ -1,0 +1,204 @@
+"""The base of the built-in cells: one step of a recurrence, in two parts.
+
+The first part (`project`) does not look at the state, so a loop computes it for all steps at once,
+outside the loop; the second (`step`) is what remains to be done for each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph import constraints, initializers, regularizers
+from kgraph.errors import ConfigError, message
+from kgraph.graph.structure import map_structure
+from kgraph.layers.base import Layer
+from kgraph.types import Array, Tree
+
+
+class RecurrentCell(Layer):
+    """Base of cells whose first state is their output and whose input part can be hoisted.
+
+    A subclass sets `state_size` and `output_size` and defines `project` and `step`. A cell of any
+    other kind (a layer called as `cell(inputs, states)` that has a `state_size`) works in `RNN` as
+    well, without the hoisting.
+
+    Args:
+        dropout: rate at which input features are dropped, the same ones at every step of a call.
+        recurrent_dropout: the same for the state.
+        seed: of the dropout; None follows the key and the path.
+
+    Raises:
+        ConfigError: a rate is not in 0 to 1.
+    """
+
+    state_size: Any
+    output_size: Any
+    gates_with_own_masks: int | None = None
+    """How many masks one dropout draws: one for each gate, or None for one that all share."""
+
+    def __init__(
+        self,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.dropout = _rate(self, "dropout", dropout)
+        self.recurrent_dropout = _rate(self, "recurrent_dropout", recurrent_dropout)
+        self.seed = seed
+
+    def project(self, inputs: Array, mask: Array | None) -> Array:
+        """Returns what the input contributes, for one step or for all.
+
+        Args:
+            inputs: `[batch, *features]`, or `[time, batch, *features]`.
+            mask: from `draw_mask`: what the input is multiplied with.
+        """
+        raise ConfigError(message(f"{type(self).__name__} does not define project(inputs, mask)"))
+
+    def step(self, projected: Array, states: Sequence[Array], mask: Array | None) -> list[Array]:
+        """Returns the new states, of which the first is the output."""
+        raise ConfigError(
+            message(f"{type(self).__name__} does not define step(projected, states, mask)")
+        )
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Array]:
+        """Returns zeros as the states of so many samples."""
+        return zero_states(self.state_size, batch_size, self.compute_dtype)
+
+    def call(
+        self, inputs: Array, states: Any, training: bool | None = None
+    ) -> tuple[Array, Tree]:
+        single = not isinstance(states, (list, tuple))
+        states = [states] if single else list(states)
+        projected = self.project(inputs, self.draw_mask(inputs, self.dropout, training))
+        mask = self.draw_mask(states[0], self.recurrent_dropout, training)
+        new = self.step(projected, states, mask)
+        return new[0], new[0] if single else new
+
+    def draw_mask(self, like: Array, rate: float, training: bool | None) -> Array | None:
+        """Returns a dropout mask (0 or `1 / (1 - rate)`) for an array, or None if none is due."""
+        if not training or not 0 < rate < 1:
+            return None
+        gates = self.gates_with_own_masks
+        shape = like.shape if gates is None else (gates, *like.shape)
+        kept = jax.random.bernoulli(self.next_key(), 1 - rate, shape)
+        return jnp.where(kept, 1 / (1 - rate), 0).astype(like.dtype)
+
+
+class WeightedCell(RecurrentCell):
+    """Base of cells with a kernel for the input, one for the state, and perhaps a bias."""
+
+    kernel: Any
+    recurrent_kernel: Any
+    bias: Any = None
+
+    def __init__(
+        self,
+        use_bias: bool,
+        kernel_initializer: Any,
+        recurrent_initializer: Any,
+        bias_initializer: Any,
+        kernel_regularizer: Any,
+        recurrent_regularizer: Any,
+        bias_regularizer: Any,
+        kernel_constraint: Any,
+        recurrent_constraint: Any,
+        bias_constraint: Any,
+        dropout: float,
+        recurrent_dropout: float,
+        seed: int | None,
+        **options: Any,
+    ) -> None:
+        super().__init__(dropout, recurrent_dropout, seed, **options)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    def declare(
+        self,
+        kernel: Sequence[Any],
+        recurrent_kernel: Sequence[int],
+        bias: Sequence[int],
+        bias_initializer: Any = None,
+    ) -> None:
+        """Declares the weights, given their shapes."""
+        self.kernel = self.add_weight(
+            kernel, self.kernel_initializer, name="kernel",
+            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
+        )  # fmt: skip
+        self.recurrent_kernel = self.add_weight(
+            recurrent_kernel, self.recurrent_initializer, name="recurrent_kernel",
+            regularizer=self.recurrent_regularizer, constraint=self.recurrent_constraint,
+        )  # fmt: skip
+        if self.use_bias:
+            self.bias = self.add_weight(
+                bias, bias_initializer or self.bias_initializer, name="bias",
+                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
+            )  # fmt: skip
+
+
+def zero_states(state_size: Any, batch_size: Any, dtype: Any) -> list[Array]:
+    """Returns zeros `[batch_size, n]` for each whole number in a (nested) state size, in a list."""
+    sizes = list(state_size) if isinstance(state_size, (list, tuple)) else [state_size]
+    return map_structure(lambda size: jnp.zeros((batch_size, size), dtype), sizes)
+
+
+def check_units(owner: Layer, option: str, units: Any) -> None:
+    """Raises ConfigError unless a width is a positive whole number."""
+    if not isinstance(units, int) or units <= 0:
+        raise ConfigError(
+            message(
+                f"{type(owner).__name__} needs a positive whole number for {option}",
+                received=repr(units),
+            )
+        )
+
+
+def _rate(cell: Layer, option: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ConfigError(
+            message(
+                f"{type(cell).__name__} needs a rate for {option}",
+                expected="a number from 0 to 1",
+                received=value,
+            )
+        )
+    return float(value)
+
+
+def masked_matmul(x: Array, kernel: Array, mask: Array | None) -> Array:
+    """Returns `(x * mask) @ kernel`.
+
+    Shapes: x `[*lead, batch, in]`, kernel `[in, gates * units]`, mask `[batch, in]`, or
+    `[gates, batch, in]` where each gate's block of the kernel meets a masked copy of its own.
+    """
+    if mask is None:
+        return x @ kernel
+    if mask.ndim == 2:
+        return (x * aligned(mask, x.ndim)) @ kernel
+    blocks = jnp.split(kernel, mask.shape[0], axis=-1)
+    parts = [(x * aligned(m, x.ndim)) @ block for m, block in zip(mask, blocks)]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def aligned(array: Array, rank: int) -> Array:
+    """Returns an array with axes of size 1 in front, up to a rank."""
+    return jax.lax.expand_dims(array, range(rank - array.ndim))
+
+
+def add_bias(x: Array, bias: Array | None) -> Array:
+    """Returns `x` with a vector added along its last axis."""
+    return x if bias is None else x + aligned(bias, x.ndim)

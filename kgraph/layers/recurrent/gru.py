@@ -1,0 +1,172 @@
+"""GRU: one state behind two gates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from kgraph import activations
+from kgraph.layers.recurrent.cell import WeightedCell, add_bias, check_units, masked_matmul
+from kgraph.layers.recurrent.rnn import RNN, check_use_cudnn
+from kgraph.types import Array, Shape
+
+
+class GRUCell(WeightedCell):
+    """One step of GRU.
+
+    With `z, r, g` the three blocks of `x K + b` and of `h R`, in this order:
+    `h' = z h + (1 - z) tanh(g_x + r g_h)`, where z and r went through a sigmoid.
+
+    Shapes: inputs `[batch, features]`, states `[h]` with h `[batch, units]`. Weights: `kernel`
+    `[features, 3 units]`, `recurrent_kernel` `[units, 3 units]`, `bias` `[2, 3 units]` (of `x K` and
+    of `h R`), or `[3 units]` without `reset_after`.
+
+    Args:
+        units: width of output and state.
+        activation: in the place of tanh.
+        recurrent_activation: in the place of sigmoid.
+        use_bias: whether there is a bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: how the weights start.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties on the weights.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied after each update.
+        dropout: rate of dropped input features, the same at every step.
+        recurrent_dropout: rate of dropped state features, the same at every step. With it, each
+            gate has masks of its own.
+        reset_after: whether r multiplies `h R` (as cuDNN does) or h itself, before R.
+        seed: of the dropout; None follows the key and the path.
+
+    Raises:
+        ConfigError: `units` is not positive, or a rate is not in 0 to 1.
+
+    Source: Cho et al., "Learning phrase representations using RNN encoder-decoder",
+    arXiv:1406.1078 (version 3 without `reset_after`, version 1 with it).
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        reset_after: bool = True,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, seed, **options,
+        )  # fmt: skip
+        check_units(self, "units", units)
+        self.units = self.state_size = self.output_size = units
+        self.activation = activations.get(activation)
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.reset_after = reset_after
+        self.gates_with_own_masks = 3 if self.recurrent_dropout else None
+
+    def build(self, input_shape: Shape) -> None:
+        width = 3 * self.units
+        bias = (2, width) if self.reset_after else (width,)
+        self.declare((input_shape[-1], width), (self.units, width), bias)
+
+    def project(self, inputs: Array, mask: Array | None) -> Array:
+        bias = self.bias
+        if bias is not None and self.reset_after:
+            bias = bias[0]
+        return add_bias(masked_matmul(inputs, self.kernel, mask), bias)
+
+    def step(self, projected: Array, states: Sequence[Array], mask: Array | None) -> list[Array]:
+        (state,) = states
+        x_z, x_r, x_g = jnp.split(projected, 3, axis=-1)
+        if self.reset_after:
+            bias = None if self.bias is None else self.bias[1]
+            recurrent = add_bias(masked_matmul(state, self.recurrent_kernel, mask), bias)
+            h_z, h_r, h_g = jnp.split(recurrent, 3, axis=-1)
+            z, r = self._gates(x_z + h_z, x_r + h_r)
+            candidate = self.activation(x_g + r * h_g)
+        else:
+            gates, last = jnp.split(self.recurrent_kernel, [2 * self.units], axis=-1)
+            per_gate = mask is not None and mask.ndim > 2
+            recurrent = masked_matmul(state, gates, mask[:2] if per_gate else mask)
+            h_z, h_r = jnp.split(recurrent, 2, axis=-1)
+            z, r = self._gates(x_z + h_z, x_r + h_r)
+            candidate = self.activation(
+                x_g + masked_matmul(r * state, last, mask[2] if per_gate else mask)
+            )
+        return [z * state + (1 - z) * candidate]
+
+    def _gates(self, z: Array, r: Array) -> tuple[Array, Array]:
+        return self.recurrent_activation(z), self.recurrent_activation(r)
+
+
+class GRU(RNN):
+    """Runs `GRUCell` over time.
+
+    Shapes: `[batch, time, features]` in, `[batch, units]` out, or `[batch, time, units]` with
+    `return_sequences`; with `return_state` also h, `[batch, units]`.
+
+    Args:
+        units to seed: see `GRUCell`.
+        return_sequences, return_state, go_backwards, stateful, unroll: see `RNN`.
+        reset_after: see `GRUCell`.
+        use_cudnn: "auto" or False; there is one implementation for all devices.
+
+    Raises:
+        ConfigError: see `GRUCell`; or `use_cudnn=True`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        reset_after: bool = True,
+        use_cudnn: bool | str = "auto",
+        **options: Any,
+    ) -> None:
+        check_use_cudnn("GRU", use_cudnn)
+        cell = GRUCell(
+            units, activation, recurrent_activation, use_bias,
+            kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, reset_after, seed, dtype=options.get("dtype"),
+        )  # fmt: skip
+        super().__init__(
+            cell, return_sequences, return_state, go_backwards, stateful, unroll,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
+        self.units = units

@@ -1,0 +1,158 @@
+"""LSTM: a memory behind three gates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from kgraph import activations
+from kgraph.layers.recurrent.cell import WeightedCell, add_bias, check_units, masked_matmul
+from kgraph.layers.recurrent.forget_bias import ForgetBias
+from kgraph.layers.recurrent.rnn import RNN, check_use_cudnn
+from kgraph.types import Array, Shape
+
+
+class LSTMCell(WeightedCell):
+    """One step of LSTM.
+
+    With `i, f, g, o` the four blocks of `x K + b + h R`, in this order:
+    `c' = sigmoid(f) c + sigmoid(i) tanh(g)`, `h' = sigmoid(o) tanh(c')`.
+
+    Shapes: inputs `[batch, features]`, states `[h, c]`, each `[batch, units]`. Weights: `kernel`
+    `[features, 4 units]`, `recurrent_kernel` `[units, 4 units]`, `bias` `[4 units]`.
+
+    Args:
+        units: width of output and states.
+        activation: in the place of tanh.
+        recurrent_activation: in the place of sigmoid.
+        use_bias: whether there is a bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: how the weights start.
+        unit_forget_bias: whether the forget gate's part of the bias starts as 1.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties on the weights.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied after each update.
+        dropout: rate of dropped input features, the same at every step.
+        recurrent_dropout: rate of dropped state features, the same at every step. With it, each
+            gate has masks of its own.
+        seed: of the dropout; None follows the key and the path.
+
+    Raises:
+        ConfigError: `units` is not positive, or a rate is not in 0 to 1.
+
+    Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997, with the forget gate of Gers
+    et al., 2000, and its bias of Jozefowicz et al., 2015.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, seed, **options,
+        )  # fmt: skip
+        check_units(self, "units", units)
+        self.units = self.output_size = units
+        self.state_size = [units, units]
+        self.activation = activations.get(activation)
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.unit_forget_bias = unit_forget_bias
+        self.gates_with_own_masks = 4 if self.recurrent_dropout else None
+
+    def build(self, input_shape: Shape) -> None:
+        width = 4 * self.units
+        bias_start = ForgetBias(self.bias_initializer) if self.unit_forget_bias else None
+        self.declare((input_shape[-1], width), (self.units, width), (width,), bias_start)
+
+    def project(self, inputs: Array, mask: Array | None) -> Array:
+        return add_bias(masked_matmul(inputs, self.kernel, mask), self.bias)
+
+    def step(self, projected: Array, states: Sequence[Array], mask: Array | None) -> list[Array]:
+        gates = projected + masked_matmul(states[0], self.recurrent_kernel, mask)
+        return lstm_step(self, jnp.split(gates, 4, axis=-1), states[1])
+
+
+def lstm_step(cell: Any, gates: Sequence[Array], carry: Array) -> list[Array]:
+    """Returns `[h, c]` from the four gates before their activations, and the last `c`."""
+    i, f, g, o = gates
+    gate = cell.recurrent_activation
+    carry = gate(f) * carry + gate(i) * cell.activation(g)
+    return [gate(o) * cell.activation(carry), carry]
+
+
+class LSTM(RNN):
+    """Runs `LSTMCell` over time.
+
+    Shapes: `[batch, time, features]` in, `[batch, units]` out, or `[batch, time, units]` with
+    `return_sequences`; with `return_state` also h and c, `[batch, units]` each.
+
+    Args:
+        units to seed: see `LSTMCell`.
+        return_sequences, return_state, go_backwards, stateful, unroll: see `RNN`.
+        use_cudnn: "auto" or False; there is one implementation for all devices.
+
+    Raises:
+        ConfigError: see `LSTMCell`; or `use_cudnn=True`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        use_cudnn: bool | str = "auto",
+        **options: Any,
+    ) -> None:
+        check_use_cudnn("LSTM", use_cudnn)
+        cell = LSTMCell(
+            units, activation, recurrent_activation, use_bias,
+            kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, seed, dtype=options.get("dtype"),
+        )  # fmt: skip
+        super().__init__(
+            cell, return_sequences, return_state, go_backwards, stateful, unroll,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
+        self.units = units

@@ -1,0 +1,157 @@
+"""RNN: runs a cell over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.errors import ConfigError, GraphError, StateError, check_choice, message
+from kgraph.graph.node import TensorSpec
+from kgraph.graph.structure import leaves, map_structure
+from kgraph.layers.base import InputSpec, Layer, Weight
+from kgraph.layers.recurrent.cell import RecurrentCell, zero_states
+from kgraph.layers.recurrent.foreign import follow_cell
+from kgraph.layers.recurrent.scan import Recurrence, run
+from kgraph.layers.recurrent.stacked import StackedRNNCells
+from kgraph.types import Array, Shape, Tree
+
+
+class RNN(Layer):
+    """Runs a cell over the time axis of its input, in one loop.
+
+    A cell is a layer that is called as `cell(inputs, states)`, returns `(output, new_states)` and
+    has a `state_size`: a whole number, or a (nested) list of them. It may have
+    `get_initial_state(batch_size)`; otherwise the states start as zeros `[batch, size]`.
+
+    Shapes: `[batch, time, *features]` in; the cell's output `[batch, *out]` of the last step out, or
+    `[batch, time, *out]` with `return_sequences`; then the states, with `return_state`.
+    Mask: `[batch, time]`. A masked step leaves the states and repeats the output before it.
+
+    Args:
+        cell: the cell, or a list of cells to be stacked.
+        return_sequences: whether to return the outputs of all steps.
+        return_state: whether to return the last states as well.
+        go_backwards: whether to begin at the last step; outputs come in the order of computation.
+        stateful: whether the states are kept from call to call (sample i continues sample i of the
+            batch before). Needs a known batch size; `reset_state()` sets them to zero.
+        unroll: whether to write the loop out, which needs a known number of steps and compiles
+            longer.
+        zero_output_for_mask: whether the output of a masked step is 0.
+
+    Call arguments: `initial_state` (a list of arrays or symbols), `mask`, `training`, and
+    `constants`, which are passed on to the cell.
+
+    Raises:
+        ConfigError: the cell is not a layer with a `state_size`.
+        GraphError: the input lacks a time axis, or a size that has to be known.
+    """
+
+    input_spec = InputSpec(min_ndim=3)
+    states: Any = None
+
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else cell
+        if not isinstance(self.cell, Layer) or not hasattr(self.cell, "state_size"):
+            raise ConfigError(
+                message(
+                    "RNN needs a cell",
+                    expected="a Layer called as cell(inputs, states), with a state_size",
+                    received=repr(cell),
+                )
+            )
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
+        self.zero_output_for_mask = zero_output_for_mask
+
+    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        shape = getattr((*args, kwargs.get("sequences"))[0], "shape", None)
+        if shape is None or len(shape) < 3:
+            return  # `input_spec` says what is wrong
+        if self.unroll and not isinstance(shape[1], int):
+            raise GraphError(
+                f"{self.label} can be unrolled only if the number of steps is known",
+                received="an unknown size on axis 1",
+                hint="leave unroll=False, or give the size in Input",
+            )
+        if self.stateful and not isinstance(shape[0], int):
+            raise GraphError(
+                f"{self.label} keeps its states between calls, so it needs a known batch size",
+                received="an unknown size on axis 0",
+                hint="Input(batch_shape=(16, 10, 5))",
+            )
+
+    def build(self, input_shape: Shape) -> None:
+        step_shape = (input_shape[0], *input_shape[2:])
+        if not self.cell.built:
+            self.cell.build(step_shape)
+            self.cell.built = True
+        if any(not layer.built for layer in _inside(self.cell)):
+            self._build_by_calling(step_shape)
+        if self.stateful:
+            self._declare_states(int(input_shape[0] or 0))
+
+    def _build_by_calling(self, step_shape: Shape) -> None:
+        """Builds the layers inside a cell whose `build` leaves that to their first call."""
+        shape = tuple(2 if i == 0 else size for i, size in enumerate(step_shape))
+        states = jax.eval_shape(lambda: initial_states(self.cell, 2))
+        specs = map_structure(lambda s: TensorSpec(s.shape, str(s.dtype)), states)
+        self.cell.compute_output_spec(TensorSpec(shape, self.cell.compute_dtype), specs)
+
+    def _declare_states(self, batch: int) -> None:
+        shapes = jax.eval_shape(lambda: initial_states(self.cell, batch))
+        self.states = map_structure(
+            lambda s: self.add_weight(s.shape, "zeros", trainable=False, name="state"), shapes
+        )
+
+    def get_initial_state(self, batch_size: Any) -> list[Any]:
+        """Returns the states before the first step, for so many samples."""
+        return initial_states(self.cell, batch_size)
+
+    def reset_state(self) -> None:
+        """Sets the kept states of a stateful layer to zero."""
+        for weight in leaves(self.states):
+            if isinstance(weight, Weight):
+                weight.assign(jnp.zeros(weight.shape, weight.dtype))
+
+    reset_states = reset_state
+
+    def call(
+        self,
+        sequences: Array,
+        initial_state: Tree = None,
+        mask: Array | None = None,
+        training: bool | None = None,
+        constants: Tree = None,
+    ) -> Tree:
+        self._check_batch(sequences)
+        if initial_state is None:
+            initial_state = self.states
+        recurrence = self._prepare(sequences, initial_state, training, constants)
+        outputs, states = run(
+            recurrence,
+            None if mask is None else jnp.swapaxes(_step_mask(mask), 0, 1),
+            collect=self.return_sequences,
+            zero_output_for_mask=self.zero_output_for_mask,
+            go_backwards=self.go_backwards,
+            unroll=self.unroll,
+        )
+        states = list(states[0]) if isinstance(states, _Followed) else list(states)
+        if self.stateful:
+            self.states = states
+        if self.return_sequences:
+            outputs = jnp.swapaxes(outputs, 0, 1)
+        return (outputs, *states) if self.return_state else outputs

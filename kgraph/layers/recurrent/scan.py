@@ -1,0 +1,98 @@
+"""The loop over time: one `lax.scan`, with the masks inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.errors import GraphError
+from kgraph.types import Array, Tree
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A cell made ready for a loop.
+
+    Fields:
+        inputs: of all steps, `[time, batch, ...]`.
+        states: before the first step.
+        step: from the inputs of one step and the states to the new states.
+        output: from the states after a step to its output.
+    """
+
+    inputs: Array
+    states: Tree
+    step: Callable[[Array, Tree], Tree]
+    output: Callable[[Tree], Array]
+
+
+def run(
+    recurrence: Recurrence,
+    mask: Array | None,
+    collect: bool,
+    zero_output_for_mask: bool,
+    go_backwards: bool,
+    unroll: bool,
+) -> tuple[Array, Tree]:
+    """Returns the outputs of a loop and the states after it.
+
+    At a masked step the states stay as they were, so the output is that of the step before (or 0
+    with `zero_output_for_mask`).
+
+    Args:
+        recurrence: what is run.
+        mask: `[time, batch]`, False where a step does not count; or None.
+        collect: whether the outputs of all steps, `[time, batch, ...]` in the order in which they
+            were computed, are returned, or only the last.
+        zero_output_for_mask: see above.
+        go_backwards: whether the last step is the first to be computed.
+        unroll: whether the loop is written out; needs a known number of steps.
+    """
+
+    def body(states: Tree, xs: tuple[Array, Array | None]) -> tuple[Tree, Array | None]:
+        inputs, keep = xs
+        new = _like(recurrence.step(inputs, states), states)
+        if keep is not None:
+            new = jax.tree.map(lambda now, before: _where(keep, now, before), new, states)
+        if not stacked:
+            return new, None
+        output = recurrence.output(new)
+        if keep is not None and zero_output_for_mask:
+            output = _where(keep, output, jnp.zeros_like(output))
+        return new, output
+
+    zeroes_last = mask is not None and zero_output_for_mask
+    stacked = collect or zeroes_last
+    states, outputs = jax.lax.scan(
+        body,
+        recurrence.states,
+        (recurrence.inputs, mask),
+        reverse=go_backwards,
+        unroll=True if unroll else 1,
+    )
+    if not stacked:
+        return recurrence.output(states), states
+    if collect:
+        return jnp.flip(outputs, 0) if go_backwards else outputs, states
+    return outputs[0 if go_backwards else -1], states
+
+
+def _where(keep: Array, now: Array, before: Array) -> Array:
+    return jnp.where(jax.lax.expand_dims(keep, range(1, now.ndim)), now, before)
+
+
+def _like(new: Tree, old: Tree) -> Tree:
+    """Returns new states in the structure and dtypes of the old ones, as a loop needs them."""
+    found, wanted = jax.tree.leaves(new), jax.tree.leaves(old)
+    if [a.shape for a in found] != [a.shape for a in wanted]:
+        raise GraphError(
+            "A cell must return states of the shapes that it was given",
+            expected=", ".join(str(a.shape) for a in wanted),
+            received=", ".join(str(a.shape) for a in found),
+            hint="check state_size, and the initial states",
+        )
+    cast = [a.astype(b.dtype) for a, b in zip(found, wanted)]
+    return jax.tree.unflatten(jax.tree.structure(old), cast)

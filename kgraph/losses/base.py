@@ -1,0 +1,165 @@
+"""`Loss`, which every loss extends, and the loss that wraps a plain function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph.config import DTypePolicy
+from kgraph.errors import ConfigError, message
+from kgraph.losses import reduction as reducing
+from kgraph.losses.alignment import same_rank, wide_dtype
+from kgraph.losses.labels import check_numbers
+from kgraph.losses.reduction import Terms, check_reduction, combine_masks
+from kgraph.registry import Recorded, snake_case
+from kgraph.types import Array, Shape, Tree
+
+LossFunction = Callable[..., Array]
+"""`fn(y_true, y_pred)` returns one value for each sample."""
+
+
+class Loss(Recorded):
+    """A loss: one value for each sample (`call`), and how these become one number.
+
+    A subclass writes `call(y_true, y_pred)`; everything else is here.
+
+    Dtype: outputs and targets in short floats are computed with in float32, and so is the result.
+        Integer targets reach `call` as they are.
+
+    Args:
+        name: the name in logs; by default the class name in snake case.
+        reduction: `"sum_over_batch_size"` (or `"mean"`: sum divided by the number of values),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights), or `"none"`.
+        dtype: the dtype to compute in, at least float32; by default that of the outputs.
+
+    Raises:
+        ConfigError: if there is no such reduction.
+    """
+
+    kind: ClassVar[str] = "loss"
+
+    def __init__(
+        self,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        self.name = name or snake_case(type(self).__name__)
+        self.reduction = check_reduction(type(self).__name__, reduction)
+        policy = dtype.compute_dtype if isinstance(dtype, DTypePolicy) else dtype
+        self._dtype = None if policy is None else wide_dtype(jnp.dtype(policy))
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the result, unless the outputs are wider."""
+        return str(self._dtype or wide_dtype())
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether the value of a row depends on other rows, so that a batch cannot be padded."""
+        return False
+
+    def call(self, y_true: Any, y_pred: Any) -> Array:
+        """Returns one value for each sample."""
+        raise ConfigError(
+            message(f"{type(self).__name__} does not define `call(self, y_true, y_pred)`")
+        )
+
+    def value_mask(self, y_true: Any, values: Array) -> Array | None:
+        """Returns which of the values count, or None for all of them."""
+        return None
+
+    def on_logits(self) -> Loss | None:
+        """Returns the equal loss of the numbers before the final softmax or sigmoid, if it has one.
+
+        The two agree where probabilities are not clipped; beyond, the loss on logits is exact.
+        """
+        return None
+
+    def check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
+        """Raises DataError if targets (on the host) cannot be learned from."""
+        check_numbers(self.name, y_true)
+
+    def values(self, y_true: Tree, y_pred: Tree) -> tuple[Array, Array | None]:
+        """Returns the unreduced loss, and the mask of the values that count (or None)."""
+        y_pred = jax.tree.map(self._widen, y_pred)
+        y_true = jax.tree.map(self._widen_floats, y_true)
+        values = self._widen(self.call(y_true, y_pred))
+        return values, self.value_mask(y_true, values)
+
+    def terms(
+        self,
+        y_true: Tree,
+        y_pred: Tree,
+        sample_weight: Any = None,
+        mask: Any = None,
+        rows: Any = None,
+    ) -> Terms:
+        """Returns the sum of the loss and its divisor, which add up over pieces of a batch.
+
+        Args:
+            y_true: targets.
+            y_pred: outputs.
+            sample_weight: multiplies the values.
+            mask: the mask of the outputs.
+            rows: `[batch]`, False for rows that only pad the batch.
+        """
+        values, own = self.values(y_true, y_pred)
+        mask = combine_masks(mask, own)
+        return reducing.terms(values, sample_weight, mask, rows, self.reduction)
+
+    def finish(self, terms: Terms) -> Array:
+        """Returns the loss from its (summed) terms."""
+        return reducing.finish(terms, self.reduction)
+
+    def __call__(
+        self, y_true: Tree, y_pred: Tree, sample_weight: Any = None, mask: Any = None
+    ) -> Array:
+        values, own = self.values(y_true, y_pred)
+        return reducing.reduce(values, sample_weight, combine_masks(mask, own), self.reduction)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    def _widen(self, x: Any) -> Array:
+        x = jnp.asarray(x)
+        return x.astype(self._dtype or wide_dtype(x.dtype))
+
+    def _widen_floats(self, x: Any) -> Array:
+        x = jnp.asarray(x)
+        return self._widen(x) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+
+class LossFunctionWrapper(Loss):
+    """The loss of a function `fn(y_true, y_pred, **kwargs)` that returns one value for each sample.
+
+    Args:
+        fn: the function. What it returns is reduced like any loss.
+        reduction: as in `Loss`.
+        name: by default the name of the function.
+        dtype: as in `Loss`.
+        **kwargs: passed on to `fn`.
+    """
+
+    def __init__(
+        self,
+        fn: LossFunction,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if not callable(fn):
+            raise ConfigError(message("A loss function must be callable", received=repr(fn)))
+        name = name or getattr(fn, "__name__", snake_case(type(fn).__name__))
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.fn, self.options = fn, kwargs
+
+    def call(self, y_true: Any, y_pred: Any) -> Array:
+        if hasattr(y_true, "ndim") and hasattr(y_pred, "ndim"):
+            y_true, y_pred = same_rank(y_true, y_pred)
+        return self.fn(y_true, y_pred, **self.options)

@@ -1,0 +1,197 @@
+"""Cross-entropy of classes, with one-hot targets or class numbers."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph import config
+from kgraph.errors import DataError, message
+from kgraph.losses.alignment import paired, wide
+from kgraph.losses.base import Loss
+from kgraph.losses.labels import check_class_labels
+from kgraph.types import Array, Shape
+
+
+def log_probabilities(y_pred: Array, from_logits: bool, axis: int) -> Array:
+    """Returns the logarithm of the probabilities of the classes along `axis`.
+
+    Logits take the stable way. Probabilities are first divided by their sum, then clipped to
+    [eps, 1 - eps], as in Keras: the loss stays finite, and flat beyond.
+    """
+    if from_logits:
+        return jax.nn.log_softmax(y_pred, axis=axis)
+    y_pred = y_pred / jnp.sum(y_pred, axis=axis, keepdims=True)
+    return jnp.log(jnp.clip(y_pred, config.epsilon(), 1.0 - config.epsilon()))
+
+
+def smooth_classes(y_true: Array, amount: float, axis: int) -> Array:
+    """Returns one-hot targets with `amount` of their mass spread evenly over the classes."""
+    return y_true * (1.0 - amount) + amount / y_true.shape[axis] if amount else y_true
+
+
+def paired_classes(owner: str, y_true: Any, y_pred: Any, axis: int) -> tuple[Array, Array]:
+    """Returns one-hot targets and outputs as wide floats of one shape."""
+    hint = "loss='sparse_categorical_crossentropy' for class numbers, or one-hot targets"
+    y_true, y_pred = paired(owner, y_true, y_pred, hint)
+    if y_pred.shape[axis] == 1:
+        warnings.warn(
+            f"{owner} over a single class is always 0; for two classes in one number, use "
+            "'binary_crossentropy'",
+            stacklevel=4,
+        )
+    return y_true, y_pred
+
+
+def categorical_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Array:
+    """Returns minus the sum over the classes of `y_true * log(y_pred)`.
+
+    Args:
+        y_true: one-hot targets, or distributions.
+        y_pred: probabilities, or logits.
+        from_logits: whether `y_pred` holds logits.
+        label_smoothing: the part of the targets that is spread evenly over the classes.
+        axis: the axis of the classes.
+    """
+    y_true, y_pred = paired_classes("categorical_crossentropy", y_true, y_pred, axis)
+    y_true = smooth_classes(y_true, label_smoothing, axis)
+    return -jnp.sum(y_true * log_probabilities(y_pred, from_logits, axis), axis=axis)
+
+
+def sparse_categorical_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    axis: int = -1,
+) -> Array:
+    """Returns minus the logarithm of the probability of the class that `y_true` names.
+
+    Args:
+        y_true: class numbers, with the shape of `y_pred` without `axis` (or with size 1 there).
+        y_pred: probabilities, or logits.
+        from_logits: whether `y_pred` holds logits.
+        ignore_class: a class number whose loss is 0.
+        axis: the axis of the classes.
+
+    Raises:
+        DataError: if the shapes do not fit.
+    """
+    y_pred = wide(y_pred)
+    labels = class_numbers(jnp.asarray(y_true), y_pred, axis)
+    log_prob = log_probabilities(y_pred, from_logits, axis)
+    # A one-hot sum and not a gather: its gradient needs no scatter, and XLA fuses it away.
+    hot = jax.nn.one_hot(labels, y_pred.shape[axis], axis=axis, dtype=y_pred.dtype)
+    if ignore_class is None:
+        return -jnp.sum(hot * log_prob, axis=axis)
+    kept = jnp.expand_dims(labels != ignore_class, axis)
+    return -jnp.sum(jnp.where(kept, hot * log_prob, 0.0), axis=axis)
+
+
+def class_numbers(y_true: Array, y_pred: Array, axis: int) -> Array:
+    """Returns class numbers as integers, shaped as `y_pred` without the axis of the classes."""
+    if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
+        y_true = jnp.squeeze(y_true, axis)
+    expected = list(y_pred.shape)
+    del expected[axis]
+    if y_true.shape != tuple(expected):
+        raise DataError(
+            message(
+                "sparse_categorical_crossentropy needs one class number for each distribution",
+                expected=f"y_true {tuple(expected)}, as y_pred is {y_pred.shape}",
+                received=f"y_true {y_true.shape}",
+                hint="loss='categorical_crossentropy' for one-hot targets",
+            )
+        )
+    return y_true if jnp.issubdtype(y_true.dtype, jnp.integer) else y_true.astype(jnp.int32)
+
+
+class CategoricalCrossentropy(Loss):
+    """The cross-entropy of classes, for one-hot targets.
+
+    Args:
+        from_logits: whether outputs are logits; the same numbers, more exact than after a softmax.
+        label_smoothing: the part of the targets that is spread evenly over the classes.
+        axis: the axis of the classes.
+        reduction: as in `Loss`.
+        name: as in `Loss`.
+        dtype: as in `Loss`.
+    """
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "categorical_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        return categorical_crossentropy(
+            y_true, y_pred, self.from_logits, self.label_smoothing, self.axis
+        )
+
+    def on_logits(self) -> Loss | None:
+        return with_logits(self)
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """The cross-entropy of classes, for targets that are class numbers.
+
+    Args:
+        from_logits: whether outputs are logits; the same numbers, more exact than after a softmax.
+        ignore_class: a class number that does not count (neither in the sum nor in the mean).
+        reduction: as in `Loss`.
+        axis: the axis of the classes.
+        name: as in `Loss`.
+        dtype: as in `Loss`.
+    """
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
+        name: str = "sparse_categorical_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        return sparse_categorical_crossentropy(
+            y_true, y_pred, self.from_logits, self.ignore_class, self.axis
+        )
+
+    def value_mask(self, y_true: Any, values: Array) -> Array | None:
+        if self.ignore_class is None:
+            return None
+        return (jnp.asarray(y_true) != self.ignore_class).reshape(values.shape)
+
+    def on_logits(self) -> Loss | None:
+        return with_logits(self)
+
+    def check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
+        check_class_labels(self.name, y_true, output_shape, self.axis, self.ignore_class)
+
+
+def with_logits(loss: Any) -> Any:
+    """Returns the loss with `from_logits=True`, or None if it has that already."""
+    if loss.from_logits:
+        return None
+    return type(loss)(**{**loss.recorded_arguments(), "from_logits": True})

@@ -1,0 +1,59 @@
+"""Losses between distributions: the Kullback-Leibler divergence and the Poisson likelihood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from kgraph import config
+from kgraph.losses.alignment import paired
+from kgraph.losses.base import Loss
+from kgraph.types import Array
+
+
+def kl_divergence(y_true: Any, y_pred: Any) -> Array:
+    """Returns the sum over the last axis of `y_true * log(y_true / y_pred)`.
+
+    Both are clipped to [`config.epsilon()`, 1].
+    """
+    y_true, y_pred = paired("kl_divergence", y_true, y_pred)
+    y_true = jnp.clip(y_true, config.epsilon(), 1.0)
+    y_pred = jnp.clip(y_pred, config.epsilon(), 1.0)
+    return jnp.sum(y_true * jnp.log(y_true / y_pred), axis=-1)
+
+
+def poisson(y_true: Any, y_pred: Any) -> Array:
+    """Returns the mean over the last axis of `y_pred - y_true * log(y_pred)`; outputs are rates."""
+    y_true, y_pred = paired("poisson", y_true, y_pred)
+    return jnp.mean(y_pred - y_true * jnp.log(y_pred + config.epsilon()), axis=-1)
+
+
+class KLDivergence(Loss):
+    """The Kullback-Leibler divergence of the outputs from the targets."""
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "kl_divergence",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        return kl_divergence(y_true, y_pred)
+
+
+class Poisson(Loss):
+    """Minus the Poisson log-likelihood, up to a constant; outputs are rates."""
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "poisson",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        return poisson(y_true, y_pred)

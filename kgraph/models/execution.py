@@ -1,0 +1,133 @@
+"""Running a model on arrays: its program, its weights as variables, and calls outside training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.compiler import Pass, Program, lower_graph
+from kgraph.errors import StateError
+from kgraph.graph import Graph, freeze
+from kgraph.graph.structure import leaves, map_structure
+from kgraph.layers.base import Layer, create_values
+from kgraph.layers.base.calling import eager_key, has_symbols, numbers_as_array
+from kgraph.layers.base.input_layer import InputLayer
+from kgraph.types import Array, Tree
+
+
+class Execution(Layer):
+    """The part of a model that lowers it and calls it on arrays."""
+
+    _program: Program | None = None
+    _program_key: Any = None
+    _jitted: Callable[..., Any] | None = None
+    _traced: tuple[Any, Graph, dict[str, Layer]] | None = None
+
+    @property
+    def lowering_graph(self) -> Graph | None:
+        """The graph to lower: the model's own, or the one call that data made of a subclassed one."""
+        if self.inner_graph is not None:
+            return self.inner_graph
+        return self._traced[1] if self._traced else None
+
+    @property
+    def lowering_layers(self) -> dict[str, Layer]:
+        """The layer objects that the names in `lowering_graph` stand for."""
+        if self.inner_graph is not None:
+            return self.graph_layers  # type: ignore[attr-defined]
+        return self._traced[2] if self._traced else {}
+
+    @property
+    def lowering_root(self) -> str:
+        """Name of the one layer whose weights need no prefix, for a subclassed model."""
+        return "" if self.inner_graph is not None else self.name
+
+    def trace_for(self, inputs: Tree) -> None:
+        """Gives a subclassed model a graph: one call of it, on inputs like these arrays."""
+        if self.inner_graph is not None:
+            return
+        key = map_structure(lambda a: (tuple(a.shape[1:]), str(a.dtype)), inputs)
+        if self._traced is not None and self._traced[0] == key:
+            return
+        names = {id(a): k for k, a in inputs.items()} if isinstance(inputs, dict) else {}
+
+        def symbol(array: Any) -> Any:
+            shape, dtype = tuple(array.shape[1:]), str(array.dtype)
+            return InputLayer(shape, dtype=dtype, name=names.get(id(array))).make_symbol()
+
+        symbols = map_structure(symbol, inputs)
+        frozen = freeze(symbols, self(symbols), lambda s: s)
+        vars(self)["_traced"] = (key, frozen.graph, frozen.layers)
+        self._program = None
+
+    def program_for(self, inputs: Tree = None, passes: Sequence[Pass] | None = None) -> Program:
+        """Returns the program of this model, lowered again only when something in it changed.
+
+        Args:
+            inputs: example arrays, from which a subclassed model gets its graph.
+            passes: what to run, by default the standard pipeline.
+        """
+        if inputs is not None:
+            self.trace_for(inputs)
+        graph = self.lowering_graph
+        if graph is None:
+            raise StateError(f"{self.label} has no graph yet", hint="call it on data once")
+        flags = tuple(trained for _, _, trained in self._walk_weights("", True))
+        key = (graph, flags, tuple(passes) if passes is not None else None)
+        if self._program is None or self._program_key != key:
+            self._program = lower_graph(graph, self.lowering_layers, passes, self.lowering_root)
+            self._program_key = key
+            self._jitted = None
+        return self._program
+
+    def variables_of(self, program: Program) -> dict[str, Any]:
+        """Returns the weights as the program's variables; those without a value get one now."""
+        create_values(("/".join(place.path), place.weight) for place in program.places)
+        return program.nest({id(place.weight): place.weight.value for place in program.places})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        functional = self._context is None and self.inner_graph is not None
+        if not functional or has_symbols(args, kwargs) or kwargs.get("mask") is not None:
+            return super().__call__(*args, **kwargs)
+        return self._call_on_arrays(*args, **kwargs)
+
+    def _call_on_arrays(self, inputs: Tree, training: bool | None = None, mask: None = None) -> Tree:
+        """Runs the compiled program on arrays; state that training changes is kept."""
+        inputs = map_structure(_to_jax, numbers_as_array(inputs))
+        program = self.program_for(inputs)
+        if self._jitted is None:
+            self._jitted = jax.jit(program.apply, static_argnames="training")
+        training = bool(training)
+        key = eager_key() if training else None
+        outputs, state = self._jitted(
+            self.variables_of(program), inputs, training=training, key=key
+        )
+        if training:
+            self._keep(program, state)
+        return outputs
+
+    def _keep(self, program: Program, state: Tree) -> None:
+        if any(isinstance(item, jax.core.Tracer) for item in leaves(state)):
+            raise StateError(
+                f"{self.label} updates its state inside a function that JAX is tracing",
+                hint="use kgraph.lower(model).apply, which returns the new state",
+            )
+        values = program.by_weight({"state": state}, ("state",))
+        for place in program.places:
+            if place.collection == "state":
+                place.weight.assign(values[id(place.weight)])
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights of a subclassed model for inputs of this shape."""
+        if self.inner_graph is None and type(self).build is Execution.build and input_shape:
+            self.compute_output_shape(input_shape)
+
+
+def _to_jax(item: Any) -> Array:
+    return jnp.asarray(item) if hasattr(item, "__array__") or hasattr(item, "dtype") else item
+
+
+

@@ -1,0 +1,38 @@
+"""Looking at a model: summary, drawing, and what a notebook shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgraph.visualization import model_html, plot_model, summary, to_mermaid
+
+
+class Looks:
+    """The part of a model that shows it."""
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Any = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+        symbolic: bool = False,
+    ) -> None:
+        """Prints layers, output shapes and parameter counts. See `kgraph.visualization.summary`."""
+        summary(
+            self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range,
+            symbolic,
+        )  # fmt: skip
+
+    def plot(self, to_file: str = "model.svg", **options: Any) -> Any:
+        """Draws the model into a file. See `kgraph.utils.plot_model`."""
+        return plot_model(self, to_file, **options)
+
+    def to_mermaid(self) -> str:
+        """Returns the graph as a Mermaid flow chart."""
+        return to_mermaid(self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)

@@ -1,0 +1,269 @@
+"""The base of all optimizers: Keras' common options around one optax transformation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.errors import ConfigError, message
+from kgraph.optimizers.adjustable import _Adjustable
+from kgraph.optimizers.averaging import move_average, overwrite_every
+from kgraph.optimizers.gradients import clip_by_global_norm, clip_each_by_norm, clip_values
+from kgraph.optimizers.learning_rate import LearningRate, as_learning_rate, is_schedule
+from kgraph.optimizers.options import check_clipping, check_fraction, check_known, check_whole
+from kgraph.optimizers.state import OptimizerState
+from kgraph.registry import describe, snake_case
+from kgraph.types import Array, Tree
+
+if TYPE_CHECKING:
+    from optax import GradientTransformation
+
+_EXCLUDED = "exclude_from_weight_decay"
+
+
+class Optimizer(_Adjustable):
+    """Turns gradients into updates of parameters.
+
+    A host object that only holds options. `init` and `update` are pure and have the signatures of
+    an optax transformation, so `optax.GradientTransformation(optimizer.init, optimizer.update)` is
+    one. A subclass gives its options and `transformation`; the order of an update is Keras':
+    unscale, accumulate, clip, decay weights, apply the rule, average.
+
+    Args:
+        learning_rate: a number, a `LearningRateSchedule` (or another function of the number of
+            updates), or a function without arguments that is asked on the host.
+        weight_decay: decoupled: parameters shrink by `weight_decay * learning_rate` of themselves
+            before the rule is applied.
+        clipnorm: the largest L2 norm of each gradient. At most one of the three limits is given.
+        clipvalue: the largest absolute value of each element.
+        global_clipnorm: the largest joint L2 norm of all gradients.
+        use_ema: keeps a moving average of the parameters, which `finalize` returns. It starts from
+            the parameters after the first update.
+        ema_momentum: from 0 to 1; how much of the average stays at each update.
+        ema_overwrite_frequency: after how many updates parameters are set to their average.
+        loss_scale_factor: what `scale_loss` multiplies by and `update` divides by.
+        gradient_accumulation_steps: at least 2; an update is made from the mean of so many
+            gradients, and the calls between return zeros.
+        name: how the optimizer is called in files.
+
+    Raises:
+        ConfigError: if an option has a value that it cannot have.
+
+    Source: checked against Keras 3.15. It differs where gradients are accumulated: Keras evaluates
+    schedules at the count of gradients and moves the average at every gradient; here schedules and
+    averages see updates only.
+    """
+
+    kind: ClassVar[str] = "optimizer"
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        owner = type(self).__name__
+        check_known(owner, unknown)
+        check_clipping(
+            owner, clipnorm=clipnorm, clipvalue=clipvalue, global_clipnorm=global_clipnorm
+        )
+        check_fraction(owner, "ema_momentum", ema_momentum)
+        check_whole(owner, "ema_overwrite_frequency", ema_overwrite_frequency, least=1)
+        check_whole(owner, "gradient_accumulation_steps", gradient_accumulation_steps, least=2)
+        self.name = name or snake_case(owner)
+        self.weight_decay = weight_decay
+        self.clipnorm, self.clipvalue = clipnorm, clipvalue
+        self.global_clipnorm = global_clipnorm
+        self.use_ema, self.ema_momentum = use_ema, ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self._hold_learning_rate(learning_rate)
+        self._excluded: tuple[str, ...] = ()
+
+    # What a subclass gives
+
+    def transformation(self, learning_rate: Array) -> GradientTransformation:
+        """Returns the rule as an optax transformation, without any of the common options.
+
+        Called once in each trace of `init` and `update`, so its state must not depend on the value
+        of `learning_rate`, a float32 scalar. The update it returns is added to the parameters.
+        """
+        raise ConfigError(
+            message(
+                f"{type(self).__name__} does not say how it updates parameters",
+                expected="a method transformation(self, learning_rate)",
+                hint="return an optax transformation from it, such as optax.sgd(learning_rate)",
+            )
+        )
+
+    def decay_of(self, path: str, parameter: Array) -> float | None:
+        """Returns the weight decay of the parameter at `path` (`"dense/kernel"`), or None.
+
+        Not asked about parameters that `exclude_from_weight_decay` spares.
+        """
+        return self.weight_decay
+
+    # The pure part
+
+    def init(self, params: Tree) -> OptimizerState:
+        """Returns the state before the first update of `params`, a pytree of arrays."""
+        scheduled = is_schedule(self._learning_rate)
+        rate = jnp.asarray(0.0 if scheduled else self._number(), jnp.float32)
+        accumulates = self.gradient_accumulation_steps is not None
+        return OptimizerState(
+            step=jnp.zeros([], jnp.int32),
+            inner=self.transformation(rate).init(params),
+            learning_rate=None if scheduled else rate,
+            # A copy: a training step may be given both and donate both.
+            average=jax.tree.map(jnp.copy, params) if self.use_ema else None,
+            accumulated=jax.tree.map(jnp.zeros_like, params) if accumulates else None,
+            micro_step=jnp.zeros([], jnp.int32) if accumulates else None,
+        )
+
+    def update(
+        self, grads: Tree, state: OptimizerState, params: Tree, **extra: Any
+    ) -> tuple[Tree, OptimizerState]:
+        """Returns what to add to `params` (`optax.apply_updates` does), and the next state.
+
+        Args:
+            grads: shaped like `params`, of the loss that `scale_loss` returned.
+            state: the state before this update.
+            params: the parameters before it.
+            extra: what only some optax transformations read, such as `value=loss`.
+        """
+        grads = jax.tree.map(lambda g, p: g.astype(p.dtype), grads, params)
+        if self.loss_scale_factor is not None:
+            grads = jax.tree.map(lambda g: g / self.loss_scale_factor, grads)
+        if self.gradient_accumulation_steps is None:
+            return self._update_once(grads, state, params)
+        return self._accumulate(grads, state, params)
+
+    def scale_loss(self, loss: Array) -> Array:
+        """Returns the loss to differentiate: times `loss_scale_factor`, which `update` undoes."""
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+
+    def averaged(self, state: OptimizerState) -> Tree:
+        """Returns the moving average of the parameters; raises ConfigError without `use_ema`."""
+        if state.average is None:
+            raise ConfigError(
+                message(
+                    f"{type(self).__name__} keeps no average of the parameters",
+                    hint="make it with use_ema=True",
+                )
+            )
+        return state.average
+
+    def finalize(self, params: Tree, state: OptimizerState) -> Tree:
+        """Returns the parameters that training ends with: their average under `use_ema`."""
+        return jax.tree.map(jnp.copy, self.averaged(state)) if self.use_ema else params
+
+    def _accumulate(
+        self, grads: Tree, state: OptimizerState, params: Tree
+    ) -> tuple[Tree, OptimizerState]:
+        steps, waiting = self.gradient_accumulation_steps, jnp.asarray(state.micro_step)
+        total = jax.tree.map(jnp.add, state.accumulated, grads)
+
+        def update() -> tuple[Tree, OptimizerState]:
+            mean = jax.tree.map(lambda g: g / steps, total)
+            updates, after = self._update_once(mean, state, params)
+            nothing = jax.tree.map(jnp.zeros_like, total)
+            return updates, after._replace(accumulated=nothing, micro_step=waiting * 0)
+
+        def wait() -> tuple[Tree, OptimizerState]:
+            after = state._replace(accumulated=total, micro_step=waiting + 1)
+            return jax.tree.map(jnp.zeros_like, params), after
+
+        return jax.lax.cond(waiting + 1 == steps, update, wait)
+
+    def _update_once(
+        self, grads: Tree, state: OptimizerState, params: Tree
+    ) -> tuple[Tree, OptimizerState]:
+        rate = self.current_learning_rate(state)
+        decay = self._decay(params, rate)
+        shrunk = params if decay is None else jax.tree.map(jnp.add, params, decay)
+        rule = self.transformation(rate)
+        updates, inner = rule.update(self._clip(grads), state.inner, shrunk)
+        # A rule written with optax alone may widen bfloat16 updates by the float32 rate.
+        updates = jax.tree.map(lambda u, p: u.astype(p.dtype), updates, params)
+        if decay is not None:
+            # Not `decay + updates`: params + ((shrunk + u) - params) rounds as Keras' two steps do.
+            updates = jax.tree.map(lambda s, u, p: (s + u) - p, shrunk, updates, params)
+        after = state._replace(step=state.step + 1, inner=inner)
+        if not self.use_ema:
+            return updates, after
+        new = jax.tree.map(jnp.add, params, updates)
+        average = move_average(state.average, new, after.step, self.ema_momentum)
+        if (every := self.ema_overwrite_frequency) is not None:
+            updates = overwrite_every(every, updates, average, params, after.step)
+        return updates, after._replace(average=average)
+
+    def _clip(self, grads: Tree) -> Tree:
+        if self.clipnorm is not None:
+            return clip_each_by_norm(grads, self.clipnorm)
+        if self.global_clipnorm is not None:
+            return clip_by_global_norm(grads, self.global_clipnorm)
+        return grads if self.clipvalue is None else clip_values(grads, self.clipvalue)
+
+    def _decay(self, params: Tree, rate: Array) -> Tree | None:
+        """Returns what weight decay adds to each parameter, or None if it adds nothing anywhere."""
+
+        def strength(path: tuple[Any, ...], parameter: Array) -> float:
+            name = path_of(path)
+            spared = any(re.search(pattern, name) for pattern in self._excluded)
+            return 0.0 if spared else self.decay_of(name, parameter) or 0.0
+
+        decays = jax.tree_util.tree_map_with_path(strength, params)
+        if not any(jax.tree.leaves(decays)):
+            return None
+        return jax.tree.map(lambda p, wd: -(p * wd * rate.astype(p.dtype)), params, decays)
+
+    # Options as data
+
+    def exclude_from_weight_decay(self, var_names: Sequence[str]) -> None:
+        """Spares the parameters whose path (`"dense/bias"`) contains one of these patterns.
+
+        Each is a regular expression searched for in the path. Call it before the first step is
+        compiled; unlike in Keras the patterns are part of the config.
+        """
+        names = [var_names] if isinstance(var_names, str) else list(var_names)
+        self._excluded = tuple(dict.fromkeys((*self._excluded, *names)))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the options as plain data, with the learning rate as it is now."""
+        config = super().get_config()
+        config["learning_rate"] = describe(self._learning_rate)
+        if self._excluded:
+            config[_EXCLUDED] = list(self._excluded)
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Makes an optimizer from what `get_config` returned."""
+        options = dict(config)
+        excluded = options.pop(_EXCLUDED, ())
+        rate = options.get("learning_rate")
+        if isinstance(rate, Mapping) and "class_name" in rate:
+            options["learning_rate"] = as_learning_rate(cls.__name__, rate)
+        optimizer = super().from_config(options)
+        if excluded:
+            optimizer.exclude_from_weight_decay(excluded)
+        return optimizer
+
+
+def path_of(path: tuple[Any, ...]) -> str:
+    """Returns the path of a leaf as one string: `"dense/kernel"`."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")

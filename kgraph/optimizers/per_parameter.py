@@ -1,0 +1,83 @@
+"""How kgraph writes an optax transformation of its own: the formula for one parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.types import Array, Tree
+
+if TYPE_CHECKING:
+    from optax import GradientTransformation
+
+Slots: TypeAlias = dict[str, Array]
+"""What a rule remembers of one parameter, by Keras' names: `{"momentum": …, "velocity": …}`."""
+
+MakeSlots: TypeAlias = Callable[[Array], Slots]
+"""From a parameter to its slots before the first update."""
+
+Formula: TypeAlias = Callable[[Array, Array, Slots, Array], tuple[Array, Slots]]
+"""From (gradient, parameter, slots, t) to (what is added to the parameter, new slots).
+
+`t` is the number of this update, counted from 1, as a float32 scalar.
+"""
+
+
+class PerParameterState(NamedTuple):
+    """The number of updates made, and for each slot a tree shaped like the parameters.
+
+    Where a parameter has no such slot the tree holds None.
+    """
+
+    count: Array
+    slots: dict[str, Tree]
+
+
+def per_parameter(make_slots: MakeSlots, formula: Formula) -> GradientTransformation:
+    """Returns the optax transformation that applies `formula` to each parameter by itself."""
+    import optax
+
+    def init(params: Tree) -> PerParameterState:
+        leaves, structure = jax.tree.flatten(params)
+        rows = [make_slots(leaf) for leaf in leaves]
+        return PerParameterState(jnp.zeros([], jnp.int32), _by_slot(rows, structure))
+
+    def update(
+        updates: Tree, state: Any, params: Tree | None = None
+    ) -> tuple[Tree, PerParameterState]:
+        leaves, structure = jax.tree.flatten(params)
+        gradients = structure.flatten_up_to(updates)
+        columns = {name: structure.flatten_up_to(tree) for name, tree in state.slots.items()}
+        count = state.count + 1
+        t = count.astype(jnp.float32)
+        changes, rows = [], []
+        for i, (gradient, parameter) in enumerate(zip(gradients, leaves, strict=True)):
+            slots = {name: c[i] for name, c in columns.items() if c[i] is not None}
+            change, slots = formula(gradient, parameter, slots, t)
+            changes.append(change)
+            rows.append(slots)
+        return structure.unflatten(changes), PerParameterState(count, _by_slot(rows, structure))
+
+    return optax.GradientTransformation(init, update)
+
+
+def scale_by_rate(learning_rate: Array) -> GradientTransformation:
+    """Returns the optax transformation that multiplies by minus the learning rate.
+
+    `optax.scale` would promote bfloat16 updates to the float32 of the rate, and with them the state
+    of what follows in a chain.
+    """
+    import optax
+
+    def scale(updates: Tree, _params: Tree | None) -> Tree:
+        return jax.tree.map(lambda u: -learning_rate.astype(u.dtype) * u, updates)
+
+    return optax.stateless(scale)
+
+
+def _by_slot(rows: list[Slots], structure: Any) -> dict[str, Tree]:
+    names = sorted({name for row in rows for name in row})
+    return {name: structure.unflatten([row.get(name) for row in rows]) for name in names}

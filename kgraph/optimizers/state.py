@@ -1,0 +1,28 @@
+"""What an optimizer remembers between updates: one pytree."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kgraph.types import Array, Tree
+
+
+class OptimizerState(NamedTuple):
+    """The state of an optimizer. A field that its options do not need is None, so has no leaves.
+
+    Args:
+        step: int32 scalar; the number of updates made. Schedules and bias corrections read it.
+        inner: the state of the rule's optax transformation.
+        learning_rate: float32 scalar. A leaf, so a new value never compiles anything again. None
+            under a schedule, whose value follows from `step`.
+        average: the moving average of the parameters (`use_ema`).
+        accumulated: the sum of the gradients since the last update (`gradient_accumulation_steps`).
+        micro_step: int32 scalar; the number of gradients in `accumulated`.
+    """
+
+    step: Array
+    inner: Tree
+    learning_rate: Array | None = None
+    average: Tree | None = None
+    accumulated: Tree | None = None
+    micro_step: Array | None = None

@@ -1,0 +1,327 @@
+"""Objects that can be written as plain data and read back, by name, from a closed list.
+
+An object of kgraph is described by `{"kind": "layer", "class_name": "Dense", "config": {...}}`.
+Reading looks the pair (kind, name) up in a dictionary that holds kgraph's own classes, what the user
+registered, and the `custom_objects` in force; nothing is ever imported or fetched by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, TypeVar
+
+from kgraph.errors import ConfigError, message, nearest
+
+T = TypeVar("T")
+
+_own: dict[tuple[str, str], Any] = {}
+_users: dict[str, Any] = {}
+_scoped: ContextVar[tuple[dict[str, Any], ...]] = ContextVar("kgraph_custom_objects", default=())
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """Stands in a description for a value that cannot be written down, such as a lambda."""
+
+    text: str
+    identity: int
+
+
+@cache
+def _signature(cls: type) -> inspect.Signature:
+    signature = inspect.signature(cls.__init__)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+class Recorded:
+    """Base of objects whose constructor arguments are remembered, so that their config is a fact.
+
+    A subclass writes neither `get_config` nor `from_config`; it may write either.
+    """
+
+    kind: ClassVar[str] = "object"
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        instance = super().__new__(cls)
+        object.__setattr__(instance, "_arguments", (args, kwargs))
+        return instance
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.partition(".")[0] == "kgraph" and not cls.__name__.startswith("_"):
+            _own[cls.kind, cls.__name__] = cls
+            _own.setdefault((cls.kind, snake_case(cls.__name__)), cls)
+
+    def recorded_arguments(self) -> dict[str, Any]:
+        """Returns the constructor's arguments by name, defaults filled in, `**kwargs` spread out."""
+        args, kwargs = self._arguments
+        signature = _signature(type(self))
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        found: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            parameter = signature.parameters[name]
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                found.update(value)
+            elif parameter.kind is not inspect.Parameter.VAR_POSITIONAL or value:
+                found[name] = value
+        return found
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments as plain data (JSON types)."""
+        return {name: describe(value) for name, value in self.recorded_arguments().items()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Makes an object from what `get_config` returned."""
+        return cls(**{name: restore(value) for name, value in config.items()})
+
+
+def accepts(cls: type, option: str) -> bool:
+    """Tells whether the constructor of `cls` takes a keyword of this name."""
+    parameters = _signature(cls).parameters.values()
+    return any(
+        p.name == option or p.kind is inspect.Parameter.VAR_KEYWORD
+        for p in parameters
+        if p.kind is not inspect.Parameter.VAR_POSITIONAL
+    )
+
+
+def register(kind: str, name: str, thing: T) -> T:
+    """Adds an object of kgraph's own (a function, or an alias of a class) to the closed list."""
+    _own[kind, name] = thing
+    return thing
+
+
+def registered_names(kind: str) -> list[str]:
+    """Returns the names of kgraph's own objects of one kind."""
+    return sorted(name for k, name in _own if k == kind)
+
+
+def register_keras_serializable(
+    package: str = "Custom", name: str | None = None
+) -> Callable[[T], T]:
+    """Makes a class or function of the user's readable from files, under `package>name`.
+
+    >>> @register_keras_serializable("my_package")
+    ... def doubled_relu(x):
+    ...     return 2 * abs(x)
+    >>> get_registered_name(doubled_relu)
+    'my_package>doubled_relu'
+    """
+
+    def decorate(thing: T) -> T:
+        label = f"{package}>{name or getattr(thing, '__name__', type(thing).__name__)}"
+        _users[label] = thing
+        return thing
+
+    return decorate
+
+
+def get_registered_name(thing: Any) -> str:
+    """Returns the name under which a class or function is known in files."""
+    for label, known in _users.items():
+        if known is thing:
+            return label
+    return getattr(thing, "__name__", type(thing).__name__)
+
+
+def get_registered_object(name: str, custom_objects: Mapping[str, Any] | None = None) -> Any | None:
+    """Returns what the user registered or passed under `name`, or None."""
+    for scope in (custom_objects or {}, *reversed(_scoped.get()), _users):
+        if name in scope:
+            return scope[name]
+        short = name.rpartition(">")[2]
+        if scope is not _users and short in scope:
+            return scope[short]
+    return None
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """Returns the user's registered objects by name (the live dictionary, as in Keras)."""
+    return _users
+
+
+@contextlib.contextmanager
+def custom_object_scope(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
+    """Makes `custom_objects` (name to class or function) readable inside the `with` block."""
+    token = _scoped.set((*_scoped.get(), dict(custom_objects or {})))
+    try:
+        yield
+    finally:
+        _scoped.reset(token)
+
+
+def lookup(kind: str, name: Any) -> Any:
+    """Returns the class or function known as `name`, or raises ConfigError with the nearest names."""
+    found = get_registered_object(name) if isinstance(name, str) else None
+    if found is None and isinstance(name, str):
+        found = _own.get((kind, name))
+    if found is None:
+        raise ConfigError(
+            message(
+                f"No {kind} is known as {name!r}",
+                hint=[
+                    nearest(name, registered_names(kind))
+                    or f"known: {', '.join(registered_names(kind)[:40])}",
+                    "for a class or function of your own, pass custom_objects={...} or decorate it "
+                    "with @kgraph.saving.register_keras_serializable()",
+                ],
+            )
+        )
+    return found
+
+
+def resolve(kind: str, identifier: Any) -> Any:
+    """Returns the object that an option such as `activation="relu"` stands for.
+
+    A string or a class becomes an object (a function stays one), a description is read back, a
+    callable is taken as it is, and None stays None.
+    """
+    if identifier is None:
+        return None
+    if isinstance(identifier, Mapping):
+        return restore(_of_kind(kind, identifier))
+    thing = lookup(kind, identifier) if isinstance(identifier, str) else identifier
+    if inspect.isclass(thing):
+        return thing()
+    if callable(thing) or isinstance(thing, Recorded):
+        return thing
+    raise ConfigError(
+        message(
+            f"This cannot be used as {kind}",
+            expected="a name, an object, a callable or a config",
+            received=f"{identifier!r} ({type(identifier).__name__})",
+        )
+    )
+
+
+def _of_kind(kind: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a config as kgraph writes it; Keras' form names a module in the place of the kind."""
+    if "kind" in config or "class_name" not in config:
+        return config
+    if config["class_name"] == "function":
+        return {"kind": kind, "function": config["config"]}
+    config = {"class_name": config["class_name"], "config": config.get("config") or {}}
+    return {"kind": kind, **config}
+
+
+def serialize(kind: str, thing: Any) -> Any:
+    """Returns an object as JSON types, or raises ConfigError if a part of it cannot be written."""
+    config = describe(thing)
+    for path, value in find_opaque(config):
+        raise ConfigError(
+            message(
+                f"This {kind} cannot be written down",
+                received=f"{value.text} at {path!r}" if path else value.text,
+                hint="decorate your class or function with "
+                "@kgraph.saving.register_keras_serializable()",
+            )
+        )
+    return config
+
+
+def deserialize(kind: str, config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Returns the object that `serialize` wrote down; also reads names and Keras' own configs."""
+    with custom_object_scope(custom_objects):
+        return resolve(kind, config)
+
+
+def snake_case(name: str) -> str:
+    """Returns a class name in snake case, as Keras names layers.
+
+    >>> [snake_case(n) for n in ("Conv2DTranspose", "MaxPooling2D", "LSTM", "CustomRNN")]
+    ['conv2d_transpose', 'max_pooling2d', 'lstm', 'custom_rnn']
+    """
+    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def describe(value: Any) -> Any:
+    """Returns `value` as JSON types; what cannot be written down becomes an `Opaque`."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else {"float": repr(float(value))}
+    if isinstance(value, (list, tuple)):
+        return [describe(item) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: describe(item) for key, item in value.items()}
+    if isinstance(value, slice):
+        return {"slice": [value.start, value.stop, value.step]}
+    if value is Ellipsis:
+        return {"ellipsis": True}
+    if hasattr(value, "plain_data"):
+        return value.plain_data()
+    if isinstance(value, Recorded):
+        name = get_registered_name(type(value))
+        return {"kind": value.kind, "class_name": name, "config": value.get_config()}
+    return _describe_foreign(value)
+
+
+def _describe_foreign(value: Any) -> Any:
+    for (kind, name), thing in _own.items():
+        if thing is value:
+            return {"kind": kind, "function": name}
+    for label, thing in _users.items():
+        if thing is value:
+            return {"kind": "custom", "function": label}
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):  # NumPy and JAX arrays and scalars
+        if value.ndim == 0:
+            return describe(value.item())
+        return {"array": value.tolist(), "dtype": str(value.dtype)}
+    policy = getattr(value, "name", None)
+    if type(value).__name__ in ("DTypePolicy", "dtype") or "dtype" in type(value).__name__.lower():
+        return str(policy)
+    if inspect.isclass(value) and hasattr(value, "dtype"):  # jnp.float32 and the like
+        return value.__name__
+    return Opaque(repr(value), id(value))
+
+
+def find_opaque(description: Any, path: str = "") -> Iterator[tuple[str, Opaque]]:
+    """Yields the path and the stand-in of each value of a description that cannot be written."""
+    if isinstance(description, Opaque):
+        yield path, description
+    elif isinstance(description, dict):
+        for key, item in description.items():
+            yield from find_opaque(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(description, list):
+        for i, item in enumerate(description):
+            yield from find_opaque(item, f"{path}[{i}]")
+
+
+def restore(value: Any) -> Any:
+    """Returns the value that `describe` wrote down. Runs no code but constructors of known classes."""
+    if isinstance(value, list):
+        return [restore(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    keys = set(value)
+    if keys == {"kind", "class_name", "config"}:
+        cls = lookup(value["kind"], value["class_name"])
+        if not (inspect.isclass(cls) and hasattr(cls, "from_config")):
+            raise ConfigError(message(f"{value['class_name']!r} is not a class with from_config"))
+        return cls.from_config(value["config"])
+    if keys == {"kind", "function"}:
+        return lookup(value["kind"], value["function"])
+    if keys == {"array", "dtype"}:
+        import numpy
+
+        return numpy.asarray(value["array"], dtype=value["dtype"])
+    if keys == {"float"}:
+        return float(value["float"])
+    if keys == {"slice"}:
+        return slice(*value["slice"])
+    if keys == {"ellipsis"}:
+        return Ellipsis
+    return {key: restore(item) for key, item in value.items()}

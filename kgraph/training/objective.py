@@ -1,0 +1,241 @@
+"""Objective: the losses and metrics of a model, bound to its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph import losses, metrics
+from kgraph.compiler import Run
+from kgraph.compiler.passes.expose_logits import final_activation
+from kgraph.errors import ConfigError
+from kgraph.graph.graph import Graph
+from kgraph.training.pairing import by_output, output_keys
+from kgraph.types import Array, Shape
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What the user gave to `compile`, as given.
+
+    Fields:
+        loss, loss_weights, metrics, weighted_metrics: see `Model.compile`.
+    """
+
+    loss: Any = None
+    loss_weights: Any = None
+    metrics: Any = None
+    weighted_metrics: Any = None
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A metric of one output under its key in logs."""
+
+    key: str
+    output: int
+    metric: metrics.Metric
+    weighted: bool
+
+
+@dataclass
+class Objective:
+    """Losses and metrics by output.
+
+    Fields:
+        names: key of each output.
+        losses: loss of each output, or None.
+        weights: factor of each output's loss in the total.
+        tracked: the metrics, in the order in which the user gave them.
+        logits: outputs whose loss is computed from the numbers before their last softmax or sigmoid.
+    """
+
+    names: tuple[str, ...]
+    losses: list[Any]
+    weights: list[float]
+    tracked: list[Tracked]
+    logits: tuple[int, ...]
+    _means: dict[str, metrics.Metric] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._means = {"loss": metrics.Mean(name="loss")}
+        if len(self.names) > 1:
+            for name, loss in zip(self.names, self.losses):
+                if loss is not None:
+                    self._means[f"{name}_loss"] = metrics.Mean(name=f"{name}_loss")
+        self._losses_on_logits = {i: self.losses[i].on_logits() for i in self.logits}
+
+    def loss(
+        self, run: Run, targets: Sequence[Any], weights: Sequence[Any]
+    ) -> tuple[Array, dict[str, Array]]:
+        """Returns the weighted sum of the outputs' losses, and each of them unweighted."""
+        total = jnp.zeros((), jnp.float32)
+        parts: dict[str, Array] = {}
+        for i, (name, loss) in enumerate(zip(self.names, self.losses)):
+            if loss is None:
+                continue
+            if targets[i] is None:
+                raise ConfigError(f"The output {name!r} has a loss and no targets")
+            output = run.outputs[i]
+            if i in self.logits:
+                loss = self._losses_on_logits[i]
+                output = run.outputs[len(self.names) + self.logits.index(i)]
+            value = loss(targets[i], output, sample_weight=weights[i], mask=run.masks[i])
+            parts[f"{name}_loss"] = value
+            total = total + self.weights[i] * value
+        return total, parts
+
+    def init(self) -> dict[str, Any]:
+        """Returns fresh accumulators."""
+        means = {key: mean.init() for key, mean in self._means.items()}
+        return means | {t.key: t.metric.init() for t in self.tracked}
+
+    def update(
+        self,
+        accumulators: Mapping[str, Any],
+        run: Run,
+        targets: Sequence[Any],
+        weights: Sequence[Any],
+        total: Array,
+        parts: Mapping[str, Array],
+        rows: int,
+    ) -> dict[str, Any]:
+        """Returns the accumulators after one batch of `rows` rows."""
+        values = {"loss": total, **parts}
+        updated = {
+            key: mean.update(accumulators[key], values[key], sample_weight=float(rows))
+            for key, mean in self._means.items()
+        }
+        for t in self.tracked:
+            weight = weights[t.output] if t.weighted else None
+            updated[t.key] = t.metric.update(
+                accumulators[t.key], targets[t.output], run.outputs[t.output],
+                sample_weight=weight, mask=run.masks[t.output],
+            )  # fmt: skip
+        return updated
+
+    def results(self, accumulators: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the value of each loss and metric: scalars, or what a metric returns."""
+        found = {key: mean.compute(accumulators[key]) for key, mean in self._means.items()}
+        for t in self.tracked:
+            value = t.metric.compute(accumulators[t.key])
+            if isinstance(value, Mapping):
+                found.update({str(key): item for key, item in value.items()})
+            else:
+                found[t.key] = value
+        return found
+
+    def in_order(self, logs: Mapping[str, Any]) -> list[Any]:
+        """Returns logged values in the order of `evaluate`: loss, metrics, losses of outputs."""
+        keys = ["loss", *(t.key for t in self.tracked if len(self.names) == 1)]
+        keys += [key for key in self._means if key not in keys]
+        keys += sorted(key for key in logs if key not in keys)
+        return [logs[key] for key in keys if key in logs]
+
+    def check_labels(self, targets: Sequence[Any], shapes: Sequence[Shape]) -> None:
+        """Raises DataError for targets (arrays on the host) that cannot be learned from."""
+        for loss, target, shape in zip(self.losses, targets, shapes):
+            if loss is not None and target is not None:
+                loss.check_labels(np.asarray(target), shape)
+
+
+def make_objective(
+    options: CompileOptions, graph: Graph, target_shapes: Sequence[Shape | None]
+) -> Objective:
+    """Binds compile options to the outputs of a graph.
+
+    Args:
+        options: what the user gave.
+        graph: the model's graph.
+        target_shapes: public shape of each output's targets, or None where there are none.
+    """
+    names = output_keys(graph)
+    shapes = [graph.spec(ref).shape for ref in graph.outputs]
+    found = _losses(options.loss, graph, target_shapes, shapes)
+    factors = by_output(graph, options.loss_weights, "loss_weights") if (
+        options.loss_weights is not None
+    ) else [1.0] * len(names)  # fmt: skip
+    weights = [1.0 if factor is None else float(factor) for factor in factors]
+    tracked = _tracked(options, graph, found, target_shapes, shapes)
+    logits = tuple(
+        i
+        for i, loss in enumerate(found)
+        if loss is not None and loss.on_logits() is not None and _fits(graph, i, loss)
+    )
+    return Objective(names, found, weights, tracked, logits)
+
+
+def _fits(graph: Graph, index: int, loss: Any) -> bool:
+    """Tells whether the output ends in the function that the loss would undo."""
+    wanted = "sigmoid" if "Binary" in type(loss).__name__ else "softmax"
+    return final_activation(graph, index) == wanted and getattr(loss, "axis", -1) == -1
+
+
+def _losses(
+    given: Any, graph: Graph, target_shapes: Sequence[Any], shapes: Sequence[Shape]
+) -> list[Any]:
+    single = not isinstance(given, (list, tuple, Mapping)) or _is_description(given)
+    spread = [given] * len(shapes) if single else by_output(graph, given, "losses")
+    return [
+        losses.resolve(item, target or (), shape)
+        for item, target, shape in zip(spread, target_shapes, shapes)
+    ]
+
+
+def _is_description(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) >= {"class_name", "config"}
+
+
+def _tracked(
+    options: CompileOptions,
+    graph: Graph,
+    found: Sequence[Any],
+    target_shapes: Sequence[Any],
+    shapes: Sequence[Shape],
+) -> list[Tracked]:
+    names = output_keys(graph)
+    tracked: list[Tracked] = []
+    taken = {"loss", *(f"{name}_loss" for name in names)} if len(names) > 1 else {"loss"}
+    for weighted, given in ((False, options.metrics), (True, options.weighted_metrics)):
+        for index, items in enumerate(_metrics_by_output(graph, given)):
+            for item in items:
+                target = target_shapes[index]
+                if target is None:
+                    raise ConfigError(
+                        f"The output {names[index]!r} has metrics and no targets"
+                    )
+                metric = metrics.resolve(item, target, shapes[index], found[index])
+                base = metric.name if len(names) == 1 else f"{names[index]}_{metric.name}"
+                key = _free_key(base, weighted, taken)
+                taken.add(key)
+                tracked.append(Tracked(key, index, metric, weighted))
+    return tracked
+
+
+def _free_key(base: str, weighted: bool, taken: set[str]) -> str:
+    if base in taken and weighted:
+        base = f"weighted_{base}"
+    key, n = base, 0
+    while key in taken:
+        n += 1
+        key = f"{base}_{n}"
+    return key
+
+
+def _metrics_by_output(graph: Graph, given: Any) -> list[list[Any]]:
+    names = output_keys(graph)
+    if given is None:
+        return [[] for _ in names]
+    if len(names) == 1 and not isinstance(given, Mapping):
+        given = [given if isinstance(given, (list, tuple)) else [given]]
+        if len(given[0]) == 1 and isinstance(given[0][0], (list, tuple)):
+            given = given[0]
+    entries = by_output(graph, given, "metrics")
+    return [
+        [] if entry is None else list(entry) if isinstance(entry, (list, tuple)) else [entry]
+        for entry in entries
+    ]

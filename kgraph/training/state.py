@@ -1,0 +1,36 @@
+"""TrainState: everything that a training step reads and writes, as one pytree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+
+from kgraph.types import Array, Tree
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params", "state", "optimizer", "metrics", "key", "step"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class TrainState:
+    """What training needs to go on, bit for bit.
+
+    Fields:
+        params: nested dict of the parameters.
+        state: nested dict of what layers update themselves.
+        optimizer: state of the optimizer, or None.
+        metrics: accumulators of the running epoch, by log key.
+        key: root of all random numbers of this training.
+        step: int32 scalar, number of batches seen; with `key` it decides each step's randomness.
+    """
+
+    params: Tree
+    state: Tree
+    optimizer: Tree
+    metrics: Tree
+    key: Array
+    step: Array

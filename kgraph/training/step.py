@@ -1,0 +1,130 @@
+"""The pure steps: training, evaluation and prediction of one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.compiler import Program
+from kgraph.optimizers import Optimizer
+from kgraph.training.objective import Objective
+from kgraph.training.state import TrainState
+from kgraph.types import Array, Tree
+
+
+class Batch(NamedTuple):
+    """One batch, flat: inputs in the order of the graph, targets and weights by output."""
+
+    inputs: list[Any]
+    targets: list[Any]
+    weights: list[Any]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return next(x.shape[0] for x in (*self.inputs, *self.targets) if x is not None)
+
+
+Step = Callable[[TrainState, Batch], TrainState]
+
+
+def make_train_step(program: Program, objective: Objective, optimizer: Optimizer) -> Step:
+    """Returns the step: forward, loss, gradients of the trained parameters, update, metrics.
+
+    Frozen parameters get no gradient and take no part in the update. After the update each weight's
+    constraint is applied.
+    """
+
+    def train_step(state: TrainState, batch: Batch) -> TrainState:
+        key = jax.random.fold_in(state.key, state.step)
+        trained, frozen = split_params(program, state.params)
+
+        def loss_of(trained: Tree) -> tuple[Array, Any]:
+            params = merge_params(trained, frozen)
+            variables = {"params": params, "state": state.state}
+            run = program.run(variables, batch.inputs, training=True, key=key)
+            total, parts = objective.loss(run, batch.targets, batch.weights)
+            total = total + sum(run.losses, start=program.penalties(params))
+            return optimizer.scale_loss(total), (run.outputs, run.masks, run.state, total, parts)
+
+        grads, aux = jax.grad(loss_of, has_aux=True)(trained)
+        outputs, masks, new_state, total, parts = aux
+        updates, optimizer_state = optimizer.update(grads, state.optimizer, trained)
+        trained = jax.tree.map(lambda p, u: p + u, trained, updates)
+        run = _RunView(outputs, masks)
+        return TrainState(
+            params=program.constrain(merge_params(trained, frozen)),
+            state=new_state,
+            optimizer=optimizer_state,
+            metrics=objective.update(
+                state.metrics, run, batch.targets, batch.weights, total, parts, batch.rows
+            ),  # type: ignore[arg-type]
+            key=state.key,
+            step=state.step + 1,
+        )
+
+    return train_step
+
+
+class _RunView(NamedTuple):
+    """The part of a Run that metrics read."""
+
+    outputs: list[Array]
+    masks: list[Array | None]
+
+
+def make_test_step(program: Program, objective: Objective) -> Step:
+    """Returns the step of evaluation: forward, loss and metrics; nothing else changes."""
+
+    def test_step(state: TrainState, batch: Batch) -> TrainState:
+        variables = {"params": state.params, "state": state.state}
+        run = program.run(variables, batch.inputs, training=False)
+        total, parts = objective.loss(run, batch.targets, batch.weights)
+        total = total + sum(run.losses, start=program.penalties(state.params))
+        accumulators = objective.update(
+            state.metrics, run, batch.targets, batch.weights, total, parts, batch.rows
+        )
+        return replace(state, metrics=accumulators)
+
+    return test_step
+
+
+def make_predict(program: Program) -> Callable[[Tree, Tree, Sequence[Any]], list[Array]]:
+    """Returns `predict(params, state, inputs)`: the outputs, flat."""
+
+    def predict(params: Tree, state: Tree, inputs: Sequence[Any]) -> list[Array]:
+        run = program.run({"params": params, "state": state}, list(inputs), training=False)
+        return run.outputs[: len(program.output_names)]
+
+    return predict
+
+
+def split_params(program: Program, params: Tree) -> tuple[Tree, Tree]:
+    """Returns the parameters that training changes and those that it does not, as two trees."""
+    trained: Tree = {}
+    frozen: Tree = {}
+    values = program.by_weight({"params": params}, ("params",))
+    for place in program.places:
+        if place.collection == "params":
+            branch = trained if place.trained else frozen
+            for part in place.path[:-1]:
+                branch = branch.setdefault(part, {})
+            branch[place.path[-1]] = values[id(place.weight)]
+    return trained, frozen
+
+
+def merge_params(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the union of two nested dicts that have no leaf in common."""
+    merged = dict(a)
+    for key, value in b.items():
+        merged[key] = merge_params(merged[key], value) if key in merged else value
+    return merged
+
+
+def zero_step() -> Array:
+    """Returns the step number before the first batch."""
+    return jnp.zeros((), jnp.int32)

@@ -1,0 +1,38 @@
+"""What every test shares: the oracle's backend, strict JAX, a compilation cache, clean settings."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "--xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8".strip()
+
+import jax
+import pytest
+
+from kgraph import config
+
+_CACHE = Path(tempfile.gettempdir()) / f"kgraph-test-cache-{os.getuid()}"
+jax.config.update("jax_compilation_cache_dir", str(_CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def _strict_and_clean():
+    """Promotion is strict inside a test, and the process-wide settings are the same after it."""
+    before = dict(vars(config._settings))
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+    vars(config._settings).update(before)
+
+
+@pytest.fixture
+def relaxed():
+    """Promotion as users have it, for tests of user code that leans on it."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield

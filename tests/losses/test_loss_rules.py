@@ -1,0 +1,225 @@
+"""What losses refuse, and how they are found by name, wrapped and configured."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+import kgraph.losses as losses
+from kgraph.errors import ConfigError, DataError
+from kgraph.registry import custom_object_scope, find_opaque
+
+ELEMENTWISE = [
+    "mean_squared_error",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+    "huber",
+    "log_cosh",
+    "cosine_similarity",
+    "kl_divergence",
+    "poisson",
+    "hinge",
+    "squared_hinge",
+    "categorical_hinge",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "dice",
+    "tversky",
+]
+PAIRS = [((4, 3), (4, 1)), ((4, 1), (4, 3)), ((4, 3), (3,)), ((4,), (4, 3)), ((1, 3), (4, 3))]
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize(("true", "pred"), PAIRS)
+def test_shapes_that_would_broadcast_are_refused(name, true, pred, relaxed):
+    for loss in (getattr(losses, name), losses.resolve(name)):
+        with pytest.raises(DataError) as error:
+            loss(np.ones(true, "float32"), np.ones(pred, "float32"))
+        assert str(true) in str(error.value)
+        assert str(pred) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.filterwarnings("ignore:.*over a single class")
+def test_a_trailing_axis_of_one_is_squeezed(name):
+    x, y = np.full((4,), 0.25, "float32"), np.full((4, 1), 0.5, "float32")
+    loss = losses.resolve(name)
+    assert loss(x, y) == loss(x[:, None], y)
+
+
+def test_one_hot_targets_for_class_numbers_are_refused():
+    with pytest.raises(
+        DataError, match=r"one class number for each[\s\S]*categorical_crossentropy"
+    ):
+        losses.sparse_categorical_crossentropy(np.eye(3), np.ones((3, 3), "float32"))
+
+
+def test_weights_that_do_not_fit_are_refused(relaxed):
+    loss = losses.MeanSquaredError()
+    with pytest.raises(DataError, match=r"sample_weight[\s\S]*\(4,\)[\s\S]*\(3,\)"):
+        loss(np.ones((4, 2)), np.ones((4, 2)), sample_weight=np.ones(3))
+
+
+def test_row_weights_reach_every_step():
+    """Keras broadcasts `[n]` against `[n, time]` from the right, or fails."""
+    y, p = np.zeros((2, 2, 1), "float32"), np.array([[[1.0], [2.0]], [[3.0], [4.0]]], "float32")
+    loss = losses.MeanSquaredError(reduction="none")(y, p, sample_weight=np.array([1.0, 0.0]))
+    np.testing.assert_array_equal(loss, [[1.0, 4.0], [0.0, 0.0]])
+
+
+def test_masked_values_may_be_infinite():
+    y, p = np.zeros((2, 1), "float32"), np.array([[2.0], [np.inf]], "float32")
+    assert losses.MeanSquaredError()(y, p, mask=np.array([True, False])) == 4.0
+
+
+def test_nothing_left_is_a_loss_of_zero_with_finite_gradients():
+    loss, y = losses.MeanSquaredError(), np.zeros((2, 1), "float32")
+    value, gradient = jax.value_and_grad(lambda p: loss(y, p, mask=np.zeros(2, bool)))(y + 1)
+    assert value == 0.0
+    np.testing.assert_array_equal(gradient, 0.0)
+
+
+def test_large_class_numbers_do_not_pass_through_floats():
+    seen = []
+
+    def spy(y_true, y_pred):
+        seen.append(y_true.dtype)
+        return y_pred[:, 0]
+
+    losses.LossFunctionWrapper(spy)(np.array([2**24 + 1]), jnp.ones((1, 2), jnp.bfloat16))
+    assert seen == [jnp.int32]
+
+
+LABELS = losses.SparseCategoricalCrossentropy()
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (np.array([0, 1, 3, 1]), r"0 to 2[\s\S]*3 in 1 of 4 rows, the first is row 2"),
+        (np.array([[0, -1], [1, 1]]), r"-1 in 1 of 2 rows, the first is row 0"),
+        (np.array([0.0, 1.5]), r"whole numbers[\s\S]*1\.5"),
+        (np.array([0.0, np.nan]), r"NaN in 1 of 2 rows, the first is row 1"),
+        (np.array(["a", "b"]), r"needs numbers as targets"),
+        (np.eye(3), r"looks one-hot[\s\S]*categorical_crossentropy"),
+    ],
+)
+def test_class_labels_that_would_be_lost_are_refused(labels, text):
+    with pytest.raises(DataError, match=text):
+        LABELS.check_labels(labels, (None, 3))
+
+
+def test_labels_that_are_right_pass():
+    LABELS.check_labels(np.array([0, 2, 1]), (None, 3))
+    LABELS.check_labels(np.array([[0.0], [2.0]]), (None, 3))
+    LABELS.check_labels(np.zeros((0,), int), (None, 3))
+    losses.SparseCategoricalCrossentropy(ignore_class=-1).check_labels(np.array([-1, 2]), (None, 3))
+    LABELS.check_labels(np.array([70]), (None, None))
+
+
+def test_other_losses_refuse_nan():
+    with pytest.raises(DataError, match="NaN in 1 of 2 rows, the first is row 1"):
+        losses.MeanSquaredError().check_labels(np.array([[0.0], [np.nan]]), (None, 1))
+    losses.MeanSquaredError().check_labels(np.array([[0], [1]]), (None, 1))
+
+
+@pytest.mark.parametrize("name", ["mse", "MSE", "mae", "MAPE", "msle", "bce", "BCE", "kld", "KLD"])
+def test_short_names_give_the_functions_of_keras(name):
+    assert losses.get(name).__name__ == keras.losses.get(name).__name__
+    assert losses.resolve(name).name == name
+
+
+def test_every_name_of_keras_is_known():
+    left_out = {"ctc", "CTC", "circle", "Circle", "Loss", "LossFunctionWrapper"}
+    for name in set(keras.src.losses.ALL_OBJECTS_DICT) - left_out:
+        assert isinstance(losses.resolve(name), losses.Loss), name
+
+
+def test_resolve_gives_the_class_of_a_known_function():
+    assert type(losses.resolve("mse")) is losses.MeanSquaredError
+    assert type(losses.resolve(losses.huber)) is losses.Huber
+    assert losses.resolve("categorical_crossentropy").on_logits() is not None
+    assert losses.resolve(None) is None
+
+
+@pytest.mark.parametrize(
+    ("true", "pred", "cls"),
+    [
+        ((None, 1), (None, 1), losses.BinaryCrossentropy),
+        ((None,), (None, 10), losses.SparseCategoricalCrossentropy),
+        ((None, 1), (None, 10), losses.SparseCategoricalCrossentropy),
+        ((None, 10), (None, 10), losses.CategoricalCrossentropy),
+    ],
+)
+def test_crossentropy_is_chosen_by_shapes(true, pred, cls):
+    loss = losses.resolve("crossentropy", true, pred)
+    assert type(loss) is cls
+    assert loss.name == "crossentropy"
+
+
+def test_a_function_of_the_users_is_wrapped():
+    def my_loss(y_true, y_pred):
+        return jnp.mean(jnp.abs(y_true - y_pred), axis=-1)
+
+    loss = losses.resolve(my_loss)
+    assert loss.name == "my_loss"
+    x, y = np.ones((4, 2), "float32"), np.zeros((4, 2), "float32")
+    assert loss(x, y) == keras.losses.MeanAbsoluteError()(x, y)
+    assert [path for path, _ in find_opaque(loss.get_config())] == ["fn"]
+
+
+def test_a_wrapped_known_function_can_be_written():
+    loss = losses.LossFunctionWrapper(losses.huber, name="h", delta=0.1)
+    again = losses.deserialize(losses.serialize(loss))
+    x, y = np.ones((4, 2), "float32"), np.zeros((4, 2), "float32")
+    assert again(x, y) == loss(x, y) == losses.Huber(0.1)(x, y)
+
+
+def test_a_loss_of_the_users_needs_only_call():
+    class Cubed(losses.Loss):
+        def __init__(self, factor=2.0, **options):
+            super().__init__(**options)
+            self.factor = factor
+
+        def call(self, y_true, y_pred):
+            return self.factor * jnp.abs(y_true - y_pred) ** 3
+
+    loss = Cubed(factor=3.0)
+    assert loss.name == "cubed"
+    assert loss(np.zeros(2, "float32"), np.array([1.0, 2.0], "float32")) == 13.5
+    with custom_object_scope({"Cubed": Cubed}):
+        assert losses.deserialize(losses.serialize(loss)).factor == 3.0
+
+
+def test_options_are_checked():
+    with pytest.raises(ConfigError, match=r"`reduction`[\s\S]*did you mean 'sum'"):
+        losses.MeanSquaredError(reduction="summ")
+    with pytest.raises(ConfigError, match=r"No loss is known as 'msee'[\s\S]*'mse'"):
+        losses.get("msee")
+    with pytest.raises(ConfigError, match="does not define `call"):
+        losses.Loss()(np.ones(2), np.ones(2))
+    with pytest.raises(ConfigError, match="without reduction"):
+        losses.MeanSquaredError(reduction=None).terms(np.ones((2, 1)), np.ones((2, 1)))
+
+
+def test_a_single_class_warns():
+    with pytest.warns(UserWarning, match="always 0"):
+        losses.categorical_crossentropy(np.ones((2, 1)), np.ones((2, 1), "float32"))
+
+
+def test_cosine_of_a_zero_vector_has_a_finite_gradient():
+    gradient = jax.grad(lambda p: losses.CosineSimilarity()(np.ones((1, 3), "float32"), p))
+    assert jnp.isfinite(gradient(jnp.zeros((1, 3)))).all()
+
+
+def test_losses_that_mix_rows_say_so():
+    assert losses.Dice().mixes_rows
+    assert losses.Tversky(axis=(0, 1)).mixes_rows
+    assert not losses.Dice(axis=(1, 2)).mixes_rows
+    assert not losses.MeanSquaredError().mixes_rows
