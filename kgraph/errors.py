@@ -19,8 +19,9 @@ class KGraphError(Exception):
         self.what, self.facts = what, facts
 
     def located(self, at: object, made: object = None) -> KGraphError:
-        """Returns the same error with the user's lines: of this call, and of what made its inputs."""
-        facts = {"at": at, "made": made, **{k: v for k, v in self.facts.items() if k != "at"}}
+        """Returns the same error with the user's lines: of the call, and of its inputs' makers."""
+        others = {name: fact for name, fact in self.facts.items() if name != "at"}
+        facts = {"at": at, "made": made, **others}
         return type(self)(self.what, **facts)
 
 

@@ -1,7 +1,7 @@
 """Functions of jax.numpy, jax.nn and jax.lax that also take symbolic tensors.
 
-`ops.tanh(x)` on an array is `jax.numpy.tanh(x)`; on a symbolic tensor it adds a node to the graph. A
-node keeps the function's name, so a model with such nodes can be saved. The names are those below
+`ops.tanh(x)` on an array is `jax.numpy.tanh(x)`; on a symbolic tensor it adds a node to the graph.
+A node keeps the function's name, so a model with such nodes can be saved. The names are those below
 and no others: a model file cannot reach any other function.
 """
 
@@ -76,7 +76,9 @@ names = sorted({*_ELEMENTWISE, *_NUMPY, *_NN, *_LAX, *_OWN, *_ALIASES})
 def function(name: str) -> Function:
     """Returns the function of this name, from the closed list above."""
     if name not in names:
-        raise AttributeError(f"kgraph.ops has no {name!r}; {nearest(name, names) or 'see ops.names'}")
+        raise AttributeError(
+            f"kgraph.ops has no {name!r}; {nearest(name, names) or 'see ops.names'}"
+        )
     if name in _OWN:
         return _OWN[name]
     name = _ALIASES.get(name, name)

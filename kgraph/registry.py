@@ -1,8 +1,8 @@
 """Objects that can be written as plain data and read back, by name, from a closed list.
 
 An object of kgraph is described by `{"kind": "layer", "class_name": "Dense", "config": {...}}`.
-Reading looks the pair (kind, name) up in a dictionary that holds kgraph's own classes, what the user
-registered, and the `custom_objects` in force; nothing is ever imported or fetched by name.
+Reading looks the pair (kind, name) up in a dictionary that holds kgraph's own classes, what the
+user registered, and the `custom_objects` in force; nothing is ever imported or fetched by name.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Recorded:
             _own.setdefault((cls.kind, snake_case(cls.__name__)), cls)
 
     def recorded_arguments(self) -> dict[str, Any]:
-        """Returns the constructor's arguments by name, defaults filled in, `**kwargs` spread out."""
+        """Returns the constructor's arguments by name, with defaults, `**kwargs` spread out."""
         args, kwargs = self._arguments
         signature = _signature(type(self))
         bound = signature.bind(*args, **kwargs)
@@ -161,7 +161,7 @@ def custom_object_scope(custom_objects: Mapping[str, Any] | None) -> Iterator[No
 
 
 def lookup(kind: str, name: Any) -> Any:
-    """Returns the class or function known as `name`, or raises ConfigError with the nearest names."""
+    """Returns the class or function known as `name`; a ConfigError names the nearest ones."""
     found = get_registered_object(name) if isinstance(name, str) else None
     if found is None and isinstance(name, str):
         found = _own.get((kind, name))
@@ -301,7 +301,7 @@ def find_opaque(description: Any, path: str = "") -> Iterator[tuple[str, Opaque]
 
 
 def restore(value: Any) -> Any:
-    """Returns the value that `describe` wrote down. Runs no code but constructors of known classes."""
+    """Returns the value that `describe` wrote. Runs constructors of known classes alone."""
     if isinstance(value, list):
         return [restore(item) for item in value]
     if not isinstance(value, Mapping):

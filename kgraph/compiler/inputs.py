@@ -18,8 +18,8 @@ from kgraph.types import Array, Tree
 def arrange_inputs(graph: Graph, inputs: Tree) -> list[Any]:
     """Returns the inputs as a list in the order of `graph.inputs`.
 
-    Names are the only key of a dict: those of the inputs, or the keys of the dict that the model was
-    made with. Nothing is paired by sorted order.
+    Names are the only key of a dict: those of the inputs, or the keys of the dict that the model
+    was made with. Nothing is paired by sorted order.
     """
     names = graph.input_names
     if isinstance(inputs, Mapping):

@@ -63,10 +63,8 @@ def _collect(
             _collect(spec.graph, inner.graph_layers, f"{prefix}{name}/", found)
 
 
-def _live_layer(
-    name: str, spec: LayerSpec, originals: dict[str, tuple[LayerSpec, Layer]]
-) -> Layer:
-    """Returns the layer object for a description: the model's own, a variant of it, or a new one."""
+def _live_layer(name: str, spec: LayerSpec, originals: dict[str, tuple[LayerSpec, Layer]]) -> Layer:
+    """Returns the layer object for a description: the model's own, a variant, or a new one."""
     if name not in originals:
         description = {"kind": "layer", "class_name": spec.class_name, "config": spec.config}
         return restore(description)

@@ -134,9 +134,7 @@ class Program:
         arrays = arrange_inputs(self._model_graph, inputs)
         arrays = conform(self._model_graph, arrays)
         context = Context(self.by_weight(variables), training=training, key=key)
-        bound = {
-            name: binding.bind(layer, context, name) for name, layer in self.layers.items()
-        }
+        bound = {name: binding.bind(layer, context, name) for name, layer in self.layers.items()}
         outputs, masks = run_graph(graph, bound, arrays, context)
         values = {**context.values, **binding.updates(context)}
         state = self.nest(values, ("state",))["state"]

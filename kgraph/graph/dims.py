@@ -1,7 +1,7 @@
 """Sizes of axes: a whole number, or the text of an expression in named unknowns.
 
-The graph keeps an unknown size as text such as `"batch"` or `"time - 2"`. Its algebra belongs to JAX
-(`layers/symbolic.py`); here text is only compared, renamed and shown.
+The graph keeps an unknown size as text such as `"batch"` or `"time - 2"`. Its algebra belongs to
+JAX (`layers/symbolic.py`); here text is only compared, renamed and shown.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from kgraph.graph.naming import give_names
 from kgraph.graph.node import INPUT_CLASS, Node, Ref, TensorSpec
 from kgraph.graph.structure import flatten, leaves
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
-from kgraph.graph.walk import key, keras_order, parents
+from kgraph.graph.walk import keras_order, key, parents
 from kgraph.types import Tree
 
 

@@ -1,8 +1,8 @@
 """Names of layers, given by the graph they are in.
 
 Explicit names win and must be unique. A name that an earlier graph gave a layer is kept where it is
-free. All others get their class in snake case, numbered in the order in which the layers were made, so
-the same code gives the same names however often it runs.
+free. All others get their class in snake case, numbered in the order in which the layers were
+made, so the same code gives the same names however often it runs.
 """
 
 from __future__ import annotations

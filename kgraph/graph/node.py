@@ -77,14 +77,16 @@ class Node:
     """One call of one layer.
 
     Fields:
-        name: unique in its graph. A layer's first call has the layer's name, later ones `name:1`, ...
+        name: unique in its graph. A layer's first call has the layer's name, later ones `name:1`,
+            ...
         layer: key into the graph's `layers`; calls of a shared layer have the same.
         args, kwargs: the call's arguments; a `Slot(i)` stands for `inputs[i]`.
         inputs: the tensors read, in the order of their slots.
         masks: for each input the mask that comes with it, or None.
         structure: the nesting of the outputs, with slots.
         outputs: spec of each output.
-        output_masks: where the mask of each output comes from (this node or an earlier one), or None.
+        output_masks: where the mask of each output comes from (this node or an earlier one), or
+            None.
         mask_specs: spec of each mask that this node makes itself, or None.
         effects: what a call does besides its result: "random", "state", "loss", "stops mask".
         source: the user's line.

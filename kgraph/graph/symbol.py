@@ -138,9 +138,9 @@ class SymbolicTensor:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         """Lets `numpy_array + symbol` be a node; every other NumPy function is refused."""
-        if method == "__call__" and ufunc.__name__ in (*_BINARY.values(), *_COMPARE.values()):
-            if len(args) == 2 and not kwargs and any(arg is not self for arg in args):
-                return SymbolicTensor.apply(ufunc.__name__, *args)
+        known = ufunc.__name__ in (*_BINARY.values(), *_COMPARE.values())
+        if method == "__call__" and known and len(args) == 2 and not kwargs:
+            return SymbolicTensor.apply(ufunc.__name__, *args)
         self._refuse(use=f"by numpy.{ufunc.__name__}")
 
 

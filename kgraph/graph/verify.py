@@ -12,8 +12,8 @@ def verify(graph: Graph) -> None:
     """Raises GraphError unless the graph is well formed.
 
     Checked: names are unique; each node names a known layer; every reference leads to an earlier
-    node (so there is no cycle) and to an output or mask it has; slots, masks and specs have matching
-    numbers; inputs are input nodes, once each; each input node is an input of the graph.
+    node (so there is no cycle) and to an output or mask it has; slots, masks and specs have
+    matching numbers; inputs are input nodes, once each; each input node is an input of the graph.
     """
     seen: dict[str, Node] = {}
     names = {node.name for node in graph.nodes}

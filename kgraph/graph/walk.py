@@ -23,8 +23,8 @@ def reachable(
 ) -> tuple[list[Call], dict[int, int]]:
     """Walks back from the outputs, depth first.
 
-    Returns the calls with parents before children, and for each layer (by id) the number at which it
-    was first seen, which is Keras' tie-breaker between layers at the same depth.
+    Returns the calls with parents before children, and for each layer (by id) the number at which
+    it was first seen, which is Keras' tie-breaker between layers at the same depth.
     """
     finished: dict[int, Call] = {}
     started: set[int] = set()
@@ -52,7 +52,8 @@ def keras_order(
     """Returns the calls in the order in which Keras lists them.
 
     Sorted by distance from the outputs, the farthest first; all calls of one layer count as far as
-    its farthest call seen so far; at equal distance the layer met first on the way back comes first.
+    its farthest call seen so far; at equal distance the layer met first on the way back comes
+    first.
     """
     calls, seen = reachable(outputs, stops)
     cut = {id(call) for call in stops.values()}

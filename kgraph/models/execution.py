@@ -28,7 +28,7 @@ class Execution(Layer):
 
     @property
     def lowering_graph(self) -> Graph | None:
-        """The graph to lower: the model's own, or the one call that data made of a subclassed one."""
+        """The graph to lower: the model's own, or the one call of a subclassed model."""
         if self.inner_graph is not None:
             return self.inner_graph
         return self._traced[1] if self._traced else None
@@ -94,7 +94,9 @@ class Execution(Layer):
             return super().__call__(*args, **kwargs)
         return self._call_on_arrays(*args, **kwargs)
 
-    def _call_on_arrays(self, inputs: Tree, training: bool | None = None, mask: None = None) -> Tree:
+    def _call_on_arrays(
+        self, inputs: Tree, training: bool | None = None, mask: None = None
+    ) -> Tree:
         """Runs the compiled program on arrays; state that training changes is kept."""
         inputs = map_structure(_to_jax, numbers_as_array(inputs))
         program = self.program_for(inputs)
@@ -128,6 +130,3 @@ class Execution(Layer):
 
 def _to_jax(item: Any) -> Array:
     return jnp.asarray(item) if hasattr(item, "__array__") or hasattr(item, "dtype") else item
-
-
-

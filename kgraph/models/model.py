@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,15 +16,17 @@ from kgraph.models.execution import Execution
 from kgraph.models.looks import Looks
 from kgraph.models.plain import graph_from_config, graph_to_config
 from kgraph.models.trainable import Trainable
+from kgraph.registry import describe, find_opaque
+from kgraph.saving import load_weights, save_model, save_weights
 from kgraph.types import Shape, Tree
 
 
 class Model(Trainable, Execution, Looks, Layer):
     """Layers grouped into something that can be trained, evaluated, saved and drawn.
 
-    Two ways to make one. From symbolic tensors, `Model(inputs, outputs)`: the model is a graph, pure
-    data that can be drawn, cut, cloned and saved. Or by subclassing, with layers in `__init__` and the
-    computation in `call`.
+    Two ways to make one. From symbolic tensors, `Model(inputs, outputs)`: the model is a graph,
+    pure data that can be drawn, cut, cloned and saved. Or by subclassing, with layers in
+    `__init__` and the computation in `call`.
 
     Args:
         inputs, outputs: a symbolic tensor, or a list, tuple or dict of them. An input that a layer
@@ -107,7 +110,9 @@ class Model(Trainable, Execution, Looks, Layer):
 
     @property
     def base_name(self) -> str:
-        return "functional" if type(self) is Model and self._graph is not None else super().base_name
+        return (
+            "functional" if type(self) is Model and self._graph is not None else super().base_name
+        )
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         if self._graph is None:
@@ -217,6 +222,32 @@ class Model(Trainable, Execution, Looks, Layer):
         assert self._graph is not None
         config = {"name": self.name, "trainable": self._trainable}
         return config | graph_to_config(self._graph, self.graph_layers)
+
+    def to_json(self, **options: Any) -> str:
+        """Returns the model (without weights) as JSON text; `options` go to `json.dumps`.
+
+        Raises:
+            ConfigError: an option of a layer, such as a lambda, cannot be written down.
+        """
+        plain = describe(self)
+        for path, value in find_opaque(plain):
+            raise ConfigError(
+                f"{self.label} cannot be written down: {path} is {value.text}",
+                hint="register functions with @kgraph.saving.register_keras_serializable()",
+            )
+        return json.dumps(plain, **options)
+
+    def save(self, filepath: Any, overwrite: bool = True, **options: Any) -> None:
+        """Writes architecture, weights, compile options and optimizer state into one file."""
+        save_model(self, filepath, overwrite=overwrite, **options)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Writes the weights alone into one file."""
+        save_weights(self, filepath, overwrite=overwrite)
+
+    def load_weights(self, filepath: Any, **options: Any) -> None:
+        """Reads weights from a file into the layers of the same paths."""
+        load_weights(self, filepath, **options)
 
     @classmethod
     def from_config(

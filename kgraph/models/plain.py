@@ -21,9 +21,9 @@ FORMAT = 1
 def graph_to_config(graph: Graph, layers: Mapping[str, Layer]) -> dict[str, Any]:
     """Returns a graph and its layers as plain data.
 
-    `layers` maps each name to kind, class and options; `nodes` lists the calls, with `[node, index]`
-    in the place of tensors. A layer object that occurs twice is written once; `aliases` names the other
-    places.
+    `layers` maps each name to kind, class and options; `nodes` lists the calls, with `[node,
+    index]` in the place of tensors. A layer object that occurs twice is written once; `aliases`
+    names the other places.
     """
     return {
         "format": FORMAT,

@@ -17,8 +17,8 @@ from kgraph.types import Tree
 class Sequential(Model):
     """A stack of layers, each with one input and one output.
 
-    With an `Input` in front it is a functional model from the start; without one it becomes one when
-    it first sees data or a shape.
+    With an `Input` in front it is a functional model from the start; without one it becomes one
+    when it first sees data or a shape.
 
     Args:
         layers: layers in order; the first may be `Input(...)`.

@@ -51,7 +51,8 @@ class Objective:
         losses: loss of each output, or None.
         weights: factor of each output's loss in the total.
         tracked: the metrics, in the order in which the user gave them.
-        logits: outputs whose loss is computed from the numbers before their last softmax or sigmoid.
+        logits: outputs whose loss is computed from the numbers before their last softmax or
+            sigmoid.
     """
 
     names: tuple[str, ...]
@@ -205,9 +206,7 @@ def _tracked(
             for item in items:
                 target = target_shapes[index]
                 if target is None:
-                    raise ConfigError(
-                        f"The output {names[index]!r} has metrics and no targets"
-                    )
+                    raise ConfigError(f"The output {names[index]!r} has metrics and no targets")
                 metric = metrics.resolve(item, target, shapes[index], found[index])
                 base = metric.name if len(names) == 1 else f"{names[index]}_{metric.name}"
                 key = _free_key(base, weighted, taken)

@@ -8,7 +8,7 @@ from typing import Any
 
 from kgraph.errors import ConfigError
 from kgraph.visualization.rows import Row, is_branching, summary_rows
-from kgraph.visualization.table import Cell, fitting_widths, table_lines
+from kgraph.visualization.table import NARROWEST, Cell, fitting_widths, table_lines
 from kgraph.visualization.text import printable, show_shapes, unique
 from kgraph.visualization.totals import total_lines, totals
 
@@ -16,7 +16,6 @@ _CHAIN = (29, 26, 10)
 _BRANCHING = (32, 21, 12, 33)
 _TRAINABLE = 10
 _FALLBACK_TERMINAL = (120, 24)
-_LEAST_COLUMN = 4
 
 
 def summary(
@@ -76,7 +75,7 @@ def summary_text(
         small = line_length is not None and sum(least) > _width(line_length)
         widths = fitting_widths(cells, [0] * len(least) if small else least, limit, line_length)
     if line_length is not None or positions is not None:
-        _check_widths(widths)
+        _check_widths(widths, line_length)
     lines = [f'Model: "{printable(model.name)}"', *table_lines(cells, widths)]
     lines += [f"{label}: {amount}" for label, amount in total_lines(totals(model))]
     return "\n".join([*lines, "_" * sum(widths)])
@@ -139,11 +138,11 @@ def _widths_at(positions: Sequence[float], width: int, count: int) -> list[int]:
     return [end - start for start, end in zip([0, *whole], whole)]
 
 
-def _check_widths(widths: Sequence[int]) -> None:
-    if min(widths) < _LEAST_COLUMN:
+def _check_widths(widths: Sequence[int], line_length: int | None) -> None:
+    if min(widths) < NARROWEST or sum(widths) > (line_length or sum(widths)):
         raise ConfigError(
             "summary has too little width for its columns",
-            expected=f"at least {_LEAST_COLUMN} characters for each column",
+            expected=f"at least {NARROWEST} characters for each column",
             received=f"columns of {', '.join(map(str, widths))}",
             hint="pass a larger line_length, or leave it out",
         )

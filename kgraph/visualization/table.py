@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 from kgraph.visualization.text import columns, wrap
 
+NARROWEST = 4
+"""Columns that a table is told to fit are not made narrower than this."""
+
 _GAP = 2
-_NARROWEST = 8
+_COMFORTABLE = 8
 
 Cell = tuple[str, int]
 """A text (of one line or several) and the spaces that its continuation lines start with."""
@@ -29,8 +32,8 @@ def fitting_widths(
         for i, (text, _) in enumerate(row):
             needed = max(columns(line) for line in text.split("\n")) + _GAP
             widths[i] = max(widths[i], needed)
-    total = limit if line_length is None else line_length
-    while sum(widths) > total and max(widths) > _NARROWEST:
+    total, narrowest = (limit, _COMFORTABLE) if line_length is None else (line_length, NARROWEST)
+    while sum(widths) > total and max(widths) > narrowest:
         widths[widths.index(max(widths))] -= 1
     spare = 0 if line_length is None else max(line_length - sum(widths), 0)
     for i in range(len(widths)):

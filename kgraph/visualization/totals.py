@@ -41,7 +41,8 @@ class Totals:
 
 def totals(model: Any) -> Totals:
     """Returns the amounts of a model; a weight that is reached by several ways counts once."""
-    state = jax.tree.leaves(getattr(model, "optimizer_state", None))
+    training = model.training_state() if hasattr(model, "training_state") else None
+    state = jax.tree.leaves((training or {}).get("optimizer"))
     return Totals(
         _amount(model.trainable_weights),
         _amount(model.non_trainable_weights),

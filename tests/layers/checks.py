@@ -139,7 +139,7 @@ CASES: dict[str, Case] = {}
 
 
 def _random_weights(theirs: Any) -> list[np.ndarray]:
-    """Returns weights that no initializer gives, so that no zero hides a fault; state stays positive."""
+    """Returns weights that no initializer gives: no zero hides a fault. State stays positive."""
     rng = np.random.default_rng(3)
     found = []
     trained = {id(w) for w in theirs.trainable_weights}

@@ -287,3 +287,12 @@ def test_options_are_checked(make, text):
 def test_targets_that_do_not_fit_are_refused(name):
     with pytest.raises(DataError, match=r"\(4, 3\)"):
         getattr(metrics, name)(np.ones((4, 3)), np.ones((4, 2), "float32"))
+
+
+def test_a_score_at_the_threshold_is_negative_and_nan_is_too():
+    y, p = np.ones((4, 1), "float32"), np.array([[0.5], [0.75], [0.0], [np.nan]], "float32")
+    for thresholds in (0.5, [0.75, 0.0, 0.5]):
+        ours, theirs = metrics.TruePositives(thresholds), keras.metrics.TruePositives(thresholds)
+        with jax.numpy_rank_promotion("allow"):
+            expected = np.asarray(theirs(y, p))
+        np.testing.assert_array_equal(ours(y, p), expected)

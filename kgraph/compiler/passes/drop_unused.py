@@ -10,9 +10,9 @@ from kgraph.graph.graph import Graph
 def drop_unused(graph: Graph) -> Graph:
     """Removes every node that no output depends on, and layers that no node calls.
 
-    Needs: nodes in topological order. Keeps: inputs, outputs, nodes with an effect (a state update or
-    an added loss is wanted for itself), and the names of what stays, so neither parameters nor random
-    keys move. A second run changes nothing.
+    Needs: nodes in topological order. Keeps: inputs, outputs, nodes with an effect (a state update
+    or an added loss is wanted for itself), and the names of what stays, so neither parameters nor
+    random keys move. A second run changes nothing.
     """
     needed = {ref.node for ref in (*graph.inputs, *graph.outputs)}
     needed |= {ref.node for out in graph.outputs if (ref := graph.mask_of(out)) is not None}

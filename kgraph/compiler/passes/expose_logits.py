@@ -14,11 +14,13 @@ _FUNCTIONS = ("softmax", "sigmoid")
 
 
 def expose_logits(wanted: Collection[int]) -> Callable[[Graph], Graph]:
-    """Returns a pass that appends, for each output in `wanted`, the tensor before its last activation.
+    """Returns a pass that appends, for each output in `wanted`, the tensor before its last
+    activation.
 
-    A loss that takes logits can then be computed from them, which is exact where log(softmax(x)) has
-    lost all digits; metrics and predictions still read the probabilities. The tensors are appended to
-    `outputs` in ascending order of `wanted`; `logits_of(graph)` says which outputs have some.
+    A loss that takes logits can then be computed from them, which is exact where log(softmax(x))
+    has lost all digits; metrics and predictions still read the probabilities. The tensors are
+    appended to `outputs` in ascending order of `wanted`; `logits_of(graph)` says which outputs
+    have some.
 
     Needs: nothing. Keeps: every output; parameter paths; random keys.
     """
@@ -33,7 +35,7 @@ def expose_logits(wanted: Collection[int]) -> Callable[[Graph], Graph]:
 
 
 def final_activation(graph: Graph, index: int) -> str | None:
-    """Returns "softmax" or "sigmoid" if that is what the output's last step is, and can be split."""
+    """Returns "softmax" or "sigmoid" if the output's last step is one and can be split off."""
     ref = graph.outputs[index]
     node = graph.by_name[ref.node]
     spec = graph.layers[node.layer]

@@ -13,8 +13,8 @@ def inline_models(graph: Graph) -> Graph:
     """Replaces each call of a functional model by its nodes, to any depth.
 
     Needs: nothing. Keeps: parameter paths (`encoder/conv2d` is the layer `conv2d` of `encoder`
-    either way) and random keys (they come from the same paths). A call on masked tensors stays a call,
-    since the model's own graph does not know of those masks. A second run changes nothing.
+    either way) and random keys (they come from the same paths). A call on masked tensors stays a
+    call, since the model's own graph does not know of those masks. A second run changes nothing.
     """
     while any(_inlinable(graph, node) for node in graph.nodes):
         graph = _inline_once(graph)

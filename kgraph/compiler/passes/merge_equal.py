@@ -15,9 +15,9 @@ def merge_equal(graph: Graph) -> Graph:
     """Lets every group of equal calls be computed by its first.
 
     Calls are equal if they have the same layer (or layers without weights and with equal options),
-    the same inputs and masks and the same other arguments, and draw no random numbers, update no state
-    and add no loss. Needs: nodes in topological order. Keeps: names of the nodes that stay. A second
-    run changes nothing.
+    the same inputs and masks and the same other arguments, and draw no random numbers, update no
+    state and add no loss. Needs: nodes in topological order. Keeps: names of the nodes that stay.
+    A second run changes nothing.
     """
     first: dict[str, str] = {}
     kept: list[Node] = []

@@ -62,7 +62,7 @@ def _search(value: Any, path: str, kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def bind(layer: Any, context: Context, segment: str) -> Any:
-    """Returns the copy of `layer` that runs in `context`: the same copy each time it is asked for."""
+    """Returns the copy of `layer` that runs in `context`; there is one for each run."""
     found = context.bound.get(id(layer))
     if found is not None:
         return found
@@ -75,14 +75,15 @@ def bind(layer: Any, context: Context, segment: str) -> Any:
 
 
 def refresh(copy: Any) -> None:
-    """Takes over what the original has gained since it was bound (weights and layers of `build`)."""
+    """Takes over what the original has gained since it was bound: what `build` made."""
     origin, context = copy._origin, copy._context
     skip = origin.path_free_attributes
     for name, value in vars(origin).items():
         if name in INTERNAL:
             continue
         known = vars(copy).get(name)
-        if name not in vars(copy) or (known is value and holds_bindable(value)):
+        unset = known is value or known is None  # `self.bias = None` before `build` sets it
+        if name not in vars(copy) or (unset and holds_bindable(value)):
             path = "" if name in skip else name
             vars(copy)[name] = _replace(value, path, origin, context)
 

@@ -175,12 +175,13 @@ def _innermost_line(error: Exception) -> str | None:
 
 
 def call_bound(copy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
-    """Runs the `call` of a bound copy: mode, masks, dtype, reported losses and the output's mask."""
+    """Runs the `call` of a bound copy: mode, masks, dtype, reported losses, output mask."""
     context: Context = copy._context
     spec = call_spec(type(copy))
     if not copy._origin.built:
         copy._origin.ensure_built(args, kwargs)
-        binding.refresh(copy)
+        for bound in list(context.bound.values()):  # a build may also build the layers inside
+            binding.refresh(bound)
     training, kwargs = resolve_training(spec, kwargs, context)
     kwargs = fill_masks(spec, args, kwargs, context)
     first = first_argument(spec, args, kwargs)

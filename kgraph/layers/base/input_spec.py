@@ -47,7 +47,7 @@ def check_input(layer: Any, inputs: Any, names: list[str] | None = None) -> None
     if layer.input_spec is None:
         return
     specs = layer.input_spec if isinstance(layer.input_spec, (list, tuple)) else [layer.input_spec]
-    given = [item for item in leaves(inputs)]
+    given = list(leaves(inputs))
     if len(specs) != len(given):
         raise GraphError(
             f"{layer.label} takes {len(specs)} inputs", received=f"{len(given)} inputs"
@@ -82,7 +82,7 @@ def _check_one(layer: Any, spec: InputSpec, item: Any, maker: str | None) -> Non
         )
     sizes = dict(spec.axes)
     if spec.shape is not None:
-        sizes |= {i: size for i, size in enumerate(spec.shape)}
+        sizes |= dict(enumerate(spec.shape))
     for axis, size in sizes.items():
         if size is None or not -rank <= axis < rank or shape[axis] is None:
             continue

@@ -19,7 +19,7 @@ from kgraph.layers.base import calling
 from kgraph.layers.base.binding import INTERNAL, Bindable, holds_bindable, members
 from kgraph.layers.base.weight import Weight
 from kgraph.registry import Recorded, accepts, describe, get_registered_name, restore, snake_case
-from kgraph.types import Array, Function, Shape, Tree
+from kgraph.types import Array, Function, Tree
 
 _order = itertools.count()
 
@@ -29,8 +29,8 @@ class Layer(Bindable, Recorded):
 
     A subclass keeps its options in `__init__`, declares weights with `add_weight` in `build` (or in
     `__init__`), and computes in `call(inputs, training=None, mask=None)`. Inside `call` each weight
-    is a plain JAX array; state (`trainable=False`) is updated by assigning the attribute. Layers and
-    models held in attributes, lists or dicts are part of the layer. Config is recorded: neither
+    is a plain JAX array; state (`trainable=False`) is updated by assigning the attribute. Layers
+    and models held in attributes, lists or dicts are part of the layer. Config is recorded: neither
     `get_config` nor `from_config` need be written.
 
     Args:
@@ -85,7 +85,7 @@ class Layer(Bindable, Recorded):
             hint = "declare the shape with Input" if "input_shape" in unknown else None
             raise ConfigError(
                 f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}",
-                expected="its own options, and activity_regularizer, trainable, dtype, autocast, name",
+                expected="its own, activity_regularizer, trainable, dtype, autocast, name",
                 hint=hint,
             )
         self._set_name(name)
@@ -111,7 +111,7 @@ class Layer(Bindable, Recorded):
         )
 
     def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
-        """Returns the mask of the output: by default the mask of the input, if masks are supported."""
+        """Returns the mask of the output: by default that of the input, if masks are supported."""
         return previous_mask if self.supports_masking else None
 
     def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -121,7 +121,7 @@ class Layer(Bindable, Recorded):
 
     def add_weight(
         self,
-        shape: Sequence[int] | int | None = None,
+        shape: Sequence[int | None] | int | None = None,
         initializer: Any = None,
         dtype: str | None = None,
         trainable: bool = True,
@@ -163,7 +163,8 @@ class Layer(Bindable, Recorded):
     def next_key(self) -> Array:
         """Returns a fresh random key inside `call`: decided by the run's key and the layer's path.
 
-        A layer with an attribute `seed` that is a number draws by the seed in the place of the path.
+        A layer with an attribute `seed` that is a number draws by the seed in the place of the
+        path.
         """
         if self._context is None:
             raise StateError(f"{self.label} can draw keys only inside its call")
@@ -274,7 +275,7 @@ class Layer(Bindable, Recorded):
         yield from members(self, Layer)
 
     def named_weights(self) -> Iterator[tuple[str, Weight]]:
-        """Yields path and weight, each weight once: own trainable ones, own state, layers inside."""
+        """Yields path and weight, each once: own trained ones, own state, layers inside."""
         seen: set[int] = set()
         for path, weight, _ in self._walk_weights("", True):
             if id(weight) not in seen:
@@ -406,7 +407,7 @@ class Layer(Bindable, Recorded):
         return type(self).__module__.partition(".")[0] == "kgraph"
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the recorded constructor arguments and name, trainable and dtype as plain data."""
+        """Returns the recorded arguments, name, trainable and dtype as plain data."""
         config = super().get_config()
         config.update(name=self.name, trainable=self._trainable, dtype=self._policy.name)
         return config

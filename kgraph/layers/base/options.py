@@ -45,3 +45,14 @@ def check_rate(owner: str, option: str, value: Any) -> None:
 
 def _is_number(value: Any) -> bool:
     return not isinstance(value, (bool, str)) and hasattr(value, "__float__")
+
+
+def check_integer(owner: str, option: str, value: Any) -> int:
+    """Returns a whole number, or raises ConfigError."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ConfigError(
+            f"{owner} cannot have this value of `{option}`",
+            expected="a whole number",
+            received=repr(value),
+        )
+    return operator.index(value)

@@ -164,19 +164,41 @@ def _dim_text(size: Any, scope: Any) -> str | int:
     text = str(size)
     while "max(" in text:
         start = text.index("max(") + 4
-        depth, end, comma = 1, start, -1
-        while depth:
-            depth += {"(": 1, ")": -1}.get(text[end], 0)
-            if text[end] == "," and depth == 1:
-                comma = end
-            end += 1
-        first, second = text[start:comma].strip(), text[comma + 1 : end - 1].strip()
+        first, second, end = _two_arguments(text, start)
         if "0" not in (first, second):
             return text
-        kept = first if second == "0" else second
-        text = f"{text[: start - 4]}({kept}){text[end:]}"
-    plain = symbolic_dims((text,), scope)[0] if scope is not None else text
+        before, after = text[: start - 4].rstrip(), text[end:].lstrip()
+        if before.endswith(("*", "-")) or after.startswith(("*", "^")):
+            return text  # JAX reads no parentheses around sums, so this cannot be written simpler
+        text = text[: start - 4] + (first if second == "0" else second) + text[end:]
+    plain = _ceiling(symbolic_dims((text,), scope)[0], scope) if scope is not None else text
     return plain if isinstance(plain, int) else str(plain)
+
+
+def _ceiling(size: Any, scope: Any) -> Any:
+    """Returns `-(-n // k)` as `(n - 1) // k + 1`, the same number, and any other size as it is.
+
+    JAX counts windows in the first way for padding "same" and in the second for a valid window of
+    size 1, and cannot tell that both are equal: it would refuse the sum of two such branches.
+    """
+    text, opening = str(size), "- floordiv("
+    if not text.startswith(opening):
+        return size
+    dividend, divisor, end = _two_arguments(text, len(opening))
+    if end < len(text):
+        return size
+    return (-symbolic_dims((dividend,), scope)[0] - 1) // int(divisor) + 1
+
+
+def _two_arguments(text: str, start: int) -> tuple[str, str, int]:
+    """Returns both arguments of the call that opens before `start`, and the place after it."""
+    depth, end, comma = 1, start, -1
+    while depth:
+        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        if text[end] == "," and depth == 1:
+            comma = end
+        end += 1
+    return text[start:comma].strip(), text[comma + 1 : end - 1].strip(), end
 
 
 # A JAX function that is given a symbolic tensor flattens it first, and so gets to say what to do.

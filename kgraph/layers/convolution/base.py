@@ -9,7 +9,7 @@ import jax
 from kgraph import activations, constraints, initializers, regularizers
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base import InputSpec
-from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer, is_count
+from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
 from kgraph.types import Array, Function, Shape
 
 Option: TypeAlias = Any
@@ -47,16 +47,6 @@ class _ConvolutionBase(_SpatialLayer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.bias_constraint = constraints.get(bias_constraint)
-
-    def check_count(self, option: str, value: Any) -> int:
-        """Returns an option that is a positive whole number, or raises ConfigError."""
-        if not is_count(value):
-            raise ConfigError(
-                f"{self.label} cannot use this `{option}`",
-                expected="a whole number of at least 1",
-                received=repr(value),
-            )
-        return int(value)
 
     def fix_channels(self, input_shape: Shape) -> int:
         """Returns the number of channels of the input; the layer takes no other from now on.
@@ -102,17 +92,15 @@ class _ConvolutionBase(_SpatialLayer):
 
     def convolve(self, inputs: Array, kernel: Array, groups: int = 1) -> Array:
         """Convolves with the options of the layer."""
-        padding: Any = self.padding.upper()
         if self.padding == "valid":
             window = f"kernel_size={self.kernel_size}, dilation_rate={self.dilation_rate}"
             self.check_window_fits(inputs, self.reach, f"its kernel ({window})")
-        elif self.padding == "causal":
-            padding = [(reach - 1, 0) for reach in self.reach]
+        causal = [(reach - 1, 0) for reach in self.reach]
         return jax.lax.conv_general_dilated(
             inputs.astype(kernel.dtype),
             kernel,
             window_strides=self.strides,
-            padding=padding,
+            padding=causal if self.padding == "causal" else self.padding.upper(),
             rhs_dilation=self.dilation_rate,
             dimension_numbers=self.layout(),
             feature_group_count=groups,

@@ -6,6 +6,7 @@ from typing import Any
 
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.types import Array, Shape
@@ -39,8 +40,8 @@ class _Convolution(_ConvolutionBase):
             bias_initializer, bias_regularizer, bias_constraint,
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.filters = self.check_count("filters", filters)
-        self.groups = self.check_count("groups", groups)
+        self.filters = check_count(self.label, "filters", filters)
+        self.groups = check_count(self.label, "groups", groups)
         if self.filters % self.groups:
             raise ConfigError(
                 f"{self.label} cannot split its filters into groups of equal size",
@@ -78,7 +79,8 @@ class Conv1D(_Convolution):
     Shapes: `[batch, steps, channels]` in, `[batch, new_steps, filters]` out (channels first: axes
     1 and 2 exchanged). With padding valid `new_steps` is `(steps - reach) // strides + 1`, where
     `reach = dilation_rate * (kernel_size - 1) + 1`; with same and causal it is
-    `ceil(steps / strides)`. Weights: `kernel` `[kernel_size, channels / groups, filters]`, `bias` `[filters]`.
+    `ceil(steps / strides)`. Weights: `kernel` `[kernel_size, channels / groups, filters]`, `bias`
+    `[filters]`.
 
     Args:
         filters: number of output channels.

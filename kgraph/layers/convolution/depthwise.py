@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph import constraints, initializers, regularizers
+from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.types import Array, Shape
@@ -37,7 +38,7 @@ class _DepthwiseConvolution(_ConvolutionBase):
             bias_initializer, bias_regularizer, bias_constraint,
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.depth_multiplier = self.check_count("depth_multiplier", depth_multiplier)
+        self.depth_multiplier = check_count(self.label, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.depthwise_constraint = constraints.get(depthwise_constraint)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from kgraph import constraints, initializers, regularizers
+from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase
 from kgraph.layers.convolution.depthwise import as_grouped
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
@@ -44,8 +45,8 @@ class _SeparableConvolution(_ConvolutionBase):
             bias_initializer, bias_regularizer, bias_constraint,
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.filters = self.check_count("filters", filters)
-        self.depth_multiplier = self.check_count("depth_multiplier", depth_multiplier)
+        self.filters = check_count(self.label, "filters", filters)
+        self.depth_multiplier = check_count(self.label, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.depthwise_constraint = constraints.get(depthwise_constraint)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
-import numpy as np
-
 from kgraph import config
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.options import check_count
 from kgraph.types import Array
 
 Sizes: TypeAlias = int | Sequence[int]
@@ -60,16 +59,14 @@ class _SpatialLayer(Layer):
         Raises:
             ConfigError: there are more or fewer, or one is not a number of at least `least`.
         """
-        sizes = (value,) * self.rank if isinstance(value, (int, np.integer)) else value
-        fits = isinstance(sizes, (list, tuple)) and len(sizes) == self.rank
-        if not fits or not all(is_count(size, least) for size in sizes):
-            each = "one whole number" if self.rank == 1 else f"one or {self.rank} whole numbers"
+        sizes = value if isinstance(value, (list, tuple)) else (value,) * self.rank
+        if len(sizes) != self.rank:
             raise ConfigError(
-                f"{self.label} cannot use this `{option}`",
-                expected=f"{each} of at least {least}",
+                f"{self.label} cannot have this value of `{option}`",
+                expected=f"one number, or one for each of {self.rank} axes",
                 received=repr(value),
             )
-        return tuple(int(size) for size in sizes)
+        return tuple(check_count(self.label, option, size, least) for size in sizes)
 
     def check_padding(self, padding: str, choices: Sequence[str] = ("valid", "same")) -> str:
         """Returns `padding` in small letters, or raises ConfigError if it is none of `choices`."""
@@ -96,12 +93,6 @@ class _SpatialLayer(Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor arguments, the layout as it was resolved."""
         return {**super().get_config(), "data_format": self.data_format}
-
-
-def is_count(value: Any, least: int = 1) -> bool:
-    """Tells whether a value is a whole number of at least `least`."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    return whole and int(value) >= least
 
 
 def _product(sizes: Sequence[Any]) -> str:

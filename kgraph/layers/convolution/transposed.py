@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import ConfigError
+from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.types import Array, Shape
@@ -42,7 +42,7 @@ class _TransposedConvolution(_ConvolutionBase):
             bias_initializer, bias_regularizer, bias_constraint,
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.filters = self.check_count("filters", filters)
+        self.filters = check_count(self.label, "filters", filters)
         self.output_padding = self._check_output_padding(output_padding)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
@@ -62,16 +62,16 @@ class _TransposedConvolution(_ConvolutionBase):
     def call(self, inputs: Array) -> Array:
         outputs = jax.lax.conv_general_dilated(
             inputs.astype(self.kernel.dtype),
-            jnp.flip(self.kernel, range(self.rank)),
+            jax.lax.rev(self.kernel, range(self.rank)),
             window_strides=(1,) * self.rank,
-            padding=self._pads(),
+            padding=self._transposed_pads(),
             lhs_dilation=self.strides,
             rhs_dilation=self.dilation_rate,
             dimension_numbers=self.layout(kernel="OI"),
         )
         return self.finish(outputs)
 
-    def _pads(self) -> list[tuple[int, int]]:
+    def _transposed_pads(self) -> list[tuple[int, int]]:
         """Returns the zeros before and after each axis of the input, stretched by the strides."""
         extras = self.output_padding or (None,) * self.rank
         rows = zip(self.reach, self.strides, extras)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from kgraph import initializers
 from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.base.options import check_integer, check_rate
 from kgraph.layers.normalization.statistics import (
     Option,
     _ScaledNormalization,
@@ -79,8 +80,9 @@ class BatchNormalization(_ScaledNormalization):
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
             gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
-        self.check_axes(several=False)
-        self.momentum = self._check_momentum(momentum)
+        check_integer(self.label, "axis", axis)
+        check_rate(self.label, "momentum", momentum)
+        self.momentum = momentum
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
         self._refuse_missing_features(renorm, synchronized)
@@ -131,11 +133,6 @@ class BatchNormalization(_ScaledNormalization):
                 received=f"{mask.ndim} axes",
             )
         return jnp.expand_dims(mask.astype(bool), -1)
-
-    def _check_momentum(self, momentum: float) -> float:
-        if not 0 <= momentum <= 1:
-            raise ConfigError(f"{self.label} needs a momentum from 0 to 1", received=repr(momentum))
-        return float(momentum)
 
     def _refuse_missing_features(self, renorm: bool, synchronized: bool) -> None:
         if renorm:

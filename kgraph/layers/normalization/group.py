@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.base.options import check_integer
 from kgraph.layers.normalization.statistics import (
     Option,
     _ScaledNormalization,
@@ -53,7 +54,7 @@ class GroupNormalization(_ScaledNormalization):
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
             gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
-        self.check_axes(several=False)
+        check_integer(self.label, "axis", axis)
         if not isinstance(groups, int) or (groups < 1 and groups != -1):
             raise ConfigError(
                 f"{self.label} cannot use this number of groups",

@@ -49,7 +49,6 @@ class LayerNormalization(_ScaledNormalization):
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
             gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
-        self.check_axes()
 
     def build(self, input_shape: Shape) -> None:
         self.declare_scale_and_offset(self.fix_sizes(input_shape))

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import constraints, initializers, regularizers
-from kgraph.errors import ConfigError, GraphError
+from kgraph.errors import GraphError
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.options import check_integer, check_not_negative
 from kgraph.types import Array, Shape
 
 Axes: TypeAlias = int | Sequence[int]
@@ -30,30 +31,14 @@ class _Normalization(Layer):
     def __init__(self, axis: Axes, **options: Any) -> None:
         super().__init__(**options)
         self.autocast = False
+        for one in axis if isinstance(axis, (list, tuple)) else [axis]:
+            check_integer(self.label, "axis", one)
         self.axis = axis
 
     @property
     def axes(self) -> tuple[int, ...]:
         """The axes of the option, as a tuple."""
         return (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
-
-    def check_axes(self, several: bool = True) -> None:
-        """Raises ConfigError unless `axis` is a whole number (or several)."""
-        given = self.axis if several and isinstance(self.axis, (list, tuple)) else [self.axis]
-        if not given or not all(isinstance(axis, int) for axis in given):
-            raise ConfigError(
-                f"{self.label} cannot use this `axis`",
-                expected="a whole number" + (" or a list of them" if several else ""),
-                received=repr(self.axis),
-            )
-
-    def check_epsilon(self, epsilon: float) -> float:
-        """Returns `epsilon`, or raises ConfigError if it is negative."""
-        if not epsilon >= 0:
-            raise ConfigError(
-                f"{self.label} needs an epsilon of at least 0", received=repr(epsilon)
-            )
-        return float(epsilon)
 
     def places(self, rank: int) -> tuple[int, ...]:
         """Returns the axes counted from the first, in order, for an input of this rank.
@@ -118,7 +103,8 @@ class _ScaledNormalization(_Normalization):
         **options: Any,
     ) -> None:
         super().__init__(axis, **options)
-        self.epsilon = self.check_epsilon(epsilon)
+        check_not_negative(self.label, "epsilon", epsilon)
+        self.epsilon = epsilon
         self.center, self.scale = center, scale
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)

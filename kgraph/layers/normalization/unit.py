@@ -30,7 +30,6 @@ class UnitNormalization(_Normalization):
 
     def __init__(self, axis: Axes = -1, **options: Any) -> None:
         super().__init__(axis, **options)
-        self.check_axes()
 
     def call(self, inputs: Array) -> Array:
         wide = self.widen(inputs)

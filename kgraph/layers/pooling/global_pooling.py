@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph.layers.convolution.spatial import DataFormat, _SpatialLayer
+from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array
 
 
@@ -100,7 +101,7 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
         dtype = inputs.dtype
         if not jnp.issubdtype(dtype, jnp.floating):
             dtype = jnp.dtype(self.compute_dtype)
-        wide = inputs.astype(jnp.promote_types(dtype, jnp.float32))
+        wide = inputs.astype(wide_dtype(dtype))
         kept = jnp.expand_dims(mask.astype(bool), self.channel_axis)
         (steps,) = self.spatial_axes
         total = jnp.sum(wide, steps, where=kept, keepdims=self.keepdims)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
+from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array
 
 
@@ -63,7 +64,7 @@ class _AveragePooling(_Pooling):
     def call(self, inputs: Array) -> Array:
         floating = jnp.issubdtype(inputs.dtype, jnp.floating)
         dtype = inputs.dtype if floating else jnp.dtype(self.compute_dtype)
-        wide = inputs.astype(jnp.promote_types(dtype, jnp.float32))
+        wide = inputs.astype(wide_dtype(dtype))
         zero = np.zeros((), wide.dtype)
         total = self.reduce(wide, zero, jax.lax.add)
         if self.padding == "valid":

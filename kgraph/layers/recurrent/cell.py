@@ -14,7 +14,6 @@ import jax.numpy as jnp
 
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import ConfigError, message
-from kgraph.graph.structure import map_structure
 from kgraph.layers.base import Layer
 from kgraph.types import Array, Tree
 
@@ -67,13 +66,18 @@ class RecurrentCell(Layer):
             message(f"{type(self).__name__} does not define step(projected, states, mask)")
         )
 
+    def start(self, projected: Array) -> list[Array]:
+        """Returns zeros as states, for what `project` made of all steps `[time, batch, ...]`."""
+        sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]
+        batch = projected.shape[1]
+        return [jnp.zeros_like(projected, shape=(batch, size)) for size in sizes]
+
     def get_initial_state(self, batch_size: Any = None) -> list[Array]:
         """Returns zeros as the states of so many samples."""
-        return zero_states(self.state_size, batch_size, self.compute_dtype)
+        sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]
+        return [jnp.zeros((batch_size, size), self.compute_dtype) for size in sizes]
 
-    def call(
-        self, inputs: Array, states: Any, training: bool | None = None
-    ) -> tuple[Array, Tree]:
+    def call(self, inputs: Array, states: Any, training: bool | None = None) -> tuple[Array, Tree]:
         single = not isinstance(states, (list, tuple))
         states = [states] if single else list(states)
         projected = self.project(inputs, self.draw_mask(inputs, self.dropout, training))
@@ -148,12 +152,6 @@ class WeightedCell(RecurrentCell):
                 bias, bias_initializer or self.bias_initializer, name="bias",
                 regularizer=self.bias_regularizer, constraint=self.bias_constraint,
             )  # fmt: skip
-
-
-def zero_states(state_size: Any, batch_size: Any, dtype: Any) -> list[Array]:
-    """Returns zeros `[batch_size, n]` for each whole number in a (nested) state size, in a list."""
-    sizes = list(state_size) if isinstance(state_size, (list, tuple)) else [state_size]
-    return map_structure(lambda size: jnp.zeros((batch_size, size), dtype), sizes)
 
 
 def check_units(owner: Layer, option: str, units: Any) -> None:

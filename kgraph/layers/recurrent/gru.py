@@ -20,8 +20,8 @@ class GRUCell(WeightedCell):
     `h' = z h + (1 - z) tanh(g_x + r g_h)`, where z and r went through a sigmoid.
 
     Shapes: inputs `[batch, features]`, states `[h]` with h `[batch, units]`. Weights: `kernel`
-    `[features, 3 units]`, `recurrent_kernel` `[units, 3 units]`, `bias` `[2, 3 units]` (of `x K` and
-    of `h R`), or `[3 units]` without `reset_after`.
+    `[features, 3 units]`, `recurrent_kernel` `[units, 3 units]`, `bias` `[2, 3 units]` (of `x K`
+    and of `h R`), or `[3 units]` without `reset_after`.
 
     Args:
         units: width of output and state.
@@ -100,13 +100,11 @@ class GRUCell(WeightedCell):
             candidate = self.activation(x_g + r * h_g)
         else:
             gates, last = jnp.split(self.recurrent_kernel, [2 * self.units], axis=-1)
-            per_gate = mask is not None and mask.ndim > 2
-            recurrent = masked_matmul(state, gates, mask[:2] if per_gate else mask)
-            h_z, h_r = jnp.split(recurrent, 2, axis=-1)
+            of_gates = None if mask is None else mask[:2]
+            of_last = None if mask is None else mask[2]
+            h_z, h_r = jnp.split(masked_matmul(state, gates, of_gates), 2, axis=-1)
             z, r = self._gates(x_z + h_z, x_r + h_r)
-            candidate = self.activation(
-                x_g + masked_matmul(r * state, last, mask[2] if per_gate else mask)
-            )
+            candidate = self.activation(x_g + masked_matmul(r * state, last, of_last))
         return [z * state + (1 - z) * candidate]
 
     def _gates(self, z: Array, r: Array) -> tuple[Array, Array]:

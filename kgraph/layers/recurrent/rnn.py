@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, GraphError, StateError, check_choice, message
+from kgraph.errors import ConfigError, GraphError, check_choice, message
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import InputSpec, Layer, Weight
-from kgraph.layers.recurrent.cell import RecurrentCell, zero_states
-from kgraph.layers.recurrent.foreign import follow_cell
-from kgraph.layers.recurrent.scan import Recurrence, run
+from kgraph.layers.recurrent.recurrence import initial_states, layers_inside, recurrence
+from kgraph.layers.recurrent.scan import run
 from kgraph.layers.recurrent.stacked import StackedRNNCells
 from kgraph.types import Array, Shape, Tree
 
@@ -26,8 +24,8 @@ class RNN(Layer):
     has a `state_size`: a whole number, or a (nested) list of them. It may have
     `get_initial_state(batch_size)`; otherwise the states start as zeros `[batch, size]`.
 
-    Shapes: `[batch, time, *features]` in; the cell's output `[batch, *out]` of the last step out, or
-    `[batch, time, *out]` with `return_sequences`; then the states, with `return_state`.
+    Shapes: `[batch, time, *features]` in; the cell's output `[batch, *out]` of the last step out,
+    or `[batch, time, *out]` with `return_sequences`; then the states, with `return_state`.
     Mask: `[batch, time]`. A masked step leaves the states and repeats the output before it.
 
     Args:
@@ -99,23 +97,23 @@ class RNN(Layer):
         if not self.cell.built:
             self.cell.build(step_shape)
             self.cell.built = True
-        if any(not layer.built for layer in _inside(self.cell)):
+        if any(not layer.built for layer in layers_inside(self.cell)):
             self._build_by_calling(step_shape)
-        if self.stateful:
-            self._declare_states(int(input_shape[0] or 0))
+        if self.stateful and isinstance(input_shape[0], int):
+            shapes = self._state_shapes(input_shape[0])
+            self.states = map_structure(
+                lambda s: self.add_weight(s.shape, "zeros", trainable=False, name="state"), shapes
+            )
 
     def _build_by_calling(self, step_shape: Shape) -> None:
         """Builds the layers inside a cell whose `build` leaves that to their first call."""
-        shape = tuple(2 if i == 0 else size for i, size in enumerate(step_shape))
-        states = jax.eval_shape(lambda: initial_states(self.cell, 2))
-        specs = map_structure(lambda s: TensorSpec(s.shape, str(s.dtype)), states)
-        self.cell.compute_output_spec(TensorSpec(shape, self.cell.compute_dtype), specs)
+        shape = tuple(2 if i == 0 else size or f"d{i}" for i, size in enumerate(step_shape))
+        dtype = self.cell.compute_dtype
+        specs = map_structure(lambda s: TensorSpec(s.shape, str(s.dtype)), self._state_shapes(2))
+        self.cell.compute_output_spec(TensorSpec(shape, dtype), specs)
 
-    def _declare_states(self, batch: int) -> None:
-        shapes = jax.eval_shape(lambda: initial_states(self.cell, batch))
-        self.states = map_structure(
-            lambda s: self.add_weight(s.shape, "zeros", trainable=False, name="state"), shapes
-        )
+    def _state_shapes(self, batch: int) -> Any:
+        return jax.eval_shape(lambda: self.get_initial_state(batch))
 
     def get_initial_state(self, batch_size: Any) -> list[Any]:
         """Returns the states before the first step, for so many samples."""
@@ -137,21 +135,39 @@ class RNN(Layer):
         training: bool | None = None,
         constants: Tree = None,
     ) -> Tree:
-        self._check_batch(sequences)
         if initial_state is None:
             initial_state = self.states
-        recurrence = self._prepare(sequences, initial_state, training, constants)
+        inputs = jnp.swapaxes(sequences.astype(self.cell.compute_dtype), 0, 1)
+        loop = recurrence(self.cell, inputs, initial_state, training, constants)
         outputs, states = run(
-            recurrence,
-            None if mask is None else jnp.swapaxes(_step_mask(mask), 0, 1),
+            loop,
+            None if mask is None else jnp.swapaxes(mask, 0, 1).astype(bool),
             collect=self.return_sequences,
             zero_output_for_mask=self.zero_output_for_mask,
             go_backwards=self.go_backwards,
             unroll=self.unroll,
         )
-        states = list(states[0]) if isinstance(states, _Followed) else list(states)
         if self.stateful:
             self.states = states
         if self.return_sequences:
             outputs = jnp.swapaxes(outputs, 0, 1)
-        return (outputs, *states) if self.return_state else outputs
+        result = (outputs, *states) if self.return_state else outputs
+        return map_structure(lambda y: y.astype(self.compute_dtype), result)
+
+    def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
+        mask = next(leaves(previous_mask))
+        kept = mask if self.return_sequences else None
+        return [kept] if self.return_state else kept
+
+
+def check_use_cudnn(owner: str, use_cudnn: bool | str) -> None:
+    """Raises ConfigError for `use_cudnn=True`, which asks for what there is not."""
+    check_choice(owner, "use_cudnn", use_cudnn, ("auto", True, False))
+    if use_cudnn is True:
+        raise ConfigError(
+            message(
+                f"{owner} has one implementation for all devices, and none of cuDNN's",
+                received="use_cudnn=True",
+                hint='use_cudnn="auto"',
+            )
+        )

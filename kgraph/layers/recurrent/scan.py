@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +22,14 @@ class Recurrence:
         states: before the first step.
         step: from the inputs of one step and the states to the new states.
         output: from the states after a step to its output.
+        final: from the states after the last step to those that are the cell's.
     """
 
     inputs: Array
     states: Tree
     step: Callable[[Array, Tree], Tree]
     output: Callable[[Tree], Array]
+    final: Callable[[Tree], list[Any]]
 
 
 def run(
@@ -36,8 +39,8 @@ def run(
     zero_output_for_mask: bool,
     go_backwards: bool,
     unroll: bool,
-) -> tuple[Array, Tree]:
-    """Returns the outputs of a loop and the states after it.
+) -> tuple[Array, list[Any]]:
+    """Returns the outputs of a loop and the cell's states after it.
 
     At a masked step the states stay as they were, so the output is that of the step before (or 0
     with `zero_output_for_mask`).
@@ -52,7 +55,7 @@ def run(
         unroll: whether the loop is written out; needs a known number of steps.
     """
 
-    def body(states: Tree, xs: tuple[Array, Array | None]) -> tuple[Tree, Array | None]:
+    def body(states: Tree, xs: tuple[Array, Array]) -> tuple[Tree, Array]:
         inputs, keep = xs
         new = _like(recurrence.step(inputs, states), states)
         if keep is not None:
@@ -74,10 +77,12 @@ def run(
         unroll=True if unroll else 1,
     )
     if not stacked:
-        return recurrence.output(states), states
-    if collect:
-        return jnp.flip(outputs, 0) if go_backwards else outputs, states
-    return outputs[0 if go_backwards else -1], states
+        output = recurrence.output(states)
+    elif collect:
+        output = jnp.flip(outputs, 0) if go_backwards else outputs
+    else:
+        output = outputs[0 if go_backwards else -1]
+    return output, recurrence.final(states)
 
 
 def _where(keep: Array, now: Array, before: Array) -> Array:

@@ -1,0 +1,51 @@
+"""Softmax over one or several axes, with a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from kgraph import activations
+from kgraph.errors import GraphError
+from kgraph.layers.base import Layer
+from kgraph.types import Array
+
+
+class Softmax(Layer):
+    """Makes values positive with sum 1.
+
+    Shapes: any; the same out. Mask: broadcastable to the input from its last axis; False (or at
+    most 0.5) gives probability 0, also where a whole group is masked.
+
+    Args:
+        axis: axis or axes summed over.
+    """
+
+    supports_masking = True
+
+    def __init__(self, axis: int | Sequence[int] = -1, **options: Any) -> None:
+        super().__init__(**options)
+        self.axis = axis
+
+    def call(self, inputs: Array, mask: Array | None = None) -> Array:
+        if mask is None:
+            return activations.softmax(inputs, self.axis)
+        keep = self._fitted(mask, inputs)
+        lowest = -3e4 if inputs.dtype == jnp.float16 else -1e9
+        probabilities = activations.softmax(jnp.where(keep, inputs, lowest), self.axis)
+        return jnp.where(keep, probabilities, 0)
+
+    def _fitted(self, mask: Array, inputs: Array) -> Array:
+        """Returns the mask as truth values, in the rank of the input."""
+        sizes = zip(reversed(mask.shape), reversed(inputs.shape))
+        if mask.ndim > inputs.ndim or any(m not in (1, size) for m, size in sizes):
+            raise GraphError(
+                f"{self.label} has a mask that does not fit its input",
+                expected=f"a mask that broadcasts to {list(inputs.shape)}",
+                received=f"{list(mask.shape)}",
+                hint="pass mask=... in the shape of the scores",
+            )
+        keep = mask if mask.dtype == bool else mask > 0.5
+        return jnp.expand_dims(keep, range(inputs.ndim - mask.ndim))

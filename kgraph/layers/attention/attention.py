@@ -1,0 +1,137 @@
+"""Attention and AdditiveAttention: without projections and heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.errors import GraphError, check_choice
+from kgraph.graph.structure import is_structure
+from kgraph.layers.attention.heads import band, join_masks
+from kgraph.layers.base import Layer
+from kgraph.types import Array, Tree
+
+
+class Attention(Layer):
+    """Weighs values by how well their keys match a query.
+
+    Shapes: a list of query `[batch, target, features]`, value `[batch, source, out]` and perhaps key
+    `[batch, source, features]` (the value by default) in; `[batch, target, out]` out, and with
+    `return_attention_scores` also the weights `[batch, target, source]`.
+    Masks: steps of the value whose mask is False get no weight; steps of the query whose mask is
+    False give 0. The mask of the query goes through.
+    Dtype: the softmax is float32.
+
+    Args:
+        use_scale: whether the scores are multiplied with a trained number.
+        score_mode: "dot" for products, "concat" for the sum of `tanh(query + key)`.
+        dropout: rate at which weights are dropped in training.
+        seed: of the dropout; None follows the key and the path.
+
+    Raises:
+        ConfigError: an unknown `score_mode`.
+        GraphError: the input is not a list of two or three.
+
+    Source: Luong et al., arXiv:1508.04025.
+    """
+
+    scale: Any = None
+
+    def __init__(
+        self,
+        use_scale: bool = False,
+        score_mode: str = "dot",
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        check_choice(type(self).__name__, "score_mode", score_mode, ("dot", "concat"))
+        self.use_scale, self.score_mode = use_scale, score_mode
+        self.dropout, self.seed = dropout, seed
+
+    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        inputs = args[0] if args else kwargs.get("inputs")
+        if not is_structure(inputs) or len(inputs) not in (2, 3):
+            raise GraphError(
+                f"{self.label} takes a list",
+                expected="[query, value] or [query, value, key]",
+                received=type(inputs).__name__,
+            )
+
+    def build(self, input_shape: Sequence[Any]) -> None:
+        if self.use_scale:
+            self.scale = self.add_weight((), "ones", name="scale")
+        if self.score_mode == "concat":
+            self.concat_score_weight = self.add_weight((), "ones", name="concat_score_weight")
+
+    def scores(self, query: Array, key: Array) -> Array:
+        """Returns how well each key matches each query, `[batch, target, source]`."""
+        if self.score_mode == "dot":
+            products = query @ jnp.swapaxes(key, -2, -1)
+            return products if self.scale is None else products * self.scale
+        together = jnp.expand_dims(query, -2) + jnp.expand_dims(key, -3)
+        together = together if self.scale is None else together * self.scale
+        return self.concat_score_weight * jnp.sum(jnp.tanh(together), axis=-1)
+
+    def call(
+        self,
+        inputs: Sequence[Array],
+        mask: Sequence[Array | None] | None = None,
+        training: bool | None = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Tree:
+        query, value = inputs[0], inputs[1]
+        key = inputs[2] if len(inputs) > 2 else value
+        query_mask, value_mask = (None, None) if mask is None else (mask[0], mask[1])
+        scores = self.scores(query, key)
+        seen = join_masks(
+            [
+                None if value_mask is None else jnp.expand_dims(value_mask, -2),
+                band(scores.shape[-2], scores.shape[-1], use_causal_mask, None),
+            ],
+            scores.ndim,
+            axes=1,
+        )
+        wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+        if seen is not None:
+            wide = jnp.where(seen, wide, wide - 1e9)
+        weights = jax.nn.softmax(wide, axis=-1).astype(scores.dtype)
+        if training and self.dropout:
+            kept = jax.random.bernoulli(self.next_key(), 1 - self.dropout, weights.shape)
+            weights = jnp.where(kept, weights / (1 - self.dropout), 0)
+        result = weights @ value
+        if query_mask is not None:
+            result = jnp.where(jnp.expand_dims(query_mask, -1), result, 0)
+        return (result, weights) if return_attention_scores else result
+
+    def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
+        return None if previous_mask is None else previous_mask[0]
+
+
+class AdditiveAttention(Attention):
+    """Attention whose scores are a weighted sum of `tanh(query + key)`.
+
+    Shapes, masks and call arguments: see `Attention`. Weight: `scale` `[features]`.
+
+    Args:
+        use_scale: whether the sum is weighted.
+        dropout: rate at which weights are dropped in training.
+
+    Source: Bahdanau et al., arXiv:1409.0473.
+    """
+
+    def __init__(self, use_scale: bool = True, dropout: float = 0.0, **options: Any) -> None:
+        super().__init__(use_scale, dropout=dropout, **options)
+
+    def build(self, input_shape: Sequence[Any]) -> None:
+        if self.use_scale:
+            self.scale = self.add_weight((input_shape[0][-1],), "glorot_uniform", name="scale")
+
+    def scores(self, query: Array, key: Array) -> Array:
+        hidden = jnp.tanh(jnp.expand_dims(query, -2) + jnp.expand_dims(key, -3))
+        return jnp.sum(hidden, -1) if self.scale is None else hidden @ self.scale

@@ -1,0 +1,255 @@
+"""MultiHeadAttention: every position asks all others, in several heads at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.errors import ConfigError, GraphError, message
+from kgraph.graph.structure import leaves
+from kgraph.layers.attention.heads import band, equations, join_masks, softmax_where
+from kgraph.layers.attention.projection import HeadProjection
+from kgraph.layers.base import Layer
+from kgraph.types import Array, Shape, Tree
+
+
+class MultiHeadAttention(Layer):
+    """Projects query, key and value into heads, lets each query pick among the values, projects back.
+
+    Each head computes `softmax(query key^T / sqrt(key_dim)) value`.
+
+    Shapes: query `[batch, target, features]`, value (and key) `[batch, source, features]` in;
+    `[batch, target, out]` out, and with `return_attention_scores` also
+    `[batch, heads, target, source]`. There may be further axes, see `attention_axes`. Weights: for
+    query, key and value a kernel `[features, heads, size]` and a bias `[heads, size]`; for the
+    output `[heads, value_dim, out]` and `[out]`.
+    Masks: those of query, value and key, `attention_mask` and the causal mask must all hold. The
+    mask of the query goes through.
+    Dtype: scores and softmax are float32.
+
+    Args:
+        num_heads: number of heads.
+        key_dim: size of a head for query and key.
+        value_dim: size of a head for value, `key_dim` by default.
+        dropout: rate at which attention weights are dropped in training.
+        use_bias: whether the projections have one.
+        output_shape: the last axes of the output; by default those of the query.
+        attention_axes: axes attended over; by default all but the first and the last.
+        sliding_window: how many positions to either side are seen, the own one included.
+        flash_attention: None or False; XLA or the device's library chooses the kernel.
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+            activity_regularizer, kernel_constraint, bias_constraint: of each projection.
+        use_gate: whether the result of the heads is multiplied with a sigmoid of the query.
+        seed: of the dropout; None follows the key and the path.
+
+    Raises:
+        ConfigError: a size is not positive, or `flash_attention=True`.
+        GraphError: key and value differ in length, or an input's mask cannot be applied.
+
+    Source: Vaswani et al., "Attention is all you need", arXiv:1706.03762.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: int | Sequence[int] | None = None,
+        attention_axes: int | Sequence[int] | None = None,
+        sliding_window: int | None = None,
+        flash_attention: bool | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_gate: bool = False,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        sizes = {"num_heads": num_heads, "key_dim": key_dim, "value_dim": value_dim or key_dim}
+        _check_options(type(self).__name__, sizes, dropout, sliding_window, flash_attention)
+        self.num_heads, self.key_dim, self.value_dim = num_heads, key_dim, value_dim or key_dim
+        self.key_value_heads = num_heads
+        self.dropout, self.seed = dropout, seed
+        self.use_gate, self.sliding_window = use_gate, sliding_window
+        self.output_sizes = _as_tuple(output_shape)
+        self.attention_axes = _as_tuple(attention_axes)
+        self.projection_options = {
+            "use_bias": use_bias,
+            "kernel_initializer": kernel_initializer,
+            "bias_initializer": bias_initializer,
+            "kernel_regularizer": kernel_regularizer,
+            "bias_regularizer": bias_regularizer,
+            "activity_regularizer": activity_regularizer,
+            "kernel_constraint": kernel_constraint,
+            "bias_constraint": bias_constraint,
+            "dtype": self.dtype_policy,
+        }
+
+    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = dict(zip(("query", "value", "key"), args)) | kwargs
+        value, key = given.get("value"), given.get("key")
+        if value is None or key is None:
+            return
+        if value.shape[1:-1] != key.shape[1:-1]:
+            raise GraphError(
+                f"{self.label} needs key and value of the same length",
+                received=f"key {list(key.shape)}, value {list(value.shape)}",
+            )
+
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
+        rank = len(query_shape)
+        axes = self.attention_axes or tuple(range(1, rank - 1))
+        self.axes = tuple(axis if axis >= 0 else axis + rank for axis in axes)
+        self.query_dense = self._into_heads(query_shape, self.num_heads, self.key_dim)
+        self.key_dense = self._into_heads(
+            key_shape or value_shape, self.key_value_heads, self.key_dim
+        )
+        if self.use_gate:
+            self.gate_dense = self._into_heads(
+                query_shape, self.num_heads, self.value_dim, activation="sigmoid"
+            )
+        self.value_dense = self._into_heads(value_shape, self.key_value_heads, self.value_dim)
+        sizes: Any = self.output_sizes or (query_shape[-1],)
+        self.output_dense = HeadProjection(sizes, contracted=2, **self.projection_options)
+        self.output_dense.build((*query_shape[:-1], self.num_heads, self.value_dim))
+
+    def _into_heads(self, shape: Shape, heads: int, size: int, **more: Any) -> HeadProjection:
+        projection = HeadProjection((heads, size), **more, **self.projection_options)
+        projection.build(shape)
+        return projection
+
+    def call(
+        self,
+        query: Array,
+        value: Array,
+        key: Array | None = None,
+        query_mask: Array | None = None,
+        value_mask: Array | None = None,
+        key_mask: Array | None = None,
+        attention_mask: Array | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        use_causal_mask: bool = False,
+    ) -> Tree:
+        mask = self._mask(query, value, query_mask, value_mask, key_mask, attention_mask)
+        gate = self.gate_dense(query) if self.use_gate else None
+        asked = self.query_dense(query)
+        offered = self.key_dense(value if key is None else key)
+        picked, scores = self.attend(
+            asked,
+            offered,
+            self.value_dense(value),
+            mask,
+            training,
+            return_attention_scores,
+            use_causal_mask,
+        )
+        outputs = self.output_dense(picked if gate is None else picked * gate)
+        return (outputs, scores) if return_attention_scores else outputs
+
+    def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
+        return next(leaves(previous_mask))
+
+    def attend(
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        mask: Array | None,
+        training: bool | None,
+        return_scores: bool,
+        causal: bool,
+    ) -> tuple[Array, Array | None]:
+        """Returns what the projected queries pick, and the attention weights if asked for.
+
+        Without dropout and returned weights JAX's own function computes it, which the device may
+        have a fused kernel for.
+        """
+        scale = 1 / math.sqrt(self.key_dim)
+        if query.ndim == 4 and not self.dropout and not return_scores:
+            if value.shape[-1] == key.shape[-1]:
+                picked = jax.nn.dot_product_attention(
+                    query, key, value, mask=mask, scale=scale, is_causal=causal
+                )
+                return picked, None
+        if causal:
+            seen = band(query.shape[1], key.shape[1], True, None)
+            mask = join_masks([mask, seen], self._score_rank(query), len(self.axes))
+        repeats = self.num_heads // self.key_value_heads
+        if repeats > 1:
+            key, value = (jnp.repeat(x, repeats, axis=-2) for x in (key, value))
+        how = equations(query.ndim, self.axes)
+        scores = jnp.einsum(how.scores, query * scale, key)
+        weights = softmax_where(scores, mask, range(-len(self.axes), 0))
+        kept = weights
+        if training and self.dropout:
+            draw = jax.random.bernoulli(self.next_key(), 1 - self.dropout, weights.shape)
+            kept = jnp.where(draw, weights / (1 - self.dropout), 0)
+        return jnp.einsum(how.combine, kept, value), weights
+
+    def _score_rank(self, query: Array) -> int:
+        return query.ndim - 1 + len(self.axes)
+
+    def _mask(
+        self, query: Array, value: Array, query_mask: Any, value_mask: Any, key_mask: Any, mask: Any
+    ) -> Array | None:
+        """Returns all masks but the causal one as one, in the rank of the scores."""
+        own = [m for m in (query_mask, value_mask, key_mask) if m is not None]
+        if own and self.axes != (1,):
+            raise GraphError(
+                f"{self.label} can apply the masks of its inputs only for attention over axis 1",
+                received=f"attention over the axes {list(self.axes)}",
+                hint="pass attention_mask",
+            )
+        window = None
+        if self.sliding_window is not None:
+            window = band(query.shape[1], value.shape[1], False, self.sliding_window)
+        masks = [
+            None if query_mask is None else jnp.expand_dims(query_mask, 2),
+            *(None if m is None else jnp.expand_dims(m, 1) for m in (value_mask, key_mask)),
+            window,
+            mask,
+        ]
+        return join_masks(masks, query.ndim + len(self.axes), len(self.axes))
+
+
+def _as_tuple(value: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+def _check_options(
+    owner: str,
+    sizes: dict[str, Any],
+    dropout: float,
+    sliding_window: int | None,
+    flash_attention: bool | None,
+) -> None:
+    counts = sizes if sliding_window is None else {**sizes, "sliding_window": sliding_window}
+    for option, value in counts.items():
+        if not isinstance(value, int) or value <= 0:
+            raise ConfigError(
+                message(f"{owner} needs a positive whole number for {option}", received=repr(value))
+            )
+    if not 0 <= dropout < 1:
+        raise ConfigError(message(f"{owner} needs a dropout in [0, 1)", received=dropout))
+    if flash_attention:
+        raise ConfigError(
+            message(
+                f"{owner} has no flash attention of its own",
+                received="flash_attention=True",
+                hint="leave it out; jax.nn.dot_product_attention picks the kernel",
+            )
+        )

@@ -1,0 +1,72 @@
+"""The projections into and out of attention heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph import activations
+from kgraph.layers.base import Layer
+from kgraph.types import Array, Shape
+
+
+class HeadProjection(Layer):
+    """Contracts the last axes of its input with a kernel, and adds a bias.
+
+    Shapes: `[*lead, *in]` in, `[*lead, *output_sizes]` out. Weights: `kernel`
+    `[*in, *output_sizes]`, `bias` `[*output_sizes]`.
+
+    Args:
+        output_sizes: the axes that take the place of the contracted ones.
+        contracted: number of contracted axes.
+        activation: of the output.
+        use_bias: whether there is a bias.
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+            kernel_constraint, bias_constraint: as of `Dense`.
+    """
+
+    def __init__(
+        self,
+        output_sizes: Sequence[int],
+        contracted: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.output_sizes, self.contracted = tuple(output_sizes), contracted
+        self.activation = None if activation is None else activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_options = {
+            "initializer": kernel_initializer,
+            "regularizer": kernel_regularizer,
+            "constraint": kernel_constraint,
+        }
+        self.bias_options = {
+            "initializer": bias_initializer,
+            "regularizer": bias_regularizer,
+            "constraint": bias_constraint,
+        }
+
+    def build(self, input_shape: Shape) -> None:
+        shape: Any = (*input_shape[-self.contracted :], *self.output_sizes)
+        self.kernel = self.add_weight(shape, name="kernel", **self.kernel_options)
+        self.bias: Any = None
+        if self.use_bias:
+            self.bias = self.add_weight(self.output_sizes, name="bias", **self.bias_options)
+
+    def call(self, inputs: Array) -> Array:
+        outputs = jnp.tensordot(inputs, self.kernel, self.contracted)
+        if self.bias is not None:
+            free = outputs.ndim - self.bias.ndim
+            outputs = outputs + jax.lax.expand_dims(self.bias, range(free))
+        return outputs if self.activation is None else self.activation(outputs)

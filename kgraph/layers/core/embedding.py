@@ -1,0 +1,115 @@
+"""Embedding: a table of vectors, read by number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph import constraints, initializers, regularizers
+from kgraph.errors import DataError
+from kgraph.layers.base import Layer
+from kgraph.layers.base.options import check_count
+from kgraph.types import Array
+
+
+class Embedding(Layer):
+    """Returns a row of its table for each id.
+
+    Shapes: `[batch, *any]` of ids in, `[batch, *any, output_dim]` out. Weight `embeddings`:
+    `[input_dim, output_dim]`. Mask with `mask_zero`: True where the id is not 0.
+    Dtype: integer ids are used as they are, others are cut to int32; the result has the compute
+    dtype.
+
+    Inside compiled code an id past the end reads NaN (and one below 0 counts from the end), since
+    nothing can be raised there. So a call on concrete arrays checks the ids first, and `check_ids`
+    does the same for whoever feeds the data.
+
+    Args:
+        input_dim: number of rows; ids are below it.
+        output_dim: size of each row.
+        embeddings_initializer, embeddings_regularizer, embeddings_constraint: of the table.
+        mask_zero: whether id 0 is padding.
+        weights: values of the table to start with.
+
+    Raises:
+        ConfigError: a size is not a positive whole number.
+        StateError: `weights` has another shape than the table.
+        DataError: on a call with concrete ids, if one is out of range or no whole number.
+    """
+
+    autocast = False
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**{"autocast": False, **options})
+        self.input_dim = check_count("Embedding", "input_dim", input_dim)
+        self.output_dim = check_count("Embedding", "output_dim", output_dim)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.mask_zero = bool(mask_zero)
+        self.supports_masking = self.mask_zero
+        if weights is not None:
+            self.build()
+            self.set_weights(weights if isinstance(weights, list) else [weights])
+
+    def build(self, input_shape: Any = None) -> None:
+        self.embeddings = self.add_weight(
+            (self.input_dim, self.output_dim), self.embeddings_initializer, name="embeddings",
+            regularizer=self.embeddings_regularizer, constraint=self.embeddings_constraint,
+        )  # fmt: skip
+
+    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        ids = args[0] if args else kwargs.get("inputs")
+        if isinstance(ids, (np.ndarray, jax.Array)) and not isinstance(ids, jax.core.Tracer):
+            self.check_ids(np.asarray(ids))
+
+    def check_ids(self, ids: np.ndarray) -> None:
+        """Raises DataError if an id has no row, or is no whole number."""
+        ids = np.asarray(ids)
+        if ids.dtype.kind not in "iub":
+            whole = np.isfinite(ids) & (np.floor(ids) == ids)
+            self._refuse(ids, ~whole, "a whole number", None)
+        hint = f"the largest id needs input_dim={_largest(ids) + 1}" if _largest(ids) > 0 else None
+        outside = (ids < 0) | (ids >= self.input_dim)
+        self._refuse(ids, outside, f"ids from 0 to {self.input_dim - 1}", hint)
+
+    def _refuse(self, ids: np.ndarray, wrong: np.ndarray, expected: str, hint: str | None) -> None:
+        if not wrong.any():
+            return
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise DataError(
+            f"{self.label} has no row for {int(wrong.sum())} of {ids.size} ids",
+            expected=expected,
+            received=f"{ids[place].item()!r} at {list(place)}",
+            hint=hint,
+        )
+
+    def call(self, inputs: Array) -> Array:
+        whole = jnp.issubdtype(inputs.dtype, jnp.integer)
+        ids = inputs if whole else inputs.astype(jnp.int32)
+        return jnp.take(self.embeddings, ids, axis=0).astype(self.compute_dtype)
+
+    def compute_mask(self, inputs: Array, previous_mask: Array | None = None) -> Array | None:
+        return inputs != 0 if self.mask_zero else None
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["weights"]  # values belong into weight files
+        return config
+
+
+def _largest(ids: np.ndarray) -> int:
+    return int(ids.max()) if ids.size else 0

@@ -1,0 +1,3 @@
+"""Layers around modules of other libraries."""
+
+__all__: list[str] = []

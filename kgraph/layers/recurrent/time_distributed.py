@@ -1,0 +1,57 @@
+"""TimeDistributed: one layer on every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgraph.errors import ConfigError, message
+from kgraph.graph.structure import map_structure
+from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.call_spec import call_spec
+from kgraph.types import Array, Shape, Tree
+
+
+class TimeDistributed(Layer):
+    """Applies a layer to every step of a sequence, all steps at once.
+
+    The steps join the samples in one larger batch, so the layer runs once; batch statistics are
+    taken over all steps.
+
+    Shapes: `[batch, time, *sizes]` in; `[batch, time, *out]` out, where the layer makes
+    `[batch, *out]` of `[batch, *sizes]`.
+    Mask: `[batch, time]` goes through, and `[batch * time]` to a layer that takes a mask.
+
+    Args:
+        layer: the layer.
+
+    Raises:
+        ConfigError: that is not a layer.
+    """
+
+    supports_masking = True
+    input_spec = InputSpec(min_ndim=3)
+
+    def __init__(self, layer: Any, **options: Any) -> None:
+        super().__init__(**options)
+        if not isinstance(layer, Layer):
+            raise ConfigError(message("TimeDistributed wraps a Layer", received=repr(layer)))
+        self.layer = layer
+
+    def build(self, input_shape: Shape) -> None:
+        if not self.layer.built:
+            self.layer.build((input_shape[0], *input_shape[2:]))
+            self.layer.built = True
+
+    def call(self, inputs: Array, training: bool | None = None, mask: Array | None = None) -> Tree:
+        lead = inputs.shape[:2]
+        options: dict[str, Any] = {"training": training}
+        if mask is not None and call_spec(type(self.layer)).takes_mask:
+            options["mask"] = _join(mask)
+        outputs = self.layer(_join(inputs), **options)
+        return map_structure(lambda y: y.reshape((*lead, *y.shape[1:])), outputs)
+
+
+def _join(array: Array) -> Array:
+    """Returns `[batch * time, ...]` of `[batch, time, ...]`."""
+    batch, time = array.shape[:2]
+    return array.reshape((batch * time, *array.shape[2:]))

@@ -1,0 +1,29 @@
+"""ActivityRegularization: a penalty on what passes through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgraph.layers.base import Layer
+from kgraph.regularizers import L1L2
+from kgraph.types import Array
+
+
+class ActivityRegularization(Layer):
+    """Returns its input and adds a penalty on it to the loss, divided by the batch size.
+
+    Shapes: any; the same out.
+
+    Args:
+        l1: factor of the sum of absolute values.
+        l2: factor of the sum of squares.
+    """
+
+    supports_masking = True
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
+        super().__init__(activity_regularizer=L1L2(l1, l2), **options)
+        self.l1, self.l2 = l1, l2
+
+    def call(self, inputs: Array) -> Array:
+        return inputs

@@ -1,0 +1,184 @@
+"""Cropping and zero padding of 1, 2 or 3 spatial axes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.errors import GraphError
+from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.reshaping.spatial import first_spatial_axis, layout, pairs
+from kgraph.types import Array
+
+
+class _Cropping(Layer):
+    """Cuts values off the start and the end of each spatial axis."""
+
+    rank: ClassVar[int]
+
+    def __init__(self, cropping: Any, data_format: str | None, options: dict[str, Any]) -> None:
+        super().__init__(**options)
+        owner = type(self).__name__
+        self.cropping = pairs(owner, "cropping", cropping, self.rank)
+        self.data_format = layout(owner, data_format)
+        self.input_spec = InputSpec(ndim=self.rank + 2)
+
+    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        shape = getattr(args[0] if args else kwargs.get("inputs"), "shape", ())
+        start = first_spatial_axis(self.data_format)
+        for axis, (pair, size) in enumerate(zip(self.cropping, shape[start:]), start):
+            if isinstance(size, int) and sum(pair) >= size:
+                raise GraphError(
+                    f"{self.label} would leave nothing of axis {axis}",
+                    expected=f"more than {sum(pair)} values on axis {axis}",
+                    received=tuple(shape),
+                )
+
+    def call(self, inputs: Array) -> Array:
+        # Ends are counted from the end, which JAX can do for sizes that are not known.
+        kept = [slice(low, -high or None) for low, high in self.cropping]
+        return inputs[(slice(None),) * first_spatial_axis(self.data_format) + tuple(kept)]
+
+
+class Cropping1D(_Cropping):
+    """Cuts steps off the start and the end of sequences.
+
+    Shapes: `[batch, steps, features]` in, `[batch, steps - cut, features]` out.
+
+    Args:
+        cropping: number of steps cut off at both ends, or one number for each.
+
+    Raises:
+        ConfigError: `cropping` is none of these.
+        GraphError: on a call, if nothing would be left.
+    """
+
+    rank = 1
+
+    def __init__(self, cropping: Any = (1, 1), **options: Any) -> None:
+        super().__init__(cropping, "channels_last", options)
+
+
+class Cropping2D(_Cropping):
+    """Cuts rows and columns off images.
+
+    Shapes: `[batch, height, width, channels]` in (`channels_first`: channels second), the same with
+    smaller height and width out.
+
+    Args:
+        cropping: one number, a number for each axis, or a pair (start, end) for each axis.
+        data_format: by default `image_data_format()`.
+
+    Raises:
+        ConfigError: `cropping` is none of these.
+        GraphError: on a call, if nothing would be left.
+    """
+
+    rank = 2
+
+    def __init__(
+        self,
+        cropping: Any = ((0, 0), (0, 0)),
+        data_format: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(cropping, data_format, options)
+
+
+class Cropping3D(_Cropping):
+    """Cuts the borders off volumes; see `Cropping2D`.
+
+    Shapes: `[batch, depth, height, width, channels]` in (`channels_first`: channels second), the
+    same with smaller spatial axes out.
+    """
+
+    rank = 3
+
+    def __init__(
+        self,
+        cropping: Any = ((1, 1), (1, 1), (1, 1)),
+        data_format: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(cropping, data_format, options)
+
+
+class _ZeroPadding(Layer):
+    """Adds zeros at the start and the end of each spatial axis."""
+
+    rank: ClassVar[int]
+
+    def __init__(self, padding: Any, data_format: str | None, options: dict[str, Any]) -> None:
+        super().__init__(**options)
+        owner = type(self).__name__
+        self.padding = pairs(owner, "padding", padding, self.rank)
+        self.data_format = layout(owner, data_format)
+        self.input_spec = InputSpec(ndim=self.rank + 2)
+
+    def call(self, inputs: Array) -> Array:
+        start = first_spatial_axis(self.data_format)
+        borders = [(0, 0, 0)] * inputs.ndim
+        borders[start : start + self.rank] = [(low, high, 0) for low, high in self.padding]
+        return jax.lax.pad(inputs, jnp.zeros((), inputs.dtype), borders)
+
+
+class ZeroPadding1D(_ZeroPadding):
+    """Adds zeros at the start and the end of sequences.
+
+    Shapes: `[batch, steps, features]` in (`channels_first`: features second), the same with more
+    steps out.
+
+    Args:
+        padding: number of steps added at both ends, or one number for each.
+        data_format: by default `image_data_format()`.
+
+    Raises:
+        ConfigError: `padding` is none of these.
+    """
+
+    rank = 1
+
+    def __init__(self, padding: Any = 1, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(padding, data_format, options)
+
+
+class ZeroPadding2D(_ZeroPadding):
+    """Adds rows and columns of zeros around images.
+
+    Shapes: `[batch, height, width, channels]` in (`channels_first`: channels second), the same with
+    larger height and width out.
+
+    Args:
+        padding: one number, a number for each axis, or a pair (start, end) for each axis.
+        data_format: by default `image_data_format()`.
+
+    Raises:
+        ConfigError: `padding` is none of these.
+    """
+
+    rank = 2
+
+    def __init__(
+        self, padding: Any = (1, 1), data_format: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(padding, data_format, options)
+
+
+class ZeroPadding3D(_ZeroPadding):
+    """Adds zeros around volumes; see `ZeroPadding2D`.
+
+    Shapes: `[batch, depth, height, width, channels]` in (`channels_first`: channels second), the
+    same with larger spatial axes out.
+    """
+
+    rank = 3
+
+    def __init__(
+        self,
+        padding: Any = ((1, 1), (1, 1), (1, 1)),
+        data_format: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(padding, data_format, options)

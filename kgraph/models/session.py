@@ -1,0 +1,231 @@
+"""What training keeps between calls: options, compiled steps, optimizer state, key and epoch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph import optimizers
+from kgraph.compiler import DEFAULT_PASSES, lower_graph
+from kgraph.compiler.passes import expose_logits
+from kgraph.data import make_source, unpack_x_y_sample_weight
+from kgraph.errors import ConfigError, StateError
+from kgraph.graph.graph import Graph
+from kgraph.layers.base.weight import root_key
+from kgraph.models.execution import Execution
+from kgraph.registry import describe, find_opaque, restore
+from kgraph.training.callbacks import CallbackList
+from kgraph.training.engine import Engine, new_optimizer_state
+from kgraph.training.feed import flat_batch
+from kgraph.training.loop import Logs, evaluate_batches
+from kgraph.training.objective import CompileOptions, Objective, make_objective
+from kgraph.training.step import Batch, split_params
+from kgraph.types import Tree
+
+
+class Session(Execution):
+    """The part of a model that remembers how, and how far, it has been trained."""
+
+    stop_training: bool = False
+    optimizer: optimizers.Optimizer | None = None
+    _options: CompileOptions | None = None
+    _engine: Engine | None = None
+    _engine_key: Any = None
+    _training: dict[str, Any] | None = None
+
+    @property
+    def compiled(self) -> bool:
+        """Whether `compile` has been called."""
+        return self._options is not None
+
+    def _require_compiled(self, what: str) -> None:
+        if self._options is None:
+            raise StateError(
+                f"{self.label} must be compiled before {what}",
+                hint='model.compile(optimizer="adam", loss="mse", metrics=["mae"])',
+            )
+
+    def _known_lowering_graph(self) -> Graph:
+        graph = self.lowering_graph
+        if graph is None:
+            raise StateError(f"{self.label} has no graph yet", hint="call it on data once")
+        return graph
+
+    # --- objective and engine --------------------------------------------------------------------
+
+    def _objective_for(self, batch: Batch) -> Objective:
+        """Returns losses and metrics bound to the outputs, for targets of these shapes."""
+        assert self._options is not None
+        shapes = [None if t is None else (None, *t.shape[1:]) for t in batch.targets]
+        return make_objective(self._options, self._known_lowering_graph(), shapes)
+
+    def _engine_for(self, batch: Batch) -> Engine:
+        """Returns the engine for targets of these shapes; the last one, if nothing changed."""
+        graph = self._known_lowering_graph()
+        flags = tuple(trained for _, _, trained in self._walk_weights("", True))
+        shapes = tuple(None if t is None else (t.ndim, t.shape[-1:]) for t in batch.targets)
+        key = (graph, flags, shapes)
+        if self._engine is None or self._engine_key != key:
+            objective = self._objective_for(batch)
+            passes = (*DEFAULT_PASSES, expose_logits(objective.logits))
+            program = lower_graph(graph, self.lowering_layers, passes, self.lowering_root)
+            self._engine = Engine(program, objective, self.optimizer)
+            self._engine_key = key
+        return self._engine
+
+    # --- what training has reached ---------------------------------------------------------------
+
+    def _seed_words(self, seed: int | None) -> np.ndarray:
+        """Returns the raw key of this training: of an explicit seed, the last one, or a new one."""
+        if seed is not None:
+            return np.array([0, seed], np.uint32)
+        if self._training is not None:
+            return np.asarray(self._training["key"])
+        return root_key()
+
+    def _epoch_base(self) -> int:
+        return int(self._training["epoch"]) if self._training is not None else 0
+
+    def _training_for(self, engine: Engine, seeds: np.ndarray) -> dict[str, Any]:
+        """Returns optimizer state, step, key and epoch to go on from; made now if there are none.
+
+        If other parameters are trained than before, the optimizer starts anew: its state belongs to
+        the parameters that it was made for.
+        """
+        program = engine.program
+        assert engine.optimizer is not None
+        params = self.variables_of(program)["params"]
+        trained = split_params(program, params)[0]
+        layout = jax.tree.structure(trained)
+        known = self._training
+        if known is None or known.get("layout", layout) != layout:
+            known = {
+                "optimizer": new_optimizer_state(program, engine.optimizer, params),
+                "step": np.int32(0 if known is None else known["step"]),
+                "epoch": np.int32(0 if known is None else known["epoch"]),
+            }
+        self._training = {**known, "key": seeds, "layout": layout}
+        return self._training
+
+    @contextlib.contextmanager
+    def _owning(
+        self, engine: Engine, training: Mapping[str, Any], keep: bool = True
+    ) -> Iterator[None]:
+        """Runs the engine from what training has reached, and keeps what it reaches."""
+        key = jax.random.wrap_key_data(jnp.asarray(training["key"]), impl="threefry2x32")
+        self.variables_of(engine.program)
+        optimizer = training["optimizer"] if keep else None
+        with engine.running(optimizer, key, training["step"]):
+            try:
+                yield
+            finally:
+                if keep and self._training is not None:
+                    self._training.update(optimizer=engine.state.optimizer, step=engine.state.step)
+
+    # --- validation within fit -------------------------------------------------------------------
+
+    def _validator(
+        self,
+        engine: Engine,
+        data: Any,
+        batch_size: int | None,
+        steps: int | None,
+        frequency: int | Sequence[int],
+        callbacks: CallbackList,
+        check: Callable[[Batch], None],
+    ) -> Callable[[int], Logs | None]:
+        """Returns a function that evaluates after an epoch, and returns None where none is due."""
+        if data is None:
+            return lambda epoch: None
+        if isinstance(data, (tuple, list)) and 1 <= len(data) <= 3:
+            x, y, sample_weight = unpack_x_y_sample_weight(tuple(data))
+        else:
+            x, y, sample_weight = data, None, None
+        from_arrays = y is not None
+        source = make_source(x, y, sample_weight, batch_size if from_arrays else None, False, steps)
+        if from_arrays:
+            arrays = flat_batch(self._known_lowering_graph(), *source.arrays)  # type: ignore[attr-defined]
+            check(arrays)
+
+        def due(epoch: int) -> bool:
+            if isinstance(frequency, int):
+                return (epoch + 1) % frequency == 0
+            return (epoch + 1) in frequency
+
+        def validate(epoch: int) -> Logs | None:
+            if not due(epoch):
+                return None
+            graph = self._known_lowering_graph()
+            batches = (flat_batch(graph, *raw) for raw in source.epoch(0))
+            before = engine.swap_metrics(engine.objective.init())
+            try:
+                return evaluate_batches(engine, batches, callbacks, None, steps)
+            finally:
+                engine.swap_metrics(before)
+
+        return validate
+
+    # --- saving ----------------------------------------------------------------------------------
+
+    def compile_config(self) -> dict[str, Any] | None:
+        """Returns what `compile` was given as plain data; None before `compile`.
+
+        Raises:
+            ConfigError: something in it (a lambda, an optax object) cannot be written down.
+        """
+        if self._options is None or self.optimizer is None:
+            return None
+        options = {
+            "loss": self._options.loss,
+            "loss_weights": self._options.loss_weights,
+            "metrics": self._options.metrics,
+            "weighted_metrics": self._options.weighted_metrics,
+        }
+        plain = {"optimizer": describe(self.optimizer), **describe(options)}
+        for path, value in find_opaque(plain):
+            raise ConfigError(
+                f"The compile option {path} of {self.label} cannot be written down",
+                received=value.text,
+                hint="register it: @kgraph.saving.register_keras_serializable()",
+            )
+        return plain
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compiles the model with what `compile_config` returned."""
+        options = {name: restore(value) for name, value in config.items()}
+        self.compile(**options)  # type: ignore[attr-defined]
+
+    def training_state(self) -> dict[str, Tree] | None:
+        """Returns optimizer state, step, epoch and key as arrays; None before the first step."""
+        if self._training is None:
+            return None
+        return {name: self._training[name] for name in ("optimizer", "step", "epoch", "key")}
+
+    def abstract_training_state(self) -> dict[str, Tree]:
+        """Returns what `training_state` will be like: a tree of shapes and dtypes."""
+        assert self.optimizer is not None
+        program = self.program_for()
+        optimizer = self.optimizer
+        params = {
+            id(p.weight): jax.ShapeDtypeStruct(p.weight.shape, jnp.dtype(p.weight.dtype))
+            for p in program.places
+        }
+        trained = split_params(program, program.nest(params)["params"])[0]
+        scalar = jax.ShapeDtypeStruct((), jnp.int32)
+        return {
+            "optimizer": jax.eval_shape(optimizer.init, trained),
+            "step": scalar,
+            "epoch": scalar,
+            "key": jax.ShapeDtypeStruct((2,), jnp.uint32),
+        }
+
+    def restore_training_state(self, state: Mapping[str, Tree]) -> None:
+        """Goes on from what `training_state` returned."""
+        self._training = dict(state)
+        if self.optimizer is not None:
+            self.optimizer.adopt_learning_rate(state["optimizer"])

@@ -1,0 +1,69 @@
+"""The public names that Keras keeps under `keras.utils`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kgraph.config import set_random_seed
+from kgraph.data import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
+from kgraph.errors import DataError
+from kgraph.registry import custom_object_scope as CustomObjectScope
+from kgraph.registry import custom_object_scope as custom_object_scope
+from kgraph.registry import (
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
+from kgraph.visualization import model_to_dot, plot_model
+
+Sequence = PyDataset
+
+
+def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
+    """Returns class numbers as one-hot rows.
+
+    Shapes: `[...]` or `[..., 1]` in, `[..., num_classes]` out; float32.
+
+    Args:
+        x: whole numbers of at least 0.
+        num_classes: number of classes, by default the largest number and one.
+
+    Raises:
+        DataError: a number is negative, not whole, or too large.
+
+    >>> to_categorical([0, 2], 3)
+    array([[1., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
+    """
+    numbers = np.asarray(x)
+    shape = numbers.shape[:-1] if numbers.ndim > 1 and numbers.shape[-1] == 1 else numbers.shape
+    numbers = numbers.reshape(shape)
+    whole = numbers.astype(np.int64)
+    if np.any(whole != numbers) or (whole.size and whole.min() < 0):
+        raise DataError("to_categorical takes whole numbers of at least 0", received=str(x)[:80])
+    largest = int(whole.max()) if whole.size else -1
+    if num_classes is not None and largest >= num_classes:
+        raise DataError(
+            "to_categorical got a class number that is too large",
+            expected=f"numbers below {num_classes}",
+            received=largest,
+        )
+    return np.eye(num_classes or largest + 1, dtype=np.float32)[whole]
+
+
+def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray:
+    """Returns the array divided by its norm of this order along an axis (0 stays 0)."""
+    array = np.asarray(x)
+    norm = np.atleast_1d(np.linalg.norm(array, order, axis))
+    return array / np.expand_dims(np.where(norm == 0, 1, norm), axis)
+
+
+__all__ = [
+    "CustomObjectScope", "PyDataset", "Sequence", "custom_object_scope", "get_custom_objects",
+    "get_registered_name", "get_registered_object", "model_to_dot", "normalize",
+    "pack_x_y_sample_weight", "plot_model", "register_keras_serializable", "set_random_seed",
+    "to_categorical", "unpack_x_y_sample_weight",
+]  # fmt: skip

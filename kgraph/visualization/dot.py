@@ -1,0 +1,104 @@
+"""Drawings in the language of Graphviz."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from kgraph.errors import ConfigError, check_keys
+from kgraph.visualization.drawing import Box, Drawing, Options, Path, draw
+from kgraph.visualization.text import printable
+
+if TYPE_CHECKING:
+    import pydot
+
+_SPLINES = ("ortho", "curved", "polyline", "spline", "line")
+
+
+def model_to_dot(
+    model: Any,
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    show_layer_names: bool = True,
+    rankdir: str = "TB",
+    expand_nested: bool = False,
+    dpi: int = 200,
+    subgraph: bool = False,
+    show_layer_activations: bool = False,
+    show_trainable: bool = False,
+    splines: str = "spline",
+    **unknown: Any,
+) -> pydot.Dot | pydot.Cluster:
+    """Returns a model as a graph of pydot. Equal models give equal text.
+
+    Args:
+        model: a model.
+        show_shapes: shows the shapes that layers read and make.
+        show_dtype: shows the dtypes of outputs.
+        show_layer_names: shows the names of layers below their classes.
+        rankdir: `"TB"`, `"LR"`, `"BT"` or `"RL"`: which way the data flows.
+        expand_nested: draws nested models layer by layer, in a frame.
+        dpi: dots per inch of images made from it.
+        subgraph: returns a cluster to be put into another graph.
+        show_layer_activations: shows the activation of layers that have one.
+        show_trainable: shows for layers with weights whether training changes them.
+        splines: how edges run: `"spline"`, `"ortho"`, `"polyline"`, `"curved"` or `"line"`.
+
+    Raises:
+        ConfigError: an option is unknown, or the model has no graph and is not built.
+    """
+    check_keys("model_to_dot", unknown, [])
+    if splines not in _SPLINES:
+        raise ConfigError(
+            "model_to_dot does not know this value of `splines`",
+            expected="one of " + ", ".join(map(repr, _SPLINES)),
+            received=repr(splines),
+        )
+    options = Options(
+        show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
+        expand_nested, rankdir,
+    )  # fmt: skip
+    return drawing_to_dot(draw(model, options), rankdir, dpi, splines, subgraph)
+
+
+def drawing_to_dot(
+    drawing: Drawing, rankdir: str, dpi: int, splines: str, subgraph: bool = False
+) -> pydot.Dot | pydot.Cluster:
+    """Returns a drawing as a graph of pydot."""
+    import pydot
+
+    if subgraph:
+        graph: Any = _cluster(0, drawing.name)
+    else:
+        graph = pydot.Dot("model", graph_type="digraph", rankdir=rankdir, dpi=dpi, splines=splines)
+    graph.set_node_defaults(shape="plain", fontname="Helvetica")
+    graph.set_edge_defaults(color='"#475569"', fontname="Helvetica")
+    places: dict[Path, Any] = {(): graph}
+    for number, (path, title) in enumerate(drawing.groups.items(), start=1):
+        places[path] = _cluster(number, title)
+        places[path[:-1]].add_subgraph(places[path])
+    for number, box in enumerate(drawing.boxes):
+        places[box.group].add_node(pydot.Node(f"layer{number}", label=_table(box)))
+    for edge in drawing.edges:
+        ends = f"layer{edge.source}", f"layer{edge.target}"
+        graph.add_edge(pydot.Edge(*ends))
+        if edge.masked:
+            graph.add_edge(pydot.Edge(*ends, style="dashed", color='"#b45309"', tooltip="mask"))
+    return graph
+
+
+def _cluster(number: int, title: str) -> pydot.Cluster:
+    import pydot
+
+    label = f"<{escape(printable(title))}>"
+    return pydot.Cluster(
+        f"model{number}", label=label, labeljust="l", style="dashed", fontname="Helvetica"
+    )
+
+
+def _table(box: Box) -> str:
+    """Returns the label of a box: Graphviz' own small kind of HTML."""
+    head = f'<td bgcolor="#1e293b"><font color="white"><b>{escape(box.title)}</b></font></td>'
+    rows = [head, *(f'<td bgcolor="white">{escape(line)}</td>' for line in box.lines)]
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f'<<table border="0" cellborder="1" cellspacing="0" cellpadding="6">{body}</table>>'

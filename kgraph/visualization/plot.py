@@ -1,0 +1,168 @@
+"""Drawings of models in files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kgraph.errors import ConfigError, StateError, check_keys, nearest
+from kgraph.visualization.dot import drawing_to_dot
+from kgraph.visualization.drawing import Drawing, Options, draw
+from kgraph.visualization.svg import drawing_to_svg
+
+_FORMATS = ("png", "svg", "pdf", "dot", "jpg", "jpeg")
+_BITMAPS = ("png", "jpg", "jpeg")
+_PATIENCE = 300.0
+_VECTOR_DPI = 72
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A drawing that was made; notebooks show it.
+
+    Fields:
+        path: the file it is in; None if it is in no file.
+        format: `"png"`, `"svg"`, `"pdf"`, `"dot"` or `"jpg"`.
+        data: the content of the file.
+    """
+
+    path: Path | None
+    format: str
+    data: bytes = field(repr=False)
+
+    def _repr_svg_(self) -> str | None:
+        return self.data.decode() if self.format == "svg" else None
+
+    def _repr_png_(self) -> bytes | None:
+        return self.data if self.format == "png" else None
+
+    def _repr_jpeg_(self) -> bytes | None:
+        return self.data if self.format in ("jpg", "jpeg") else None
+
+
+def plot_model(
+    model: Any,
+    to_file: str | os.PathLike[str] | None = "model.png",
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    show_layer_names: bool = False,
+    rankdir: str = "TB",
+    expand_nested: bool = False,
+    dpi: int = 200,
+    show_layer_activations: bool = False,
+    show_trainable: bool = False,
+    splines: str = "spline",
+    **unknown: Any,
+) -> Plot:
+    """Draws a model into a file, with Graphviz where its program `dot` is installed.
+
+    Without `dot` the drawing is an SVG image by kgraph's own layout; for another format the name
+    of the file ends in `.svg` instead, and a printed line says so. The file appears when it is
+    complete.
+
+    Args:
+        model: a model.
+        to_file: a name that ends in .png, .svg, .pdf, .jpg or .dot; None writes no file.
+        show_shapes, show_dtype, show_layer_names, rankdir, expand_nested, show_layer_activations,
+            show_trainable, splines: see `model_to_dot`.
+        dpi: dots per inch of .png and .jpg.
+
+    Returns:
+        The drawing, as an object that a notebook shows.
+
+    Raises:
+        ConfigError: the file cannot be written there, or an option cannot have its value.
+    """
+    check_keys("plot_model", unknown, [])
+    path = None if to_file is None else Path(to_file)
+    file_format = _format(path)
+    options = Options(
+        show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
+        expand_nested, rankdir,
+    )  # fmt: skip
+    if path is not None:
+        _check_folder(path)
+    drawing = draw(model, options)
+    try:
+        data = _by_graphviz(drawing, file_format, rankdir, dpi, splines)
+    except StateError as error:
+        data = drawing_to_svg(drawing, rankdir).encode()
+        if path is not None and file_format != "svg":
+            path = path.with_suffix(".svg")
+            print(f"plot_model: {error.what}; wrote {path} by kgraph's own layout instead")
+        file_format = "svg"
+    if path is not None:
+        _write(path, data)
+    return Plot(path, file_format, data)
+
+
+def _format(path: Path | None) -> str:
+    if path is None:
+        return "svg"
+    suffix = path.suffix.lower().removeprefix(".") or "png"
+    if suffix not in _FORMATS:
+        raise ConfigError(
+            f"plot_model cannot write a file of the kind {path.suffix!r}",
+            expected=", ".join(f".{name}" for name in _FORMATS),
+            received=str(path),
+            hint=nearest(suffix, _FORMATS),
+        )
+    return suffix
+
+
+def _by_graphviz(drawing: Drawing, file_format: str, rankdir: str, dpi: int, splines: str) -> bytes:
+    """Returns the drawing as Graphviz makes it; raises StateError where it cannot."""
+    dpi = dpi if file_format in _BITMAPS else _VECTOR_DPI
+    try:
+        text = drawing_to_dot(drawing, rankdir, dpi, splines).to_string()
+    except ImportError:
+        raise StateError("pydot is not installed") from None
+    if file_format == "dot":
+        return text.encode()
+    program = shutil.which("dot")
+    if program is None:
+        raise StateError("the program 'dot' of Graphviz is not installed")
+    try:
+        run = subprocess.run(
+            [program, f"-T{file_format}"],
+            input=text.encode(), capture_output=True, timeout=_PATIENCE, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StateError(f"the program 'dot' of Graphviz failed ({error})") from error
+    if run.returncode or not run.stdout:
+        said = run.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise StateError(f"the program 'dot' of Graphviz failed ({said or run.returncode})")
+    return run.stdout
+
+
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"plot_model cannot write {str(path)!r}",
+            expected="a folder that exists",
+            received=f"{str(path.parent)!r}, which is none",
+            hint="make the folder first",
+        )
+    if path.is_dir():
+        raise ConfigError(
+            f"plot_model cannot write {str(path)!r}: it is a folder", hint="name a file in it"
+        )
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Writes under another name and renames, so that no half of a file is ever seen."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise ConfigError(
+            f"plot_model cannot write {str(path)!r}", received=error.strerror or str(error)
+        ) from error
