@@ -277,7 +277,7 @@ def _describe_foreign(value: Any) -> Any:
         if thing is value:
             return {"kind": "custom", "function": label}
     if hasattr(value, "dtype") and hasattr(value, "tolist"):  # NumPy and JAX arrays and scalars
-        if value.ndim == 0:
+        if value.ndim == 0 and not hasattr(value, "__setitem__"):  # a NumPy scalar, not an array
             return describe(value.item())
         return {"array": value.tolist(), "dtype": str(value.dtype)}
     policy = getattr(value, "name", None)

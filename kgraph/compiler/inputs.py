@@ -86,7 +86,7 @@ def conform(graph: Graph, arrays: Sequence[Any]) -> list[Array]:
                 raise DataError(
                     f"The input {name!r} has the wrong size{where}",
                     expected=show_dims(spec.dims),
-                    received=list(array.shape),
+                    received=str(list(array.shape)),
                 )
         made.append(array if array.dtype == spec.dtype else jnp.asarray(array, dtype=spec.dtype))
     return made
@@ -104,7 +104,7 @@ def _fit_rank(name: str, spec: TensorSpec, array: Any) -> Array:
         raise DataError(
             f"The input {name!r} has the wrong number of axes",
             expected=show_dims(spec.dims),
-            received=list(array.shape),
+            received=str(list(array.shape)),
             hint="a single sample needs a batch axis: x[None]" if array.ndim == rank - 1 else None,
         )
     return array

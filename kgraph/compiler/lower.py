@@ -50,7 +50,10 @@ def lower_graph(
         for name, spec in final.layers.items()
         if spec.class_name != INPUT_CLASS
     }
-    return Program(history, live, root)
+    owners = {
+        name: layers[name] for name, spec in graph.layers.items() if spec.class_name != INPUT_CLASS
+    }
+    return Program(history, live, owners, root)
 
 
 def _collect(

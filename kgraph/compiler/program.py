@@ -65,11 +65,15 @@ class Program:
     """
 
     def __init__(
-        self, passes: Sequence[tuple[str, Graph]], layers: Mapping[str, Layer], root: str = ""
+        self,
+        passes: Sequence[tuple[str, Graph]],
+        layers: Mapping[str, Layer],
+        owners: Mapping[str, Layer],
+        root: str = "",
     ) -> None:
         self.passes = tuple(passes)
         self.graph = self.passes[-1][1]
-        self.layers = dict(layers)
+        self.layers, self._owners = dict(layers), dict(owners)
         self._root = root
         self._model_graph = self.passes[0][1]
         self.input_names = self._model_graph.input_names
@@ -77,9 +81,12 @@ class Program:
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
-        """Where each weight stands, each once, in the order of the layers."""
+        """Where each weight stands, each once, in the order of the model's layers.
+
+        The model decides this and no pass: variables are the same whatever passes have run.
+        """
         found: dict[int, Place] = {}
-        for name, layer in self.layers.items():
+        for name, layer in self._owners.items():
             prefix = "" if name == self._root else f"{name}/"
             for path, weight, trained in layer._walk_weights(prefix, True):
                 if id(weight) in found:

@@ -64,6 +64,11 @@ def dim_names(dims: Iterable[int | str]) -> list[str]:
     return list(dict.fromkeys(word for word in words if word not in _FUNCTIONS))
 
 
+def unnamed_dims(dims: Iterable[int | str]) -> list[str]:
+    """Returns the unknowns of a shape that nobody named."""
+    return [name for name in dim_names(dims) if name.startswith("_")]
+
+
 def rename_dims(dims: Dims, names: Mapping[str, str]) -> Dims:
     """Returns the shape with its unknowns renamed."""
     if not any(isinstance(d, str) for d in dims):

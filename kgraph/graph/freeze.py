@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kgraph.errors import GraphError, message
-from kgraph.graph.dims import dim_names, rename_dims
+from kgraph.graph.dims import rename_dims, unnamed_dims
 from kgraph.graph.graph import Graph
 from kgraph.graph.naming import give_names
-from kgraph.graph.node import INPUT_CLASS, Node, Ref, TensorSpec
+from kgraph.graph.node import INPUT_CLASS, LayerSpec, Node, Ref, TensorSpec
 from kgraph.graph.structure import flatten, leaves
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
 from kgraph.graph.walk import keras_order, key, parents
@@ -44,25 +44,29 @@ def freeze(
     _check_distinct(given)
     entries = [s if is_input(s) else make_input(s) for s in given]
     stops = {key(s): entry.call for s, entry in zip(given, entries)}
-    lost = {s.mask for s, entry in zip(given, entries) if s is not entry and s.mask is not None}
 
     out_calls = [stops.get(key(s), s.call) for s in wanted]
     calls = keras_order(out_calls, stops, [entry.call for entry in entries])
-    _check_inputs_complete(calls, entries, stops, lost)
+    _check_inputs_complete(calls, entries, stops)
     names = give_names(*_layers_of(calls))
-    writer = _Writer(calls, names, stops, lost, _dim_names(entries))
+    writer = _Writer(calls, names, stops, _dim_names(entries))
     nodes = tuple(writer.node(call) for call in calls)
     layers = {names[id(call.layer)]: call.layer for call in calls}
     graph = Graph(
         inputs=tuple(writer.ref(entry) for entry in entries),
         outputs=tuple(writer.ref(symbol) for symbol in wanted),
         nodes=nodes,
-        layers={name: layer.spec() for name, layer in layers.items()},
+        layers={names[id(call.layer)]: writer.layer(call) for call in first_calls(calls)},
         input_structure=input_structure,
         output_structure=output_structure,
         aliases=find_aliases(layers),
     )
     return Frozen(graph, layers)
+
+
+def first_calls(calls: Sequence[Call]) -> list[Call]:
+    """Returns the first call of each layer."""
+    return list({id(call.layer): call for call in reversed(calls)}.values())[::-1]
 
 
 def is_input(symbol: SymbolicTensor) -> bool:
@@ -96,10 +100,10 @@ class _Writer:
         calls: Sequence[Call],
         names: dict[int, str],
         stops: dict[tuple[int, int], Call],
-        lost: set[MaskOf],
         dims: dict[str, str],
     ) -> None:
-        self.names, self.stops, self.lost, self.dims = names, stops, lost, dims
+        self.names, self.stops, self.dims = names, stops, dims
+        self.unmasked: set[int] = set()
         self.node_names: dict[int, str] = {}
         counts: dict[int, int] = {}
         for call in calls:
@@ -115,16 +119,36 @@ class _Writer:
         return Ref(self.node_names[id(symbol.call)], symbol.index)
 
     def mask(self, mask: MaskOf | None) -> Ref | None:
-        if mask is None or mask in self.lost:
+        if mask is None or id(mask.call) not in self.node_names:
             return None
         return Ref(self.node_names[id(mask.call)], mask.index, mask=True)
+
+    def masks(self, call: Call) -> tuple[Ref | None, ...]:
+        """Returns the masks that come with a call's inputs: one from before a cut does not."""
+        return tuple(
+            None if key(s) in self.stops or id(s.call) in self.unmasked else self.mask(mask)
+            for s, mask in zip(call.inputs, call.masks)
+        )
 
     def spec(self, spec: TensorSpec | None) -> TensorSpec | None:
         return None if spec is None else TensorSpec(rename_dims(spec.dims, self.dims), spec.dtype)
 
+    def layer(self, call: Call) -> LayerSpec:
+        """Returns the description of a layer; an input's sizes have the names they have here."""
+        spec = call.layer.spec()
+        if spec.class_name != INPUT_CLASS:
+            return spec
+        dims = rename_dims(call.outputs[0].dims, self.dims)
+        return replace(spec, config={**spec.config, "dims": list(dims)})
+
     def node(self, call: Call) -> Node:
+        masks = self.masks(call)
+        passed = self.mask(call.passes_mask)
+        if call.passes_mask is not None and passed not in filter(None, masks):
+            passed = None
+            self.unmasked.add(id(call))
         own = [
-            MaskOf(call, i) if spec is not None else call.passes_mask
+            passed if spec is None else self.mask(MaskOf(call, i))
             for i, spec in enumerate(call.mask_specs)
         ]
         return Node(
@@ -133,10 +157,10 @@ class _Writer:
             args=call.args,
             kwargs=call.kwargs,
             inputs=tuple(self.ref(symbol) for symbol in call.inputs),
-            masks=tuple(self.mask(mask) for mask in call.masks),
+            masks=masks,
             structure=call.structure,
             outputs=tuple(spec for spec in map(self.spec, call.outputs) if spec is not None),
-            output_masks=tuple(self.mask(mask) for mask in own),
+            output_masks=tuple(own),
             mask_specs=tuple(self.spec(spec) for spec in call.mask_specs),
             effects=call.effects,
             source=call.source,
@@ -178,13 +202,10 @@ def _check_inputs_complete(
     calls: Sequence[Call],
     entries: Sequence[SymbolicTensor],
     stops: dict[tuple[int, int], Call],
-    lost: set[MaskOf],
 ) -> None:
     known = {id(entry.call) for entry in entries}
     for call in calls:
         if call.inputs or id(call) in known or type(call.layer).__name__ != INPUT_CLASS:
-            continue
-        if all(call is mask.call for mask in lost):
             continue
         reader = next(c for c in calls if any(p is call for p in parents(c, stops)))
         listed = ", ".join(repr(entry.name) for entry in entries)
@@ -212,5 +233,5 @@ def _layers_of(calls: Sequence[Call]) -> tuple[list[Any], dict[int, Any]]:
 
 def _dim_names(entries: Sequence[SymbolicTensor]) -> dict[str, str]:
     """Returns a name for each unnamed size, numbered in the order of the inputs."""
-    unnamed = [n for e in entries for n in dim_names(e.spec.dims) if n.startswith("_")]
+    unnamed = [name for entry in entries for name in unnamed_dims(entry.spec.dims)]
     return {name: f"_{i + 1}" for i, name in enumerate(dict.fromkeys(unnamed))}

@@ -128,6 +128,7 @@ def _plain_layer(spec: LayerSpec) -> dict[str, Any]:
         "config": spec.config,
         "weights": [[w.path, list(w.shape), w.dtype, w.trainable] for w in spec.weights],
         "graph": None if spec.graph is None else plain(spec.graph),
+        "own": spec.own,
     }
 
 

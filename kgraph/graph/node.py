@@ -53,12 +53,22 @@ class WeightSpec:
 
 @dataclass(frozen=True, slots=True)
 class LayerSpec:
-    """A layer as data: its class, its recorded options, its weights, the graph inside a model."""
+    """A layer as data.
+
+    Fields:
+        class_name: the name under which its class is known in files.
+        config: its recorded options.
+        weights: what it declared.
+        graph: the graph inside, if it is a functional model.
+        own: whether the class is kgraph's. Of those it is known what a class name means, and that
+            options and weights decide everything.
+    """
 
     class_name: str
     config: dict[str, Any] = field(hash=False)
     weights: tuple[WeightSpec, ...] = ()
     graph: Graph | None = None
+    own: bool = True
 
     @property
     def parameters(self) -> int:

@@ -133,15 +133,38 @@ class SymbolicTensor:
     def __iter__(self) -> NoReturn:
         self._refuse(use="in a loop or by unpacking", hint="slice it, or use kgraph.ops.split")
 
+    def __jax_array__(self) -> Any:
+        """Lets JAX functions find out, by touching the answer, that there is no array here.
+
+        It must not raise by itself: `jax_array + symbol` asks it too, before it lets us answer.
+        """
+        return _NoArray(self)
+
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         self._refuse(use="by a NumPy function")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         """Lets `numpy_array + symbol` be a node; every other NumPy function is refused."""
-        known = ufunc.__name__ in (*_BINARY.values(), *_COMPARE.values())
-        if method == "__call__" and known and len(args) == 2 and not kwargs:
-            return SymbolicTensor.apply(ufunc.__name__, *args)
+        if method == "__call__" and ufunc.__name__ in _UFUNCS and not kwargs:
+            return SymbolicTensor.apply(_UFUNCS[ufunc.__name__], *args)
         self._refuse(use=f"by numpy.{ufunc.__name__}")
+
+
+class _NoArray:
+    """What a JAX function gets in the place of an array: any use of it says what to do instead."""
+
+    __slots__ = ("symbol",)
+
+    def __init__(self, symbol: SymbolicTensor) -> None:
+        object.__setattr__(self, "symbol", symbol)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return _NoArray
+        object.__getattribute__(self, "symbol")._refuse(use="by a JAX function")
+
+    def __repr__(self) -> str:
+        return self.__getattribute__("repr")
 
 
 _BINARY = {
@@ -165,6 +188,15 @@ _COMPARE = {
     "eq": "equal",
     "ne": "not_equal",
 }
+_UFUNCS = {
+    **{name: name for name in (*_BINARY.values(), *_COMPARE.values())},
+    "divide": "true_divide",
+    "remainder": "mod",
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "bitwise_xor": "logical_xor",
+}
+"""What NumPy calls the operators of its arrays."""
 _UNARY = {"neg": "negative", "abs": "absolute", "invert": "logical_not"}
 
 

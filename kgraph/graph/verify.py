@@ -28,10 +28,12 @@ def verify(graph: Graph) -> None:
                 raise _fault(f"{node.name!r} reads {str(ref)!r}, which {why}", node)
             _check_ref(ref, seen[ref.node], node)
         _check_counts(node)
-        for ref in node.output_masks:
-            if ref is not None and ref.node != node.name and ref.node not in seen:
-                raise _fault(f"the mask of {node.name!r} is not in the graph: {ref}", node)
         seen[node.name] = node
+        for ref in node.output_masks:
+            if ref is not None and ref.node not in seen:
+                raise _fault(f"the mask of {node.name!r} is not in the graph: {ref}", node)
+            if ref is not None:
+                _check_ref(ref, seen[ref.node], node)
     for ref in graph.outputs:
         if ref.node not in seen:
             raise GraphError(message(f"The output {str(ref)!r} is not in the graph"))

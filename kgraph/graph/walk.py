@@ -13,9 +13,12 @@ def key(symbol: SymbolicTensor) -> tuple[int, int]:
 
 
 def parents(call: Call, stops: dict[tuple[int, int], Call]) -> list[Call]:
-    """Returns the calls that a call reads from; a tensor in `stops` counts as made there."""
-    data = [stops.get(key(symbol), symbol.call) for symbol in call.inputs]
-    return data + [mask.call for mask in call.masks if mask is not None]
+    """Returns the calls that a call reads from; a tensor in `stops` counts as made there.
+
+    Masks need no edges of their own here: whatever made a mask is an ancestor of the tensors that
+    carry it.
+    """
+    return [stops.get(key(symbol), symbol.call) for symbol in call.inputs]
 
 
 def reachable(

@@ -21,6 +21,10 @@ from kgraph.types import Array, Tree
 class Execution(Layer):
     """The part of a model that lowers it and calls it on arrays."""
 
+    unbound_attributes = Layer.unbound_attributes | {
+        "_engine", "_graph", "_jitted", "_predict", "_program", "_symbols", "_traced", "_training",
+        "history", "optimizer",
+    }  # fmt: skip
     _program: Program | None = None
     _program_key: Any = None
     _jitted: Callable[..., Any] | None = None
@@ -123,9 +127,16 @@ class Execution(Layer):
                 place.weight.assign(values[id(place.weight)])
 
     def build(self, input_shape: Any) -> None:
-        """Makes the weights of a subclassed model for inputs of this shape."""
-        if self.inner_graph is None and type(self).build is Execution.build and input_shape:
+        """Makes the weights of a subclassed model for inputs of this shape (with batch axis)."""
+        if self.inner_graph is None:
             self.compute_output_shape(input_shape)
+
+    def ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Builds the model for these call arguments; its layers are built by the call itself."""
+        if type(self).build is Execution.build:
+            self.built = True
+        else:
+            super().ensure_built(args, kwargs)
 
 
 def _to_jax(item: Any) -> Array:

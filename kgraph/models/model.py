@@ -75,6 +75,7 @@ class Model(Trainable, Execution, Looks, Layer):
         verify(frozen.graph)
         self._graph, self.graph_layers = frozen.graph, frozen.layers
         self._symbols = (inputs, outputs)
+        self.autocast = False  # inputs get the dtype of their InputLayer, each layer casts for itself
         self.built = True
 
     # --- as a layer ------------------------------------------------------------------------------
@@ -102,7 +103,7 @@ class Model(Trainable, Execution, Looks, Layer):
 
     @property
     def inner_graph(self) -> Graph | None:
-        return self._graph
+        return self._graph if type(self).call is Model.call else None  # an own call comes first
 
     @property
     def graph(self) -> Graph | None:

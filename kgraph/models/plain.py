@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgraph.errors import GraphError
+from kgraph.graph.dims import fresh_dim, rename_dims, unnamed_dims
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS
 from kgraph.graph.structure import Slot, fill, leaves
@@ -30,7 +31,7 @@ def graph_to_config(graph: Graph, layers: Mapping[str, Layer]) -> dict[str, Any]
         "input_names": list(graph.input_names),
         "inputs": _structure(graph.input_structure, graph.inputs),
         "outputs": _structure(graph.output_structure, graph.outputs),
-        "layers": {name: describe(layer) for name, layer in layers.items()},
+        "layers": {name: _described(graph, name, layer) for name, layer in layers.items()},
         "aliases": dict(graph.aliases),
         "nodes": [
             {
@@ -44,6 +45,13 @@ def graph_to_config(graph: Graph, layers: Mapping[str, Layer]) -> dict[str, Any]
             if graph.layers[node.layer].class_name != INPUT_CLASS
         ],
     }
+
+
+def _described(graph: Graph, name: str, layer: Layer) -> Any:
+    data = describe(layer)
+    if isinstance(layer, InputLayer):  # sizes by their names in this graph: inputs may share some
+        data["config"]["dims"] = list(graph.layers[name].config["dims"])
+    return data
 
 
 def _structure(template: Tree, refs: Any) -> Any:
@@ -76,7 +84,7 @@ def graph_from_config(
             received=config.get("format"),
         )
     with custom_object_scope(custom_objects):
-        layers = {name: _layer(name, data) for name, data in config["layers"].items()}
+        layers = {name: _layer(name, data) for name, data in _renewed(config["layers"]).items()}
     _share(layers, config.get("aliases", {}))
     made: dict[str, list[Any]] = {
         name: [layer.make_symbol()]
@@ -97,6 +105,19 @@ def graph_from_config(
         return [symbols(item) for item in data]
 
     return symbols(config["inputs"]), symbols(config["outputs"])
+
+
+def _renewed(layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the descriptions with new names for the sizes of inputs that nobody named."""
+    made: dict[str, Any] = dict(layers)
+    names: dict[str, str] = {}
+    for name, data in layers.items():
+        dims = data["config"].get("dims") if data["class_name"] == INPUT_CLASS else None
+        if dims is not None:
+            names |= {n: fresh_dim() for n in unnamed_dims(dims) if n not in names}
+            renamed = list(rename_dims(tuple(dims), names))
+            made[name] = {**data, "config": {**data["config"], "dims": renamed}}
+    return made
 
 
 def _layer(name: str, data: Mapping[str, Any]) -> Layer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kgraph.errors import ConfigError, GraphError, StateError
+from kgraph.errors import ConfigError, KGraphError, StateError
 from kgraph.graph import SymbolicTensor
 from kgraph.graph.structure import map_structure
 from kgraph.layers.base import InputLayer, Layer
@@ -35,12 +35,21 @@ class Sequential(Model):
         super().__init__(name=name, trainable=trainable)
         self._layers_in_order: list[Layer] = []
         for layer in layers or ():
-            self.add(layer)
+            self._append(layer)
+        self._rebuild()
         if not trainable:
             self.trainable = False
 
     def add(self, layer: Any) -> None:
         """Puts a layer (or an `Input`) at the end."""
+        self._append(layer)
+        try:
+            self._rebuild()
+        except KGraphError:
+            self._layers_in_order.pop()
+            raise
+
+    def _append(self, layer: Any) -> None:
         if isinstance(layer, SymbolicTensor):
             layer = layer.call.layer
         if not isinstance(layer, Layer):
@@ -56,11 +65,6 @@ class Sequential(Model):
                 hint="build models with shared layers by Model(inputs, outputs)",
             )
         self._layers_in_order.append(layer)
-        try:
-            self._rebuild()
-        except GraphError:
-            self._layers_in_order.pop()
-            raise
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Takes the last layer off and returns it."""
@@ -81,6 +85,7 @@ class Sequential(Model):
             self._program = None
 
     def _connect(self, entry: InputLayer) -> None:
+        self._symbols = ((), ())  # forgets the last calls, so that `layer.output` is of the new ones
         symbol = entry.make_symbol()
         tensor: Tree = symbol
         for layer in self._layers_in_order:

@@ -18,7 +18,7 @@ from kgraph.training.callbacks import CallbackList, History
 from kgraph.training.engine import predictor
 from kgraph.training.feed import check_ids, flat_batch
 from kgraph.training.loop import evaluate_batches, fit_epochs, predict_batches
-from kgraph.training.objective import CompileOptions, Objective
+from kgraph.training.objective import CompileOptions, Objective, check_options
 from kgraph.training.progress import Progress
 from kgraph.training.step import Batch
 from kgraph.types import Tree
@@ -63,8 +63,10 @@ class Trainable(Session):
         """
         if isinstance(steps_per_execution, bool) or steps_per_execution < 1:
             raise ConfigError("steps_per_execution is at least 1", received=steps_per_execution)
+        options = CompileOptions(loss, loss_weights, metrics, weighted_metrics)
+        check_options(options, self.lowering_graph)
         self.optimizer = optimizers.get(optimizer)
-        self._options = CompileOptions(loss, loss_weights, metrics, weighted_metrics)
+        self._options = options
         self._engine = self._training = None
         self.stop_training = False
 
@@ -150,7 +152,7 @@ class Trainable(Session):
         steps = source.steps
         progress = Progress(verbose, epochs, steps)
         call_list = CallbackList(
-            [*(callbacks or ()), history], self,
+            [callbacks, history], self,
             {"verbose": verbose, "epochs": epochs, "steps": steps},
         )  # fmt: skip
         validate = self._validator(
@@ -225,7 +227,7 @@ class Trainable(Session):
         engine = self._engine_for(flat_batch(self._known_lowering_graph(), *first))
         check = None if hasattr(source, "arrays") else self._check_batch
         progress = Progress(verbose, 1, source.steps)
-        call_list = CallbackList(list(callbacks or ()), self, {"steps": source.steps})
+        call_list = CallbackList(callbacks, self, {"steps": source.steps})
         training = self._training or {"optimizer": None, "step": 0, "key": np.zeros(2, np.uint32)}
         with self._owning(engine, training, keep=False), progress:
             progress.epoch_begin(0)
@@ -252,7 +254,7 @@ class Trainable(Session):
         program = self.program_for()
         self.variables_of(program)
         progress = Progress(verbose, 1, source.steps)
-        call_list = CallbackList(list(callbacks or ()), self, {"steps": source.steps})
+        call_list = CallbackList(callbacks, self, {"steps": source.steps})
         if self._predict is None or self._predict[0] is not program:
             self._predict = (program, predictor(program))
         only_x = ((x, None, None) for x, _, _ in epoch)
@@ -265,6 +267,14 @@ class Trainable(Session):
         if outputs is None:
             raise DataError("The data gave no batch to predict on")
         return fill(self._known_lowering_graph().output_structure, outputs)
+
+    def metrics_direction(self, key: str) -> str | None:
+        """Returns "up" if more is better for a key in logs, "down" if less is, None if unknown."""
+        key = key.removeprefix("val_")
+        if key == "loss" or key.endswith("_loss"):
+            return "down"
+        tracked = self._engine.objective.tracked if self._engine is not None else []
+        return next((t.metric.direction for t in tracked if t.key == key), None)
 
     def _check_ids(self, batch: Batch) -> None:
         check_ids(self.lowering_layers, self._known_lowering_graph(), batch.inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,6 +168,37 @@ def make_objective(
         if loss is not None and loss.on_logits() is not None and _fits(graph, i, loss)
     )
     return Objective(names, found, weights, tracked, logits)
+
+
+def check_options(options: CompileOptions, graph: Graph | None) -> None:
+    """Raises ConfigError for names that mean nothing, before there are any data.
+
+    Args:
+        options: what the user gave.
+        graph: the model's graph, against which keys of dicts are checked; None if not known yet.
+    """
+    for item in _items(options.loss):
+        losses.resolve(item, (None, 1), (None, 1))
+    for item in (*_items(options.metrics), *_items(options.weighted_metrics)):
+        metrics.resolve(item, (None, 1), (None, 1))
+    if graph is None:
+        return
+    for what, given in (("losses", options.loss), ("loss_weights", options.loss_weights)):
+        if isinstance(given, (list, tuple, Mapping)) and not _is_description(given):
+            by_output(graph, given, what)
+    _metrics_by_output(graph, options.metrics)
+    _metrics_by_output(graph, options.weighted_metrics)
+
+
+def _items(given: Any) -> Iterator[Any]:
+    """Yields each loss or metric in a nested list or dict."""
+    if isinstance(given, Mapping) and not _is_description(given):
+        given = list(given.values())
+    if isinstance(given, (list, tuple)):
+        for item in given:
+            yield from _items(item)
+    elif isinstance(given, (str, type)):
+        yield given
 
 
 def _fits(graph: Graph, index: int, loss: Any) -> bool:

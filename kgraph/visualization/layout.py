@@ -41,7 +41,7 @@ def lay_out(sizes: Sequence[Point], edges: Sequence[Pair], rankdir: str = "TB") 
     across = _across(ranked, [span[0] for span in spans])
     bands = _bands(ranked, [span[1] for span in spans])
     width = max((across[i] + spans[i][0] / 2 for i in range(len(sizes))), default=0.0)
-    width = max(width, max(across, default=0.0) + _DUMMY / 2)
+    width = max(width, max((x + _DUMMY / 2 for x in across), default=0.0))
     height = bands[-1][1] if bands else 0.0
     middle = [sum(bands[ranked.rank[i]]) / 2 for i in range(len(sizes))]
 

@@ -141,9 +141,8 @@ def _loop(center: Point, size: Point, flat: bool) -> list[Point]:
 def _arrow(points: Sequence[Point], flat: bool, style: str, color: str) -> str:
     """Returns a line with its head: straight and curved pieces by turns."""
     (x0, y0), (x1, y1) = points[-2:]
-    if abs(x1 - x0) + abs(y1 - y0) < 0.5:  # the last straight piece is empty: the one before decides
-        (x0, y0) = points[-3] if len(points) > 2 else (x0, y0)
-        x0, y0 = (x0, y1) if flat else (x1, y0)
+    if abs(x1 - x0) + abs(y1 - y0) < 0.5:  # an empty last piece: it points as the curve arrives
+        x0, y0 = (points[-3][0], y1) if flat else (x1, points[-3][1])
     path = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
     for i, ((x, y), (u, v)) in enumerate(pairwise(points)):
         if i % 2 == 0 or x == u or y == v:

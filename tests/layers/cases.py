@@ -9,13 +9,10 @@ through the checks of `checks.py`. A row makes the same layer from kgraph and fr
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import kgraph.layers
 
 
 @dataclass(frozen=True)
@@ -104,25 +101,6 @@ class Case:
         positional = list(tensors[:named])
         keywords = dict(zip(self.keywords, tensors[named:]))
         return ([positional] if self.as_list else positional), {**keywords, **self.kwargs}
-
-
-class Families:
-    """kgraph's layers by name, whichever family package they live in."""
-
-    def __getattr__(self, name: str) -> Any:
-        failed: list[Exception] = []
-        for module in pkgutil.iter_modules(kgraph.layers.__path__, "kgraph.layers."):
-            try:
-                family = importlib.import_module(module.name)
-            except ImportError as error:  # another family may be fine
-                failed.append(error)
-                continue
-            if name in getattr(family, "__all__", ()):
-                return getattr(family, name)
-        raise AttributeError(f"no family of kgraph.layers lists {name!r}", *failed)
-
-
-KGRAPH_LAYERS = Families()
 
 
 def all_cases() -> list[Case]:

@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
-from cases import KGRAPH_LAYERS, Case, Tensor
+from cases import Case, Tensor
 from keras.src import backend
 
+from kgraph import layers
 from kgraph.graph import SymbolicTensor
 from kgraph.graph.structure import leaves
 from kgraph.layers.base import Context, Input, Layer, create_values
@@ -118,7 +119,7 @@ class Pair:
 def pair(case_id: str) -> Pair:
     """Returns both layers of a case, built, with the same weights."""
     case = CASES[case_id]
-    ours = case.make(KGRAPH_LAYERS)
+    ours = case.make(layers)
     args, kwargs = case.arrange(symbols(case))
     symbolic = ours(*args, **kwargs)
     if not case.keras:
@@ -212,9 +213,9 @@ def run_keras(
 def keras_mask(theirs: Any, case: Case, inputs: Any, masks: Any) -> list[Any]:
     """Returns what the Keras layer's compute_mask says, one mask (or None) for each output."""
     with relaxed():
-        args, _ = case.arrange(inputs)
-        positional, _ = case.arrange(masks)
-        made = theirs.compute_mask(args[0], positional[0])
+        args, kwargs = case.arrange(inputs)
+        of_inputs, _ = case.arrange(masks)
+        made = theirs.compute_mask(args[0], kwargs.get("mask", of_inputs[0]))
         return list(made) if isinstance(made, (list, tuple)) else [made]
 
 

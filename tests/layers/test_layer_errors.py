@@ -168,7 +168,9 @@ def test_argument_that_is_no_tensor():
 
 
 def test_argument_that_the_call_does_not_have():
-    with pytest.raises(GraphError, match=r"'dense' \(Dense\) cannot be called like this[\s\S]*call"):
+    with pytest.raises(
+        GraphError, match=r"'dense' \(Dense\) cannot be called like this[\s\S]*call"
+    ):
         Dense(4)(Input((3,)), state=1)
 
 
@@ -226,7 +228,9 @@ def test_option_values(make: Callable[[], Any], text: str):
 
 
 def test_reshape_to_another_number_of_values():
-    with pytest.raises(GraphError, match=r"keep the number of values[\s\S]*8 values[\s\S]*6 values"):
+    with pytest.raises(
+        GraphError, match=r"keep the number of values[\s\S]*8 values[\s\S]*6 values"
+    ):
         Reshape((4, 2))(Input((2, 3)))
     with pytest.raises(GraphError, match=r"a multiple of 4 values[\s\S]*6 values"):
         Reshape((-1, 4))(Input((2, 3)))
@@ -269,7 +273,10 @@ def test_lambda_takes_only_functions_that_can_be_found():
 @pytest.mark.parametrize(
     ("ids", "text"),
     [
-        ([[1, 7]], r"no row for 1 of 2 ids[\s\S]*from 0 to 6[\s\S]*7 at \[0, 1\][\s\S]*input_dim=8"),
+        (
+            [[1, 7]],
+            r"no row for 1 of 2 ids[\s\S]*from 0 to 6[\s\S]*7 at \[0, 1\][\s\S]*input_dim=8",
+        ),
         ([[-1, 3]], r"from 0 to 6[\s\S]*-1 at \[0, 0\]"),
         ([[0.5, 3.0]], r"a whole number[\s\S]*0.5 at \[0, 0\]"),
         ([[1.0, float("nan")]], r"a whole number[\s\S]*nan at \[0, 1\]"),

@@ -39,6 +39,8 @@ def final_activation(graph: Graph, index: int) -> str | None:
     ref = graph.outputs[index]
     node = graph.by_name[ref.node]
     spec = graph.layers[node.layer]
+    if not spec.own:
+        return None
     if spec.class_name == "Softmax":
         return "softmax" if spec.config.get("axis") == -1 and not any(node.masks) else None
     function = _function_name(spec.config.get("activation"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from kgraph.compiler.inputs import arrange_inputs
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS, LayerSpec, Node, Ref
-from kgraph.graph.structure import slots
+from kgraph.graph.structure import fill
 
 
 def inline_models(graph: Graph) -> Graph:
@@ -14,7 +15,8 @@ def inline_models(graph: Graph) -> Graph:
 
     Needs: nothing. Keeps: parameter paths (`encoder/conv2d` is the layer `conv2d` of `encoder`
     either way) and random keys (they come from the same paths). A call on masked tensors stays a
-    call, since the model's own graph does not know of those masks. A second run changes nothing.
+    call, since the model's own graph does not know of those masks; and so does one whose inputs get
+    another dtype or rank there. A second run changes nothing.
     """
     while any(_inlinable(graph, node) for node in graph.nodes):
         graph = _inline_once(graph)
@@ -23,12 +25,19 @@ def inline_models(graph: Graph) -> Graph:
 
 def _inlinable(graph: Graph, node: Node) -> bool:
     inner = graph.layers[node.layer].graph
-    return (
-        inner is not None
-        and all(mask is None for mask in node.masks)
-        and set(node.kwargs) <= {"training"}
-        and len(node.inputs) == len(inner.inputs)
+    if inner is None or len(node.args) != 1 or set(node.kwargs) - {"training"}:
+        return False
+    if len(node.inputs) != len(inner.inputs) or any(mask is not None for mask in node.masks):
+        return False
+    pairs = zip(map(inner.spec, inner.inputs), map(graph.spec, _arguments(inner, node)))
+    return all(
+        own.dtype == given.dtype and len(own.dims) == len(given.dims) for own, given in pairs
     )
+
+
+def _arguments(inner: Graph, call: Node) -> list[Ref]:
+    """Returns what a call feeds to the inputs of the graph inside, in their order."""
+    return arrange_inputs(inner, fill(call.args[0], call.inputs))
 
 
 def _inline_once(graph: Graph) -> Graph:
@@ -36,10 +45,10 @@ def _inline_once(graph: Graph) -> Graph:
     layers: dict[str, LayerSpec] = {}
     moved: dict[Ref, Ref | None] = {}
     aliases = dict(graph.aliases)
-    for node in graph.nodes:
-        node = _reread(node, moved)
+    for original in graph.nodes:
+        node = _reread(original, moved)
         spec = graph.layers[node.layer]
-        if not _inlinable(graph, node):
+        if not _inlinable(graph, original):  # `node` may already read what is not in `graph`
             nodes.append(node)
             layers.setdefault(node.layer, spec)
             continue
@@ -61,9 +70,8 @@ def _inline_once(graph: Graph) -> Graph:
 def _moved_nodes(inner: Graph, call: Node, moved: dict[Ref, Ref | None]) -> list[Node]:
     """Returns the nodes of one call, and notes in `moved` what its outputs have become."""
     place: dict[Ref, Ref | None] = {}
-    order = slots([call.args])
-    for slot, ref in zip(order, inner.inputs):
-        place[ref] = call.inputs[slot]
+    for ref, given in zip(inner.inputs, _arguments(inner, call)):
+        place[ref] = given
     made: list[Node] = []
     for node in inner.nodes:
         if inner.layers[node.layer].class_name == INPUT_CLASS:

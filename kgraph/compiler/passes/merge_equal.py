@@ -14,10 +14,11 @@ from kgraph.registry import Opaque, describe
 def merge_equal(graph: Graph) -> Graph:
     """Lets every group of equal calls be computed by its first.
 
-    Calls are equal if they have the same layer (or layers without weights and with equal options),
-    the same inputs and masks and the same other arguments, and draw no random numbers, update no
-    state and add no loss. Needs: nodes in topological order. Keeps: names of the nodes that stay.
-    A second run changes nothing.
+    Calls are equal if they have the same layer, or layers of kgraph's own without weights and with
+    equal options (a user's may differ in what no option says); the same inputs and masks and the
+    same other arguments; and draw no random numbers, update no state and add no loss.
+    Needs: nodes in topological order. Keeps: names of the nodes that stay. A second run changes
+    nothing.
     """
     first: dict[str, str] = {}
     kept: list[Node] = []
@@ -54,7 +55,7 @@ def _key(graph: Graph, node: Node) -> str | None:
     spec = graph.layers[node.layer]
     if spec.class_name == INPUT_CLASS or {"random", "state", "loss"} & set(node.effects):
         return None
-    if spec.weights or spec.graph is not None:
+    if spec.weights or spec.graph is not None or not spec.own:
         layer: Any = graph.aliases.get(node.layer, node.layer)
     else:
         layer = [spec.class_name, spec.config]

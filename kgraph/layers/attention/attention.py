@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import GraphError, check_choice
 from kgraph.graph.structure import is_structure
-from kgraph.layers.attention.heads import band, join_masks
+from kgraph.layers.attention.heads import band, join_masks, widened
 from kgraph.layers.base import Layer
 from kgraph.types import Array, Tree
 
@@ -18,8 +18,8 @@ from kgraph.types import Array, Tree
 class Attention(Layer):
     """Weighs values by how well their keys match a query.
 
-    Shapes: a list of query `[batch, target, features]`, value `[batch, source, out]` and perhaps key
-    `[batch, source, features]` (the value by default) in; `[batch, target, out]` out, and with
+    Shapes: a list of query `[batch, target, features]`, value `[batch, source, out]` and perhaps
+    key `[batch, source, features]` (the value by default) in; `[batch, target, out]` out, and with
     `return_attention_scores` also the weights `[batch, target, source]`.
     Masks: steps of the value whose mask is False get no weight; steps of the query whose mask is
     False give 0. The mask of the query goes through.
@@ -54,7 +54,7 @@ class Attention(Layer):
         self.dropout, self.seed = dropout, seed
 
     def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        inputs = args[0] if args else kwargs.get("inputs")
+        inputs: Any = args[0] if args else kwargs.get("inputs")
         if not is_structure(inputs) or len(inputs) not in (2, 3):
             raise GraphError(
                 f"{self.label} takes a list",
@@ -97,7 +97,7 @@ class Attention(Layer):
             scores.ndim,
             axes=1,
         )
-        wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+        wide = widened(scores)
         if seen is not None:
             wide = jnp.where(seen, wide, wide - 1e9)
         weights = jax.nn.softmax(wide, axis=-1).astype(scores.dtype)

@@ -81,10 +81,15 @@ def join_masks(masks: Sequence[Array | None], rank: int, axes: int) -> Array | N
 
 def softmax_where(scores: Array, mask: Array | None, axes: Sequence[int]) -> Array:
     """Returns the softmax over what a mask leaves, in float32; rows that it leaves empty are 0."""
-    wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    wide = widened(scores)
     if mask is not None:
         wide = jnp.where(mask, wide, -1e9)
     weights = jax.nn.softmax(wide, axis=tuple(axes))
     if mask is not None:
         weights = jnp.where(mask, weights, 0)
     return weights.astype(scores.dtype)
+
+
+def widened(array: Array) -> Array:
+    """Returns an array in float32 at least."""
+    return array.astype(jnp.float32) if array.dtype.itemsize < 4 else array

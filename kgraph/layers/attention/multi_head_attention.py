@@ -18,7 +18,7 @@ from kgraph.types import Array, Shape, Tree
 
 
 class MultiHeadAttention(Layer):
-    """Projects query, key and value into heads, lets each query pick among the values, projects back.
+    """Lets each query pick among the values, in several projections (heads) at once.
 
     Each head computes `softmax(query key^T / sqrt(key_dim)) value`.
 
@@ -107,7 +107,9 @@ class MultiHeadAttention(Layer):
                 received=f"key {list(key.shape)}, value {list(value.shape)}",
             )
 
-    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
+    def build(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None
+    ) -> None:
         rank = len(query_shape)
         axes = self.attention_axes or tuple(range(1, rank - 1))
         self.axes = tuple(axis if axis >= 0 else axis + rank for axis in axes)
@@ -177,12 +179,12 @@ class MultiHeadAttention(Layer):
         have a fused kernel for.
         """
         scale = 1 / math.sqrt(self.key_dim)
-        if query.ndim == 4 and not self.dropout and not return_scores:
-            if value.shape[-1] == key.shape[-1]:
-                picked = jax.nn.dot_product_attention(
-                    query, key, value, mask=mask, scale=scale, is_causal=causal
-                )
-                return picked, None
+        plain = query.ndim == 4 and not self.dropout and not return_scores
+        if plain and self.value_dim == self.key_dim:  # JAX's function takes no other sizes
+            picked = jax.nn.dot_product_attention(
+                query, key, value, mask=mask, scale=scale, is_causal=causal
+            )
+            return picked, None
         if causal:
             seen = band(query.shape[1], key.shape[1], True, None)
             mask = join_masks([mask, seen], self._score_rank(query), len(self.axes))

@@ -31,9 +31,11 @@ class Bindable:
         _origin: the layer that a copy was made from.
         _segment: what a copy adds to the path of its run.
         path_free_attributes: containers whose attribute name is left out of paths.
+        unbound_attributes: what is no part of the layer: copies keep it, and nothing looks inside.
     """
 
     path_free_attributes: ClassVar[frozenset[str]] = frozenset()
+    unbound_attributes: ClassVar[frozenset[str]] = INTERNAL
     _context: Context | None = None
     _origin: Any = None
     _segment: str = ""
@@ -46,7 +48,7 @@ def members(layer: Any, kind: type) -> Iterator[tuple[str, Any]]:
     """
     skip = layer.path_free_attributes
     for name, value in vars(layer).items():
-        if name not in INTERNAL:
+        if name not in layer.unbound_attributes:
             yield from _search(value, "" if name in skip else name, kind)
 
 
@@ -79,7 +81,7 @@ def refresh(copy: Any) -> None:
     origin, context = copy._origin, copy._context
     skip = origin.path_free_attributes
     for name, value in vars(origin).items():
-        if name in INTERNAL:
+        if name in origin.unbound_attributes:
             continue
         known = vars(copy).get(name)
         unset = known is value or known is None  # `self.bias = None` before `build` sets it
@@ -132,7 +134,7 @@ def updates(context: Context) -> dict[int, Array]:
     found: dict[int, Array] = {}
     for copy in context.bound.values():
         for name, value in vars(copy._origin).items():
-            if name not in INTERNAL:
+            if name not in copy.unbound_attributes:
                 _compare(value, vars(copy).get(name), copy, found)
     return found
 

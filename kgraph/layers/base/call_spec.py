@@ -56,6 +56,15 @@ def first_argument(spec: CallSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
     return kwargs.get(spec.names[0]) if spec.names else None
 
 
+def name_training(
+    spec: CallSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Returns the arguments with a `training` by position (and what follows it) as keywords."""
+    if not spec.takes_training or (at := spec.names.index("training")) >= len(args):
+        return args, kwargs
+    return args[:at], dict(zip(spec.names[at:], args[at:])) | kwargs
+
+
 def resolve_training(
     spec: CallSpec, kwargs: dict[str, Any], context: Context
 ) -> tuple[bool | None, dict[str, Any]]:

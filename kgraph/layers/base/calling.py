@@ -29,7 +29,7 @@ from kgraph.layers.base.call_spec import (
 )
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.input_spec import check_input
-from kgraph.layers.base.symbolic import Inferred, infer, is_array
+from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
 from kgraph.layers.base.weight import create_values, root_key
 from kgraph.types import Array, Tree
 
@@ -46,11 +46,12 @@ def call_on_symbols(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     """Infers the result of a call, records the call, and returns the symbols of its outputs."""
     source = user_source()
     inputs, template = flatten([list(args), kwargs], lambda item: isinstance(item, SymbolicTensor))
+    template = map_structure(_constant, template)
     spec = call_spec(type(layer))
     try:
         layer.check_call(args, kwargs)
         spec.arguments(layer, args, {k: v for k, v in kwargs.items() if k != "training"})
-        check_input(layer, first_argument(spec, args, kwargs), [s.name for s in inputs])
+        check_input(layer, first_argument(spec, args, kwargs))
         layer.ensure_built(args, kwargs)
         inferred = _infer(layer, template, inputs)
     except KGraphError as error:
@@ -76,6 +77,17 @@ def call_on_symbols(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     if layer._first_call is None or layer._first_call() is None:
         layer._first_call = weakref.ref(call)
     return outputs_of(call)
+
+
+def _constant(item: Any) -> Any:
+    """Returns a constant argument as the graph keeps it: an array that nobody can change.
+
+    A NumPy scalar becomes an array of no axes, so that its dtype, which counts in JAX, is recorded.
+    """
+    if isinstance(item, (np.ndarray, np.generic)):
+        item = np.array(item)
+        item.setflags(write=False)
+    return item
 
 
 def outputs_of(call: Call) -> Tree:
@@ -137,19 +149,19 @@ def _made(inputs: Sequence[SymbolicTensor]) -> list[str] | None:
 
 def _explained(layer: Any, error: Exception, inputs: Sequence[SymbolicTensor]) -> GraphError:
     """Returns a GraphError for what went wrong inside a layer's `build` or `call`."""
-    reason = str(error).strip().split("\n")[0][:300]
+    reason = in_users_names(str(error).strip().split("\n")[0][:300], [s.spec for s in inputs])
     unknown = any(not isinstance(d, int) for s in inputs for d in s.spec.dims)
     text = f"{type(error).__name__} {error}"
     hint = None
-    if unknown and ("_DimExpr" in text or "InconclusiveDimension" in text or "concrete" in text):
+    if "TracerArrayConversion" in text or "ConcretizationTypeError" in text:
+        hint = "inside call use jax.numpy, not numpy, and jnp.where instead of if on values"
+    elif unknown and ("_DimExpr" in text or "InconclusiveDimension" in text or "concrete" in text):
         hint = [
             "its call needs sizes as numbers, and some are unknown here:",
             "give them, for example Input(batch_shape=(16, 10, 5))",
         ]
     elif unknown and "incompatible shapes" in text:
         hint = 'if two unknown sizes are the same, give them one name: Input(("time", 64)) on both'
-    elif "TracerArrayConversion" in text or "ConcretizationTypeError" in text:
-        hint = "inside call use jax.numpy, not numpy, and jnp.where instead of if on values"
     elif "no attribute 'assign" in text:
         hint = "state is updated by assignment: self.total = self.total + 1"
     return GraphError(
@@ -178,8 +190,10 @@ def call_bound(copy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree
     """Runs the `call` of a bound copy: mode, masks, dtype, reported losses, output mask."""
     context: Context = copy._context
     spec = call_spec(type(copy))
+    check_input(copy._origin, first_argument(spec, args, kwargs))
     if not copy._origin.built:
         copy._origin.ensure_built(args, kwargs)
+        _create_built(copy)
         for bound in list(context.bound.values()):  # a build may also build the layers inside
             binding.refresh(bound)
     training, kwargs = resolve_training(spec, kwargs, context)
@@ -196,6 +210,14 @@ def call_bound(copy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree
         _set_output_mask(copy, first, mask, outputs)
     binding.refresh(copy)
     return outputs
+
+
+def _create_built(copy: Any) -> None:
+    """Gives the weights that a build made in a call on arrays their values, by their full paths."""
+    context: Context = copy._context
+    if not context.describing:
+        here = f"{context.path}/{copy._segment}".removeprefix("/")
+        create_values((f"{here}/{path}", w) for path, w in copy._origin.named_weights())
 
 
 def cast_inputs(layer: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from kgraph.config import floatx
 from kgraph.errors import ConfigError, message
-from kgraph.graph.dims import BATCH, make_dims
+from kgraph.graph.dims import BATCH, fresh_dim, make_dims, unnamed_dims
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.source import user_source
 from kgraph.graph.structure import Slot
@@ -38,13 +38,14 @@ class InputLayer(Layer):
         batch_shape: Sequence[int | str | None] | None = None,
         optional: bool = False,
         name: str | None = None,
-        dims: Sequence[int | str] | None = None,
+        dims: Sequence[int | str | None] | None = None,
     ) -> None:
         super().__init__(name=name)
         label = f"Input {name!r}" if name else "Input"
         if dims is None:
             dims = _whole_shape(label, shape, batch_size, batch_shape)
-        self.tensor_spec = TensorSpec(tuple(dims), _dtype_name(dtype))
+        dims = tuple(fresh_dim() if size is None else size for size in dims)
+        self.tensor_spec = TensorSpec(dims, _dtype_name(dtype))
         self.optional = optional
         self.built = True
 
@@ -61,7 +62,8 @@ class InputLayer(Layer):
         return inputs
 
     def get_config(self) -> dict[str, Any]:
-        config = {"dims": list(self.tensor_spec.dims), "dtype": self.dtype, "name": self.name}
+        dims = [None if unnamed_dims([size]) else size for size in self.tensor_spec.dims]
+        config = {"dims": dims, "dtype": self.dtype, "name": self.name}
         return config | ({"optional": True} if self.optional else {})
 
     def make_symbol(self) -> SymbolicTensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kgraph.errors import GraphError
 from kgraph.graph.structure import leaves
+from kgraph.graph.symbol import SymbolicTensor
 from kgraph.types import Shape
 
 
@@ -36,13 +37,12 @@ class InputSpec:
     optional: bool = False
 
 
-def check_input(layer: Any, inputs: Any, names: list[str] | None = None) -> None:
+def check_input(layer: Any, inputs: Any) -> None:
     """Raises GraphError unless the inputs fit `layer.input_spec`.
 
     Args:
         layer: has `input_spec` (None, an InputSpec or a list of them), `label` and `built`.
-        inputs: a structure of things with `.shape` and `.dtype`.
-        names: name of what made each input, for messages.
+        inputs: a structure of things with `.shape` and `.dtype`; a symbol's name is in the message.
     """
     if layer.input_spec is None:
         return
@@ -52,12 +52,16 @@ def check_input(layer: Any, inputs: Any, names: list[str] | None = None) -> None
         raise GraphError(
             f"{layer.label} takes {len(specs)} inputs", received=f"{len(given)} inputs"
         )
-    for i, (spec, item) in enumerate(zip(specs, given)):
+    for spec, item in zip(specs, given):
         if item is None and spec.optional:
             continue
         if not hasattr(item, "shape"):
-            continue
-        _check_one(layer, spec, item, names[i] if names else None)
+            raise GraphError(
+                f"{layer.label} needs a tensor as its first argument",
+                received=f"{item!r:.60} ({type(item).__name__})",
+                hint="pass an array, or what Input(...) or another layer returned",
+            )
+        _check_one(layer, spec, item, item.name if isinstance(item, SymbolicTensor) else None)
 
 
 def _check_one(layer: Any, spec: InputSpec, item: Any, maker: str | None) -> None:

@@ -16,7 +16,9 @@ from kgraph.graph.node import LayerSpec, TensorSpec, WeightSpec
 from kgraph.graph.structure import map_structure
 from kgraph.graph.symbol import Call, SymbolicTensor
 from kgraph.layers.base import calling
-from kgraph.layers.base.binding import INTERNAL, Bindable, holds_bindable, members
+from kgraph.layers.base.binding import Bindable, holds_bindable, members
+from kgraph.layers.base.call_spec import call_spec, name_training
+from kgraph.layers.base.options import unknown_options
 from kgraph.layers.base.weight import Weight
 from kgraph.registry import Recorded, accepts, describe, get_registered_name, restore, snake_case
 from kgraph.types import Array, Function, Tree
@@ -82,12 +84,7 @@ class Layer(Bindable, Recorded):
         **unknown: Any,
     ) -> None:
         if unknown:
-            hint = "declare the shape with Input" if "input_shape" in unknown else None
-            raise ConfigError(
-                f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}",
-                expected="its own, activity_regularizer, trainable, dtype, autocast, name",
-                hint=hint,
-            )
+            raise unknown_options(type(self), unknown)
         self._set_name(name)
         self._trainable = bool(trainable)
         self._policy = as_policy(dtype)
@@ -179,6 +176,7 @@ class Layer(Bindable, Recorded):
     # --- calling ---------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = name_training(call_spec(type(self)), args, kwargs)
         if self._context is not None:
             return calling.call_bound(self, args, kwargs)
         if calling.has_symbols(args, kwargs):
@@ -292,7 +290,7 @@ class Layer(Bindable, Recorded):
     def _name_weights(self) -> None:
         """Gives weights without a name that of their attribute, and makes names unique."""
         places = {id(weight): path.replace("/", "_") for path, weight in members(self, Weight)}
-        taken: set[str] = set()
+        taken = {path.partition("/")[0] for path, _ in self.children()}
         for weight in self._weights:
             base = weight.name or places.get(id(weight), "weight")
             name, n = base, 0
@@ -402,9 +400,14 @@ class Layer(Bindable, Recorded):
         return self.masks_inside or type(self).compute_mask is not Layer.compute_mask
 
     @property
-    def remembers_inference(self) -> bool:
-        """Whether equal options and inputs give equal shapes: known only of kgraph's own layers."""
+    def is_own(self) -> bool:
+        """Whether the class is kgraph's: of those, options and weights decide everything."""
         return type(self).__module__.partition(".")[0] == "kgraph"
+
+    @property
+    def remembers_inference(self) -> bool:
+        """Whether the shapes inferred for a call hold for each equal call of an equal layer."""
+        return self.is_own
 
     def get_config(self) -> dict[str, Any]:
         """Returns the recorded arguments, name, trainable and dtype as plain data."""
@@ -434,7 +437,7 @@ class Layer(Bindable, Recorded):
         other = type(self).from_config({**config, "name": self.name})
         shared = ("_weights", "built", "input_spec", "_trainable")
         for name, value in vars(self).items():
-            if name in shared or (name not in INTERNAL and holds_bindable(value)):
+            if name in shared or (name not in self.unbound_attributes and holds_bindable(value)):
                 vars(other)[name] = value
         return other
 
@@ -446,7 +449,8 @@ class Layer(Bindable, Recorded):
         weights = tuple(
             WeightSpec(path, w.shape, w.dtype, w.trainable) for path, w in self.named_weights()
         )
-        return LayerSpec(get_registered_name(type(self)), config, weights, self.inner_graph)
+        name = get_registered_name(type(self))
+        return LayerSpec(name, config, weights, self.inner_graph, self.is_own)
 
     @property
     def inner_graph(self) -> Any:
@@ -466,8 +470,12 @@ def _build_once(build: Function) -> Function:
         if outermost and self.built:
             return
         vars(self)["_building"] = True
+        declared = len(self._weights)
         try:
             build(self, *args, **kwargs)
+        except BaseException:
+            del self._weights[declared:]  # a second try starts from nothing
+            raise
         finally:
             if outermost:
                 del vars(self)["_building"]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
+from collections.abc import Iterable
 from typing import Any
 
-from kgraph.errors import ConfigError
+from kgraph.errors import ConfigError, nearest
+
+_COMMON = ("activity_regularizer", "trainable", "dtype", "autocast", "name")
 
 
 def check_count(owner: str, option: str, value: Any, least: int = 1) -> int:
@@ -56,3 +60,19 @@ def check_integer(owner: str, option: str, value: Any) -> int:
             received=repr(value),
         )
     return operator.index(value)
+
+
+def unknown_options(cls: type, unknown: Iterable[str]) -> ConfigError:
+    """Returns the error for keywords that no constructor of a layer class takes."""
+    names = [
+        p.name
+        for p in inspect.signature(cls.__init__).parameters.values()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"
+    ]
+    known = list(dict.fromkeys([*names, *_COMMON]))
+    first = next(iter(unknown))
+    return ConfigError(
+        f"{cls.__name__} has no option {', '.join(map(repr, unknown))}",
+        expected=", ".join(known),
+        hint="declare the shape with Input" if "input_shape" in unknown else nearest(first, known),
+    )

@@ -8,7 +8,9 @@ and equal inputs, so those answers are remembered.
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,7 @@ import numpy as np
 
 from kgraph.graph.dims import dim_names, rename_dims
 from kgraph.graph.node import TensorSpec
-from kgraph.graph.structure import Slot, flatten, leaves
+from kgraph.graph.structure import Slot, flatten, leaves, map_structure
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base.context import Context
 from kgraph.registry import describe, find_opaque
@@ -74,6 +76,13 @@ def infer(
     )
 
 
+def in_users_names(text: str, inputs: Sequence[TensorSpec]) -> str:
+    """Returns a message of JAX's about such inputs with the user's names of sizes, `?` for none."""
+    names = dim_names([d for spec in inputs for d in spec.dims])
+    shown = {f"s{i}": "?" if name.startswith("_") else name for i, name in enumerate(names)}
+    return re.sub(r"\bs\d+\b", lambda m: shown.get(m[0], m[0]), text)
+
+
 def _renamed(spec: TensorSpec | None, names: dict[str, str]) -> TensorSpec | None:
     return None if spec is None else TensorSpec(rename_dims(spec.dims, names), spec.dtype)
 
@@ -88,7 +97,8 @@ def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> str | Non
         return None
     shapes = [[list(w.shape), w.dtype] for _, w in layer.named_weights()]
     settings = [jax.config.jax_enable_x64, str(jax.config.jax_numpy_dtype_promotion)]
-    return json.dumps([type(layer).__qualname__, facts, shapes, settings, len(inputs)])
+    nesting = str(map_structure(lambda _: 0, template))  # a list and a tuple are described alike
+    return json.dumps([type(layer).__qualname__, facts, nesting, shapes, settings, len(inputs)])
 
 
 def _facts(spec: TensorSpec | None) -> Any:
@@ -96,7 +106,7 @@ def _facts(spec: TensorSpec | None) -> Any:
 
 
 def _evaluate(layer: Any, run: Function, inputs: Any, masks: Any, names: list[str]) -> Inferred:
-    scope = jax.export.SymbolicScope()
+    scope = jax.export.SymbolicScope(_not_empty([*inputs, *masks]))
     weights = {id(w): jax.ShapeDtypeStruct(w.shape, w.dtype) for _, w in layer.named_weights()}
     abstract = [abstract_value(s, scope) for s in inputs]
     abstract_masks = [None if s is None else abstract_value(s, scope) for s in masks]
@@ -118,6 +128,16 @@ def _evaluate(layer: Any, run: Function, inputs: Any, masks: Any, names: list[st
         tuple(None if mask is None else spec_of(mask, scope) for mask in out_masks),
         found["effects"],
     )
+
+
+def _not_empty(specs: list[TensorSpec | None]) -> list[str]:
+    """Returns `time - 2 >= 1` for each size that is an expression.
+
+    JAX takes a plain unknown size to be at least 1, and has to be told the same of what a layer
+    made of one: else the second of two valid convolutions fails, as `time - 2` might be negative.
+    """
+    sizes = {d for spec in specs if spec is not None for d in spec.dims if isinstance(d, str)}
+    return [f"{size} >= 1" for size in sorted(sizes) if not size.isidentifier()]
 
 
 def is_array(value: Any) -> bool:
@@ -185,7 +205,7 @@ def _ceiling(size: Any, scope: Any) -> Any:
     if not text.startswith(opening):
         return size
     dividend, divisor, end = _two_arguments(text, len(opening))
-    if end < len(text):
+    if end < len(text) or not divisor.isdigit():
         return size
     return (-symbolic_dims((dividend,), scope)[0] - 1) // int(divisor) + 1
 

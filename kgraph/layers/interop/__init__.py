@@ -1,3 +1,6 @@
-"""Layers around modules of other libraries."""
+"""Layers around functions and modules of other libraries."""
 
-__all__: list[str] = []
+from kgraph.layers.interop.flax_layer import FlaxLayer
+from kgraph.layers.interop.jax_layer import JaxLayer
+
+__all__ = ["FlaxLayer", "JaxLayer"]

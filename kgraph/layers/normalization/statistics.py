@@ -38,7 +38,7 @@ class _Normalization(Layer):
     @property
     def axes(self) -> tuple[int, ...]:
         """The axes of the option, as a tuple."""
-        return (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
+        return tuple(self.axis) if isinstance(self.axis, Sequence) else (self.axis,)
 
     def places(self, rank: int) -> tuple[int, ...]:
         """Returns the axes counted from the first, in order, for an input of this rank.

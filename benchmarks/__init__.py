@@ -1,0 +1,1 @@
+"""Measurements of kgraph against hand-written JAX and Keras: `python -m benchmarks`."""

@@ -1,0 +1,31 @@
+"""Single objects (layers, losses, optimizers, functions) as plain data, under Keras' names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kgraph import registry
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """Returns an object as JSON types that `deserialize_keras_object` reads.
+
+    Raises:
+        ConfigError: a part of it, such as a lambda, cannot be written down.
+    """
+    return registry.serialize("object", obj)
+
+
+def deserialize_keras_object(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Returns the object that a config stands for. Runs constructors of known classes only.
+
+    Args:
+        config: what `serialize_keras_object` returned.
+        custom_objects: your own classes and functions by name.
+
+    Raises:
+        ConfigError: a name is not known, or an option has a value it cannot have.
+    """
+    with registry.custom_object_scope(custom_objects):
+        return registry.restore(config)

@@ -1,0 +1,119 @@
+"""Callback: an object that the loops tell about what happens."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from kgraph.registry import Recorded
+
+Logs: TypeAlias = dict[str, Any]
+Mode: TypeAlias = Literal["train", "test", "predict"]
+
+BATCH_HOOKS: dict[str, tuple[str, ...]] = {
+    "train": (
+        "on_train_batch_begin",
+        "on_train_batch_end",
+        "on_batch_begin",
+        "on_batch_end",
+    ),
+    "test": ("on_test_batch_begin", "on_test_batch_end"),
+    "predict": ("on_predict_batch_begin", "on_predict_batch_end"),
+}
+"""The hooks that are called for each batch, by what the loop does."""
+
+
+class Callback(Recorded):
+    """Base of callbacks: a subclass overrides the hooks it needs.
+
+    `logs` is a dict of Python floats, shared by all callbacks of a call in their order: what one
+    adds, the later ones see. Epochs and batches are counted from 0. A hook for batches makes the
+    loop stop at each batch and fetch its metrics; hooks for epochs cost nothing in between.
+
+    Attributes:
+        model: the model that is trained, evaluated or predicted with. In `fit` its weights can be
+            read and set in any hook.
+        params: dict with what the loop knows: `verbose`, `epochs` and `steps`, where they apply.
+
+    >>> class Stop(Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         self.model.stop_training = logs["loss"] < 0.1
+    """
+
+    kind: ClassVar[str] = "callback"
+    params: dict[str, Any] | None = None
+    _model: Any = None
+
+    @property
+    def model(self) -> Any:
+        return self._model
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self._model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Takes what the loop knows, before the first hook."""
+        self.params = params
+
+    def set_model(self, model: Any) -> None:
+        """Takes the model, before the first hook."""
+        self._model = model
+
+    def wants_batches(self, mode: Mode) -> bool:
+        """Tells whether this callback listens to single batches of `mode`."""
+        return any(_is_overridden(self, hook) for hook in BATCH_HOOKS[mode])
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Called once when `fit` starts."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Called once when `fit` ends without an error."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Called before the first batch of an epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Called after validation, with the metrics of the epoch (`val_...` for validation)."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before each batch of training."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after each batch of training, with the metrics of the epoch so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Older name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Older name of `on_train_batch_end`."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Called when an evaluation starts, that of `fit` included."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Called when an evaluation ends, with its metrics."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before each batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after each batch of an evaluation, with its metrics so far."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Called when `predict` starts."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Called when `predict` ends."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before each batch of `predict`."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after each batch of `predict`; `logs["outputs"]` holds its outputs."""
+
+
+def _is_overridden(callback: Callback, hook: str) -> bool:
+    method = getattr(callback, hook)  # of the object: LambdaCallback keeps its hooks there
+    return getattr(method, "__func__", method) is not getattr(Callback, hook)

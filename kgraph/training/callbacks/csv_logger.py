@@ -1,0 +1,53 @@
+"""CSVLogger: the logs of each epoch as a row of a file."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+from kgraph.training.callbacks.callback import Callback, Logs
+
+
+class CSVLogger(Callback):
+    """Writes a header and then one row per epoch. The file is open only while a row is written.
+
+    The columns are `epoch` (from 0) and the sorted keys of the first epoch. If these have no
+    validation, a `val_` column for each is there as well, for epochs that bring one. What an epoch
+    does not have is NA.
+
+    Args:
+        filename: path of the file; its folder is made if need be.
+        separator: character between columns.
+        append: goes on with an existing file, without a second header.
+    """
+
+    def __init__(
+        self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False
+    ) -> None:
+        self.filename, self.sep, self.append = os.fspath(filename), separator, append
+        self.keys: list[str] | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.keys = None
+        path = Path(self.filename)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.append:
+            path.write_bytes(b"")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        logs = logs or {}
+        with open(self.filename, "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, delimiter=self.sep)
+            if self.keys is None:
+                self.keys = _columns(logs)
+                if file.tell() == 0:
+                    writer.writerow(["epoch", *self.keys])
+            writer.writerow([epoch, *(logs.get(key, "NA") for key in self.keys)])
+
+
+def _columns(logs: Logs) -> list[str]:
+    keys = sorted(logs)
+    if any(key.startswith("val_") for key in keys):
+        return keys
+    return [*keys, *(f"val_{key}" for key in keys)]

@@ -1,0 +1,110 @@
+"""History: what `fit` returns."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from kgraph.errors import StateError
+from kgraph.training.callbacks.callback import Callback, Logs
+from kgraph.training.progress import format_number
+
+_ROWS_SHOWN = 10
+
+
+class History(Callback):
+    """Keeps the logs of each epoch.
+
+    Attributes:
+        history: dict of lists, one value for each epoch that logged the key.
+        epoch: indices of the epochs of the last training.
+
+    A History that is passed to `fit` again goes on with its lists; `epoch` starts anew.
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[Any]] = {}
+        self.epoch: list[int] = []
+        self._records: list[tuple[int, Logs]] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.epoch = []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.epoch.append(epoch)
+        self._records.append((epoch, dict(logs or {})))
+        for key, value in (logs or {}).items():
+            self.history.setdefault(key, []).append(value)
+        if self.model is not None:
+            self.model.history = self
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Returns the columns of a table: `epoch` and each key, None where an epoch lacks the key.
+
+        Unlike the lists in `history` they all have the same length, whatever `validation_freq` was.
+        """
+        columns: dict[str, list[Any]] = {"epoch": [epoch for epoch, _ in self._records]}
+        for key in self.history:
+            columns[key] = [logs.get(key) for _, logs in self._records]
+        return columns
+
+    def __repr__(self) -> str:
+        count = len(self._records)
+        title = f"History of {count} epoch{'' if count == 1 else 's'}"
+        if not count:
+            return title
+        records: list[tuple[int, Logs] | None] = list(self._records)
+        if count > _ROWS_SHOWN:
+            half = _ROWS_SHOWN // 2
+            records = [*records[:half], None, *records[-half:]]
+        table = [["epoch", *self.history], *(self._cells(record) for record in records)]
+        widths = [max(map(len, column)) for column in zip(*table)]
+        rows = ["  ".join(f"{c:>{w}}" for c, w in zip(row, widths)) for row in table]
+        return "\n".join([title, *(row.rstrip() for row in rows)])
+
+    def _cells(self, record: tuple[int, Logs] | None) -> list[str]:
+        if record is None:
+            return ["...", *("" for _ in self.history)]
+        epoch, logs = record
+        values = [format_number(logs[k]) if k in logs else "" for k in self.history]
+        return [str(epoch + 1), *values]
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws the curves with matplotlib, each key together with its `val_` key.
+
+        Args:
+            path: where to write the drawing as well, if at all.
+
+        Returns:
+            the matplotlib Figure; a notebook shows it when it is the value of a cell.
+
+        Raises:
+            StateError: matplotlib is not installed, or there is no epoch to draw.
+        """
+        if not self._records:
+            raise StateError("The history has no epoch to draw", hint="fit the model first")
+        try:
+            from matplotlib import pyplot  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise StateError(
+                "History.plot needs matplotlib, which is not installed",
+                hint="pip install matplotlib, or read the numbers from .to_dict()",
+            ) from error
+        panels = list(dict.fromkeys(key.removeprefix("val_") for key in self.history))
+        figure, axes = pyplot.subplots(
+            1, len(panels), squeeze=False, figsize=(4 * len(panels), 3), layout="constrained"
+        )
+        for axis, key in zip(axes[0], panels):
+            self._draw(axis, key)
+        pyplot.close(figure)  # else a notebook shows it twice
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def _draw(self, axis: Any, key: str) -> None:
+        for name, label in ((key, "training"), (f"val_{key}", "validation")):
+            points = [(e + 1, logs[name]) for e, logs in self._records if name in logs]
+            if points:
+                axis.plot(*zip(*points), marker=".", label=label)
+        axis.set(title=key, xlabel="epoch")
+        axis.legend()

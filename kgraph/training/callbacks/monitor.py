@@ -1,0 +1,91 @@
+"""MonitorCallback: what callbacks that wait for a better value have in common."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Literal
+
+from kgraph.errors import ConfigError, check_choice, message, nearest
+from kgraph.training.callbacks.callback import Callback, Logs
+
+
+class MonitorCallback(Callback):
+    """Compares one value of the logs with the best seen.
+
+    A NaN is never the best value. (Keras keeps a NaN in the first epoch as the best, after which
+    nothing improves on it and `restore_best_weights` brings the NaN weights back.)
+
+    If an epoch's logs lack the key, a warning lists those there are, once for each training, and
+    the epoch is passed over: with `validation_freq` above 1 that is as it should be.
+
+    Args:
+        monitor: key in the logs.
+        mode: `"min"`, `"max"`, or `"auto"`: the direction of the loss or metric of that name.
+        best: value to improve on from the start.
+        min_delta: smallest difference that counts.
+
+    Raises:
+        ConfigError: `mode` is unknown; or, when training begins, it is `"auto"` and the model has
+            no loss or metric of that name, or one without a direction.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        mode: Literal["auto", "min", "max"] = "auto",
+        best: float | None = None,
+        min_delta: float = 0.0,
+    ) -> None:
+        check_choice(type(self).__name__, "mode", mode, ("auto", "min", "max"))
+        self.monitor, self.mode = monitor, mode
+        self.best = best
+        self.min_delta = abs(min_delta)
+        self._direction: str | None = {"min": "down", "max": "up"}.get(mode)
+        self._warned = False
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._warned = False
+        self._find_direction()
+
+    def improves(self, value: float, reference: float | None) -> bool:
+        """Tells whether `value` is better than `reference` by more than `min_delta`."""
+        if math.isnan(value):
+            return False
+        if reference is None:
+            return True
+        if self._find_direction() == "down":
+            return value + self.min_delta < reference
+        return value - self.min_delta > reference
+
+    def monitored(self, logs: Logs | None) -> float | None:
+        """Returns the monitored value; None, with one warning, if the logs lack it."""
+        value = (logs or {}).get(self.monitor)
+        if value is None and not self._warned:
+            self._warned = True
+            warnings.warn(self._missing(list(logs or {})), UserWarning, stacklevel=4)
+        return value
+
+    def _missing(self, keys: list[str]) -> str:
+        hint = nearest(self.monitor, keys)
+        if self.monitor.startswith("val_") and not any(k.startswith("val_") for k in keys):
+            hint = "pass validation_data to fit (with validation_freq, some epochs have none)"
+        return message(
+            f"{type(self).__name__} monitors {self.monitor!r}, which the logs of this epoch lack",
+            received=", ".join(keys) or "no logs",
+            hint=hint,
+        )
+
+    def _find_direction(self) -> str:
+        if self._direction is not None:
+            return self._direction
+        key = self.monitor.removeprefix("val_")
+        found = "down" if key == "loss" else self.model.metrics_direction(key)
+        if found is None:
+            raise ConfigError(
+                f"{type(self).__name__} cannot tell whether {self.monitor!r} should rise or fall",
+                expected="mode='min' or mode='max'",
+                received="mode='auto' and a name without a known direction",
+            )
+        self._direction = found
+        return found

@@ -1,0 +1,153 @@
+"""Normalisation beyond the table: accuracy, short floats, masks, freezing and messages."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.base import Context, Input, Layer
+from kgraph.layers.base.binding import bind, updates
+from kgraph.layers.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
+
+
+def train(layer: Layer, x, mask=None):
+    """Returns the output of a training call, and the new state by the name of the weight."""
+    layer(x)
+    context = Context({id(w): w.value for w in layer.weights}, training=True)
+    y = bind(layer, context, layer.name)(x, **({} if mask is None else {"mask": mask}))
+    new = updates(context)
+    return y, {w.name: new[id(w)] for w in layer.weights if id(w) in new}
+
+
+def standardised(x, axes, epsilon=1e-3):
+    wide = np.asarray(x, np.float64)
+    centred = wide - wide.mean(axes, keepdims=True)
+    return centred / np.sqrt(centred.var(axes, keepdims=True) + epsilon)
+
+
+@pytest.mark.parametrize(
+    ("layer", "axes"),
+    [
+        (BatchNormalization(), (0,)),
+        (LayerNormalization(), (1,)),
+        (GroupNormalization(1), (1,)),
+    ],
+    ids=["batch", "layer", "group"],
+)
+def test_a_large_mean_does_not_cost_the_variance_its_digits(layer: Layer, axes):
+    x = (np.random.default_rng(0).normal(size=(64, 48)) + 1e3).astype("float32")
+    y, _ = train(layer, x) if axes == (0,) else (layer(x), None)
+    # The mean is known to 1e3 x 2**-24 = 6e-5; the mean of squares in one pass is off by 0.1.
+    np.testing.assert_allclose(y, standardised(x, axes), atol=3e-4)
+
+
+def test_the_moving_averages_stay_float32_in_mixed_precision():
+    layer = BatchNormalization(dtype="mixed_bfloat16", center=False, scale=False)
+    x = jnp.full((4, 2), 1.0, jnp.bfloat16)
+    layer(x)
+    layer.set_weights([[0.123456, 0.654321]] * 2)
+    y, state = train(layer, x)
+    assert y.dtype == jnp.bfloat16
+    assert state["moving_mean"].dtype == jnp.float32
+    old = np.array([0.123456, 0.654321])
+    np.testing.assert_allclose(state["moving_mean"], old * 0.99 + 0.01, rtol=1e-6)
+    np.testing.assert_allclose(state["moving_variance"], old * 0.99, rtol=1e-6)
+
+
+def test_statistics_of_float16_do_not_overflow():
+    x = jnp.asarray([[60000.0, -60000.0], [-60000.0, 60000.0]], jnp.float16)
+    for layer in (LayerNormalization(dtype="float16"), RMSNormalization(dtype="float16")):
+        np.testing.assert_allclose(layer(x), [[1, -1], [-1, 1]], atol=1e-3)  # float16 has 11 bits
+
+
+def test_a_batch_without_any_kept_step_leaves_finite_numbers():
+    layer = BatchNormalization(momentum=0.5)
+    x = np.full((2, 3, 4), np.nan, "float32")
+    _, state = train(layer, x, mask=jnp.zeros((2, 3), bool))
+    assert np.asarray(state["moving_mean"]).tolist() == [0.0] * 4
+    assert np.asarray(state["moving_variance"]).tolist() == [0.5] * 4
+
+
+def test_steps_that_the_mask_leaves_out_do_not_count():
+    rng = np.random.default_rng(2)
+    kept = rng.normal(size=(2, 3, 4)).astype("float32")
+    padded = np.concatenate([kept, np.full((2, 2, 4), np.nan, "float32")], axis=1)
+    mask = jnp.asarray([[True] * 3 + [False] * 2] * 2)
+    _, whole = train(BatchNormalization(), kept)
+    _, masked = train(BatchNormalization(), padded, mask)
+    for name in whole:
+        np.testing.assert_allclose(masked[name], whole[name], atol=1e-7)  # sums in another order
+
+
+def test_a_mask_of_another_rank_is_refused():
+    with pytest.raises(GraphError, match=r"cannot use this mask[\s\S]*2 axes[\s\S]*1 axes"):
+        train(BatchNormalization(), np.ones((2, 3, 4), "float32"), jnp.ones((2,), bool))
+
+
+def test_freezing_a_built_layer_stops_its_statistics():
+    layer = BatchNormalization(momentum=0.5)
+    x = np.random.default_rng(3).normal(size=(8, 2)).astype("float32") * 5
+    free, state = train(layer, x)
+    assert set(state) == {"moving_mean", "moving_variance"}
+    layer.trainable = False
+    frozen, state = train(layer, x)
+    assert not state
+    np.testing.assert_allclose(frozen, x / np.sqrt(1.001), rtol=1e-6)
+    assert np.abs(np.asarray(free) - np.asarray(frozen)).max() > 1
+
+
+def test_a_zero_vector_stays_zero_and_has_a_gradient():
+    layer = UnitNormalization()
+    assert layer(np.zeros((1, 3), "float32")).tolist() == [[0.0, 0.0, 0.0]]
+    gradient = jax.grad(lambda x: jnp.sum(layer(x)))(jnp.zeros((1, 3)))
+    assert np.all(np.isfinite(gradient))
+
+
+def test_one_layer_normalises_inputs_of_different_rank():
+    layer = LayerNormalization()
+    assert layer(Input((5, 4))).shape == (None, 5, 4)
+    assert layer(Input((4,))).shape == (None, 4)
+    with pytest.raises(GraphError, match=r"parameters for 4 features[\s\S]*shared with 6"):
+        layer(Input((6,)))
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: BatchNormalization(renorm=True), r"does not offer batch renormalisation"),
+        (lambda: BatchNormalization(synchronized=True), r"synchronized=True[\s\S]*whole batch"),
+        (lambda: BatchNormalization(momentum=2), r"`momentum`[\s\S]*from 0 to 1"),
+        (lambda: BatchNormalization(axis=[1, 2]), r"`axis`[\s\S]*whole number"),
+        (lambda: LayerNormalization(axis=0.5), r"`axis`[\s\S]*whole number"),
+        (lambda: RMSNormalization(epsilon=-1), r"`epsilon`[\s\S]*at least 0"),
+        (lambda: GroupNormalization(0), r"number of groups[\s\S]*received  0"),
+    ],
+)
+def test_options_are_checked_when_the_layer_is_made(make, text: str):
+    with pytest.raises(ConfigError, match=text):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (BatchNormalization(axis=5), r"axis 5[\s\S]*3 axes[\s\S]*from -3 to 2"),
+        (BatchNormalization(axis=1), r"size of axis 1"),
+        (LayerNormalization(axis=[1, 2]), r"size of axis \[1, 2\]"),
+        (GroupNormalization(3), r"divisible by groups=3[\s\S]*4 features"),
+        (UnitNormalization(axis=3), r"axis 3[\s\S]*3 axes"),
+    ],
+)
+def test_inputs_are_checked_when_the_layer_is_called(layer: Layer, text: str):
+    with pytest.raises(GraphError, match=text) as caught:
+        layer(Input(("time", 4)))
+    assert "test_normalization.py" in str(caught.value)
