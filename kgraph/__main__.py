@@ -1,5 +1,4 @@
-"""The main job: `python -m kgraph` trains a small residual network on real digits, and shows
-all."""
+"""The main job: `python -m kgraph` trains a small residual network on real digits."""
 
 from __future__ import annotations
 
@@ -41,7 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.epochs < 1:
         parser.error("--epochs is at least 1")
     folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {options.out} cannot be a folder: {error.strerror}")
 
     start = time.perf_counter()
     keras.utils.set_random_seed(0)
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"test loss {loss:.4f}, test accuracy {accuracy:.4f} on {len(x_test)} unseen digits")
 
     drawing = keras.utils.plot_model(model, folder / "digits_resnet.svg", show_shapes=True)
-    print(f"drawn:  {getattr(drawing, 'path', folder / 'digits_resnet.svg')}")
+    print(f"drawn:  {drawing.path}")
     path = folder / "digits_resnet.kgraph"
     model.save(path)
     loaded = keras.models.load_model(path)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
+import numpy
+
 from kgraph.errors import ConfigError, message, nearest
 
 T = TypeVar("T")
@@ -261,8 +263,9 @@ def describe(value: Any) -> Any:
         return {"slice": [value.start, value.stop, value.step]}
     if value is Ellipsis:
         return {"ellipsis": True}
-    if hasattr(value, "plain_data"):
-        return value.plain_data()
+    plain_data = getattr(value, "plain_data", None)
+    if plain_data is not None:
+        return plain_data()
     if isinstance(value, Recorded):
         name = get_registered_name(type(value))
         return {"kind": value.kind, "class_name": name, "config": value.get_config()}
@@ -311,12 +314,11 @@ def restore(value: Any) -> Any:
         cls = lookup(value["kind"], value["class_name"])
         if not (inspect.isclass(cls) and hasattr(cls, "from_config")):
             raise ConfigError(message(f"{value['class_name']!r} is not a class with from_config"))
-        return cls.from_config(value["config"])
+        known: Any = cls
+        return known.from_config(value["config"])
     if keys == {"kind", "function"}:
         return lookup(value["kind"], value["function"])
     if keys == {"array", "dtype"}:
-        import numpy
-
         return numpy.asarray(value["array"], dtype=value["dtype"])
     if keys == {"float"}:
         return float(value["float"])

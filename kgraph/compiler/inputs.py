@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph.errors import DataError, nearest
-from kgraph.graph.dims import show_dims
+from kgraph.graph.dims import show_dims, split_multiple
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import Slot, is_structure, leaves
@@ -62,12 +62,12 @@ def conform(graph: Graph, arrays: Sequence[Any]) -> list[Array]:
     """Returns the arrays in the dtype and rank of the inputs.
 
     A last axis of size 1 may be missing or extra, as in Keras. A size with a name must be the same
-    wherever the name occurs.
+    wherever the name occurs, and `"16*height"` a multiple of 16.
 
     Raises:
         DataError: a rank or a size is wrong.
     """
-    sizes: dict[str, tuple[int, str]] = {}
+    sizes: dict[str, tuple[Any, str]] = {}
     made: list[Array] = []
     for name, ref, array in zip(graph.input_names, graph.inputs, arrays):
         spec = graph.spec(ref)
@@ -78,18 +78,35 @@ def conform(graph: Graph, arrays: Sequence[Any]) -> list[Array]:
             continue
         array = _fit_rank(name, spec, array)
         for size, dim in zip(array.shape, spec.dims):
-            known = dim
-            if isinstance(dim, str) and dim.isidentifier():
-                known, other = sizes.setdefault(dim, (size, name))
-            if isinstance(known, int) and isinstance(size, int) and known != size:
-                where = "" if isinstance(dim, int) else f" ({dim!r} is {known} in {other!r})"
+            why = _misfit(name, size, dim, sizes)
+            if why is not None:
                 raise DataError(
-                    f"The input {name!r} has the wrong size{where}",
+                    f"The input {name!r} has the wrong size{why}",
                     expected=show_dims(spec.dims),
                     received=str(list(array.shape)),
                 )
         made.append(array if array.dtype == spec.dtype else jnp.asarray(array, dtype=spec.dtype))
     return made
+
+
+def _misfit(name: str, size: Any, dim: int | str, sizes: dict[str, tuple[Any, str]]) -> str | None:
+    """Returns why a size does not fit its dimension (None if it does), and notes named sizes.
+
+    Sizes that are themselves symbolic, while shapes are inferred, are left to JAX.
+    """
+    if not isinstance(size, int):
+        return None
+    if isinstance(dim, int):
+        return None if size == dim else ""
+    factor, symbol = split_multiple(dim)
+    if not symbol.isidentifier():
+        return None
+    if size % factor:
+        return f" ({size} is no multiple of {factor})"
+    known, other = sizes.setdefault(symbol, (size // factor, name))
+    if known != size // factor:
+        return f" ({symbol!r} is {known} in {other!r})"
+    return None
 
 
 def _fit_rank(name: str, spec: TensorSpec, array: Any) -> Array:

@@ -24,14 +24,14 @@ def lower(model: Any, passes: Sequence[Pass] | None = None) -> Program:
     Raises:
         GraphError: the model has no graph yet.
     """
-    graph = getattr(model, "inner_graph", None)
+    graph = getattr(model, "lowering_graph", None)
     if graph is None:
         raise GraphError(
             f"{getattr(model, 'label', repr(model))} has no graph to lower",
             expected="a model made of inputs and outputs, or one that has been called on data",
             hint="call it once: model(x), or build it with kgraph.Model(inputs, outputs)",
         )
-    return lower_graph(graph, model.graph_layers, passes, getattr(model, "graph_root", ""))
+    return lower_graph(graph, model.lowering_layers, passes, model.lowering_root)
 
 
 def lower_graph(

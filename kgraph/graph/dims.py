@@ -16,6 +16,7 @@ from kgraph.types import Dims, Shape
 BATCH = "batch"
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _FUNCTIONS = frozenset({"floordiv", "mod", "max", "min"})
+_MULTIPLE = re.compile(r"([1-9]\d*)\*([A-Za-z]\w*)")
 _numbers = itertools.count()
 
 
@@ -31,15 +32,7 @@ def make_dims(shape: Iterable[int | str | None], what: str) -> Dims:
         if size is None:
             dims.append(fresh_dim())
         elif isinstance(size, str):
-            if not size.isidentifier() or size.startswith("_") or size in (BATCH, *_FUNCTIONS):
-                raise GraphError(
-                    message(
-                        f"{what} has a size that is no usable name",
-                        expected="a Python identifier without a leading underscore, not 'batch'",
-                        received=repr(size),
-                    )
-                )
-            dims.append(size)
+            dims.append(_named(size, what))
         elif hasattr(size, "__index__") and not isinstance(size, bool) and int(size) >= 0:
             dims.append(int(size))
         else:
@@ -51,6 +44,31 @@ def make_dims(shape: Iterable[int | str | None], what: str) -> Dims:
                 )
             )
     return tuple(dims)
+
+
+def _named(size: str, what: str) -> str:
+    """Returns a name such as `"time"`, or a multiple of one such as `"16*height"`."""
+    name = split_multiple(size)[1]
+    if not name.isidentifier() or name.startswith("_") or name in (BATCH, *_FUNCTIONS):
+        raise GraphError(
+            message(
+                f"{what} has a size that is no usable name",
+                expected="a Python identifier without a leading underscore, not 'batch'; "
+                "or a multiple of one, such as '16*height'",
+                received=repr(size),
+            )
+        )
+    return size
+
+
+def split_multiple(size: str) -> tuple[int, str]:
+    """Returns factor and name: `"16*height"` gives 16 and `"height"`, `"time"` gives 1 and itself.
+
+    >>> split_multiple("16*height"), split_multiple("time")
+    ((16, 'height'), (1, 'time'))
+    """
+    found = _MULTIPLE.fullmatch(size)
+    return (int(found[1]), found[2]) if found else (1, size)
 
 
 def public_shape(dims: Dims) -> Shape:

@@ -144,7 +144,7 @@ class _Writer:
     def node(self, call: Call) -> Node:
         masks = self.masks(call)
         passed = self.mask(call.passes_mask)
-        if call.passes_mask is not None and passed not in filter(None, masks):
+        if call.passes_mask is not None and passed not in [mask for mask in masks if mask]:
             passed = None
             self.unmasked.add(id(call))
         own = [

@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from kgraph.compiler import Pass, Program, lower_graph
 from kgraph.errors import StateError
@@ -22,19 +24,22 @@ class Execution(Layer):
     """The part of a model that lowers it and calls it on arrays."""
 
     unbound_attributes = Layer.unbound_attributes | {
-        "_engine", "_graph", "_jitted", "_predict", "_program", "_symbols", "_traced", "_training",
-        "history", "optimizer",
+        "_engine", "_graph", "_jitted", "_predict", "_program", "_seen", "_symbols",
+        "_traced", "_training", "history", "optimizer",
     }  # fmt: skip
     _program: Program | None = None
     _program_key: Any = None
     _jitted: Callable[..., Any] | None = None
     _traced: tuple[Any, Graph, dict[str, Layer]] | None = None
+    _seen: Tree = None
 
     @property
     def lowering_graph(self) -> Graph | None:
         """The graph to lower: the model's own, or the one call of a subclassed model."""
         if self.inner_graph is not None:
             return self.inner_graph
+        if self._traced is None and self._seen is not None:
+            self.trace_for(self._seen)
         return self._traced[1] if self._traced else None
 
     @property
@@ -95,7 +100,10 @@ class Execution(Layer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         functional = self._context is None and self.inner_graph is not None
         if not functional or has_symbols(args, kwargs) or kwargs.get("mask") is not None:
-            return super().__call__(*args, **kwargs)
+            outputs = super().__call__(*args, **kwargs)
+            if self._context is None and args and not has_symbols(args, kwargs):
+                self._seen = map_structure(_spec_of_array, numbers_as_array(args[0]))
+            return outputs
         return self._call_on_arrays(*args, **kwargs)
 
     def _call_on_arrays(
@@ -116,7 +124,7 @@ class Execution(Layer):
         return outputs
 
     def _keep(self, program: Program, state: Tree) -> None:
-        if any(isinstance(item, jax.core.Tracer) for item in leaves(state)):
+        if any(isinstance(item, Tracer) for item in leaves(state)):
             raise StateError(
                 f"{self.label} updates its state inside a function that JAX is tracing",
                 hint="use kgraph.lower(model).apply, which returns the new state",
@@ -137,6 +145,10 @@ class Execution(Layer):
             self.built = True
         else:
             super().ensure_built(args, kwargs)
+
+
+def _spec_of_array(item: Any) -> Any:
+    return jax.ShapeDtypeStruct(np.shape(item), item.dtype) if hasattr(item, "dtype") else item
 
 
 def _to_jax(item: Any) -> Array:

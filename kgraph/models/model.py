@@ -75,7 +75,7 @@ class Model(Trainable, Execution, Looks, Layer):
         verify(frozen.graph)
         self._graph, self.graph_layers = frozen.graph, frozen.layers
         self._symbols = (inputs, outputs)
-        self.autocast = False  # inputs get the dtype of their InputLayer, each layer casts for itself
+        self.autocast = False  # inputs get the dtype of their InputLayer; layers cast
         self.built = True
 
     # --- as a layer ------------------------------------------------------------------------------

@@ -92,6 +92,8 @@ def graph_from_config(
         if isinstance(layer, InputLayer)
     }
     for node in config["nodes"]:
+        if node["layer"] not in layers:
+            raise GraphError(f"The config calls a layer {node['layer']!r} that it does not contain")
         tensors = [_tensor(made, ref) for ref in node["inputs"]]
         args, kwargs = fill(_slots([node["args"], node["kwargs"]]), tensors)
         result = layers[node["layer"]](*args, **kwargs)

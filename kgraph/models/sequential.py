@@ -85,7 +85,10 @@ class Sequential(Model):
             self._program = None
 
     def _connect(self, entry: InputLayer) -> None:
-        self._symbols = ((), ())  # forgets the last calls, so that `layer.output` is of the new ones
+        self._symbols = (
+            (),
+            (),
+        )  # drops the last calls: `layer.output` is of the new
         symbol = entry.make_symbol()
         tensor: Tree = symbol
         for layer in self._layers_in_order:

@@ -83,6 +83,7 @@ class Container:
         member = self.manifest.members.get(name)
         if member is None:
             raise file_error(self.path, f"has no {name}", expected=name)
+        _check_document_size(self.path, name, member.size)
         return _decode(self.path, name, b"".join(self._blocks(name, member)))
 
     def extract_arrays(self, folder: Path) -> Path:
@@ -178,8 +179,7 @@ def _manifest(path: Path, archive: zipfile.ZipFile, sizes: Mapping[str, int]) ->
             path, "is not a kgraph file", expected=MANIFEST,
             received="a Keras file, which this version does not read" if keras else sorted(sizes),
         )  # fmt: skip
-    if sizes[MANIFEST] > strict_json.MAX_BYTES:
-        raise file_error(path, _DAMAGED, member=MANIFEST, received=f"{sizes[MANIFEST]} bytes")
+    _check_document_size(path, MANIFEST, sizes[MANIFEST])
     with refusing(path, _DAMAGED, member=MANIFEST, hint=_COPY):
         data = _decode(path, MANIFEST, archive.read(MANIFEST))
     try:
@@ -206,6 +206,14 @@ def _not_ours(path: Path, error: ManifestError) -> ModelFileError:
         path, "cannot be read by this version of kgraph", member=MANIFEST, at=error.place,
         expected=error.expected, received=error.received, hint=hint,
     )  # fmt: skip
+
+
+def _check_document_size(path: Path, name: str, size: int) -> None:
+    if size > strict_json.MAX_BYTES:
+        raise file_error(
+            path, "holds JSON that is not accepted", member=name,
+            expected=f"at most {strict_json.MAX_BYTES} bytes", received=size,
+        )  # fmt: skip
 
 
 def _decode(path: Path, name: str, data: bytes) -> Any:

@@ -35,7 +35,10 @@ _REPORTED = 6
 
 
 def load_model(
-    filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True
+    filepath: Any,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
 ) -> Any:
     """Returns the model that `save_model` wrote, ready to go on training as if never saved.
 
@@ -46,10 +49,12 @@ def load_model(
         filepath: the file.
         custom_objects: your own classes and functions by name.
         compile: whether compile options and training state are restored as well.
+        safe_mode: accepted as in Keras; loading is never anything but safe.
 
     Raises:
         ModelFileError: the file is missing, damaged, foreign, or does not match.
     """
+    del safe_mode
     path = Path(os.fspath(filepath))
     with open_container(path) as container, custom_object_scope(custom_objects):
         if container.manifest.kind != "model":
@@ -68,7 +73,7 @@ def load_model(
         wanted = [e for e in entries if trained or not e.path.startswith(TRAINING)]
         compare(path, expected, wanted)
         with tempfile.TemporaryDirectory(prefix="kgraph-") as folder:
-            arrays = read_verified(container, Path(folder))
+            arrays = read_verified(container, Path(folder), set(expected))
     _assign(model, arrays)
     if trained:
         _restore_training(model, arrays)
@@ -100,12 +105,12 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None
         rows = list(_mismatches(expected, found))
         if rows and not skip_mismatch:
             raise _report(path, rows)
+        fitting = set(expected) - {name for name, _, _ in rows}
         with tempfile.TemporaryDirectory(prefix="kgraph-") as folder:
-            arrays = read_verified(container, Path(folder))
+            arrays = read_verified(container, Path(folder), fitting)
     if rows:
         warnings.warn(str(_report(path, rows)), UserWarning, stacklevel=3)
-    skipped = {name for name, _, _ in rows}
-    _assign(model, {name: array for name, array in arrays.items() if name not in skipped})
+    _assign(model, arrays)
 
 
 def _assign(model: Layer, arrays: Mapping[str, Array]) -> None:

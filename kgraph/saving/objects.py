@@ -17,15 +17,19 @@ def serialize_keras_object(obj: Any) -> Any:
     return registry.serialize("object", obj)
 
 
-def deserialize_keras_object(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize_keras_object(
+    config: Any, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
+) -> Any:
     """Returns the object that a config stands for. Runs constructors of known classes only.
 
     Args:
         config: what `serialize_keras_object` returned.
         custom_objects: your own classes and functions by name.
+        safe_mode: accepted as in Keras; nothing but safe is possible.
 
     Raises:
         ConfigError: a name is not known, or an option has a value it cannot have.
     """
+    del safe_mode
     with registry.custom_object_scope(custom_objects):
         return registry.restore(config)

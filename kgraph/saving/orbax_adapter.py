@@ -8,7 +8,7 @@ digests by the callers. Keys are generated (`a0`, `a1`, ...): no name of the use
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,17 @@ def write_arrays(folder: Path, arrays: Sequence[np.ndarray]) -> None:
     (folder / "commit_success.txt").write_text("Checkpoint commit was successful")
 
 
-def read_arrays(folder: Path, entries: Sequence[ArrayEntry]) -> list[Array]:
-    """Returns the arrays that `write_arrays` wrote.
+def read_arrays(
+    folder: Path, entries: Sequence[ArrayEntry], wanted: Collection[str]
+) -> dict[str, Array]:
+    """Returns those of the arrays that `write_arrays` wrote whose paths are wanted, by path.
 
     Shapes in the folder are compared with the entries before memory is taken for them.
+
+    Args:
+        folder: the checkpoint.
+        entries: path, shape and dtype of each array in it, in the order in which they were written.
+        wanted: paths; nothing is read of the other arrays.
 
     Raises:
         ValueError: the folder holds other arrays.
@@ -50,20 +57,21 @@ def read_arrays(folder: Path, entries: Sequence[ArrayEntry]) -> list[Array]:
     from orbax.checkpoint import v1 as orbax
 
     kept = {f"a{i}": entry for i, entry in enumerate(entries) if math.prod(entry.shape)}
-    if not kept:
-        return [jnp.zeros(entry.shape, entry.dtype) for entry in entries]
+    empty = [e for e in entries if e.path in wanted and not math.prod(e.shape)]
+    arrays = {entry.path: jnp.zeros(entry.shape, entry.dtype) for entry in empty}
+    if not any(entry.path in wanted for entry in kept.values()):
+        return arrays
     stored: Any = orbax.metadata(str(folder)).metadata
     _compare(stored, kept)
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    wanted = {
+    request = {
         key: jax.ShapeDtypeStruct(entry.shape, jnp.dtype(entry.dtype), sharding=sharding)
+        if entry.path in wanted
+        else orbax.PLACEHOLDER
         for key, entry in kept.items()
     }
-    read: Any = orbax.load(str(folder), wanted)
-    return [
-        read[f"a{i}"] if f"a{i}" in kept else jnp.zeros(entry.shape, entry.dtype)
-        for i, entry in enumerate(entries)
-    ]
+    read: Any = orbax.load(str(folder), request)
+    return arrays | {e.path: read[key] for key, e in kept.items() if e.path in wanted}
 
 
 def _compare(stored: Any, kept: dict[str, ArrayEntry]) -> None:

@@ -92,7 +92,7 @@ def _prove(model: Any, documents: Mapping[str, bytes], training: Any) -> bool:
     classes = live_classes(model, model.optimizer, vars(options) if options is not None else {})
     with custom_object_scope(classes):
         try:
-            rebuilt = model_from_document(strict_json.decode(documents["model.json"]))
+            rebuilt = _rebuilt(documents["model.json"])
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise _unprovable(model, f"{type(error).__name__}: {reason}") from error
@@ -109,6 +109,12 @@ def _prove(model: Any, documents: Mapping[str, bytes], training: Any) -> bool:
         stacklevel=4,
     )
     return False
+
+
+def _rebuilt(data: bytes) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the user saw them when the model was made
+        return model_from_document(strict_json.decode(data))
 
 
 def _unprovable(model: Any, reason: str) -> ConfigError:

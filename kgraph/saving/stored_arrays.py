@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +75,18 @@ def compare(path: Path, expected: Mapping[str, str], entries: Iterable[ArrayEntr
             )  # fmt: skip
 
 
-def read_verified(container: Container, folder: Path) -> dict[str, Array]:
-    """Returns all arrays of a file by path, each with its digest verified."""
+def read_verified(container: Container, folder: Path, wanted: Collection[str]) -> dict[str, Array]:
+    """Returns the wanted arrays of a file by path, each with its digest verified.
+
+    The caller has compared their shapes with those of a model: only these take memory.
+    """
     entries: Sequence[ArrayEntry] = container.manifest.arrays
     checkpoint = container.extract_arrays(folder)
     with refusing(container.path, "holds arrays that cannot be read", member="arrays"):
-        arrays = read_arrays(checkpoint, entries)
-    for entry, array in zip(entries, arrays):
+        arrays = read_arrays(checkpoint, entries, wanted)
+    for entry in entries:
+        if (array := arrays.get(entry.path)) is None:
+            continue
         digest = digest_of(array)
         if spec_text(array) != str(entry) or digest != entry.sha256:
             raise file_error(
@@ -89,4 +94,4 @@ def read_verified(container: Container, folder: Path) -> dict[str, Array]:
                 expected=f"{entry}, SHA-256 {entry.sha256}",
                 received=f"{spec_text(array)}, SHA-256 {digest}",
             )  # fmt: skip
-    return {entry.path: array for entry, array in zip(entries, arrays)}
+    return arrays

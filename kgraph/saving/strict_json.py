@@ -75,10 +75,10 @@ def _bounded(text: str) -> int:
 
 
 def _check_depth(value: Any) -> None:
-    level, depth = [value], 0
-    while level:
-        if depth > MAX_DEPTH:
-            raise ValueError(f"nested deeper than {MAX_DEPTH}")
-        inner = [v for v in level if isinstance(v, (dict, list))]
-        level = [item for v in inner for item in (v.values() if isinstance(v, dict) else v)]
-        depth += 1
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        outer = [item for item in level if isinstance(item, (dict, list))]
+        if not outer:
+            return
+        level = [item for v in outer for item in (v.values() if isinstance(v, dict) else v)]
+    raise ValueError(f"nested deeper than {MAX_DEPTH}")

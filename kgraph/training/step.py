@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kgraph.compiler import Program
+from kgraph.compiler import Program, Run
 from kgraph.optimizers import Optimizer
 from kgraph.training.objective import Objective
 from kgraph.training.state import TrainState
@@ -55,26 +55,19 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
         outputs, masks, new_state, total, parts = aux
         updates, optimizer_state = optimizer.update(grads, state.optimizer, trained)
         trained = jax.tree.map(lambda p, u: p + u, trained, updates)
-        run = _RunView(outputs, masks)
+        run = Run(outputs, masks, [], new_state)
         return TrainState(
             params=program.constrain(merge_params(trained, frozen)),
             state=new_state,
             optimizer=optimizer_state,
             metrics=objective.update(
                 state.metrics, run, batch.targets, batch.weights, total, parts, batch.rows
-            ),  # type: ignore[arg-type]
+            ),
             key=state.key,
             step=state.step + 1,
         )
 
     return train_step
-
-
-class _RunView(NamedTuple):
-    """The part of a Run that metrics read."""
-
-    outputs: list[Array]
-    masks: list[Array | None]
 
 
 def make_test_step(program: Program, objective: Objective) -> Step:

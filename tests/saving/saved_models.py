@@ -26,7 +26,7 @@ class Scaled(layers.Layer):
         self.factor = factor
 
     def build(self, input_shape: Any) -> None:
-        self.scale = self.add_weight((input_shape[-1],), "ones", name="scale")
+        self.scale = self.add_weight((), "ones", name="scale")
 
     def call(self, inputs: Any) -> Any:
         return inputs * self.scale * self.factor

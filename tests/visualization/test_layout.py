@@ -67,12 +67,13 @@ def test_edges_lead_in_the_direction_of_the_drawing(rankdir):
         assert sign * (layout.centers[target][axis] - layout.centers[source][axis]) > 0
 
 
-def test_the_main_line_of_a_residual_block_is_straight_and_the_shortcut_goes_round():
-    layout = lay_out([(60, 30)] * 4, RESIDUAL)
+def test_the_main_line_of_residual_blocks_is_straight_and_shortcuts_go_round():
+    blocks = RESIDUAL + [(source + 3, target + 3) for source, target in RESIDUAL]
+    layout = lay_out([(width, 30) for width in (150, 120, 90, 200, 100, 160, 60)], blocks)
     places = [x for x, _ in layout.centers]
     assert max(places) - min(places) < 1
-    shortcut = layout.routes[3]
-    assert max(abs(x - places[0]) for x, _ in shortcut) > 30
+    for shortcut in (layout.routes[3], layout.routes[7]):
+        assert max(abs(x - places[0]) for x, _ in shortcut) > 30
 
 
 def test_an_input_comes_down_to_its_reader():

@@ -244,6 +244,7 @@ def test_wrapped_lines_fit_and_hold_everything(text, width):
 
 def test_lines_break_where_a_word_ends():
     assert wrap("max_pooling2d (MaxPooling2D)", 20) == ["max_pooling2d", "(MaxPooling2D)"]
+    assert wrap("four five   six", 5) == ["four", "five", "six"]
     assert wrap("global_average_pooling2d", 16) == ["global_average_", "pooling2d"]
 
 

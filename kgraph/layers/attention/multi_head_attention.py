@@ -181,9 +181,10 @@ class MultiHeadAttention(Layer):
         scale = 1 / math.sqrt(self.key_dim)
         plain = query.ndim == 4 and not self.dropout and not return_scores
         if plain and self.value_dim == self.key_dim:  # JAX's function takes no other sizes
-            picked = jax.nn.dot_product_attention(
-                query, key, value, mask=mask, scale=scale, is_causal=causal
-            )
+            with jax.numpy_dtype_promotion("standard"):  # its softmax of short floats needs that
+                picked = jax.nn.dot_product_attention(
+                    query, key, value, mask=mask, scale=scale, is_causal=causal
+                )
             return picked, None
         if causal:
             seen = band(query.shape[1], key.shape[1], True, None)

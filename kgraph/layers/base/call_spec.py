@@ -62,6 +62,8 @@ def name_training(
     """Returns the arguments with a `training` by position (and what follows it) as keywords."""
     if not spec.takes_training or (at := spec.names.index("training")) >= len(args):
         return args, kwargs
+    if spec.signature.parameters["training"].kind is inspect.Parameter.KEYWORD_ONLY:
+        return args, kwargs  # call(self, *inputs, training=None)
     return args[:at], dict(zip(spec.names[at:], args[at:])) | kwargs
 
 

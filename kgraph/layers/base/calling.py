@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from kgraph.errors import GraphError, KGraphError, StateError
 from kgraph.graph.node import TensorSpec
@@ -276,7 +277,7 @@ def call_on_arrays(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 def _keep_state(layer: Any, context: Context, weights: dict[int, Any]) -> None:
     for identity, array in binding.updates(context).items():
-        if isinstance(array, jax.core.Tracer):
+        if isinstance(array, Tracer):
             raise StateError(
                 f"{layer.label} updates its state inside a function that JAX is tracing",
                 hint="use kgraph.lower(model).apply, which returns the new state",
@@ -286,7 +287,7 @@ def _keep_state(layer: Any, context: Context, weights: dict[int, Any]) -> None:
 
 def eager_key() -> Array:
     with jax.ensure_compile_time_eval():
-        return jax.random.wrap_key_data(root_key(), impl="threefry2x32")
+        return jax.random.wrap_key_data(jnp.asarray(root_key()), impl="threefry2x32")
 
 
 def _as_jax(item: Any) -> Any:

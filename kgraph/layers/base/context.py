@@ -88,11 +88,11 @@ class Context:
                 )
             )
         place = self.path if seed is None else f"seed {seed}"
-        if callable(self.key):
-            self.key = self.key()
+        root: Any = self.key() if callable(self.key) else self.key
+        self.key = root
         number = self._draws.get(place, 0)
         self._draws[place] = number + 1
-        return jax.random.fold_in(jax.random.fold_in(self.key, path_hash(place)), number)
+        return jax.random.fold_in(jax.random.fold_in(root, path_hash(place)), number)
 
     def add_loss(self, loss: Array) -> None:
         """Adds a term to the loss of this run; an array is summed."""

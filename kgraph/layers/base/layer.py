@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from kgraph import constraints, initializers, regularizers
+from kgraph import regularizers
 from kgraph.config import DTypePolicy, dtype_policy
-from kgraph.errors import ConfigError, GraphError, StateError
+from kgraph.errors import ConfigError, StateError
 from kgraph.graph.node import LayerSpec, TensorSpec, WeightSpec
 from kgraph.graph.structure import map_structure
 from kgraph.graph.symbol import Call, SymbolicTensor
 from kgraph.layers.base import calling
-from kgraph.layers.base.binding import Bindable, holds_bindable, members
+from kgraph.layers.base.binding import holds_bindable
 from kgraph.layers.base.call_spec import call_spec, name_training
+from kgraph.layers.base.named import as_policy
 from kgraph.layers.base.options import unknown_options
 from kgraph.layers.base.weight import Weight
-from kgraph.registry import Recorded, accepts, describe, get_registered_name, restore, snake_case
+from kgraph.layers.base.weighted import Weighted
+from kgraph.registry import Recorded, accepts, describe, get_registered_name, restore
 from kgraph.types import Array, Function, Tree
 
 _order = itertools.count()
 
 
-class Layer(Bindable, Recorded):
+class Layer(Weighted, Recorded):
     """Base of all layers.
 
     A subclass keeps its options in `__init__`, declares weights with `add_weight` in `build` (or in
@@ -62,8 +62,7 @@ class Layer(Bindable, Recorded):
     input_spec: Any = None
     activity_regularizer: Function | None = None
     _trainable: bool = True
-    _policy: DTypePolicy
-    _weights: list[Weight]
+    _first_call: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = super().__new__(cls, *args, **kwargs)
@@ -114,48 +113,7 @@ class Layer(Bindable, Recorded):
     def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raises GraphError if the specs of the arguments already show a fault."""
 
-    # --- weights, randomness, losses -------------------------------------------------------------
-
-    def add_weight(
-        self,
-        shape: Sequence[int | None] | int | None = None,
-        initializer: Any = None,
-        dtype: str | None = None,
-        trainable: bool = True,
-        autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        aggregation: str = "none",
-        overwrite_with_gradient: bool = False,
-        name: str | None = None,
-    ) -> Any:
-        """Declares a weight and returns it. No array is made until one is needed.
-
-        Args:
-            shape: sizes, all known.
-            initializer: by default glorot_uniform for floats and zeros for other dtypes.
-            dtype: by default the policy's variable dtype.
-            trainable: False for state that the layer updates itself by assignment.
-            autocast, aggregation, overwrite_with_gradient: accepted as in Keras; unused here.
-            regularizer, constraint: names, configs or functions.
-            name: by default the attribute that the weight is assigned to.
-        """
-        sizes = (shape,) if isinstance(shape, int) else tuple(shape or ())
-        if any(not isinstance(size, (int, np.integer)) for size in sizes):
-            raise GraphError(
-                f"{self.label} needs known sizes for its weight {name or ''!r}",
-                received=sizes,
-                hint="give the sizes of the feature axes in Input(shape=...)",
-            )
-        dtype = str(np.dtype(dtype) if dtype not in (None, "bfloat16") else dtype or self.dtype)
-        if initializer is None:
-            initializer = "glorot_uniform" if "float" in dtype else "zeros"
-        weight = Weight(
-            tuple(int(size) for size in sizes), initializers.get(initializer), dtype, trainable,
-            regularizers.get(regularizer), constraints.get(constraint), name,
-        )  # fmt: skip
-        self._weights.append(weight)
-        return weight
+    # --- randomness and losses -------------------------------------------------------------------
 
     def next_key(self) -> Array:
         """Returns a fresh random key inside `call`: decided by the run's key and the layer's path.
@@ -211,40 +169,12 @@ class Layer(Bindable, Recorded):
         )
         shapes = input_shape if is_shape else list(input_shape)
         if is_shape:
-            inputs: Any = TensorSpec(shapes, self.compute_dtype)
+            inputs: Any = TensorSpec(tuple(shapes), self.compute_dtype)
         else:
             inputs = [TensorSpec(tuple(shape), self.compute_dtype) for shape in shapes]
         return map_structure(lambda s: s.shape, self.compute_output_spec(inputs))
 
-    # --- names and places ------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """The name: explicit, or the one that the first model gave, or the class in snake case."""
-        return self.explicit_name or self.kept_name or self.base_name
-
-    @property
-    def base_name(self) -> str:
-        """What automatic names are made of."""
-        return snake_case(type(self).__name__)
-
-    @property
-    def label(self) -> str:
-        """The layer in messages: `'head' (Dense)`."""
-        return f"{self.name!r} ({type(self).__name__})"
-
-    def keep_name(self, name: str) -> None:
-        """Takes the name that a graph gave, if the layer has none yet."""
-        if self.explicit_name is None and self.kept_name is None:
-            self.kept_name = name
-
-    def _set_name(self, name: str | None) -> None:
-        if name is not None and (not isinstance(name, str) or not name or set(name) & set("/:")):
-            raise ConfigError(
-                f"{type(self).__name__} cannot be named {name!r}",
-                expected="a text without '/' and ':'",
-            )
-        self.explicit_name = name
+    # --- symbolic tensors -----------------------------------------------------------------------
 
     @property
     def output(self) -> Tree:
@@ -265,132 +195,6 @@ class Layer(Bindable, Recorded):
                 hint="call it on a symbolic tensor and keep the result (or the model) alive",
             )
         return call
-
-    # --- weights as a list, and by path ----------------------------------------------------------
-
-    def children(self) -> Iterator[tuple[str, Layer]]:
-        """Yields path and layer for each layer directly inside this one."""
-        yield from members(self, Layer)
-
-    def named_weights(self) -> Iterator[tuple[str, Weight]]:
-        """Yields path and weight, each once: own trained ones, own state, layers inside."""
-        seen: set[int] = set()
-        for path, weight, _ in self._walk_weights("", True):
-            if id(weight) not in seen:
-                seen.add(id(weight))
-                yield path, weight
-
-    def _walk_weights(self, prefix: str, trained: bool) -> Iterator[tuple[str, Weight, bool]]:
-        trained = trained and self._trainable
-        for weight in sorted(self._weights, key=lambda w: not w.trainable):
-            yield f"{prefix}{weight.name or 'weight'}", weight, trained and weight.trainable
-        for name, child in self.children():
-            yield from child._walk_weights(f"{prefix}{name}/", trained)
-
-    def _name_weights(self) -> None:
-        """Gives weights without a name that of their attribute, and makes names unique."""
-        places = {id(weight): path.replace("/", "_") for path, weight in members(self, Weight)}
-        taken = {path.partition("/")[0] for path, _ in self.children()}
-        for weight in self._weights:
-            base = weight.name or places.get(id(weight), "weight")
-            name, n = base, 0
-            while name in taken:
-                n += 1
-                name = f"{base}_{n}"
-            weight.name = name
-            taken.add(name)
-
-    @property
-    def named_weights_exist(self) -> bool:
-        """Whether the layer has any weight."""
-        return next(self.named_weights(), None) is not None
-
-    @property
-    def weights(self) -> list[Weight]:
-        """All weights, in Keras' order: trainable, then state, then those of the layers inside."""
-        return [weight for _, weight in self.named_weights()]
-
-    variables = weights
-
-    @property
-    def trainable_weights(self) -> list[Weight]:
-        """The weights that training changes."""
-        walked = {id(w): (w, t) for _, w, t in reversed(list(self._walk_weights("", True)))}
-        return [w for w in self.weights if walked[id(w)][1]]
-
-    trainable_variables = trainable_weights
-
-    @property
-    def non_trainable_weights(self) -> list[Weight]:
-        """State, and the weights that are frozen."""
-        trained = {id(weight) for weight in self.trainable_weights}
-        return [weight for weight in self.weights if id(weight) not in trained]
-
-    non_trainable_variables = non_trainable_weights
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights. Setting it sets the layers inside as well."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for _, child in self.children():
-            child.trainable = value
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Returns a copy of each weight on the host, in the order of `weights`."""
-        return [weight.numpy() for weight in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Sets all weights, in the order of `weights`; all fit or none is set."""
-        own = list(self.named_weights())
-        if len(own) != len(weights):
-            raise StateError(
-                f"{self.label} has {len(own)} weights", received=f"{len(weights)} arrays"
-            )
-        for (path, weight), array in zip(own, weights):
-            if tuple(np.shape(array)) != weight.shape:
-                raise StateError(
-                    f"{self.label} cannot take this array as {path!r}",
-                    expected=weight.shape,
-                    received=np.shape(array),
-                )
-        for (path, weight), array in zip(own, weights):
-            weight.path = weight.path or f"{self.name}/{path}"
-            weight.assign(array)
-
-    def count_params(self) -> int:
-        """Returns the number of scalars in all weights."""
-        if not self.built and not self._weights:
-            raise StateError(f"{self.label} has no weights yet", hint="call it once, or build it")
-        return sum(weight.size for weight in self.weights)
-
-    @property
-    def losses(self) -> list[Array]:
-        """What the last call on arrays added, and the current value of each weight regularizer."""
-        penalties = [w.regularizer(w.value) for w in self.trainable_weights if w.regularizer]
-        return [*self._own_losses, *penalties]
-
-    # --- dtypes ----------------------------------------------------------------------------------
-
-    @property
-    def dtype_policy(self) -> DTypePolicy:
-        """The dtypes of the layer."""
-        return self._policy
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of new weights."""
-        return self._policy.variable_dtype
-
-    variable_dtype = dtype
-
-    @property
-    def compute_dtype(self) -> str:
-        """The dtype in which `call` computes."""
-        return self._policy.compute_dtype
 
     # --- description -----------------------------------------------------------------------------
 
@@ -484,17 +288,6 @@ def _build_once(build: Function) -> Function:
             self._name_weights()
 
     return wrapper
-
-
-def as_policy(dtype: Any) -> DTypePolicy:
-    """Returns the policy that an option `dtype` stands for."""
-    if dtype is None:
-        return dtype_policy()
-    if isinstance(dtype, DTypePolicy):
-        return dtype
-    if isinstance(dtype, str):
-        return DTypePolicy(dtype)
-    return DTypePolicy(np.dtype(dtype).name)
 
 
 __all__ = ["Layer", "SymbolicTensor", "Weight", "as_policy"]

@@ -12,7 +12,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.export
@@ -96,7 +96,8 @@ def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> str | Non
     if next(find_opaque(facts), None) is not None:
         return None
     shapes = [[list(w.shape), w.dtype] for _, w in layer.named_weights()]
-    settings = [jax.config.jax_enable_x64, str(jax.config.jax_numpy_dtype_promotion)]
+    flags: Any = jax.config
+    settings = [flags.jax_enable_x64, str(flags.jax_numpy_dtype_promotion)]
     nesting = str(map_structure(lambda _: 0, template))  # a list and a tuple are described alike
     return json.dumps([type(layer).__qualname__, facts, nesting, shapes, settings, len(inputs)])
 
@@ -223,8 +224,12 @@ def _two_arguments(text: str, start: int) -> tuple[str, str, int]:
 
 # A JAX function that is given a symbolic tensor flattens it first, and so gets to say what to do.
 # (`__jax_array__` alone is no longer asked by most functions; measured on jax 0.7.2 and 0.10.2.)
-jax.tree_util.register_pytree_node(
-    SymbolicTensor,
-    lambda symbol: symbol._refuse(use="by a JAX function"),
-    lambda *_: None,
-)
+def _refuse_to_flatten(symbol: SymbolicTensor) -> NoReturn:
+    symbol._refuse(use="by a JAX function")
+
+
+def _refuse_to_unflatten(*_: Any) -> NoReturn:
+    raise TypeError("a symbolic tensor cannot be made of leaves")
+
+
+jax.tree_util.register_pytree_node(SymbolicTensor, _refuse_to_flatten, _refuse_to_unflatten)

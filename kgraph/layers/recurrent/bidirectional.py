@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, StateError, check_choice, message
-from kgraph.graph.structure import leaves
+from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import Layer
 from kgraph.layers.recurrent.recreate import recreate
 from kgraph.types import Array, Shape, Tree
@@ -103,11 +103,11 @@ class Bidirectional(Layer):
         second = None if initial_state is None else initial_state[half:]
         ahead = self.forward_layer(sequences, initial_state=first, mask=mask, training=training)
         back = self.backward_layer(sequences, initial_state=second, mask=mask, training=training)
+        ahead, back = map_structure(lambda y: y.astype(self.compute_dtype), (ahead, back))
         states: tuple[Any, ...] = ()
         if self.return_state:
             states = (*ahead[1:], *back[1:])
             ahead, back = ahead[0], back[0]
-        ahead, back = ahead.astype(self.compute_dtype), back.astype(self.compute_dtype)
         if self.return_sequences:
             back = jnp.flip(back, axis=1)
         merged = _merge(self.merge_mode, ahead, back)

@@ -54,8 +54,6 @@ class EarlyStopping(MonitorCallback):
         value = self.monitored(logs)
         if value is None or epoch < self.start_from_epoch:
             return
-        if self.restore_best_weights and self.best_weights is None:
-            self._keep(epoch)
         self.wait += 1
         if self.improves(value, self.best):
             self.best = value

@@ -195,6 +195,8 @@ def test_a_nan_is_never_the_best_epoch():
     stopper = ours.EarlyStopping(patience=5, restore_best_weights=True)
     model, run, _ = replay(ours.CallbackList, [stopper], as_logs([math.nan, 2.0, 1.0, 3.0]))
     assert (model.weight, stopper.best, len(run)) == (2.0, 1.0, 4)
+    _, run, _ = replay(ours.CallbackList, [ours.EarlyStopping()], as_logs([math.nan, 2.0, 1.0]))
+    assert len(run) == 3
     checkpoint = ours.ModelCheckpoint("{epoch}.kgraph", save_best_only=True)
     model, _, _ = replay(ours.CallbackList, [checkpoint], as_logs([math.nan, 2.0]))
     assert model.saved == [("model", "2.kgraph")]

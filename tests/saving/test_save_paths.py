@@ -1,0 +1,115 @@
+"""Where a save may go, and that the old file survives whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from saved_models import assert_same_weights, dense, litter
+
+from kgraph import saving
+from kgraph.errors import ConfigError, ModelFileError
+from kgraph.saving import atomic, save
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.weights.h5", "m.v2", "folder/"])
+def test_formats_that_are_not_written_say_what_to_use(name, tmp_path):
+    with pytest.raises(ConfigError, match=r"does not write[\s\S]*save as '.*\.kgraph'"):
+        dense().save(f"{tmp_path}/{name}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_in_the_way_is_named(tmp_path):
+    model = dense()
+    with pytest.raises(ModelFileError, match="it is a folder"):
+        model.save(tmp_path)
+    with pytest.raises(ModelFileError, match=r"its folder does not exist[\s\S]*mkdir"):
+        model.save(tmp_path / "no" / "m.kgraph")
+    model.save(tmp_path / "m.kgraph")
+    with pytest.raises(ModelFileError, match=r"exists already[\s\S]*overwrite=True"):
+        model.save(tmp_path / "m.kgraph", overwrite=False)
+    with pytest.raises(ModelFileError, match="exists already"):
+        model.save_weights(tmp_path / "m.kgraph", overwrite=False)
+
+
+def test_odd_names_and_links_work(tmp_path):
+    model = dense()
+    for name in ("mit Leerzeichen é.kgraph", "x" * 240 + ".kgraph"):
+        model.save(tmp_path / name)
+        assert_same_weights(model, saving.load_model(tmp_path / name))
+    (tmp_path / "link.kgraph").symlink_to(tmp_path / "target.kgraph")
+    model.save(tmp_path / "link.kgraph")
+    assert (tmp_path / "link.kgraph").is_symlink()
+    assert_same_weights(model, saving.load_model(tmp_path / "target.kgraph"))
+
+
+@pytest.mark.parametrize("step", ["write_arrays", "pack", "put_in_place"])
+def test_the_old_file_stays_whole_when_a_save_fails(step, tmp_path, monkeypatch):
+    old, new = dense(), dense()
+    old.save(tmp_path / "m.kgraph")
+    before = (tmp_path / "m.kgraph").read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(save, step, fail)
+    with pytest.raises(OSError, match=r"No space left on device: '.*m\.kgraph'"):
+        new.save(tmp_path / "m.kgraph")
+    assert (tmp_path / "m.kgraph").read_bytes() == before
+    assert os.listdir(tmp_path) == ["m.kgraph"]
+
+
+_FULL = """
+import resource, signal, sys
+import numpy, kgraph
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+x = kgraph.Input((300,))
+model = kgraph.Model(x, kgraph.layers.Dense(300)(x))
+model.get_weights()
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    model.save(sys.argv[1])
+except OSError as error:
+    print("OSError", error)
+"""
+
+
+def test_a_full_disk_is_an_error_with_the_path_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "m.kgraph"
+    dense().save(path)
+    before = path.read_bytes()
+    command = [sys.executable, "-c", _FULL, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "OSError" in done.stdout, done.stderr
+    assert "m.kgraph" in done.stdout
+    assert path.read_bytes() == before
+    assert litter(tmp_path) == []
+
+
+def test_what_a_killed_save_left_is_taken_away_by_the_next(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead = tmp_path / f".kgraph-saving-{atomic._host()}-{ended.pid}-abc"
+    alive = tmp_path / f".kgraph-saving-{atomic._host()}-{os.getppid()}-abc"
+    other = tmp_path / f".kgraph-saving-00000000-{ended.pid}-abc"
+    for folder in (dead, alive, other):
+        folder.mkdir()
+    dense().save(tmp_path / "m.kgraph")
+    assert sorted(litter(tmp_path)) == sorted([alive.name, other.name])
+
+
+def test_bytes_are_durable_before_the_name_and_the_name_before_the_return(tmp_path, monkeypatch):
+    seen = []
+    for call in ("fsync", "replace"):
+        real = getattr(os, call)
+
+        def noting(*args, call=call, real=real):
+            seen.append(call)
+            return real(*args)
+
+        monkeypatch.setattr(atomic.os, call, noting)
+    (tmp_path / "new").write_bytes(b"x")
+    atomic.put_in_place(tmp_path / "new", tmp_path / "target")
+    assert seen == ["fsync", "replace", "fsync"]
