@@ -12,12 +12,30 @@ from kgraph import Input, Model, ops
 from kgraph.models import model_from_json
 
 X = np.random.default_rng(0).uniform(0.1, 0.9, size=(2, 4)).astype(np.float32)
-LOGICAL = "logical_and logical_or logical_xor".split()
-BITS = "bitwise_and bitwise_or bitwise_xor bitwise_not".split()
-BINARY = """
-add subtract multiply divide true_divide floor_divide mod fmod power maximum minimum arctan2 hypot
-logaddexp equal not_equal less less_equal greater greater_equal
-""".split()
+LOGICAL = ["logical_and", "logical_or", "logical_xor"]
+BITS = ["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"]
+BINARY = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "true_divide",
+    "floor_divide",
+    "mod",
+    "fmod",
+    "power",
+    "maximum",
+    "minimum",
+    "arctan2",
+    "hypot",
+    "logaddexp",
+    "equal",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+]
 SPECIAL = {"cast", "where", "clip", "arccosh", *LOGICAL, *BITS, *BINARY, "logical_not"}
 
 CALLS = {
@@ -99,7 +117,9 @@ def test_bits(name):
     args = (x,) if name == "bitwise_not" else (x, 6)
     data = np.array([[1, 5, 12]], np.int32)
     real = (data,) if name == "bitwise_not" else (data, 6)
-    np.testing.assert_array_equal(Model(x, getattr(ops, name)(*args))(data), getattr(jnp, name)(*real))
+    np.testing.assert_array_equal(
+        Model(x, getattr(ops, name)(*args))(data), getattr(jnp, name)(*real)
+    )
 
 
 @pytest.mark.parametrize("name", ops.names)
@@ -109,7 +129,7 @@ def test_every_name_in_the_list_exists(name):
 
 
 def test_a_name_that_is_not_in_the_list():
-    with pytest.raises(AttributeError, match=r"no 'tahn'[\s\S]*did you mean 'tanh'"):
+    with pytest.raises(AttributeError, match=r"no 'tahn'; did you mean .*'tanh'"):
         _ = ops.tahn
     for name in ("save", "load", "fromfile", "frombuffer", "__wrapped__", "jit"):
         with pytest.raises(AttributeError):

@@ -11,7 +11,7 @@ from kgraph.graph.dims import rename_dims, unnamed_dims
 from kgraph.graph.graph import Graph
 from kgraph.graph.naming import give_names
 from kgraph.graph.node import INPUT_CLASS, LayerSpec, Node, Ref, TensorSpec
-from kgraph.graph.structure import flatten, leaves
+from kgraph.graph.structure import flatten, leaves, sorted_leaves
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
 from kgraph.graph.walk import keras_order, key, parents
 from kgraph.types import Tree
@@ -45,7 +45,8 @@ def freeze(
     entries = [s if is_input(s) else make_input(s) for s in given]
     stops = {key(s): entry.call for s, entry in zip(given, entries)}
 
-    out_calls = [stops.get(key(s), s.call) for s in wanted]
+    ends: list[SymbolicTensor] = list(sorted_leaves(outputs))
+    out_calls = [stops.get(key(s), s.call) for s in ends]
     calls = keras_order(out_calls, stops, [entry.call for entry in entries])
     _check_inputs_complete(calls, entries, stops)
     names = give_names(*_layers_of(calls))

@@ -46,6 +46,18 @@ def leaves(tree: Tree) -> Iterator[Any]:
         yield tree
 
 
+def sorted_leaves(tree: Tree) -> Iterator[Any]:
+    """Yields the leaves, those of dicts in the order of the keys: what Keras orders layers by."""
+    if isinstance(tree, (list, tuple)):
+        for item in tree:
+            yield from sorted_leaves(item)
+    elif isinstance(tree, dict):
+        for key in sorted(tree, key=str):
+            yield from sorted_leaves(tree[key])
+    else:
+        yield tree
+
+
 def flatten(tree: Tree, is_leaf: Callable[[Any], bool]) -> tuple[list[Any], Tree]:
     """Returns the leaves in order and the structure with slots in their places."""
     found: list[Any] = []

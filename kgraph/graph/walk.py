@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kgraph.graph.structure import Slot, sorted_leaves
 from kgraph.graph.symbol import Call, SymbolicTensor
 
 
@@ -18,7 +19,8 @@ def parents(call: Call, stops: dict[tuple[int, int], Call]) -> list[Call]:
     Masks need no edges of their own here: whatever made a mask is an ancestor of the tensors that
     carry it.
     """
-    return [stops.get(key(symbol), symbol.call) for symbol in call.inputs]
+    order = [x.index for x in sorted_leaves([call.args, call.kwargs]) if isinstance(x, Slot)]
+    return [stops.get(key(s), s.call) for s in (call.inputs[i] for i in order)]
 
 
 def reachable(

@@ -100,7 +100,7 @@ def graph_from_config(
         made[node["name"]] = [s for s in leaves(result) if isinstance(s, SymbolicTensor)]
 
     def symbols(data: Any) -> Any:
-        if isinstance(data, dict) and set(data) == {"tensor"}:
+        if isinstance(data, dict) and set(data) == {"tensor"} and _is_ref(data["tensor"]):
             return _tensor(made, data["tensor"])
         if isinstance(data, dict):
             return {key: symbols(item) for key, item in data.items()}
@@ -160,6 +160,11 @@ def _place(layers: dict[str, Any], path: str) -> tuple[Any, Any]:
     raise GraphError(f"The config shares a layer without a path: {path!r}")
 
 
+def _is_ref(data: Any) -> bool:
+    """Tells a reference from what a user keeps under the key "tensor" of a dict of inputs."""
+    return isinstance(data, list) and len(data) == 2 and isinstance(data[0], str)
+
+
 def _tensor(made: Mapping[str, list[Any]], ref: Any) -> Any:
     name, index = ref
     if name not in made or not 0 <= index < len(made[name]):
@@ -172,7 +177,7 @@ def _tensor(made: Mapping[str, list[Any]], ref: Any) -> Any:
 
 def _slots(data: Any) -> Any:
     """Returns plain arguments with slots and constants restored."""
-    if isinstance(data, dict) and set(data) == {"slot"}:
+    if isinstance(data, dict) and set(data) == {"slot"} and isinstance(data["slot"], int):
         return Slot(data["slot"])
     if isinstance(data, list):
         return [_slots(item) for item in data]

@@ -204,7 +204,11 @@ class Session(Execution):
         """Returns optimizer state, step, epoch and key as arrays; None before the first step."""
         if self._training is None:
             return None
-        return {name: self._training[name] for name in ("optimizer", "step", "epoch", "key")}
+        found = {name: self._training[name] for name in ("optimizer", "step", "epoch", "key")}
+        if self._engine is not None and self._engine.is_running:  # its arrays are reused by steps
+            state = self._engine.state
+            found |= {"optimizer": jax.tree.map(jnp.copy, state.optimizer), "step": state.step}
+        return found
 
     def abstract_training_state(self) -> dict[str, Tree]:
         """Returns what `training_state` will be like: a tree of shapes and dtypes."""

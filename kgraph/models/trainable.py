@@ -150,11 +150,13 @@ class Trainable(Session):
         history = History()
         self.history = history
         steps = source.steps
-        progress = Progress(verbose, epochs, steps)
-        call_list = CallbackList(
-            [callbacks, history], self,
-            {"verbose": verbose, "epochs": epochs, "steps": steps},
-        )  # fmt: skip
+        params = {"verbose": verbose, "epochs": epochs, "steps": steps}
+        call_list = CallbackList([callbacks, history], self, params)
+        progress = Progress(0 if call_list.shows_progress else verbose, epochs, steps)
+
+        def finished(epoch: int) -> None:
+            training["epoch"] = np.int32(base + epoch - initial_epoch + 1)
+
         validate = self._validator(
             engine, validation_data, validation_batch_size or batch_size, validation_steps,
             validation_freq, call_list, self._check_batch,
@@ -166,11 +168,10 @@ class Trainable(Session):
                 with progress:
                     fit_epochs(
                         engine, range(initial_epoch, epochs), batches_of, call_list, progress,
-                        lambda: self.stop_training, validate, lambda: source.exhausted,
+                        lambda: self.stop_training, validate, lambda: source.exhausted, finished,
                     )  # fmt: skip
                 engine.finalize()
                 call_list.on_train_end()
-                training["epoch"] = np.int32(base + len(history.epoch))
         finally:
             self._fitting = False
         return history

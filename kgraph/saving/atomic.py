@@ -6,13 +6,16 @@ import contextlib
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import socket
-import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _WORKSHOP = re.compile(r"\.kgraph-saving-([0-9a-f]{8})-(\d+)-\w+")
+
+_in_use: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -23,12 +26,18 @@ def workshop(target: Path) -> Iterator[Path]:
     of this machine left behind are taken away first.
     """
     _sweep(target.parent)
-    prefix = f".kgraph-saving-{_host()}-{os.getpid()}-"
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    name = f".kgraph-saving-{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    folder = target.parent / name
+    _in_use.add(name)  # before it exists, so that no other thread sweeps it away
     try:
+        folder.mkdir(mode=0o700)
         yield folder
+    except BaseException:
+        _outlast_writers(folder)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _in_use.discard(name)
 
 
 def put_in_place(new: Path, target: Path) -> None:
@@ -43,6 +52,17 @@ def put_in_place(new: Path, target: Path) -> None:
         os.close(folder)
 
 
+def _outlast_writers(folder: Path) -> None:
+    """Deletes a folder until it stays away: after a failure Orbax' threads go on for a moment."""
+    absent = 0
+    for _ in range(20):
+        absent = 0 if folder.exists() else absent + 1
+        if absent == 3:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)
+
+
 def _host() -> str:
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
@@ -50,7 +70,10 @@ def _host() -> str:
 def _sweep(parent: Path) -> None:
     for entry in parent.glob(".kgraph-saving-*"):
         match = _WORKSHOP.fullmatch(entry.name)
-        if match and match[1] == _host() and not _runs(int(match[2])):
+        if match is None or match[1] != _host() or entry.name in _in_use:
+            continue
+        process = int(match[2])
+        if process == os.getpid() or not _runs(process):
             shutil.rmtree(entry, ignore_errors=True)
 
 

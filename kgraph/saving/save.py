@@ -37,7 +37,7 @@ def save_model(
     stays whole until the new one is complete and on the disk.
 
     Args:
-        model: any model; one defined by code must have been called by `fit` or `predict` once.
+        model: any model; one defined by code must have been called on data once.
         filepath: a name that ends in `.kgraph`, or one without a suffix.
         overwrite: whether a file of this name is replaced.
         include_optimizer: whether compile options and training state are saved as well.
@@ -123,7 +123,7 @@ def _unprovable(model: Any, reason: str) -> ConfigError:
         received=reason,
         hint=[
             "a class of your own must take all it needs as arguments of __init__",
-            "a model defined by code must have been called by fit or predict once",
+            "a model defined by code must have been called on data once: model(x)",
         ],
     )
 

@@ -40,6 +40,7 @@ class Engine:
     ) -> None:
         self.program, self.objective, self.optimizer = program, objective, optimizer
         self.guard = Guard()
+        self.is_running = False
         self._state: TrainState | None = None
         self._results = jax.jit(objective.results)
         self._test = jax.jit(make_test_step(program, objective), donate_argnums=())
@@ -71,10 +72,12 @@ class Engine:
         del values, variables
         for place in self.program.places:
             place.weight.lend(*self._access(place))
+        self.is_running = True
         try:
             with self.guard.installed():
                 yield self
         finally:
+            self.is_running = False
             self._give_back()
 
     def _access(self, place: Place) -> tuple[Callable[[], Array], Callable[[Array], None]]:

@@ -28,6 +28,7 @@ def fit_epochs(
     should_stop: Callable[[], bool],
     validate: Callable[[int], Logs | None],
     exhausted: Callable[[], bool],
+    finished: Callable[[int], None],
 ) -> None:
     """Trains for the epochs; nothing is fetched from the device but for display and epoch ends.
 
@@ -40,6 +41,7 @@ def fit_epochs(
         should_stop: asked after each batch hook and each epoch.
         validate: returns the logs of validation (without `val_`) after an epoch, or None.
         exhausted: whether the data have ended for good.
+        finished: told of each epoch whose steps are done, before callbacks are.
     """
     listens = callbacks.wants_batches("train")
     for epoch in epochs:
@@ -51,13 +53,14 @@ def fit_epochs(
             if listens:
                 callbacks.on_train_batch_begin(count - 1)
             _train(engine, batch, progress)
+            progress.update(count, engine.logs)
             if listens:
                 callbacks.on_train_batch_end(count - 1, engine.logs())
                 if should_stop():
                     break
-            progress.update(count, engine.logs)
         if count == 0:
             break
+        finished(epoch)
         logs = engine.logs()
         validated = validate(epoch)
         if validated is not None:

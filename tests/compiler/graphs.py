@@ -16,7 +16,7 @@ KEY = jax.random.key(7)
 
 
 def make_nested() -> Model:
-    """Returns a model with two inputs, two outputs, randomness and state, one output rarely used."""
+    """Returns a model with two inputs, two outputs, randomness and state."""
     a, b = Input((WIDTH,), name="left"), Input((WIDTH,), name="right")
     h = Dropout(0.5)(Dense(WIDTH, "tanh")(a))
     return Model({"l": a, "r": b}, (Add()([h, b]), BatchNormalization()(b)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -112,7 +114,7 @@ def test_a_nested_model_takes_sizes_of_its_own_names():
 
 @pytest.mark.parametrize("size", ["batch", "_x", "2x", "a-b", -1, 2.5, True, "max"])
 def test_what_is_no_size_is_refused(size):
-    with pytest.raises(GraphError, match="no (usable name|size)"):
+    with pytest.raises(GraphError, match=r"no (usable name|size)"):
         Input((size, 4))
 
 
@@ -126,3 +128,19 @@ def test_dims_as_text():
 def test_ops_keep_expressions():
     x = Input(("time", 4))
     assert kgraph.ops.flip(x[:, 1:], axis=1).symbolic_shape == ("batch", "time - 1", 4)
+
+
+def test_a_multiple_makes_halving_and_doubling_exact() -> None:
+    def hourglass(height: str | None) -> Any:
+        inputs = kgraph.Input((height, 8, 3))
+        small = kgraph.layers.MaxPooling2D()(inputs)
+        large = kgraph.layers.UpSampling2D()(small)
+        return kgraph.Model(inputs, kgraph.layers.concatenate([inputs, large]))
+
+    with pytest.raises(GraphError, match=r"sizes differ on axis 1[\s\S]*16\*height"):
+        hourglass(None)
+    model = hourglass("2*height")
+    assert model.output.symbolic_shape == ("batch", "2*height", 8, 6)
+    assert model(np.zeros((1, 6, 8, 3), np.float32)).shape == (1, 6, 8, 6)
+    with pytest.raises(DataError, match="5 is no multiple of 2"):
+        model(np.zeros((1, 5, 8, 3), np.float32))

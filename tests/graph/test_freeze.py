@@ -124,9 +124,10 @@ def test_ten_thousand_layers_in_a_row_build_and_lower():
     assert len(model.graph.content_hash) == 64
     program = kgraph.lower(model)
     variables = {
-        "params": {f"dense_{i}" if i else "dense": {"kernel": jnp.ones((1, 1))} for i in range(depth)},
+        "params": {
+            f"dense_{i}" if i else "dense": {"kernel": jnp.ones((1, 1))} for i in range(depth)
+        },
         "state": {},
     }
     jaxpr = jax.make_jaxpr(lambda v, x: program.apply(v, x)[0])(variables, jnp.ones((1, 1)))
     assert sum(e.primitive.name == "dot_general" for e in jaxpr.eqns) == depth
-    del y, model, program  # dropping a long chain must not overflow either

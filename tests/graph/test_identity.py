@@ -107,7 +107,11 @@ def test_another_process_with_another_hash_seed_gets_the_same_hash():
         "from test_identity import two_towers\n"
         "print(two_towers(as_dict=True).content_hash)"
     )
-    paths = [str(ROOT), str(Path(__file__).parent), *filter(None, os.environ.get("PYTHONPATH", "").split(":"))]
+    paths = [
+        str(ROOT),
+        str(Path(__file__).parent),
+        *filter(None, os.environ.get("PYTHONPATH", "").split(":")),
+    ]
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", code, *paths],

@@ -15,7 +15,9 @@ from kgraph.layers import Activation, BatchNormalization, Dense, Dropout
 
 def recomputed(graph):
     """Returns the hash of a graph as it is now, whatever was remembered."""
-    return type(graph)(**{name: getattr(graph, name) for name in graph.__dataclass_fields__}).content_hash
+    return type(graph)(
+        **{name: getattr(graph, name) for name in graph.__dataclass_fields__}
+    ).content_hash
 
 
 def make_model() -> Model:

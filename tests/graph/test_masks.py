@@ -54,7 +54,9 @@ def test_a_call_with_a_mask_argument_receives_it():
     model = Model(words, ReadsMask()(x))
     np.testing.assert_array_equal(model(WORDS), WORDS != 0)
     with_it = kgraph.lower(model, passes=())
-    np.testing.assert_array_equal(with_it.apply({"params": model_params(model), "state": {}}, WORDS)[0], WORDS != 0)
+    np.testing.assert_array_equal(
+        with_it.apply({"params": model_params(model), "state": {}}, WORDS)[0], WORDS != 0
+    )
 
 
 def model_params(model: Model):

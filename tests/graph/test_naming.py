@@ -73,8 +73,6 @@ def test_where_two_kept_names_clash_the_later_layer_gets_a_new_one():
     assert list(kgraph.lower(both).init(jax.random.key(0))["params"]) == ["dense", "dense_1"]
 
 
-
-
 def test_later_calls_of_a_shared_layer_are_numbered():
     x = Input((3,))
     shared = Dense(3)

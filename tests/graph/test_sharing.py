@@ -84,7 +84,9 @@ def test_gradients_of_all_uses_are_summed():
     program = kgraph.lower(Model(x, shared(shared(x))))
 
     def loss(w):
-        return program.apply({"params": {"dense": {"kernel": w}}, "state": {}}, np.ones((1, 1)))[0].sum()
+        return program.apply({"params": {"dense": {"kernel": w}}, "state": {}}, np.ones((1, 1)))[
+            0
+        ].sum()
 
     assert jax.grad(loss)(np.full((1, 1), 3.0, np.float32)) == 6.0  # of w**2
 

@@ -38,13 +38,19 @@ BROKEN = {
     ),
     "wrong order": (reordered, r"'head' reads 'joined.*comes later \(a cycle\?\)"),
     "self": (lambda g: with_node(g, "head", inputs=(Ref("head"),)), "'head' reads 'head.*cycle"),
-    "no output": (lambda g: with_node(g, "head", inputs=(Ref("joined", 1),)), "'joined' has no output"),
+    "no output": (
+        lambda g: with_node(g, "head", inputs=(Ref("joined", 1),)),
+        "'joined' has no output",
+    ),
     "negative": (lambda g: with_node(g, "head", inputs=(Ref("joined", -1),)), "no output"),
     "no mask": (
         lambda g: with_node(g, "head", masks=(Ref("joined", 0, mask=True),)),
         "'joined' has no output 'joined.*mask'",
     ),
-    "slots": (lambda g: with_node(g, "head", args=()), "arguments of 'head' do not use its 1 inputs"),
+    "slots": (
+        lambda g: with_node(g, "head", args=()),
+        "arguments of 'head' do not use its 1 inputs",
+    ),
     "structure": (lambda g: with_node(g, "head", structure=None), "structure of 'head'"),
     "mask count": (lambda g: with_node(g, "head", masks=()), "'head' has 0 masks"),
     "mask specs": (lambda g: with_node(g, "head", mask_specs=()), "'head' does not say"),
@@ -74,7 +80,9 @@ def test_a_broken_graph_is_reported_with_the_users_line(how):
 
 
 WITHOUT_A_LINE = {
-    "output": (lambda g: replace(g, outputs=(Ref("gone"),)), r"output 'gone\[0\]' is not in the graph"),
+    "output": (
+        lambda g: replace(g, outputs=(Ref("gone"),)), r"output 'gone\[0\]' is not in the graph"
+    ),
     "fed twice": (lambda g: replace(g, inputs=g.inputs * 2), "listed twice[\\s\\S]*x, y, x, y"),
     "fed from nowhere": (
         lambda g: replace(g, inputs=(*g.inputs, Ref("gone"))), "'gone' is not an input node"
@@ -102,7 +110,9 @@ def test_a_pass_that_breaks_the_graph_is_named():
     def bad_pass(graph: Graph) -> Graph:
         return with_node(graph, "head", inputs=(Ref("gone"),))
 
-    with pytest.raises(GraphError, match=r"The pass 'bad_pass' broke the graph[\s\S]*'head' reads 'gone"):
+    with pytest.raises(
+        GraphError, match=r"The pass 'bad_pass' broke the graph[\s\S]*'head' reads 'gone"
+    ):
         run_passes(make_graph(), (bad_pass,))
 
 

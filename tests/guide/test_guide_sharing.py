@@ -31,6 +31,12 @@ def test_row_47_a_shared_layer_counts_once_and_is_called_twice(shared):
     assert [node.call_index for node in calls] == [0, 1]
 
 
+def test_row_47_readers_say_which_call_they_read(shared):
+    pool = layers.GlobalAveragePooling1D()
+    pooled = keras.Model(shared.inputs, [pool(encoded) for encoded in shared.outputs])
+    assert table(pooled)[-1][3].split("\n") == ["embedding[0][0]", "embedding[1][0]"]
+
+
 def test_row_47_both_calls_use_the_same_weights(shared):
     ids = np.array([[3, 1, 4], [1, 5, 9]], "int32")
     encoded_a, encoded_b = shared([ids, ids])

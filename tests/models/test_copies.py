@@ -33,7 +33,9 @@ def tickets() -> Model:
     x = Concatenate()(
         [LSTM(3)(Embedding(9, 5)(title)), LSTM(3)(Embedding(9, 5, mask_zero=True)(body)), tags]
     )
-    return Model([title, body, tags], [Dense(1, name="priority")(x), Dense(4, name="department")(x)])
+    return Model(
+        [title, body, tags], [Dense(1, name="priority")(x), Dense(4, name="department")(x)]
+    )
 
 
 def shared() -> Model:
@@ -62,11 +64,16 @@ def sizes_shared_by_a_cut() -> Model:
     return Model([a, b], a + b)
 
 
+def awkward_keys() -> Model:
+    x, y = Input((3,)), Input((3,))
+    return Model({"tensor": {"tensor": x}, "slot": [y]}, {"tensor": [x * 2.0, y], "slot": y})
+
+
 def stack() -> Model:
     return Sequential([Input((3,)), Sequential([Dense(4), Dense(3)]), Dense(2)])
 
 
-MODELS = [tickets, shared, operators, unknown_sizes, sizes_shared_by_a_cut, stack]
+MODELS = [tickets, shared, operators, unknown_sizes, sizes_shared_by_a_cut, awkward_keys, stack]
 
 
 @pytest.mark.parametrize("make", MODELS)

@@ -73,7 +73,9 @@ def test_a_model_is_called_on_arrays_and_lists(data):
 
 
 def test_data_of_another_size_is_refused():
-    with pytest.raises(DataError, match=r"'x' has the wrong size[\s\S]*\[batch, 3\][\s\S]*\[2, 4\]"):
+    with pytest.raises(
+        DataError, match=r"'x' has the wrong size[\s\S]*\[batch, 3\][\s\S]*\[2, 4\]"
+    ):
         make_model()(np.ones((2, 4)))
 
 

@@ -69,7 +69,7 @@ def test_every_layer_has_its_output():
 
 def test_a_layer_that_does_not_fit_is_not_added():
     model = Sequential([Input((3,)), Dense(4)])
-    with pytest.raises(GraphError, match="needs|axes"):
+    with pytest.raises(GraphError, match=r"cannot take an input with 2 axes"):
         model.add(Conv2D(2, 3))
     assert len(model.layers) == 1
     assert model(ONES).shape == (2, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -72,11 +73,10 @@ def test_a_model_defined_by_code_gets_its_weights_back(tmp_path):
 
 def test_a_model_defined_by_code_that_saw_no_data_says_what_to_do(tmp_path):
     model = Coded(3)
-    model({"left": ROWS, "right": ROWS})
-    if model.lowering_graph is None:
-        with pytest.raises(ConfigError, match=r"cannot be saved[\s\S]*called by fit or predict"):
-            model.save(tmp_path / "m.kgraph")
-        assert list(tmp_path.iterdir()) == []
+    model({"left": keras.Input((4,)), "right": keras.Input((4,))})
+    with pytest.raises(ConfigError, match=r"cannot be saved[\s\S]*called on data once"):
+        model.save(tmp_path / "m.kgraph")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bfloat16_and_state_of_other_dtypes_come_back_bit_for_bit(tmp_path):
@@ -124,6 +124,15 @@ def test_saving_twice_gives_the_same_description(tmp_path):
         with zipfile.ZipFile(tmp_path / name) as archive:
             parts.append(archive.read("model.json"))
     assert parts[0] == parts[1]
+
+
+def test_a_file_says_which_version_wrote_it(tmp_path):
+    dense().save(tmp_path / "m.kgraph")
+    with zipfile.ZipFile(tmp_path / "m.kgraph") as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    assert manifest["format_version"] == 1
+    assert manifest["kgraph_version"] == keras.__version__
+    assert manifest["key_version"] == keras.initializers.KEY_VERSION
 
 
 def test_a_file_does_not_tell_where_it_was_written(tmp_path):

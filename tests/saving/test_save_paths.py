@@ -94,7 +94,8 @@ def test_what_a_killed_save_left_is_taken_away_by_the_next(tmp_path):
     dead = tmp_path / f".kgraph-saving-{atomic._host()}-{ended.pid}-abc"
     alive = tmp_path / f".kgraph-saving-{atomic._host()}-{os.getppid()}-abc"
     other = tmp_path / f".kgraph-saving-00000000-{ended.pid}-abc"
-    for folder in (dead, alive, other):
+    ours = tmp_path / f".kgraph-saving-{atomic._host()}-{os.getpid()}-abc"
+    for folder in (dead, alive, other, ours):
         folder.mkdir()
     dense().save(tmp_path / "m.kgraph")
     assert sorted(litter(tmp_path)) == sorted([alive.name, other.name])

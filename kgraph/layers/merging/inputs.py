@@ -49,7 +49,12 @@ def mismatch(layer: Any, tensors: list[Any], axis: int, found: list[Any]) -> Gra
     unknown = any(isinstance(size, str) for size in found)
     what = f"{layer.label} cannot bring its inputs together: sizes differ on axis {axis}"
     hint = None
-    if unknown:
+    if any("floordiv" in str(size) for size in found):
+        hint = (
+            "halving and doubling an unknown size gives it back only if it is even; say so where "
+            'it enters: Input(("16*height", "16*width", 3)) for multiples of 16'
+        )
+    elif unknown:
         known = next((size for size in found if isinstance(size, int) and size != 1), None)
         hint = "if the two sizes are always equal, say so where they enter: " + (
             f"give the number {known} to Input"
