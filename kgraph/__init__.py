@@ -11,6 +11,7 @@ program = keras.lower(model)                 # pure init and apply, for jit, gra
 from kgraph import (
     activations,
     applications,
+    backend,
     callbacks,
     compiler,
     config,
@@ -39,14 +40,14 @@ from kgraph.metrics import Metric
 from kgraph.models import Model, Sequential
 from kgraph.optimizers import Optimizer
 from kgraph.regularizers import Regularizer
+from kgraph.version import __version__
 
 KerasTensor = SymbolicTensor
-__version__ = "0.1.0"
 
 __all__ = [
     "DTypePolicy", "Graph", "Initializer", "Input", "InputSpec", "KerasTensor", "Layer", "Loss",
     "Metric", "Model", "Optimizer", "Program", "Regularizer", "Sequential", "SymbolicTensor",
-    "__version__", "activations", "applications", "callbacks", "compiler", "config", "constraints",
-    "datasets", "errors", "initializers", "layers", "losses", "lower", "metrics", "models", "ops",
-    "optimizers", "regularizers", "saving", "utils", "visualization",
+    "__version__", "activations", "applications", "backend", "callbacks", "compiler", "config",
+    "constraints", "datasets", "errors", "initializers", "layers", "losses", "lower", "metrics",
+    "models", "ops", "optimizers", "regularizers", "saving", "utils", "visualization",
 ]  # fmt: skip

@@ -54,6 +54,10 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     return np.eye(num_classes or largest + 1, dtype=np.float32)[whole]
 
 
+def clear_session() -> None:
+    """Does nothing: kgraph keeps no names or graphs for the process. Here for code from Keras."""
+
+
 def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray:
     """Returns the array divided by its norm of this order along an axis (0 stays 0)."""
     array = np.asarray(x)
@@ -62,8 +66,8 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray:
 
 
 __all__ = [
-    "CustomObjectScope", "PyDataset", "Sequence", "custom_object_scope", "get_custom_objects",
-    "get_registered_name", "get_registered_object", "model_to_dot", "normalize",
-    "pack_x_y_sample_weight", "plot_model", "register_keras_serializable", "set_random_seed",
-    "to_categorical", "unpack_x_y_sample_weight",
+    "CustomObjectScope", "PyDataset", "Sequence", "clear_session", "custom_object_scope",
+    "get_custom_objects", "get_registered_name", "get_registered_object", "model_to_dot",
+    "normalize", "pack_x_y_sample_weight", "plot_model", "register_keras_serializable",
+    "set_random_seed", "to_categorical", "unpack_x_y_sample_weight",
 ]  # fmt: skip

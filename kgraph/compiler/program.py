@@ -140,12 +140,24 @@ class Program:
         graph = self.graph
         arrays = arrange_inputs(self._model_graph, inputs)
         arrays = conform(self._model_graph, arrays)
-        context = Context(self.by_weight(variables), training=training, key=key)
+        values = self.by_weight(variables)
+        self._check_shapes(values)
+        context = Context(values, training=training, key=key)
         bound = {name: binding.bind(layer, context, name) for name, layer in self.layers.items()}
         outputs, masks = run_graph(graph, bound, arrays, context)
-        values = {**context.values, **binding.updates(context)}
-        state = self.nest(values, ("state",))["state"]
+        after = {**context.values, **binding.updates(context)}
+        state = self.nest(after, ("state",))["state"]
         return Run(outputs, masks, context.losses, state)
+
+    def _check_shapes(self, values: Mapping[int, Any]) -> None:
+        for place in self.places:
+            shape = jnp.shape(values[id(place.weight)])
+            if shape != place.weight.shape:
+                raise StateError(
+                    f"The variable {'/'.join((place.collection, *place.path))!r} has another shape",
+                    expected=place.weight.shape,
+                    received=shape,
+                )
 
     def penalties(self, params: Tree) -> Array:
         """Returns the sum of the regularizers of the trained weights (float32 scalar)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -136,16 +136,16 @@ class Trainable(Session):
             int(seeds[0]) << 32 | int(seeds[1]),
         )  # fmt: skip
         first, first_epoch = self._begin(source, self._epoch_base())
-        self._check_data(source)
         engine = self._engine_for(flat_batch(self._known_lowering_graph(), *first))
+        check = self._checker(engine.objective)
+        checked = self._check_data(source, check)
         training = self._training_for(engine, seeds)
-        check = None if hasattr(source, "arrays") else self._check_batch
         base = int(training["epoch"])
 
         def batches_of(epoch: int) -> Iterator[Batch]:
             started = first_epoch if epoch == initial_epoch else None
             raw = started if started is not None else source.epoch(base + epoch - initial_epoch)
-            yield from self._flat(raw, check)
+            yield from self._flat(raw, None if checked else check)
 
         history = History()
         self.history = history
@@ -159,7 +159,7 @@ class Trainable(Session):
 
         validate = self._validator(
             engine, validation_data, validation_batch_size or batch_size, validation_steps,
-            validation_freq, call_list, self._check_batch,
+            validation_freq, call_list, check,
         )  # fmt: skip
         self.stop_training, self._fitting = False, True
         try:
@@ -193,19 +193,23 @@ class Trainable(Session):
                 check(batch)
             yield batch
 
-    def _check_data(self, source: Source) -> None:
-        """Checks labels and ids of whole arrays once, on the host."""
+    def _check_data(self, source: Source, check: Callable[[Batch], None]) -> bool:
+        """Checks whole arrays once, on the host; returns whether there are any."""
         arrays = getattr(source, "arrays", None)
         if arrays is not None:
-            self._check_batch(flat_batch(self._known_lowering_graph(), *arrays))
+            check(flat_batch(self._known_lowering_graph(), *arrays))
+        return arrays is not None
 
-    def _check_batch(self, batch: Batch) -> None:
-        """Raises DataError for labels or ids (on the host) that cannot be right."""
+    def _checker(self, objective: Objective) -> Callable[[Batch], None]:
+        """Returns a function that raises DataError for labels or ids that cannot be right."""
         graph = self._known_lowering_graph()
-        check_ids(self.lowering_layers, graph, batch.inputs)
-        objective = self._objective_for(batch)
         shapes = [graph.spec(ref).shape for ref in graph.outputs]
-        objective.check_labels(batch.targets, shapes)
+
+        def check(batch: Batch) -> None:
+            check_ids(self.lowering_layers, graph, batch.inputs)
+            objective.check_labels(batch.targets, shapes)
+
+        return check
 
     # --- evaluate and predict --------------------------------------------------------------------
 
@@ -224,15 +228,16 @@ class Trainable(Session):
         self._require_compiled("evaluate")
         source = make_source(x, y, sample_weight, batch_size, shuffle=False, steps_per_epoch=steps)
         first, epoch = self._begin(source, 0)
-        self._check_data(source)
         engine = self._engine_for(flat_batch(self._known_lowering_graph(), *first))
-        check = None if hasattr(source, "arrays") else self._check_batch
+        check = self._checker(engine.objective)
+        checked = self._check_data(source, check)
         progress = Progress(verbose, 1, source.steps)
         call_list = CallbackList(callbacks, self, {"steps": source.steps})
         training = self._training or {"optimizer": None, "step": 0, "key": np.zeros(2, np.uint32)}
         with self._owning(engine, training, keep=False), progress:
             progress.epoch_begin(0)
-            logs = evaluate_batches(engine, self._flat(epoch, check), call_list, progress, steps)
+            batches = self._flat(epoch, None if checked else check)
+            logs = evaluate_batches(engine, batches, call_list, progress, steps)
             progress.epoch_end(logs)
         if return_dict:
             return logs
@@ -312,9 +317,9 @@ class Trainable(Session):
             x, y, sample_weight, rows or 1, shuffle=False, class_weight=class_weight
         )
         raw, _ = self._begin(source, 0)
-        self._check_data(source)
         batch = flat_batch(self._known_lowering_graph(), *raw)
         engine = self._engine_for(batch)
+        self._check_data(source, self._checker(engine.objective))
         training = self._training_for(engine, self._seed_words(None))
         with self._owning(engine, training):
             engine.train(batch)

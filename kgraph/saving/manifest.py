@@ -12,12 +12,13 @@ import jax.numpy as jnp
 
 from kgraph.initializers import KEY_VERSION
 from kgraph.types import Shape
+from kgraph.version import __version__
 
 FORMAT = "kgraph"
 FORMAT_VERSION = 1
 """Raised by a change that older readers would misread."""
 
-KGRAPH_VERSION = "0.1.0"
+KGRAPH_VERSION = __version__
 MANIFEST = "manifest.json"
 KINDS = ("model", "weights")
 

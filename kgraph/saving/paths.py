@@ -22,7 +22,7 @@ def save_path(filepath: Any, overwrite: bool) -> Path:
         ModelFileError: something is in the way, or there is no such folder.
     """
     text = os.fspath(filepath)
-    _check_suffix(text)
+    check_suffix(text)
     path = Path(os.path.realpath(text))
     if path.is_dir():
         raise file_error(path, "cannot be written: it is a folder", hint="give the file a name")
@@ -38,7 +38,8 @@ def save_path(filepath: Any, overwrite: bool) -> Path:
     return path
 
 
-def _check_suffix(text: str) -> None:
+def check_suffix(text: str) -> None:
+    """Raises ConfigError for a name that asks for a format which this version does not write."""
     suffix = os.path.splitext(text)[1]
     folder = text.endswith(("/", os.sep))
     if suffix in ("", SUFFIX) and not folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import jax
@@ -44,7 +45,7 @@ class Engine:
         self._state: TrainState | None = None
         self._results = jax.jit(objective.results)
         self._test = jax.jit(make_test_step(program, objective), donate_argnums=())
-        self.first_step = True
+        self._shapes: set[Any] = set()
         self._train: Callable[[TrainState, Batch], TrainState] | None = None
         if optimizer is not None:
             step = make_train_step(program, objective, optimizer)
@@ -100,6 +101,13 @@ class Engine:
             place.weight.take_back(values[id(place.weight)])
 
     # --- steps -----------------------------------------------------------------------------------
+
+    def is_new(self, batch: Batch) -> bool:
+        """Tells, once, that a batch has shapes that no training step has seen yet."""
+        shapes = tuple(None if a is None else (a.shape, str(a.dtype)) for a in chain(*batch))
+        known = shapes in self._shapes
+        self._shapes.add(shapes)
+        return not known
 
     def train(self, batch: Batch) -> None:
         """Runs one training step. An interrupt arrives before it or after it, never between."""

@@ -31,6 +31,7 @@ class Guard:
         if previous is not signal.default_int_handler:  # somebody else's; it is theirs to handle
             yield self
             return
+        self._pending = False
         signal.signal(signal.SIGINT, self._handle)
         try:
             yield self
@@ -38,9 +39,10 @@ class Guard:
             signal.signal(signal.SIGINT, previous)
 
     def _handle(self, signum: int, frame: Any) -> None:
-        if self._busy:
-            self._pending = True
-        else:
+        # Remembered even if it is raised at once: an exception that a handler raises inside a
+        # finalizer is swallowed by Python, and the next step then raises it again.
+        self._pending = True
+        if not self._busy:
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
@@ -51,6 +53,6 @@ class Guard:
             yield
         finally:
             self._busy = False
-            if self._pending:
-                self._pending = False
-                raise KeyboardInterrupt
+        if self._pending:
+            self._pending = False
+            raise KeyboardInterrupt

@@ -72,13 +72,14 @@ def fit_epochs(
 
 
 def _train(engine: Engine, batch: Batch, progress: Progress) -> None:
-    """Runs one step; a first step that compiles says how long that took."""
+    """Runs one step; one that compiles says how long that took."""
+    compiles = engine.is_new(batch)
     start = time.perf_counter()
     engine.train(batch)
-    spent = time.perf_counter() - start
-    if engine.first_step:
-        engine.first_step = False
+    if compiles:
+        spent = time.perf_counter() - start
         progress.note(f"compiling {spent:.1f} s")
+        progress.skip(spent)
 
 
 def evaluate_batches(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from kgraph import losses, metrics
 from kgraph.compiler import Run
-from kgraph.compiler.passes.expose_logits import final_activation
+from kgraph.compiler.passes.expose_logits import final_activation, is_linear
 from kgraph.errors import ConfigError
 from kgraph.graph.graph import Graph
 from kgraph.training.pairing import by_output, output_keys
@@ -162,6 +163,7 @@ def make_objective(
     ) else [1.0] * len(names)  # fmt: skip
     weights = [1.0 if factor is None else float(factor) for factor in factors]
     tracked = _tracked(options, graph, found, target_shapes, shapes)
+    _warn_of_linear_outputs(names, found, graph)
     logits = tuple(
         i
         for i, loss in enumerate(found)
@@ -199,6 +201,17 @@ def _items(given: Any) -> Iterator[Any]:
             yield from _items(item)
     elif isinstance(given, (str, type)):
         yield given
+
+
+def _warn_of_linear_outputs(names: Sequence[str], found: Sequence[Any], graph: Graph) -> None:
+    """Warns where a loss of probabilities gets the output of a layer without activation."""
+    for i, (name, loss) in enumerate(zip(names, found)):
+        if loss is not None and loss.on_logits() is not None and is_linear(graph, i):
+            warnings.warn(
+                f"{loss.name} takes probabilities, and the output {name!r} has no softmax or "
+                "sigmoid: give its layer an activation, or the loss from_logits=True",
+                stacklevel=2,
+            )
 
 
 def _fits(graph: Graph, index: int, loss: Any) -> bool:

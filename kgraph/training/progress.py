@@ -75,11 +75,16 @@ class Progress:
         self._seen = step
         if self._display == "silent":
             return
-        now = self._clock()
+        now = self._last = self._clock()
         if self._first is None:
             self._first = (step, now)
+            self._skipped = 0.0  # the first step is not counted at all
         if self._display == "bar" and now - self._drawn >= REFRESH_SECONDS:
             self._draw(logs())
+
+    def skip(self, seconds: float) -> None:
+        """Leaves time out of the time per step: a compilation, say."""
+        self._skipped += seconds
 
     def note(self, text: str) -> None:
         """Adds a remark to the line of this epoch; a live line shows it at once."""
@@ -108,7 +113,8 @@ class Progress:
         self._close_line(keep=True)
 
     def _start_epoch(self) -> None:
-        self._start = self._drawn = self._clock()
+        self._start = self._drawn = self._last = self._clock()
+        self._skipped = 0.0
         self._first: tuple[int, float] | None = None
         self._seen = 0
         self._notes: list[str] = []
@@ -119,8 +125,8 @@ class Progress:
             return 0.0
         step, moment = self._first or (0, self._start)
         if self._seen > step:
-            return (self._clock() - moment) / (self._seen - step)
-        return (self._clock() - self._start) / self._seen
+            return max(self._last - moment - self._skipped, 0.0) / (self._seen - step)
+        return (self._last - self._start) / self._seen
 
     def _tail(self, logs: Logs) -> str:
         numbers = "".join(f" - {key}: {format_number(value)}" for key, value in logs.items())

@@ -124,9 +124,10 @@ def _listed(layer: Any) -> list[Any]:
 def _entries(model: Any, level: int, trained: bool) -> Iterator[tuple[Row, Any]]:
     graph: Graph | None = model.inner_graph
     if graph is None:
-        listed = _listed(model) or [layer for _, layer in model.children()]
-        for layer in listed:
-            yield _row(layer.name, layer, level, trained), layer
+        in_order = [(layer.name, layer) for layer in _listed(model)]
+        listed = in_order if is_sequential(model) else model.children()
+        for name, layer in listed:
+            yield _row(name, layer, level, trained), layer
         return
     calls: dict[str, list[Node]] = {name: [] for name in graph.layers}
     for node in graph.nodes:

@@ -41,7 +41,7 @@ def test_ctrl_c_at_any_time_leaves_the_weights_of_a_finished_step(model: Any) ->
     for _ in range(20):
         delay = float(random.uniform(0.0, 0.05))
         timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it may come before fit begins
             timer.start()
             model.fit(features(), classes(), batch_size=8, epochs=10**6, verbose=0)
         timer.join()
@@ -257,3 +257,10 @@ def test_word_ids_out_of_range_are_refused_with_the_layers_name() -> None:
     ):
         with pytest.raises(DataError, match=r"'table'"):
             call()
+
+
+def test_a_loss_of_probabilities_on_a_linear_output_warns(model: Any) -> None:
+    linear = kgraph.Model(model.input, kgraph.layers.Dense(4, name="raw")(model.input))
+    linear.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.warns(UserWarning, match=r"'raw' has no softmax or sigmoid[\s\S]*from_logits=True"):
+        linear.fit(features(), classes(), verbose=0)

@@ -52,6 +52,13 @@ def final_activation(graph: Graph, index: int) -> str | None:
     return function if known and (calls == 1 or spec.class_name == "Activation") else None
 
 
+def is_linear(graph: Graph, index: int) -> bool:
+    """Tells whether an output is surely that of one of kgraph's layers without activation."""
+    spec = graph.layers[graph.by_name[graph.outputs[index].node].layer]
+    has_option = spec.own and "activation" in spec.config and spec.class_name != "Activation"
+    return has_option and _function_name(spec.config["activation"]) in (None, "linear")
+
+
 def _function_name(value: Any) -> str | None:
     if isinstance(value, dict):
         return value.get("function")

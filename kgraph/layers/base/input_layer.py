@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -44,6 +45,8 @@ class InputLayer(Layer):
         label = f"Input {name!r}" if name else "Input"
         if dims is None:
             dims = _whole_shape(label, shape, batch_size, batch_shape)
+        elif not all(_is_exact(size) for size in dims):
+            raise ConfigError(message(f"{label} has sizes that are none", received=str(dims)[:200]))
         dims = tuple(fresh_dim() if size is None else size for size in dims)
         self.tensor_spec = TensorSpec(dims, _dtype_name(dtype))
         self.optional = optional
@@ -150,6 +153,13 @@ def _whole_shape(
     sizes = (shape,) if isinstance(shape, (int, str)) else tuple(shape)
     batch = BATCH if batch_size in (None, BATCH) else make_dims([batch_size], label)[0]
     return (batch, *make_dims(sizes, label))
+
+
+def _is_exact(size: Any) -> bool:
+    """Tells whether a size is a number or the text of an expression, as graphs hold them."""
+    if isinstance(size, str):
+        return re.fullmatch(r"[\w\s+*(),-]{1,500}", size) is not None
+    return isinstance(size, int) and not isinstance(size, bool) and size >= 0
 
 
 def _dtype_name(dtype: Any) -> str:

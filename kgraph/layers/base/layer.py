@@ -46,6 +46,7 @@ class Layer(Weighted, Recorded):
     Raises:
         ConfigError: an option is unknown or has a value it cannot have.
 
+    >>> import numpy as np
     >>> class Scale(Layer):
     ...     def build(self, input_shape):
     ...         self.factor = self.add_weight((input_shape[-1],), "ones", name="factor")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import GraphError
 from kgraph.graph import SymbolicTensor
-from kgraph.graph.dims import show_dims
+from kgraph.graph.dims import dim_names, show_dims
 from kgraph.layers.base.symbolic import symbolic_dims
 from kgraph.types import Array
 
@@ -49,12 +49,18 @@ def mismatch(layer: Any, tensors: list[Any], axis: int, found: list[Any]) -> Gra
     unknown = any(isinstance(size, str) for size in found)
     what = f"{layer.label} cannot bring its inputs together: sizes differ on axis {axis}"
     hint = None
+    names = [set(dim_names([size])) for size in found]
+    if unknown and set.intersection(*names):
+        hint = (
+            "both sizes follow from one unknown size and differ for every value of it: pad or crop "
+            "one of them (padding='same', layers.ZeroPadding..., layers.Cropping...)"
+        )
     if any("floordiv" in str(size) for size in found):
         hint = (
             "halving and doubling an unknown size gives it back only if it is even; say so where "
             'it enters: Input(("16*height", "16*width", 3)) for multiples of 16'
         )
-    elif unknown:
+    elif unknown and hint is None:
         known = next((size for size in found if isinstance(size, int) and size != 1), None)
         hint = "if the two sizes are always equal, say so where they enter: " + (
             f"give the number {known} to Input"

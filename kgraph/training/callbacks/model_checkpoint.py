@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kgraph.errors import ConfigError, nearest
+from kgraph.saving.paths import check_suffix
 from kgraph.training.callbacks.callback import Logs, Mode
 from kgraph.training.callbacks.monitor import MonitorCallback
 from kgraph.training.console import announce
-
-_WEIGHTS = ".weights."
-_MODEL = (".kgraph", ".keras", "/")
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -53,7 +51,7 @@ class ModelCheckpoint(MonitorCallback):
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = save_freq
         _check_frequency(save_freq)
-        _check_path(self.filepath, save_weights_only)
+        check_suffix(self.filepath)  # now, not after the first epoch
         self._epoch = 0
         self._unsaved_batches = 0
         self._last_batch: int | None = None
@@ -133,22 +131,3 @@ def _check_frequency(save_freq: object) -> None:
             expected="'epoch' or a number of batches",
             received=repr(save_freq),
         )
-
-
-def _check_path(path: str, weights_only: bool) -> None:
-    """Finds a wrong ending now, not after the first epoch."""
-    names_weights = _WEIGHTS in path.rpartition("/")[2]
-    if weights_only and not names_weights:
-        expected, hint = "a name ending in .weights.kgraph or .weights.h5", None
-    elif not weights_only and (names_weights or not path.endswith(_MODEL)):
-        expected = "a name ending in .kgraph or .keras, or a folder ending in /"
-        hint = "save_weights_only=True" if names_weights else None
-    else:
-        return
-    what = "weights" if weights_only else "a whole model"
-    raise ConfigError(
-        f"ModelCheckpoint cannot save {what} under this name",
-        expected=expected,
-        received=repr(path),
-        hint=hint,
-    )
