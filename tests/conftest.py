@@ -20,6 +20,10 @@ from kgraph import config
 _CACHE = Path(tempfile.gettempdir()) / f"kgraph-test-cache-{os.getuid()}"
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+if not os.environ.get("KGRAPH_TEST_OPTIMIZED"):
+    # Most of the suite's time is XLA's optimizer on functions that run once: a third less without.
+    # .ci/run sets the variable for the lane with the oldest jax, so both ways are tested.
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True)

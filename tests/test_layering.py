@@ -14,7 +14,7 @@ import kgraph
 
 ROOT = Path(kgraph.__file__).parent
 ORDER = {
-    "errors": 0, "types": 0, "config": 0, "registry": 0,
+    "errors": 0, "types": 0, "config": 0, "registry": 0, "version": 0,
     "graph": 1, "data": 1, "datasets": 1,
     "initializers": 1, "regularizers": 1, "constraints": 1, "activations": 1,
     "layers": 2, "ops": 2,
@@ -24,7 +24,7 @@ ORDER = {
     "models": 6,
     "applications": 7, "utils": 7, "wrappers": 7, "__init__": 8, "__main__": 9,
 }  # fmt: skip
-WITHOUT_JAX = {"errors", "types", "config", "registry", "graph"}
+WITHOUT_JAX = {"errors", "types", "config", "registry", "version", "graph"}
 HEAVY = {
     "flax", "orbax", "optax", "pydot", "tqdm", "pooch", "h5py", "rich", "treescope", "matplotlib",
     "sklearn", "torch", "tensorflow", "keras", "grain", "IPython",

@@ -25,7 +25,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.extend.random import threefry2x32_p
 
 from kgraph.errors import ConfigError, message
 from kgraph.initializers.erf_inv import erf_inv
@@ -162,6 +161,8 @@ def _from_bits(kind: Kind, bits: Array, xp: ModuleType) -> Array:
 def _threefry(words: Array, high: Array, low: Array, xp: ModuleType) -> tuple[Array, Array]:
     if xp is np:
         return _threefry_in_numpy(words, high, low)
+    from jax.extend.random import threefry2x32_p  # late: it brings Pallas along (13 ms)
+
     keys = (jnp.broadcast_to(jnp.asarray(word), high.shape) for word in words)
     first, second = threefry2x32_p.bind(*keys, jnp.asarray(high), jnp.asarray(low))
     return first, second
