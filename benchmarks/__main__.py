@@ -1,4 +1,4 @@
-"""`python -m benchmarks [names] [--rounds N] [--out FOLDER]`: runs, prints and writes the tables."""
+"""`python -m benchmarks [names] [--rounds N] [--out FOLDER]`: prints and writes the tables."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from benchmarks.measure import Result, race, summarize
 
 
 def chains(rounds: int = 5) -> Iterator[list[Result]]:
-    """Yields the time for each layer of a chain: linear building has equal times for all lengths."""
+    """Yields the time for each layer of a chain: equal for all lengths if building is linear."""
     import kgraph
 
     def build(length: int) -> Callable[[], Any]:

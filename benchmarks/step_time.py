@@ -1,4 +1,4 @@
-"""Time of one training step inside `fit`: kgraph, Keras, and a hand-written loop over a jitted step."""
+"""Time of one training step in `fit`: kgraph, Keras, and a hand-written loop over a jitted step."""
 
 from __future__ import annotations
 

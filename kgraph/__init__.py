@@ -1,11 +1,10 @@
 """kgraph: the Keras functional API as a graph front end that compiles to one JAX function.
 
-    import kgraph as keras
-
-    inputs = keras.Input((784,))
-    outputs = keras.layers.Dense(10)(keras.layers.Dense(64, activation="relu")(inputs))
-    model = keras.Model(inputs, outputs)         # a graph; no array exists yet
-    program = keras.lower(model)                 # pure init and apply, for jit, grad, vmap, ...
+>>> import kgraph as keras
+>>> inputs = keras.Input((784,))
+>>> outputs = keras.layers.Dense(10)(keras.layers.Dense(64, activation="relu")(inputs))
+>>> model = keras.Model(inputs, outputs)  # a graph; no array exists yet
+>>> program = keras.lower(model)  # pure init and apply, for jit, grad, vmap, ...
 """
 
 from kgraph import (

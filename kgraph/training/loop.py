@@ -62,6 +62,7 @@ def fit_epochs(
             break
         finished(epoch)
         logs = engine.logs()
+        progress.update(count, logs.copy)  # the fetch has waited for the steps: their time is known
         validated = validate(epoch)
         if validated is not None:
             logs.update({f"val_{key}": value for key, value in validated.items()})
