@@ -22,7 +22,7 @@ ORDER = {
     "distribution": 4, "saving": 4, "visualization": 4,
     "training": 5, "callbacks": 5,
     "models": 6,
-    "applications": 7, "utils": 7, "wrappers": 7, "__init__": 8, "__main__": 9,
+    "applications": 7, "utils": 7, "wrappers": 7, "backend": 8, "__init__": 9, "__main__": 10,
 }  # fmt: skip
 WITHOUT_JAX = {"errors", "types", "config", "registry", "version", "graph"}
 HEAVY = {
@@ -153,6 +153,7 @@ PUBLIC = [
     "__version__",
     "activations",
     "applications",
+    "backend",
     "callbacks",
     "compiler",
     "config",
