@@ -24,7 +24,7 @@ class Execution(Layer):
     """The part of a model that lowers it and calls it on arrays."""
 
     unbound_attributes = Layer.unbound_attributes | {
-        "_engine", "_graph", "_jitted", "_predict", "_program", "_seen", "_symbols",
+        "_engine", "_graph", "_jitted", "_predict", "_program", "_running", "_seen", "_symbols",
         "_traced", "_training", "history", "optimizer",
     }  # fmt: skip
     _program: Program | None = None

@@ -36,6 +36,7 @@ class Session(Execution):
     _options: CompileOptions | None = None
     _engine: Engine | None = None
     _engine_key: Any = None
+    _running: Engine | None = None
     _training: dict[str, Any] | None = None
 
     @property
@@ -113,19 +114,21 @@ class Session(Execution):
         return self._training
 
     @contextlib.contextmanager
-    def _owning(
-        self, engine: Engine, training: Mapping[str, Any], keep: bool = True
-    ) -> Iterator[None]:
+    def _owning(self, engine: Engine, training: Mapping[str, Any]) -> Iterator[None]:
         """Runs the engine from what training has reached, and keeps what it reaches."""
+        if self._running is not None:
+            raise StateError(f"{self.label} is being trained already", hint="wait for that fit")
         key = jax.random.wrap_key_data(jnp.asarray(training["key"]), impl="threefry2x32")
         self.variables_of(engine.program)
-        optimizer = training["optimizer"] if keep else None
-        with engine.running(optimizer, key, training["step"]):
+        with engine.running(training["optimizer"], key, training["step"]):
+            self._running = engine
             try:
                 yield
             finally:
-                if keep and self._training is not None:
-                    self._training.update(optimizer=engine.state.optimizer, step=engine.state.step)
+                self._running = None
+                if self._training is not None:
+                    state = engine.state
+                    self._training.update(optimizer=state.optimizer, step=state.step)
 
     # --- validation within fit -------------------------------------------------------------------
 
@@ -162,11 +165,8 @@ class Session(Execution):
                 return None
             graph = self._known_lowering_graph()
             batches = (flat_batch(graph, *raw) for raw in source.epoch(0))
-            before = engine.swap_metrics(engine.objective.init())
-            try:
+            with engine.evaluating():
                 return evaluate_batches(engine, batches, callbacks, None, steps)
-            finally:
-                engine.swap_metrics(before)
 
         return validate
 
@@ -205,8 +205,8 @@ class Session(Execution):
         if self._training is None:
             return None
         found = {name: self._training[name] for name in ("optimizer", "step", "epoch", "key")}
-        if self._engine is not None and self._engine.is_running:  # its arrays are reused by steps
-            state = self._engine.state
+        if self._running is not None:  # steps reuse its arrays
+            state = self._running.state
             found |= {"optimizer": jax.tree.map(jnp.copy, state.optimizer), "step": state.step}
         return found
 

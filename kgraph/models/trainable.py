@@ -28,7 +28,6 @@ class Trainable(Session):
     """The part of a model that trains it."""
 
     history: History | None = None
-    _fitting: bool = False
     _predict: Any = None
 
     def compile(
@@ -121,7 +120,7 @@ class Trainable(Session):
         finished step, and `model.history` with the epochs before it.
         """
         self._require_compiled("fit")
-        if self._fitting:
+        if self._running is not None:
             raise StateError(f"{self.label} is being trained already", hint="wait for that fit")
         _check_epochs(epochs, initial_epoch)
         if validation_split:
@@ -161,19 +160,16 @@ class Trainable(Session):
             engine, validation_data, validation_batch_size or batch_size, validation_steps,
             validation_freq, call_list, check,
         )  # fmt: skip
-        self.stop_training, self._fitting = False, True
-        try:
-            with self._owning(engine, training):
-                call_list.on_train_begin()
-                with progress:
-                    fit_epochs(
-                        engine, range(initial_epoch, epochs), batches_of, call_list, progress,
-                        lambda: self.stop_training, validate, lambda: source.exhausted, finished,
-                    )  # fmt: skip
-                engine.finalize()
-                call_list.on_train_end()
-        finally:
-            self._fitting = False
+        self.stop_training = False
+        with self._owning(engine, training):
+            call_list.on_train_begin()
+            with progress:
+                fit_epochs(
+                    engine, range(initial_epoch, epochs), batches_of, call_list, progress,
+                    lambda: self.stop_training, validate, lambda: source.exhausted, finished,
+                )  # fmt: skip
+            engine.finalize()
+            call_list.on_train_end()
         return history
 
     def _begin(self, source: Source, epoch: int) -> tuple[Any, Iterator[Any]]:
@@ -233,8 +229,8 @@ class Trainable(Session):
         checked = self._check_data(source, check)
         progress = Progress(verbose, 1, source.steps)
         call_list = CallbackList(callbacks, self, {"steps": source.steps})
-        training = self._training or {"optimizer": None, "step": 0, "key": np.zeros(2, np.uint32)}
-        with self._owning(engine, training, keep=False), progress:
+        self.variables_of(engine.program)
+        with engine.evaluating(), progress:
             progress.epoch_begin(0)
             batches = self._flat(epoch, None if checked else check)
             logs = evaluate_batches(engine, batches, call_list, progress, steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -81,6 +81,27 @@ class Engine:
             self.is_running = False
             self._give_back()
 
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[Engine]:
+        """Has fresh accumulators within the block. Weights are read, not copied nor owned.
+
+        May be used while the engine is running: its training goes on as if nothing had been.
+        """
+        outer = self._state
+        if self.is_running:
+            self._state = replace(self.state, metrics=self.objective.init())
+        else:
+            values = {id(place.weight): place.weight.value for place in self.program.places}
+            variables = self.program.nest(values)
+            self._state = TrainState(
+                variables["params"], variables["state"], None, self.objective.init(),
+                jax.random.key(0), jnp.zeros((), jnp.int32),
+            )  # fmt: skip
+        try:
+            yield self
+        finally:
+            self._state = outer
+
     def _access(self, place: Place) -> tuple[Callable[[], Array], Callable[[Array], None]]:
         """Returns how a weight is read and set while the engine owns its array."""
 
@@ -127,12 +148,6 @@ class Engine:
     def reset_metrics(self) -> None:
         """Starts the accumulators anew."""
         self._state = replace(self.state, metrics=self.objective.init())
-
-    def swap_metrics(self, accumulators: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Puts other accumulators in, and returns the ones that were there."""
-        before = self.state.metrics
-        self._state = replace(self.state, metrics=accumulators)
-        return before
 
     def logs(self) -> dict[str, Any]:
         """Returns losses and metrics so far, by key in alphabetical order, fetched at once."""

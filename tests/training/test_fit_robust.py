@@ -264,3 +264,27 @@ def test_a_loss_of_probabilities_on_a_linear_output_warns(model: Any) -> None:
     linear.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.warns(UserWarning, match=r"'raw' has no softmax or sigmoid[\s\S]*from_logits=True"):
         linear.fit(features(), classes(), verbose=0)
+
+
+@pytest.mark.parametrize("rows", [40, 8])
+def test_a_callback_may_evaluate_during_training(model: Any, rows: int) -> None:
+    def run(callbacks: Any) -> list[np.ndarray]:
+        model.set_weights([np.full_like(w, 0.1) for w in model.get_weights()])
+        kgraph.utils.set_random_seed(3)
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        history = model.fit(features(), classes(), epochs=3, verbose=0, callbacks=callbacks)
+        return [*model.get_weights(), np.asarray(history.history["loss"])]
+
+    logs: list[Any] = []
+    x, y = features()[:rows], classes()[:rows]
+    evaluate = LambdaCallback(on_epoch_end=lambda *_: logs.append(model.evaluate(x, y, verbose=0)))
+    for one, other in zip(run([evaluate]), run([]), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len({loss for loss, _ in logs}) == 3
+
+
+def test_training_inside_training_is_refused(model: Any) -> None:
+    again = LambdaCallback(on_epoch_end=lambda *_: model.fit(features(), classes(), verbose=0))
+    with pytest.raises(StateError, match="is being trained already"):
+        model.fit(features(), classes(), verbose=0, callbacks=[again])
+    _usable(model)
