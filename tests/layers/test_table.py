@@ -157,6 +157,7 @@ def test_jitted_equals_plain(case: Case):
         assert_near(one, two, case.tolerance)
 
 
+@pytest.mark.slow
 @every(lambda case: case.bfloat16)
 def test_bfloat16_is_near_float32(case: Case):
     both = pair(case.id)

@@ -212,6 +212,7 @@ def test_extremes_are_finite(name, options, data, size):
     assert jnp.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 @case
 def test_pieces_of_a_batch_add_up(name, options, data):
     """Micro-batches, and a padded last batch, have exactly the loss of the whole."""

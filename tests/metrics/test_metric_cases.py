@@ -235,6 +235,7 @@ def test_a_mask_is_as_if_rows_were_not_there(name, options, data):
     np.testing.assert_allclose(masked, dropped, **CLOSE)
 
 
+@pytest.mark.slow
 @case
 def test_state_inside_and_outside_agree(name, options, data):
     seen = [(*b, None, None) for b in batches(data)]
@@ -248,6 +249,7 @@ def test_state_inside_and_outside_agree(name, options, data):
     assert all(not np.asarray(v).any() for v in metric.variables)
 
 
+@pytest.mark.slow
 @case
 def test_updates_leave_no_trace_and_fit_a_scan(name, options, data):
     metric = getattr(metrics, name)(**options)

@@ -154,4 +154,5 @@ def test_a_fresh_process_needs_no_code(tmp_path):
     command = [sys.executable, "-W", "error", "-c", code, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+    # The other process compiles with XLA's optimizer, this one (tests/conftest.py) without.
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6, atol=1e-7)

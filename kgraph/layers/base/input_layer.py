@@ -156,10 +156,10 @@ def _whole_shape(
 
 
 def _is_exact(size: Any) -> bool:
-    """Tells whether a size is a number or the text of an expression, as graphs hold them."""
+    """Tells whether a size is a number, None, or the text of an expression."""
     if isinstance(size, str):
         return re.fullmatch(r"[\w\s+*(),-]{1,500}", size) is not None
-    return isinstance(size, int) and not isinstance(size, bool) and size >= 0
+    return size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0)
 
 
 def _dtype_name(dtype: Any) -> str:
