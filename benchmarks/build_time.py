@@ -54,7 +54,7 @@ def first_step(rounds: int = 5) -> Iterator[list[Result]]:
     import kgraph
 
     for name in ("guide_mlp", "resnet"):
-        x, y = networks.data(name, 64)
+        x, y = map(networks.for_fit, networks.data(name, 64))
 
         def start(api: Any, name: str = name, x: Any = x, y: Any = y) -> Callable[[], object]:
             def from_nothing() -> object:

@@ -94,4 +94,9 @@ def data(name: str, rows: int) -> Data:
     return inputs, {"y": random.integers(0, 10, rows)}
 
 
+def for_fit(arrays: dict[str, np.ndarray]) -> Any:
+    """Returns arrays as `fit` takes them: a single one without its name (Keras wants it so)."""
+    return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+
+
 BUILDERS = {"tiny": tiny, "guide_mlp": guide_mlp, "resnet": resnet, "ticket": ticket}

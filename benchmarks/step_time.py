@@ -36,6 +36,8 @@ def run(rounds: int = 5, names: tuple[str, ...] = tuple(SIZES)) -> Iterator[list
 
 
 def _fit(model: Any, x: Any, y: Any, batch: int) -> Callable[[], object]:
+    x, y = networks.for_fit(x), networks.for_fit(y)
+
     def fit() -> object:
         return model.fit(x, y, batch_size=batch, epochs=1, shuffle=False, verbose=0)
 
