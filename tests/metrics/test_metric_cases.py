@@ -265,6 +265,7 @@ def test_updates_leave_no_trace_and_fit_a_scan(name, options, data):
         np.testing.assert_array_equal(old, now)
 
 
+@pytest.mark.slow
 @case
 def test_config_round_trip(name, options, data):
     metric = getattr(metrics, name)(**options, name="mine")
@@ -285,6 +286,7 @@ def test_names_and_directions_are_those_of_keras(name, options, data):
     assert ours.direction == getattr(theirs, "_direction", None)
 
 
+@pytest.mark.slow
 @case
 def test_bfloat16_outputs_are_computed_in_float32(name, options, data):
     if data in (numbers, sorted_ids):

@@ -35,6 +35,7 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Lamb"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_option_gives_the_weights_of_keras(name, options):

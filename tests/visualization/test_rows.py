@@ -16,6 +16,7 @@ from kgraph.visualization.rows import is_branching
 pytestmark = pytest.mark.usefixtures("relaxed")  # Keras' own layers rely on rank promotion
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GUIDE)
 def test_rows_are_the_layers_of_keras(name):
     """Names, classes, order, parameter counts, and shapes of layers that Keras calls once."""
