@@ -165,7 +165,8 @@ def test_jit_changes_nothing(name, options, data):
     ours, _ = both(name, options)
     y_true, y_pred = data()
     jitted = jax.jit(lambda t, p: ours(t, p))(y_true, y_pred)
-    np.testing.assert_allclose(jitted, ours(y_true, y_pred), rtol=1e-6)
+    # Sums of terms of order 1 may cancel: what is left has their rounding, about 1e-7, not its own.
+    np.testing.assert_allclose(jitted, ours(y_true, y_pred), rtol=1e-6, atol=1e-7)
 
 
 @case
