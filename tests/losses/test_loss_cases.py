@@ -195,7 +195,7 @@ def test_bfloat16_outputs_are_summed_in_float32(name, options, data):
     short = jnp.asarray(y_pred, jnp.bfloat16)
     value = ours(y_true, short)
     assert value.dtype == jnp.float32
-    np.testing.assert_allclose(value, ours(y_true, short.astype(jnp.float32)), rtol=1e-6)
+    np.testing.assert_allclose(value, ours(y_true, short.astype(jnp.float32)), rtol=1e-6, atol=1e-7)
 
 
 @case
