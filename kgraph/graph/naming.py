@@ -7,7 +7,7 @@ made, so the same code gives the same names however often it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from kgraph.errors import GraphError, message
@@ -29,15 +29,6 @@ class LayerLike(Protocol):
     def spec(self) -> LayerSpec: ...
 
     def keep_name(self, name: str) -> None: ...
-
-
-def unique_name(base: str, taken: Iterable[str]) -> str:
-    """Returns `base`, or `base_1`, `base_2`, ... if it is taken."""
-    name, n = base, 0
-    while name in taken:
-        n += 1
-        name = f"{base}_{n}"
-    return name
 
 
 def give_names(layers: Sequence[Any], sources: dict[int, Source | None]) -> dict[int, str]:

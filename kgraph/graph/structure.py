@@ -6,7 +6,7 @@ ones too) and dicts are structure, in their own order; all else that is not a le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,13 +100,3 @@ def paths(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def is_structure(value: Any) -> bool:
     """Tells whether a value is a list, tuple or dict."""
     return isinstance(value, (list, tuple, dict))
-
-
-def same(tree: Tree) -> Tree:
-    """Returns a copy of the structure that shares nothing mutable with it."""
-    return map_structure(lambda item: item, tree)
-
-
-def join(parts: Iterable[str]) -> str:
-    """Returns the path made of the parts that are not empty."""
-    return "/".join(part for part in parts if part)

@@ -84,6 +84,8 @@ class Session(Execution):
     def _seed_words(self, seed: int | None) -> np.ndarray:
         """Returns the raw key of this training: of an explicit seed, the last one, or a new one."""
         if seed is not None:
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+                raise ConfigError("A seed is a whole number from 0 to 2**32 - 1", received=seed)
             return np.array([0, seed], np.uint32)
         if self._training is not None:
             return np.asarray(self._training["key"])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from kgraph.graph.structure import fill
 from kgraph.models.session import Session
 from kgraph.training.callbacks import CallbackList, History
 from kgraph.training.engine import predictor
-from kgraph.training.feed import check_ids, flat_batch
+from kgraph.training.feed import check_ids, flat_batch, with_first
 from kgraph.training.loop import evaluate_batches, fit_epochs, predict_batches
 from kgraph.training.objective import CompileOptions, Objective, check_options
 from kgraph.training.progress import Progress
@@ -141,7 +140,7 @@ class Trainable(Session):
         training = self._training_for(engine, seeds)
         base = int(training["epoch"])
 
-        def batches_of(epoch: int) -> Iterator[Batch]:
+        def batches_of(epoch: int) -> Generator[Batch, None, None]:
             started = first_epoch if epoch == initial_epoch else None
             raw = started if started is not None else source.epoch(base + epoch - initial_epoch)
             yield from self._flat(raw, None if checked else check)
@@ -179,7 +178,7 @@ class Trainable(Session):
         if first is None:
             raise DataError("The data have no batch", hint="pass at least one row")
         self.trace_for(first[0])
-        return first, chain([first], iterator)
+        return first, with_first(first, iterator)
 
     def _flat(self, raw: Iterator[Any], check: Any) -> Iterator[Batch]:
         graph = self._known_lowering_graph()

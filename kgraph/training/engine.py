@@ -71,15 +71,16 @@ class Engine:
             key, jnp.asarray(step, jnp.int32),
         )  # fmt: skip
         del values, variables
-        for place in self.program.places:
-            place.weight.lend(*self._access(place))
         self.is_running = True
         try:
+            for place in self.program.places:
+                place.weight.lend(*self._access(place))
             with self.guard.installed():
                 yield self
         finally:
             self.is_running = False
             self._give_back()
+            self._state = None  # or it would keep the old arrays alive when weights are set
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[Engine]:
@@ -100,7 +101,10 @@ class Engine:
         try:
             yield self
         finally:
-            self._state = outer
+            if outer is None:
+                self._state = None
+            else:  # a callback may have set weights meanwhile: those stay
+                self._state = replace(self.state, metrics=outer.metrics)
 
     def _access(self, place: Place) -> tuple[Callable[[], Array], Callable[[Array], None]]:
         """Returns how a weight is read and set while the engine owns its array."""
@@ -158,14 +162,13 @@ class Engine:
         """Lets the optimizer put its final parameters in place (averages, with `use_ema`)."""
         if self.optimizer is None or not getattr(self.optimizer, "use_ema", False):
             return
-        trained, frozen = split_params(self.program, self.state.params)
+        trained, _ = split_params(self.program, self.state.params)
         final = self.optimizer.finalize(trained, self.state.optimizer)
         merged = jax.tree.map(jnp.asarray, final)
         params = self.state.params
         for place in self.program.places:
             if place.collection == "params" and place.trained:
                 params = _with(params, place.path, _get(merged, place.path))
-        del frozen
         self._state = replace(self.state, params=params)
 
 

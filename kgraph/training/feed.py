@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from kgraph.compiler.inputs import arrange_inputs
-from kgraph.data import Source, as_batch
+from kgraph.data import Batch as Raw
 from kgraph.errors import DataError
 from kgraph.graph.graph import Graph
 from kgraph.training.pairing import by_output
@@ -34,31 +34,18 @@ def flat_batch(graph: Graph, x: Tree, y: Tree, sample_weight: Tree) -> Batch:
     return Batch(inputs, targets, weights)
 
 
-def batches(
-    graph: Graph, source: Source, epoch: int, start: int = 0, check: Check | None = None
-) -> Iterator[Batch]:
-    """Yields the flat batches of an epoch.
+def with_first(first: Raw, rest: Iterator[Raw]) -> Iterator[Raw]:
+    """Yields a batch that was taken off an iterator, then the others.
 
-    Args:
-        graph: the model's graph.
-        source: where the batches come from.
-        epoch, start: which epoch, and the first batch of it.
-        check: called with each batch that was not checked before as a whole.
+    Closing this closes the iterator, and with it the threads that a source may have at work.
     """
-    iterator = source.epoch(epoch, start)
     try:
-        for x, y, sample_weight in iterator:
-            batch = flat_batch(graph, x, y, sample_weight)
-            if check is not None:
-                check(batch)
-            yield batch
+        yield first
+        yield from rest
     finally:
-        close = getattr(iterator, "close", None)
+        close = getattr(rest, "close", None)
         if close is not None:
             close()
-
-
-Check = Callable[[Batch], None]
 
 
 def check_ids(layers: dict[str, Any], graph: Graph, inputs: list[Any]) -> None:
@@ -74,20 +61,3 @@ def check_ids(layers: dict[str, Any], graph: Graph, inputs: list[Any]) -> None:
         array = by_input[node.inputs[0].node]
         if array is not None:
             checker(np.asarray(array))
-
-
-def first_shapes(batch: Batch) -> list[tuple[int | None, ...] | None]:
-    """Returns the public shape of each output's targets in a batch."""
-    return [None if t is None else (None, *t.shape[1:]) for t in batch.targets]
-
-
-def peek(graph: Graph, source: Source, x: Tree = None, y: Tree = None) -> Batch:
-    """Returns a batch that shows shapes and dtypes: of arrays one row of them.
-
-    Raises:
-        DataError: there is no batch.
-    """
-    if x is None:
-        raise DataError("There are no data to learn the shapes from")
-    x, y, _ = as_batch(x, y)
-    return flat_batch(graph, x, y, None)

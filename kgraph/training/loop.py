@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from kgraph.training.step import Batch
 from kgraph.types import Array
 
 Logs = dict[str, Any]
-Epochs = Callable[[int], Iterator[Batch]]
+Epochs = Callable[[int], Generator[Batch, None, None]]
 """Returns the batches of an epoch, by its index."""
 
 
@@ -49,15 +50,16 @@ def fit_epochs(
         callbacks.on_epoch_begin(epoch)
         progress.epoch_begin(epoch)
         count = 0
-        for count, batch in enumerate(batches_of(epoch), start=1):
-            if listens:
-                callbacks.on_train_batch_begin(count - 1)
-            _train(engine, batch, progress)
-            progress.update(count, engine.logs)
-            if listens:
-                callbacks.on_train_batch_end(count - 1, engine.logs())
-                if should_stop():
-                    break
+        with contextlib.closing(batches_of(epoch)) as batches:  # ends the threads of the data
+            for count, batch in enumerate(batches, start=1):
+                if listens:
+                    callbacks.on_train_batch_begin(count - 1)
+                _train(engine, batch, progress)
+                progress.update(count, engine.logs)
+                if listens:
+                    callbacks.on_train_batch_end(count - 1, engine.logs())
+                    if should_stop():
+                        break
         if count == 0:
             break
         finished(epoch)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from kgraph.compiler import Program, Run
 from kgraph.optimizers import Optimizer
@@ -116,8 +115,3 @@ def merge_params(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in b.items():
         merged[key] = merge_params(merged[key], value) if key in merged else value
     return merged
-
-
-def zero_step() -> Array:
-    """Returns the step number before the first batch."""
-    return jnp.zeros((), jnp.int32)

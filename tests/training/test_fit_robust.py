@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -288,3 +290,26 @@ def test_training_inside_training_is_refused(model: Any) -> None:
     with pytest.raises(StateError, match="is being trained already"):
         model.fit(features(), classes(), verbose=0, callbacks=[again])
     _usable(model)
+
+
+def test_nothing_of_a_finished_fit_keeps_arrays_alive(model: Any) -> None:
+    model.fit(features(), classes(), verbose=0)
+    kernel = model.get_layer("hidden").kernel
+    old = weakref.ref(kernel.value)
+    kernel.assign(np.zeros(kernel.shape, np.float32))
+    gc.collect()
+    assert old() is None
+
+
+def test_weights_set_during_validation_stay(model: Any) -> None:
+    zero = LambdaCallback()
+    zero.on_test_end = lambda *_: model.set_weights([w * 0 for w in model.get_weights()])
+    held = (features(), classes())
+    model.fit(*held, epochs=1, validation_data=held, verbose=0, callbacks=[zero])
+    assert all(np.all(w == 0) for w in model.get_weights())
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5])
+def test_a_seed_that_is_none_is_refused(model: Any, seed: Any) -> None:
+    with pytest.raises(ConfigError, match="seed"):
+        model.fit(features(), classes(), seed=seed, verbose=0)
