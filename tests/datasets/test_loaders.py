@@ -67,7 +67,7 @@ def pixels(rows):
 
 def idx_gz(array):
     header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-    return gzip.compress(header + array.tobytes())
+    return gzip.compress(header + array.tobytes(), mtime=0)
 
 
 # digits
@@ -152,6 +152,7 @@ def test_fashion_mnist(server, monkeypatch, cache):
 
 @pytest.mark.parametrize(
     ("contents", "text"),
+    # Named, because gzip writes the time of day into its bytes and parallel workers compare names.
     [
         (b"not gzip", "damaged"),
         (idx_gz(np.zeros(40, np.uint8))[:-12], "damaged"),
@@ -159,6 +160,7 @@ def test_fashion_mnist(server, monkeypatch, cache):
         (gzip.compress(struct.pack(">HBBI", 0, 8, 1, 5) + b"1234"), r"5 values.*[\s\S]*4 values"),
         (gzip.compress(struct.pack(">HBBI", 0, 13, 1, 1) + b"1234"), "type 0x0d"),
     ],
+    ids=["plain", "cut", "short header", "missing values", "floats"],
 )
 def test_damaged_idx_files(tmp_path, contents, text):
     (tmp_path / "file.gz").write_bytes(contents)
