@@ -2,18 +2,24 @@
 
 from kgraph.losses.base import Loss, LossFunctionWrapper
 from kgraph.losses.binary import BinaryCrossentropy, binary_crossentropy
+from kgraph.losses.circle import Circle, circle
 from kgraph.losses.crossentropy import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
     categorical_crossentropy,
     sparse_categorical_crossentropy,
 )
+from kgraph.losses.ctc import CTC, ctc
 from kgraph.losses.divergence import KLDivergence, Poisson, kl_divergence, poisson
 from kgraph.losses.focal import (
     BinaryFocalCrossentropy,
     CategoricalFocalCrossentropy,
     binary_focal_crossentropy,
     categorical_focal_crossentropy,
+)
+from kgraph.losses.generalized import (
+    CategoricalGeneralizedCrossEntropy,
+    categorical_generalized_cross_entropy,
 )
 from kgraph.losses.hinge import (
     CategoricalHinge,
@@ -44,11 +50,14 @@ from kgraph.losses.regression import (
 )
 
 __all__ = [
+    "CTC",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
     "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
     "CategoricalHinge",
+    "Circle",
     "CosineSimilarity",
     "Dice",
     "Hinge",
@@ -70,8 +79,11 @@ __all__ = [
     "binary_focal_crossentropy",
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "circle",
     "cosine_similarity",
+    "ctc",
     "deserialize",
     "dice",
     "get",

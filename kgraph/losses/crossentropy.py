@@ -98,7 +98,9 @@ def sparse_categorical_crossentropy(
     return -jnp.sum(jnp.where(kept, hot * log_prob, 0.0), axis=axis)
 
 
-def class_numbers(y_true: Array, y_pred: Array, axis: int) -> Array:
+def class_numbers(
+    y_true: Array, y_pred: Array, axis: int, owner: str = "sparse_categorical_crossentropy"
+) -> Array:
     """Returns class numbers as integers, shaped as `y_pred` without the axis of the classes."""
     if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
         y_true = jnp.squeeze(y_true, axis)
@@ -107,10 +109,10 @@ def class_numbers(y_true: Array, y_pred: Array, axis: int) -> Array:
     if y_true.shape != tuple(expected):
         raise DataError(
             message(
-                "sparse_categorical_crossentropy needs one class number for each distribution",
+                f"{owner} needs one class number for each distribution",
                 expected=f"y_true {tuple(expected)}, as y_pred is {y_pred.shape}",
                 received=f"y_true {y_true.shape}",
-                hint="loss='categorical_crossentropy' for one-hot targets",
+                hint="loss='categorical_crossentropy', or y_true.argmax(-1), for one-hot targets",
             )
         )
     return y_true if jnp.issubdtype(y_true.dtype, jnp.integer) else y_true.astype(jnp.int32)

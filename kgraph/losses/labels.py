@@ -28,7 +28,7 @@ def check_numbers(owner: str, y_true: Labels) -> None:
         raise DataError(
             message(
                 f"{owner} cannot learn from targets that are NaN",
-                received=f"NaN in {_where(missing)}",
+                received=f"NaN in {rows_where(missing)}",
                 hint="drop these rows, or give them a number and sample_weight 0",
             )
         )
@@ -65,7 +65,7 @@ def check_class_labels(
         raise DataError(
             message(
                 f"{owner} needs whole numbers as class labels",
-                received=f"{y_true[broken].flat[0]} in {_where(broken)}",
+                received=f"{y_true[broken].flat[0]} in {rows_where(broken)}",
             )
         )
     if classes is None:
@@ -78,12 +78,13 @@ def check_class_labels(
             message(
                 f"{owner} met class labels that the output does not have",
                 expected=f"0 to {classes - 1}, as the output has {classes} classes",
-                received=f"{y_true[outside].flat[0]} in {_where(outside)}",
+                received=f"{y_true[outside].flat[0]} in {rows_where(outside)}",
                 hint="give the last layer more units, map labels to 0, 1, …, or set ignore_class",
             )
         )
 
 
-def _where(found: np.ndarray) -> str:
+def rows_where(found: np.ndarray) -> str:
+    """Returns words for the rows of which some element is True: how many, and the first."""
     rows = found.reshape(found.shape[0], -1).any(axis=1) if found.ndim else found.reshape(1)
     return f"{int(rows.sum())} of {rows.size} rows, the first is row {int(rows.argmax())}"

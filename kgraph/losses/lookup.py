@@ -8,18 +8,24 @@ from typing import Any
 from kgraph import registry
 from kgraph.losses.base import Loss, LossFunctionWrapper
 from kgraph.losses.binary import BinaryCrossentropy, binary_crossentropy
+from kgraph.losses.circle import Circle, circle
 from kgraph.losses.crossentropy import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
     categorical_crossentropy,
     sparse_categorical_crossentropy,
 )
+from kgraph.losses.ctc import CTC, ctc
 from kgraph.losses.divergence import KLDivergence, Poisson, kl_divergence, poisson
 from kgraph.losses.focal import (
     BinaryFocalCrossentropy,
     CategoricalFocalCrossentropy,
     binary_focal_crossentropy,
     categorical_focal_crossentropy,
+)
+from kgraph.losses.generalized import (
+    CategoricalGeneralizedCrossEntropy,
+    categorical_generalized_cross_entropy,
 )
 from kgraph.losses.hinge import (
     CategoricalHinge,
@@ -53,8 +59,11 @@ _CLASSES: dict[Any, type[Loss]] = {
     binary_focal_crossentropy: BinaryFocalCrossentropy,
     categorical_crossentropy: CategoricalCrossentropy,
     categorical_focal_crossentropy: CategoricalFocalCrossentropy,
+    categorical_generalized_cross_entropy: CategoricalGeneralizedCrossEntropy,
     categorical_hinge: CategoricalHinge,
+    circle: Circle,
     cosine_similarity: CosineSimilarity,
+    ctc: CTC,
     dice: Dice,
     hinge: Hinge,
     huber: Huber,

@@ -90,6 +90,11 @@ class Metric(Recorded):
         parameters = inspect.signature(self.update_state).parameters.values()
         return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
 
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether rows of a batch are computed with together, so that it cannot be padded."""
+        return False
+
     # What a subclass writes or calls.
 
     def add_weight(

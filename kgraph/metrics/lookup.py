@@ -9,7 +9,7 @@ from kgraph import losses, registry
 from kgraph.errors import ConfigError, message
 from kgraph.losses.lookup import is_binary_or_sparse
 from kgraph.metrics import accuracy as accuracies
-from kgraph.metrics import probabilistic, regression
+from kgraph.metrics import correlation, probabilistic, regression
 from kgraph.metrics.base import Metric
 from kgraph.metrics.reduction import MeanMetricWrapper
 from kgraph.types import Shape
@@ -30,6 +30,8 @@ _FUNCTIONS = (
     accuracies.sparse_categorical_accuracy,
     accuracies.sparse_top_k_categorical_accuracy,
     accuracies.top_k_categorical_accuracy,
+    correlation.concordance_correlation,
+    correlation.pearson_correlation,
     regression.cosine_similarity,
 )
 

@@ -43,6 +43,17 @@ def sparse():
     return RNG.integers(0, 4, SHAPE[:2]), one_hot()[1]
 
 
+def embeddings():
+    y_pred = RNG.normal(size=(6, 4)).astype("float32")
+    # The row of class 2 is alone: it has no positive pair, so it does not count.
+    return np.array([0, 1, 0, 1, 2, 1]), y_pred / np.linalg.norm(y_pred, axis=1, keepdims=True)
+
+
+def transcripts():
+    labels = np.array([[1, 2], [3, 3], [2, 0], [0, 0], [3, 1], [1, 0]])
+    return labels, real()[1]
+
+
 def logits_of(data):
     return lambda: (data()[0], 2.0 * real()[1])
 
@@ -77,6 +88,10 @@ CASES = [
     ("SparseCategoricalCrossentropy", {}, sparse),
     ("SparseCategoricalCrossentropy", {"ignore_class": 2}, sparse),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, logits_of(sparse)),
+    ("CategoricalGeneralizedCrossEntropy", {"q": 0.7}, sparse),
+    ("Circle", {}, embeddings),
+    ("Circle", {"gamma": 3.0, "margin": 0.2, "remove_diagonal": False}, embeddings),
+    ("CTC", {}, transcripts),
     ("Dice", {}, binary),
     ("Dice", {"axis": (1, 2)}, binary),
     ("Tversky", {"alpha": 0.3, "beta": 0.7}, binary),

@@ -115,6 +115,47 @@ def test_class_labels_that_would_be_lost_are_refused(labels, text):
         LABELS.check_labels(labels, (None, 3))
 
 
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (np.array([[1, 4]]), r"does not have[\s\S]*1 to 3[\s\S]*1 of 1 rows"),
+        (np.array([[1, 0], [0, 2]]), r"labels after a 0[\s\S]*the first is row 1"),
+        (np.array([[1, 2, 3], [1, 1, 2]]), r"fit into 3 steps[\s\S]*at most 3 labels"),
+    ],
+)
+def test_transcripts_that_cannot_be_written_are_refused(labels, text):
+    """Keras counts the labels that are not 0, and gives what has no way through a loss of 1e5."""
+    with pytest.raises(DataError, match=text):
+        losses.CTC().check_labels(labels, (None, 3, 4))
+    losses.CTC().check_labels(np.array([[1, 1, 0], [3, 2, 1]]), (None, 3, 4))
+
+
+def test_a_mask_of_steps_ends_the_sequences_of_ctc():
+    logits = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
+    labels = np.array([[1, 2], [3, 0]])
+    mask = np.arange(5) < np.array([[5], [3]])
+    loss = losses.CTC(reduction="none")
+    alone = loss(labels[1:], logits[1:, :3])
+    np.testing.assert_allclose(loss(labels, logits, mask=mask)[1:], alone, rtol=1e-6)
+    terms = losses.CTC().terms(labels, logits, mask=mask, rows=np.array([False, True]))
+    np.testing.assert_allclose(losses.CTC().finish(terms), alone[0], rtol=1e-6)
+    with pytest.raises(DataError, match=r"y_true \[batch, length\][\s\S]*y_true \(2,\)"):
+        losses.ctc(labels[:, 0], logits)
+
+
+def test_circle_compares_with_references_and_wants_a_label_for_each_row():
+    x = np.eye(3, dtype="float32")
+    labels, others = np.array([[0], [1], [0]]), np.array([0, 1, 1])
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        expected = keras.losses.circle(labels, x, others, x[::-1].copy(), False, 2.0)
+    ours = losses.circle(labels, x, others, x[::-1].copy(), False, 2.0)
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    with pytest.raises(DataError, match=r"one class number for each[\s\S]*labels \(2,\)"):
+        losses.circle(np.array([0, 1]), x)
+    gradient = jax.grad(lambda p: losses.Circle()(np.arange(3), p))(x)
+    assert jnp.isfinite(gradient).all()  # no row has a positive pair
+
+
 def test_labels_that_are_right_pass():
     LABELS.check_labels(np.array([0, 2, 1]), (None, 3))
     LABELS.check_labels(np.array([[0.0], [2.0]]), (None, 3))
@@ -136,9 +177,13 @@ def test_short_names_give_the_functions_of_keras(name):
 
 
 def test_every_name_of_keras_is_known():
-    left_out = {"ctc", "CTC", "circle", "Circle", "Loss", "LossFunctionWrapper"}
-    for name in set(keras.src.losses.ALL_OBJECTS_DICT) - left_out:
+    for name in set(keras.src.losses.ALL_OBJECTS_DICT) - {"Loss", "LossFunctionWrapper"}:
         assert isinstance(losses.resolve(name), losses.Loss), name
+
+
+def test_every_public_name_of_keras_is_here():
+    theirs = {name for name in dir(keras.losses) if not name.startswith("_")}
+    assert theirs - set(losses.__all__) == set()
 
 
 def test_resolve_gives_the_class_of_a_known_function():
@@ -202,6 +247,8 @@ def test_options_are_checked():
         losses.MeanSquaredError(reduction="summ")
     with pytest.raises(ConfigError, match=r"No loss is known as 'msee'[\s\S]*'mse'"):
         losses.get("msee")
+    with pytest.raises(ConfigError, match=r"`q`[\s\S]*above 0 and below 1[\s\S]*1\.5"):
+        losses.CategoricalGeneralizedCrossEntropy(1.5)
     with pytest.raises(ConfigError, match="does not define `call"):
         losses.Loss()(np.ones(2), np.ones(2))
     with pytest.raises(ConfigError, match="without reduction"):
@@ -220,6 +267,7 @@ def test_cosine_of_a_zero_vector_has_a_finite_gradient():
 
 def test_losses_that_mix_rows_say_so():
     assert losses.Dice().mixes_rows
+    assert losses.Circle().mixes_rows
     assert losses.Tversky(axis=(0, 1)).mixes_rows
     assert not losses.Dice(axis=(1, 2)).mixes_rows
     assert not losses.MeanSquaredError().mixes_rows

@@ -95,6 +95,8 @@ CASES = [
     ("MeanSquaredLogarithmicError", {}, positive),
     ("LogCoshError", {}, real),
     ("CosineSimilarity", {}, real),
+    ("PearsonCorrelation", {}, real),
+    ("ConcordanceCorrelation", {}, real),
     ("BinaryCrossentropy", {}, labels),
     ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, logits),
     ("CategoricalCrossentropy", {}, one_hot),

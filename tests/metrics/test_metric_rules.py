@@ -296,3 +296,19 @@ def test_a_score_at_the_threshold_is_negative_and_nan_is_too():
         with jax.numpy_rank_promotion("allow"):
             expected = np.asarray(theirs(y, p))
         np.testing.assert_array_equal(ours(y, p), expected)
+
+
+def test_every_public_name_of_keras_is_here():
+    theirs = {name for name in dir(keras.metrics) if not name.startswith("_")}
+    assert theirs - set(metrics.__all__) == set()
+
+
+@pytest.mark.parametrize("name", ["pearson_correlation", "concordance_correlation"])
+def test_a_correlation_needs_several_values(name):
+    """Keras gives NaN (or 0) for outputs with one unit, whatever they are."""
+    column = np.ones((4, 1), "float32")
+    with pytest.raises(DataError, match=rf"{name} needs several[\s\S]*\(4, 1\)[\s\S]*axis=0"):
+        getattr(metrics, name)(column, column)
+    assert metrics.PearsonCorrelation(axis=0).mixes_rows
+    assert not metrics.PearsonCorrelation().mixes_rows
+    assert metrics.resolve(name, (None, 3), (None, 3)).direction == "up"
