@@ -13,10 +13,13 @@ from kgraph.optimizers.ftrl import Ftrl
 from kgraph.optimizers.lamb import Lamb
 from kgraph.optimizers.lion import Lion
 from kgraph.optimizers.lookup import deserialize, get, serialize
+from kgraph.optimizers.loss_scale import LossScaleOptimizer, LossScaleState
+from kgraph.optimizers.multi import MultiOptimizer, MultiState
 from kgraph.optimizers.muon import Muon
 from kgraph.optimizers.nadam import Nadam
 from kgraph.optimizers.optax_optimizer import OptaxOptimizer
 from kgraph.optimizers.optimizer import Optimizer
+from kgraph.optimizers.optimizer_map import OptimizerMap, Parameter
 from kgraph.optimizers.rmsprop import RMSprop
 from kgraph.optimizers.schedule_free_adamw import ScheduleFreeAdamW
 from kgraph.optimizers.sgd import SGD
@@ -33,11 +36,17 @@ __all__ = [
     "Ftrl",
     "Lamb",
     "Lion",
+    "LossScaleOptimizer",
+    "LossScaleState",
+    "MultiOptimizer",
+    "MultiState",
     "Muon",
     "Nadam",
     "OptaxOptimizer",
     "Optimizer",
+    "OptimizerMap",
     "OptimizerState",
+    "Parameter",
     "RMSprop",
     "ScheduleFreeAdamW",
     "deserialize",

@@ -61,6 +61,11 @@ class _Adjustable(Recorded):
             )
         self._learning_rate = self._unsynced = rate
 
+    @property
+    def host_rate(self) -> float | None:
+        """The rate as a number that was given or set; None for what is not one such number."""
+        return None if callable(self._learning_rate) else self._learning_rate
+
     def current_learning_rate(self, state: OptimizerState) -> Array:
         """Returns the rate of the next update, a float32 scalar."""
         if is_schedule(self._learning_rate):

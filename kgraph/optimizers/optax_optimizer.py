@@ -68,6 +68,11 @@ class OptaxOptimizer(Optimizer):
         Optimizer.learning_rate.__set__(self, value)
         self._was_set = True
 
+    @property
+    def host_rate(self) -> float | None:
+        """The rate, if it can be set."""
+        return self._number() if self._adjustable else None
+
     def current_learning_rate(self, state: OptimizerState) -> Array:
         """Returns the rate in the state; raises LearningRateError if there is none."""
         rates = _learning_rates(state.inner, scheduled=True)

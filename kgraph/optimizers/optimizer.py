@@ -152,8 +152,13 @@ class Optimizer(_Adjustable):
             return self._update_once(grads, state, params)
         return self._accumulate(grads, state, params)
 
-    def scale_loss(self, loss: Array) -> Array:
-        """Returns the loss to differentiate: times `loss_scale_factor`, which `update` undoes."""
+    def scale_loss(self, loss: Array, state: Any = None) -> Array:
+        """Returns the loss to differentiate: times `loss_scale_factor`, which `update` undoes.
+
+        Args:
+            loss: scalar.
+            state: the state that `update` will be given. `LossScaleOptimizer` has its scale there.
+        """
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 
     def averaged(self, state: OptimizerState) -> Tree:

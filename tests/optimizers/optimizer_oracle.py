@@ -24,7 +24,7 @@ RULE_NAMES = [
     name
     for name in optimizers.__all__
     if hasattr(getattr(optimizers, name), "transformation")
-    and name not in ("Optimizer", "OptaxOptimizer")
+    and name not in ("Optimizer", "OptaxOptimizer", "LossScaleOptimizer", "MultiOptimizer")
 ]
 
 
