@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+WORKSHOPS = ".kgraph-saving-*"
 _WORKSHOP = re.compile(r"\.kgraph-saving-([0-9a-f]{8})-(\d+)-\w+")
 
 _in_use: set[str] = set()
@@ -68,7 +69,7 @@ def _host() -> str:
 
 
 def _sweep(parent: Path) -> None:
-    for entry in parent.glob(".kgraph-saving-*"):
+    for entry in parent.glob(WORKSHOPS):
         match = _WORKSHOP.fullmatch(entry.name)
         if match is None or match[1] != _host() or entry.name in _in_use:
             continue

@@ -1,0 +1,304 @@
+"""Checkpoint: a folder with the latest steps of a training, and the best one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgraph.errors import ConfigError, StateError
+from kgraph.saving.checkpoints import step_files
+from kgraph.saving.checkpoints.background import Background
+from kgraph.saving.checkpoints.frequency import parse_every
+from kgraph.saving.checkpoints.host_arrays import HostArrays, to_host
+from kgraph.saving.checkpoints.lock import FolderLock
+from kgraph.saving.checkpoints.plain_meta import encode_meta
+from kgraph.saving.checkpoints.reader import StepReader
+from kgraph.saving.checkpoints.retention import rises, superfluous
+from kgraph.saving.checkpoints.step_error import unwritten
+from kgraph.saving.file_error import shown
+from kgraph.types import Tree
+
+
+class Checkpoint(StepReader):
+    """A folder of training checkpoints that a kill at any moment leaves whole.
+
+    Each step is a folder of its own: arrays by Orbax, `meta.json`, and a manifest with the SHA-256
+    of every array. It is written under another name, synced, and renamed; only then do older steps
+    go. What is restored has been compared with its digests. One writer at a time: the lock is taken
+    by `open` (or the first `save`) and given back by `close`, or by the system when the process
+    dies. Reading needs no lock.
+
+    Steps go forward. After `restore(step)` the steps behind it are given up: they go when the next
+    save has been written, before it gets its name. To save a step at or before the latest one,
+    without having restored any, is refused: a new training does not mix with an old one.
+
+    Args:
+        directory: the folder; made when first needed.
+        every: when a save is `due`: at the end of each epoch (None), every so many steps (an int),
+            or at most once in so much time: `"10min"` (units s, min, h, d), a `timedelta`, or
+            seconds as a float (`600.0`; mind that `600` is 600 steps). Time counts from the last
+            save, or from when this object was made.
+        keep: how many of the latest steps stay; None for all.
+        best: name of a metric; the step with its best value stays as well.
+        mode: whether the best value is the lowest ("min") or highest ("max"); "auto" knows it from
+            names such as "val_loss" and "accuracy".
+        asynchronous: whether `save` returns once the arrays are in host memory, and a thread does
+            the rest. That memory is kept for the next save until `close`.
+        fallback: whether `restore()` and `read_meta()` go back to the newest good step, with a
+            warning, if later ones are damaged. For that, steps are verified once more.
+
+    Attributes:
+        step: the step that this object saved or restored last, or None.
+
+    Raises:
+        ConfigError: an option has a value that it cannot have.
+
+    >>> import tempfile, numpy as np
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with Checkpoint(folder.name, keep=2) as checkpoint:
+    ...     for step in (10, 20, 30):
+    ...         checkpoint.save(step, {"w": np.ones(3) * step}, {"epoch": step // 10})
+    >>> checkpoint.steps()
+    [20, 30]
+    >>> checkpoint.restore()
+    ({'w': array([30., 30., 30.])}, {'epoch': 3})
+    >>> folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        every: int | float | str | timedelta | None = None,
+        keep: int | None = 3,
+        best: str | None = None,
+        mode: str = "auto",
+        asynchronous: bool = True,
+        fallback: bool = False,
+    ) -> None:
+        if keep is not None and (type(keep) is not int or keep < 1):
+            expected = "a positive whole number, or None to keep all"
+            raise ConfigError(
+                "Checkpoint does not know this value of `keep`", expected=expected,
+                received=repr(keep),
+            )  # fmt: skip
+        folder = Path(os.path.abspath(os.fspath(directory)))
+        super().__init__(folder, best, rises(best, mode), fallback)
+        self.every, self.keep, self.mode, self.asynchronous = every, keep, mode, asynchronous
+        self.step: int | None = None
+        self._frequency = parse_every(every)
+        self._saved_at = time.monotonic()
+        self._lock = FolderLock(self.directory)
+        self._background = Background()
+        self._spare: HostArrays | None = None
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({str(self.directory)!r}, every={self.every!r}, keep={self.keep!r})"
+
+    def open(self) -> Checkpoint:
+        """Makes the folder, takes the lock and removes what a killed writer left. May be repeated.
+
+        Raises:
+            StateError: another writer has the lock; says which.
+            OSError: the folder cannot be written to.
+        """
+        if self._lock.held:
+            return self
+        try:
+            step_files.make_folder(self.directory)
+            self._lock.acquire()
+            step_files.remove_leftovers(self.directory)
+        except OSError as error:
+            self._lock.release()
+            text = f"The checkpoint cannot be written to: {error.strerror or error}"
+            raise OSError(error.errno, text, str(error.filename or self.directory)) from error
+        return self
+
+    def close(self) -> None:
+        """Waits for the write in flight and gives the lock back; `open` and `save` take it again.
+
+        Raises:
+            OSError: the write in flight failed.
+        """
+        try:
+            self.wait()
+        finally:
+            self._spare = None
+            self._lock.release()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this object has the lock."""
+        return self._lock.held
+
+    def clear(self) -> None:
+        """Removes all steps and closes; the folder goes as well, unless there is more in it.
+
+        Raises:
+            StateError: another writer has the lock.
+            OSError: something cannot be removed, or the write in flight failed.
+        """
+        self.open()
+        self.wait()
+        for path in step_files.step_folders(self.directory).values():
+            step_files.remove_folder(path)
+        self.step = None
+        self._lock.remove()
+        self.close()
+        with contextlib.suppress(OSError):
+            self.directory.rmdir()
+
+    def __enter__(self) -> Checkpoint:
+        return self.open()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            self.close()
+        except OSError as failure:
+            if error is None:
+                raise
+            error.add_note(str(failure))  # what ended the block matters more
+
+    def due(self, step: int, epoch_end: bool, now: float) -> bool:
+        """Tells whether a save is due, which changes nothing.
+
+        Args:
+            step: steps done so far. Several may have passed since the last question.
+            epoch_end: whether an epoch has just ended.
+            now: `time.monotonic()`.
+        """
+        return self._frequency.due(step, epoch_end, self.step or 0, now - self._saved_at)
+
+    def save(
+        self,
+        step: int,
+        arrays: Tree,
+        meta: Mapping[str, Any],
+        metrics: Mapping[str, Any] | None = None,
+        wait: bool = False,
+    ) -> None:
+        """Saves a step. First waits for the save before it, whose failure is raised here.
+
+        When it returns, the caller may change or donate the arrays.
+
+        Args:
+            step: its number.
+            arrays: nested dicts (also lists, tuples, dataclasses) of JAX and NumPy arrays of any
+                dtype, random keys included.
+            meta: JSON types; NaN and infinities are fine.
+            metrics: numbers by name, for `best`; arrays among them are left out.
+            wait: whether to return only when the step is on the disk.
+
+        Raises:
+            ConfigError: an array or a value cannot be saved; says which. Nothing is written.
+            StateError: another writer has the lock, or the step lies at or before a saved one
+                without `restore`.
+            OSError: this save (if it waits) or the one before it failed. What was saved before is
+                as it was, and saving may go on.
+        """
+        step = _whole(step)
+        self.open()
+        self.wait()
+        self._check_order(step)
+        data = encode_meta(dict(meta))
+        numbers = {name: float(v) for name, v in (metrics or {}).items() if _is_number(v)}
+        later = self.asynchronous and not wait
+        stored = to_host(arrays, later, self._spare)
+        self._spare = stored if later else None
+        abandoned = [s for s in self.steps() if self.step is not None and s > self.step]
+
+        def write() -> None:
+            with self._naming(step):
+                step_files.write_step(self.directory, step, stored, data, numbers, abandoned)
+            self._remove_old(step)
+
+        self.step = step
+        if later:
+            self._background.start(write, f"checkpoint step {step}")
+        else:
+            write()
+        self._saved_at = time.monotonic()
+
+    def wait(self) -> None:
+        """Returns when the last save is on the disk.
+
+        Raises:
+            OSError: it failed. Raised once; then saving may go on.
+        """
+        try:
+            self._background.wait()
+        except BaseException:
+            self._spare = None  # after a failure Orbax' threads may still read it for a moment
+            raise
+
+    def restore(self, step: int | None = None, template: Tree | None = None) -> tuple[Any, Any]:
+        """Returns the arrays and the `meta` of a step; each array has been verified.
+
+        Training goes on from there: see the class on the steps behind it.
+
+        Args:
+            step: which; None for the newest.
+            template: a tree of `jax.ShapeDtypeStruct` or arrays. Names, shapes and dtypes are
+                compared before memory is taken for arrays; the result has its structure, and JAX
+                arrays with the shardings of its leaves (NumPy arrays where its leaves are such).
+                Without it the result is nested dicts of NumPy arrays (lists and tuples became dicts
+                with "0", "1", ...), and random keys.
+
+        Raises:
+            ModelFileError: there is no such step, it is damaged (`DamagedStepError`: names step,
+                array and digests), or it holds other arrays than the template (lists what is
+                missing, unexpected and different).
+            OSError: the write in flight, which is waited for, failed.
+        """
+        self.wait()
+        self.step, arrays, meta = self.read_step(step, template)
+        self._saved_at = time.monotonic()
+        return arrays, meta
+
+    def _check_order(self, step: int) -> None:
+        latest = self.latest()
+        if self.step is not None:
+            fits, expected = step >= self.step, f"step {self.step} or a later one"
+        else:
+            fits, expected = latest is None or step > latest, f"a step after {latest}"
+        if not fits:
+            raise StateError(
+                f"The checkpoint {shown(str(self.directory)[-90:])!r} has got further already",
+                expected=expected,
+                received=f"step {step}",
+                hint="go on from a step that it holds: restore(step); or use another directory",
+            )
+
+    def _remove_old(self, step: int) -> None:
+        folders = step_files.step_folders(self.directory)
+        gone = superfluous(list(folders), self.keep, self._best.among(folders))
+        try:
+            for path in [folders[s] for s in gone] + step_files.outdated_folders(self.directory):
+                step_files.remove_folder(path)
+        except OSError as error:
+            text = f"Step {step} is saved, but an older one cannot be removed: {error.strerror}"
+            raise OSError(error.errno, text, error.filename or str(self.directory)) from error
+
+    @contextlib.contextmanager
+    def _naming(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise unwritten(self.directory, step, error) from error
+
+
+def _whole(step: Any) -> int:
+    whole = isinstance(step, (int, np.integer)) and not isinstance(step, bool)
+    if not whole or not 0 <= step < 10**18:
+        raise ConfigError("A step is a whole number from 0", received=repr(step))
+    return int(step)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or getattr(value, "ndim", None) == 0

@@ -1,0 +1,148 @@
+"""One writer for a folder, by a lock that the system takes back when its process dies."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import platform
+import weakref
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from kgraph.errors import StateError
+from kgraph.saving.file_error import shown
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+NAME = "writer.lock"
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+_held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+class FolderLock:
+    """The right to write to a folder.
+
+    Where the file system has no locks (some network file systems), the process that the lock file
+    names is looked up instead: a dead one on this machine no longer counts. Two processes that
+    start within the same millisecond could then both get in.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file: IO[str] | None = None
+        _held.add(self)
+
+    @property
+    def held(self) -> bool:
+        return self._file is not None
+
+    def __del__(self) -> None:
+        self.release()
+
+    def acquire(self) -> None:
+        """Takes the lock.
+
+        Raises:
+            StateError: another writer has it; says who, where and since when.
+            OSError: the folder cannot be written to.
+        """
+        if self._file is not None:
+            return
+        file = open(self.folder / NAME, "a+", encoding="utf-8")  # noqa: SIM115 - held open
+        try:
+            self._claim(file)
+            if not _is_in_place(file, self.folder / NAME):  # removed while we opened it
+                file.close()
+                return self.acquire()
+            since = datetime.now().astimezone().isoformat(timespec="seconds")
+            owner = {"pid": os.getpid(), "host": platform.node(), "since": since}
+            file.truncate(0)
+            file.write(json.dumps(owner))
+            file.flush()
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+
+    def release(self) -> None:
+        """Gives the lock back. The file stays: removing it could let two others in."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+            file.close()
+
+    def remove(self) -> None:
+        """Deletes the lock file, before its holder takes the whole folder away."""
+        assert self.held
+        (self.folder / NAME).unlink(missing_ok=True)
+
+    def _claim(self, file: IO[str]) -> None:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise self._refusal(_owner(file)) from None
+        owner = _owner(file)
+        if owner and (owner["host"] != platform.node() or _runs(owner["pid"])):
+            raise self._refusal(owner)
+
+    def _refusal(self, owner: dict[str, Any]) -> StateError:
+        itself = owner.get("pid") == os.getpid() and owner.get("host") == platform.node()
+        who = ("this process" if itself else f"process {owner['pid']}") if owner else "a process"
+        where = f" on {owner['host']}, since {owner['since']}" if owner else ""
+        return StateError(
+            f"The checkpoint {shown(str(self.folder)[-90:])!r} is being written by another writer",
+            received=shown(f"{who}{where}", 160),
+            hint="close() the other Checkpoint, or use another directory"
+            if itself
+            else "wait until it has ended, or use another directory",
+        )
+
+
+def _is_in_place(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _owner(file: IO[str]) -> dict[str, Any]:
+    """Returns who is named in a lock file; empty if nobody is, or not readably."""
+    file.seek(0)
+    try:
+        found = json.loads(file.read(4096))
+        return {"pid": int(found["pid"]), "host": str(found["host"]), "since": str(found["since"])}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _forget_in_child() -> None:
+    """Closes what a forked child inherited, or the lock would outlive the process that took it."""
+    for lock in list(_held):
+        file, lock._file = lock._file, None
+        if file is not None:
+            file.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,100 @@
+"""The manifest of one step: what it holds, with sizes and digests, and a digest of itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kgraph.saving import strict_json
+from kgraph.saving.checkpoints.spec import DTYPES, KEY_KINDS, Path, Spec
+from kgraph.saving.manifest import KGRAPH_VERSION
+
+FORMAT = "kgraph checkpoint"
+FORMAT_VERSION = 1
+"""Raised by a change that older readers would misread."""
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class StepManifest:
+    """All about a step but its arrays and `meta`.
+
+    Fields:
+        step: its number.
+        metrics: by name; they decide which step is the best.
+        files: size of each other file by its path within the step, with its SHA-256; large files
+            have None instead, since the digests of the arrays cover what is in them.
+        specs, digests: of each array, in the order in which they were written.
+        hollow: the empty dicts ("dict") and Nones ("none") of the tree by path.
+    """
+
+    step: int
+    metrics: Mapping[str, float]
+    files: Mapping[str, tuple[int, str | None]]
+    specs: Sequence[Spec]
+    digests: Sequence[str]
+    hollow: Mapping[Path, str]
+
+    def encode(self) -> bytes:
+        """Returns the manifest as JSON bytes."""
+        plain = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "kgraph_version": KGRAPH_VERSION,
+            "step": self.step,
+            "metrics": {name: repr(float(value)) for name, value in self.metrics.items()},
+            "files": {name: list(fact) for name, fact in self.files.items()},
+            "arrays": [
+                [list(spec.path), list(spec.shape), spec.dtype, spec.key_kind, digest]
+                for spec, digest in zip(self.specs, self.digests, strict=True)
+            ],
+            "hollow": [[list(path), kind] for path, kind in self.hollow.items()],
+        }
+        return strict_json.encode({"sha256": _digest(plain), "manifest": plain}, "The manifest")
+
+
+def decode_manifest(data: bytes) -> StepManifest:
+    """Returns the manifest that `StepManifest.encode` wrote.
+
+    Raises:
+        ValueError: it is damaged, or of another version. (Data made to deceive may raise any
+            exception; nothing but this object comes of them.)
+    """
+    whole = strict_json.decode(data)
+    plain = whole["manifest"]
+    if whole["sha256"] != _digest(plain):
+        raise ValueError("its digest is another one")
+    version = (plain["format"], plain["format_version"])
+    if version != (FORMAT, FORMAT_VERSION):
+        raise ValueError(f"{version} is not {(FORMAT, FORMAT_VERSION)}, which this kgraph reads")
+    return StepManifest(
+        int(plain["step"]),
+        {name: float(value) for name, value in plain["metrics"].items()},
+        {name: (int(size), digest) for name, (size, digest) in plain["files"].items()},
+        [_spec(*row[:4]) for row in plain["arrays"]],
+        [str(row[4]) for row in plain["arrays"]],
+        {tuple(map(str, path)): str(kind) for path, kind in plain["hollow"]},
+    )
+
+
+def _spec(path: list[str], shape: list[int], dtype: str, key_kind: str | None) -> Spec:
+    fits = (
+        dtype in DTYPES
+        and (key_kind is None or key_kind in KEY_KINDS)
+        and all(type(size) is int and size >= 0 for size in shape)
+        and math.prod(shape) < 2**48
+        and len(path) > 0
+    )
+    if not fits:
+        raise ValueError(f"{path} is no array: {shape} {dtype}")
+    return Spec(tuple(map(str, path)), tuple(shape), dtype, key_kind)
+
+
+def _digest(plain: Any) -> str:
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
