@@ -12,7 +12,7 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-from benchmarks import build_time, import_cost, step_time
+from benchmarks import build_time, checkpoint_cost, import_cost, step_time, whole_passes
 from benchmarks.measure import Result, table
 
 BENCHMARKS: dict[str, Callable[[int], Iterator[list[Result]]]] = {
@@ -21,6 +21,8 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[list[Result]]]] = {
     "build": build_time.graphs,
     "first": build_time.first_step,
     "step": step_time.run,
+    "passes": whole_passes.run,
+    "checkpoint": checkpoint_cost.run,
 }
 
 

@@ -83,8 +83,7 @@ APPLY: dict[str, tuple[Callable[..., Any], Callable[..., jax.Array]]] = {
 }
 
 
-def make_step(name: str) -> tuple[Callable[..., Any], Callable[[Params], Any]]:
-    """Returns a jitted, donated training step, and the initial optimizer state for parameters."""
+def _step(name: str) -> tuple[Callable[..., Any], Callable[[Params], Any]]:
     apply, loss = APPLY[name]
     optimizer = optax.rmsprop(1e-3, decay=0.9, eps=1e-7)
 
@@ -95,4 +94,20 @@ def make_step(name: str) -> tuple[Callable[..., Any], Callable[[Params], Any]]:
         updates, state = optimizer.update(grads, state, params)
         return optax.apply_updates(params, updates), state, key, total + value
 
-    return jax.jit(step, donate_argnums=0), optimizer.init
+    return step, optimizer.init
+
+
+def make_step(name: str) -> tuple[Callable[..., Any], Callable[[Params], Any]]:
+    """Returns a jitted, donated training step, and the initial optimizer state for parameters."""
+    step, init = _step(name)
+    return jax.jit(step, donate_argnums=0), init
+
+
+def make_epoch(name: str) -> tuple[Callable[..., Any], Callable[[Params], Any]]:
+    """Returns a jitted, donated `lax.scan` of the step over batches, and the initial state."""
+    step, init = _step(name)
+
+    def epoch(carry: Any, batches: Any) -> Any:
+        return jax.lax.scan(lambda c, batch: (step(c, *batch), None), carry, batches)[0]
+
+    return jax.jit(epoch, donate_argnums=0), init

@@ -15,6 +15,7 @@ from kgraph import (
     compiler,
     config,
     constraints,
+    data,
     datasets,
     errors,
     initializers,
@@ -39,14 +40,16 @@ from kgraph.metrics import Metric
 from kgraph.models import Model, Sequential
 from kgraph.optimizers import Optimizer
 from kgraph.regularizers import Regularizer
+from kgraph.saving.checkpoints import Checkpoint
 from kgraph.version import __version__
 
 KerasTensor = SymbolicTensor
 
 __all__ = [
-    "DTypePolicy", "Graph", "Initializer", "Input", "InputSpec", "KerasTensor", "Layer", "Loss",
-    "Metric", "Model", "Optimizer", "Program", "Regularizer", "Sequential", "SymbolicTensor",
-    "__version__", "activations", "applications", "backend", "callbacks", "compiler", "config",
-    "constraints", "datasets", "errors", "initializers", "layers", "losses", "lower", "metrics",
-    "models", "ops", "optimizers", "regularizers", "saving", "utils", "visualization",
+    "Checkpoint", "DTypePolicy", "Graph", "Initializer", "Input", "InputSpec", "KerasTensor",
+    "Layer", "Loss", "Metric", "Model", "Optimizer", "Program", "Regularizer", "Sequential",
+    "SymbolicTensor", "__version__", "activations", "applications", "backend", "callbacks",
+    "compiler", "config", "constraints", "data", "datasets", "errors", "initializers", "layers",
+    "losses", "lower", "metrics", "models", "ops", "optimizers", "regularizers", "saving", "utils",
+    "visualization",
 ]  # fmt: skip

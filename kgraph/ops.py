@@ -107,6 +107,9 @@ class Operation(Layer):
     def base_name(self) -> str:
         return self.function
 
+    def mixes_rows(self, training: bool) -> bool:
+        return self.function not in _ELEMENTWISE
+
     def call(self, *args: Any, **kwargs: Any) -> Tree:
         return function(self.function)(*args, **kwargs)
 

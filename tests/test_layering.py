@@ -135,6 +135,7 @@ def test_importing_kgraph_loads_no_heavy_package_and_starts_no_backend():
 
 
 PUBLIC = [
+    "Checkpoint",
     "DTypePolicy",
     "Graph",
     "Initializer",
@@ -158,6 +159,7 @@ PUBLIC = [
     "compiler",
     "config",
     "constraints",
+    "data",
     "datasets",
     "errors",
     "initializers",

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.compiler.inputs import arrange_inputs, conform
-from kgraph.compiler.run import run_graph
+from kgraph.compiler.run import Observer, run_graph
 from kgraph.errors import StateError, nearest
 from kgraph.graph.graph import Graph
 from kgraph.graph.structure import fill
@@ -75,9 +75,9 @@ class Program:
         self.graph = self.passes[-1][1]
         self.layers, self._owners = dict(layers), dict(owners)
         self._root = root
-        self._model_graph = self.passes[0][1]
-        self.input_names = self._model_graph.input_names
-        self.output_names = self._model_graph.output_names
+        self.model_graph = self.passes[0][1]
+        self.input_names = self.model_graph.input_names
+        self.output_names = self.model_graph.output_names
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
@@ -127,7 +127,7 @@ class Program:
             StateError: the variables do not fit the model, or a key is missing.
         """
         run = self.run(variables, inputs, training, key)
-        return fill(self._model_graph.output_structure, run.outputs), run.state
+        return fill(self.model_graph.output_structure, run.outputs), run.state
 
     def run(
         self,
@@ -135,16 +135,20 @@ class Program:
         inputs: Tree,
         training: bool = False,
         key: Array | None = None,
+        observe: Observer | None = None,
     ) -> Run:
-        """Like `apply`, with masks and added losses, and the outputs flat."""
+        """Like `apply`, with masks and added losses, and the outputs flat.
+
+        `observe(node, outputs)` is called for each node that was computed.
+        """
         graph = self.graph
-        arrays = arrange_inputs(self._model_graph, inputs)
-        arrays = conform(self._model_graph, arrays)
+        arrays = arrange_inputs(self.model_graph, inputs)
+        arrays = conform(self.model_graph, arrays)
         values = self.by_weight(variables)
         self._check_shapes(values)
         context = Context(values, training=training, key=key)
         bound = {name: binding.bind(layer, context, name) for name, layer in self.layers.items()}
-        outputs, masks = run_graph(graph, bound, arrays, context)
+        outputs, masks = run_graph(graph, bound, arrays, context, observe=observe)
         after = {**context.values, **binding.updates(context)}
         state = self.nest(after, ("state",))["state"]
         return Run(outputs, masks, context.losses, state)
@@ -215,7 +219,7 @@ class Program:
     def jaxpr(self, batch: int = 2, training: bool = False) -> Any:
         """Returns the jaxpr of `apply` for a batch of this size; unknown sizes count as 8."""
         variables = jax.eval_shape(self.init, jax.random.key(0))
-        inputs = [_example(self._model_graph.spec(ref), batch) for ref in self._model_graph.inputs]
+        inputs = [_example(self.model_graph.spec(ref), batch) for ref in self.model_graph.inputs]
         key = jax.eval_shape(lambda: jax.random.key(0))
 
         def function(variables: Variables, inputs: Tree, key: Array) -> Any:

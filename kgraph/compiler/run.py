@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import jax
 
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, Ref
+from kgraph.graph.node import INPUT_CLASS, Node, Ref
 from kgraph.graph.structure import fill, flatten
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.symbolic import is_array
 from kgraph.types import Array
+
+Observer: TypeAlias = Callable[[Node, list[Array]], None]
+"""What wants to see the outputs of each node while a graph runs."""
 
 
 def run_graph(
@@ -21,6 +24,7 @@ def run_graph(
     inputs: Sequence[Array],
     context: Context,
     masked_inputs: bool = False,
+    observe: Observer | None = None,
 ) -> tuple[list[Array], list[Array | None]]:
     """Computes the outputs of a graph and their masks.
 
@@ -31,6 +35,7 @@ def run_graph(
         context: the run.
         masked_inputs: the inputs come with masks that the graph does not know of (a model called
             on masked tensors); masks then follow the tensors, as inside a layer's own call.
+        observe: called with each node that was computed and its outputs.
     """
     values: dict[Ref, Any] = dict(zip(graph.inputs, inputs))
     for node in graph.nodes:
@@ -45,6 +50,8 @@ def run_graph(
         args, kwargs = fill([list(node.args), node.kwargs], arrays)
         with jax.named_scope(node.name):
             outputs, _ = flatten(layer(*args, **kwargs), is_array)
+        if observe is not None:
+            observe(node, outputs)
         for i, output in enumerate(outputs):
             values[Ref(node.name, i)] = output
             if node.mask_specs[i] is not None:

@@ -1,5 +1,6 @@
 """Batches of arrays from what users pass as data. Host side; knows nothing of graphs or models."""
 
+from kgraph.data.ahead import ahead
 from kgraph.data.array_source import ArraySource, Shuffle
 from kgraph.data.arrays import as_arrays
 from kgraph.data.batch import (
@@ -15,6 +16,7 @@ from kgraph.data.indexed_source import IndexedSource
 from kgraph.data.iterable_source import IterableSource
 from kgraph.data.kinds import is_dataset, refuse_with_dataset
 from kgraph.data.make_source import make_source
+from kgraph.data.mapped import mapped
 from kgraph.data.py_dataset import PyDataset
 from kgraph.data.source import Source
 from kgraph.data.split import check_validation_split, split
@@ -28,6 +30,7 @@ __all__ = [
     "PyDataset",
     "Shuffle",
     "Source",
+    "ahead",
     "as_arrays",
     "as_batch",
     "check_batch_size",
@@ -38,6 +41,7 @@ __all__ = [
     "class_weights_to_sample_weights",
     "is_dataset",
     "make_source",
+    "mapped",
     "pack_x_y_sample_weight",
     "refuse_with_dataset",
     "split",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -68,6 +69,13 @@ class ArraySource:
         """Batches per epoch."""
         return self._wanted or self._total
 
+    def with_batch_size(self, batch_size: int) -> ArraySource:
+        """Returns a source of the same arrays in batches of another size."""
+        other = copy.copy(self)
+        other.batch_size = check_batch_size(batch_size)
+        other._total = -(-other.rows // other.batch_size)
+        return other
+
     def row_order(self, index: int) -> np.ndarray:
         """Returns the row numbers of an epoch's batches in a row, int32 (int64 for huge data).
 
@@ -80,10 +88,14 @@ class ArraySource:
 
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """Yields the batches of one epoch; see `Source.epoch`."""
-        _, first, stop = span(index, self._total, self._wanted)
         order = self.row_order(index)
         for low in range(start * self.batch_size, len(order), self.batch_size):
             yield self._take(order[low : low + self.batch_size])
+        self.warn_if_short(index)
+
+    def warn_if_short(self, index: int) -> None:
+        """Warns if an epoch has fewer batches than were wanted."""
+        _, first, stop = span(index, self._total, self._wanted)
         if self._wanted is not None and stop - first < self._wanted:
             warn_short(index, self._wanted, stop - first, "The next epoch begins the data anew.")
 

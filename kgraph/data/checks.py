@@ -11,6 +11,8 @@ from kgraph.data.tree import leaves
 from kgraph.errors import DataError, message
 from kgraph.types import Tree
 
+DEFAULT_BATCH_SIZE = 32
+
 
 def check_rows(*named: tuple[str, Tree], where: str | None = None) -> int:
     """Returns the number of rows that all leaves share.
@@ -48,7 +50,7 @@ def check_batch_size(value: Any) -> int:
     Raises:
         DataError: unless it is a whole number of at least 1.
     """
-    return 32 if value is None else _at_least_one("batch_size", value)
+    return DEFAULT_BATCH_SIZE if value is None else _at_least_one("batch_size", value)
 
 
 def check_steps(value: Any, name: str = "steps_per_epoch") -> int | None:

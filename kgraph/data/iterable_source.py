@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from kgraph.data.batch import Batch, ClassWeight, as_batch, unpack_x_y_sample_weight
 from kgraph.data.checks import check_steps
+from kgraph.data.iterator_state import decode_state, encode_state
 from kgraph.data.source import warn_short
 from kgraph.errors import DataError, message
 
@@ -52,7 +55,37 @@ class IterableSource:
         self._live: Iterator[Any] | None = None
         self._next_index = 0
         self._began = False
+        self._restored: Any = None
         self.exhausted = False
+
+    def get_position(self) -> Any:
+        """Returns the iterator's own `get_state()` as plain data; None if it has none.
+
+        To be asked by whoever takes the batches, after each: it says what comes next.
+        """
+        for holder in (self._live, self._iterable):
+            if hasattr(holder, "get_state"):
+                return encode_state(holder.get_state())  # pyright: ignore
+        return None
+
+    def set_position(self, position: Any, batches: int) -> None:
+        """Makes the next epoch begin where `get_position` was asked, after so many batches.
+
+        An iterator without `set_state` is read and dropped up to there, with a warning. What can be
+        iterated again finds its place in `epoch`, which reads one pass at most.
+        """
+        if position is not None:
+            self._restored = position
+            return
+        warnings.warn(
+            f"{self._name} cannot tell its position (get_state, set_state): it is read again up to "
+            "where training stopped, and has to give the same batches as before",
+            stacklevel=2,
+        )
+        if self._once:
+            self._live = _open(self._iterable)
+            deque(itertools.islice(self._live, batches), maxlen=0)
+            self._restored = self._live
 
     @property
     def resumable(self) -> bool:
@@ -69,10 +102,13 @@ class IterableSource:
 
         What lies before the place asked for is read and dropped, unless the last epoch ended there.
         """
-        self._seek(index, start)
-        self._next_index = -1  # an epoch left in the middle makes the next one seek
         given = 0
-        for item in self._items():
+        if self._restored is not None:
+            given = self._go_on(start)
+        else:
+            self._seek(index, start)
+        self._next_index = -1  # an epoch left in the middle makes the next one seek
+        for item in self._items(given):
             given += 1
             self._began = True
             if given > start:
@@ -85,9 +121,19 @@ class IterableSource:
     def _name(self) -> str:
         return getattr(self._iterable, "__name__", type(self._iterable).__name__)
 
-    def _items(self) -> Iterator[Any]:
-        """Yields the items of the next epoch, going on in `_live`."""
-        given, fresh = 0, self._live is None
+    def _go_on(self, start: int) -> int:
+        """Puts the iterator where `set_position` wants it; returns how many items were before."""
+        restored, self._restored = self._restored, None
+        self._began = True
+        if restored is not self._live:
+            self._live = _open(self._iterable)
+            holder = self._live if hasattr(self._live, "set_state") else self._iterable
+            holder.set_state(decode_state(restored))  # pyright: ignore
+        return start
+
+    def _items(self, given: int = 0) -> Iterator[Any]:
+        """Yields the items of the next epoch, of which some were given, going on in `_live`."""
+        fresh = self._live is None
         while self._wanted is None or given < self._wanted:
             if self._live is None:
                 self._live = _open(self._iterable)

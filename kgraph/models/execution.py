@@ -24,8 +24,8 @@ class Execution(Layer):
     """The part of a model that lowers it and calls it on arrays."""
 
     unbound_attributes = Layer.unbound_attributes | {
-        "_engine", "_graph", "_jitted", "_predict", "_program", "_running", "_seen", "_symbols",
-        "_traced", "_training", "history", "optimizer",
+        "_compiler", "_engine", "_graph", "_jitted", "_predictor", "_program", "_running", "_seen",
+        "_symbols", "_traced", "_training", "history", "optimizer",
     }  # fmt: skip
     _program: Program | None = None
     _program_key: Any = None

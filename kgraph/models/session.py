@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -13,17 +14,15 @@ import numpy as np
 from kgraph import optimizers
 from kgraph.compiler import DEFAULT_PASSES, lower_graph
 from kgraph.compiler.passes import expose_logits
-from kgraph.data import make_source, unpack_x_y_sample_weight
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
 from kgraph.layers.base.weight import root_key
 from kgraph.models.execution import Execution
 from kgraph.registry import describe, find_opaque, restore
-from kgraph.training.callbacks import CallbackList
+from kgraph.training.compilation import Compiler, CompileReport
+from kgraph.training.compile_options import CompileOptions, make_objective
+from kgraph.training.custom_loss import logged_names
 from kgraph.training.engine import Engine, new_optimizer_state
-from kgraph.training.feed import flat_batch
-from kgraph.training.loop import Logs, evaluate_batches
-from kgraph.training.objective import CompileOptions, Objective, make_objective
 from kgraph.training.step import Batch, split_params
 from kgraph.types import Tree
 
@@ -38,6 +37,9 @@ class Session(Execution):
     _engine_key: Any = None
     _running: Engine | None = None
     _training: dict[str, Any] | None = None
+    _compiler: Compiler | None = None
+    _eager: bool = False
+    _block_size: int | None = None
 
     @property
     def compiled(self) -> bool:
@@ -59,29 +61,46 @@ class Session(Execution):
 
     # --- objective and engine --------------------------------------------------------------------
 
-    def _objective_for(self, batch: Batch) -> Objective:
-        """Returns losses and metrics bound to the outputs, for targets of these shapes."""
-        assert self._options is not None
-        shapes = [None if t is None else (None, *t.shape[1:]) for t in batch.targets]
-        return make_objective(self._options, self._known_lowering_graph(), shapes)
-
-    def _engine_for(self, batch: Batch) -> Engine:
+    def engine_for(self, batch: Batch) -> Engine:
         """Returns the engine for targets of these shapes; the last one, if nothing changed."""
+        assert self._options is not None
         graph = self._known_lowering_graph()
         flags = tuple(trained for _, _, trained in self._walk_weights("", True))
-        shapes = tuple(None if t is None else (t.ndim, t.shape[-1:]) for t in batch.targets)
+        shapes = tuple(None if t is None else (t.ndim, t.shape[1:][-1:]) for t in batch.targets)
         key = (graph, flags, shapes)
         if self._engine is None or self._engine_key != key:
-            objective = self._objective_for(batch)
+            targets = [None if t is None else (None, *t.shape[1:]) for t in batch.targets]
+            objective = make_objective(self._options, graph, targets)
             passes = (*DEFAULT_PASSES, expose_logits(objective.logits))
             program = lower_graph(graph, self.lowering_layers, passes, self.lowering_root)
-            self._engine = Engine(program, objective, self.optimizer)
+            if objective.loss_fn is not None:
+                extra = logged_names(objective.loss_fn, program, batch)
+                objective = replace(objective, extra=extra)
+            self._engine = Engine(
+                program, objective, self.optimizer, self.compiler, self._block_size
+            )
             self._engine_key = key
         return self._engine
 
+    @property
+    def compiler(self) -> Compiler:
+        """What makes this model's executables."""
+        if self._compiler is None:
+            self._compiler = Compiler(self._eager)
+        self._compiler.eager = self._eager
+        return self._compiler
+
+    def compile_report(self) -> CompileReport:
+        """Returns what was compiled for this model so far: when, how long, and why it was new.
+
+        Printed, it is a table. Calls of the model on arrays outside `fit`, `evaluate` and `predict`
+        are not part of it.
+        """
+        return self.compiler.report()
+
     # --- what training has reached ---------------------------------------------------------------
 
-    def _seed_words(self, seed: int | None) -> np.ndarray:
+    def seed_words(self, seed: int | None) -> np.ndarray:
         """Returns the raw key of this training: of an explicit seed, the last one, or a new one."""
         if seed is not None:
             if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
@@ -91,10 +110,7 @@ class Session(Execution):
             return np.asarray(self._training["key"])
         return root_key()
 
-    def _epoch_base(self) -> int:
-        return int(self._training["epoch"]) if self._training is not None else 0
-
-    def _training_for(self, engine: Engine, seeds: np.ndarray) -> dict[str, Any]:
+    def training_for(self, engine: Engine, seeds: np.ndarray) -> dict[str, Any]:
         """Returns optimizer state, step, key and epoch to go on from; made now if there are none.
 
         If other parameters are trained than before, the optimizer starts anew: its state belongs to
@@ -116,13 +132,16 @@ class Session(Execution):
         return self._training
 
     @contextlib.contextmanager
-    def _owning(self, engine: Engine, training: Mapping[str, Any]) -> Iterator[None]:
+    def owning(
+        self, engine: Engine, training: Mapping[str, Any], metrics: Tree = None
+    ) -> Iterator[None]:
         """Runs the engine from what training has reached, and keeps what it reaches."""
-        if self._running is not None:
-            raise StateError(f"{self.label} is being trained already", hint="wait for that fit")
+        self.refuse_second_fit()
         key = jax.random.wrap_key_data(jnp.asarray(training["key"]), impl="threefry2x32")
         self.variables_of(engine.program)
-        with engine.running(training["optimizer"], key, training["step"]):
+        with engine.running(training["optimizer"], key, training["step"], metrics):
+            if self._training is not None:
+                self._training["optimizer"] = None  # the engine has the only copy
             self._running = engine
             try:
                 yield
@@ -132,45 +151,10 @@ class Session(Execution):
                     state = engine.state
                     self._training.update(optimizer=state.optimizer, step=state.step)
 
-    # --- validation within fit -------------------------------------------------------------------
-
-    def _validator(
-        self,
-        engine: Engine,
-        data: Any,
-        batch_size: int | None,
-        steps: int | None,
-        frequency: int | Sequence[int],
-        callbacks: CallbackList,
-        check: Callable[[Batch], None],
-    ) -> Callable[[int], Logs | None]:
-        """Returns a function that evaluates after an epoch, and returns None where none is due."""
-        if data is None:
-            return lambda epoch: None
-        if isinstance(data, (tuple, list)) and 1 <= len(data) <= 3:
-            x, y, sample_weight = unpack_x_y_sample_weight(tuple(data))
-        else:
-            x, y, sample_weight = data, None, None
-        from_arrays = y is not None
-        source = make_source(x, y, sample_weight, batch_size if from_arrays else None, False, steps)
-        if from_arrays:
-            arrays = flat_batch(self._known_lowering_graph(), *source.arrays)  # type: ignore[attr-defined]
-            check(arrays)
-
-        def due(epoch: int) -> bool:
-            if isinstance(frequency, int):
-                return (epoch + 1) % frequency == 0
-            return (epoch + 1) in frequency
-
-        def validate(epoch: int) -> Logs | None:
-            if not due(epoch):
-                return None
-            graph = self._known_lowering_graph()
-            batches = (flat_batch(graph, *raw) for raw in source.epoch(0))
-            with engine.evaluating():
-                return evaluate_batches(engine, batches, callbacks, None, steps)
-
-        return validate
+    def refuse_second_fit(self) -> None:
+        """Raises StateError while the model is being trained."""
+        if self._running is not None:
+            raise StateError(f"{self.label} is being trained already", hint="wait for that fit")
 
     # --- saving ----------------------------------------------------------------------------------
 
@@ -208,6 +192,7 @@ class Session(Execution):
             return None
         found = {name: self._training[name] for name in ("optimizer", "step", "epoch", "key")}
         if self._running is not None:  # steps reuse its arrays
+            self._running.sync_learning_rate()
             state = self._running.state
             found |= {"optimizer": jax.tree.map(jnp.copy, state.optimizer), "step": state.step}
         return found

@@ -1,33 +1,34 @@
-"""compile, fit, evaluate, predict: the stateful face of training."""
+"""compile and fit: the stateful face of training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from kgraph import optimizers
-from kgraph.data import Source, check_validation_split, is_dataset, make_source, refuse_with_dataset
+from kgraph.data import check_validation_split, make_source, refuse_with_dataset
 from kgraph.data import split as split_rows
-from kgraph.errors import ConfigError, DataError, StateError
-from kgraph.graph.structure import fill
-from kgraph.models.session import Session
+from kgraph.errors import ConfigError
+from kgraph.models.evaluating import Evaluating, answer, number_of_rows
+from kgraph.models.fitting import check_data, open_data, training_work, validator
+from kgraph.saving.checkpoints import Checkpoint
 from kgraph.training.callbacks import CallbackList, History
-from kgraph.training.engine import predictor
-from kgraph.training.feed import check_ids, flat_batch, with_first
-from kgraph.training.loop import evaluate_batches, fit_epochs, predict_batches
-from kgraph.training.objective import CompileOptions, Objective, check_options
+from kgraph.training.callbacks.backup_and_restore import checkpoint_of
+from kgraph.training.compile_options import CompileOptions, check_options
+from kgraph.training.custom_loss import LossFn
+from kgraph.training.loop import Fit, Unwatched
 from kgraph.training.progress import Progress
-from kgraph.training.step import Batch
+from kgraph.training.recovery import Recovery, Start
 from kgraph.types import Tree
 
 
-class Trainable(Session):
+class Trainable(Evaluating):
     """The part of a model that trains it."""
 
     history: History | None = None
-    _predict: Any = None
 
     def compile(
         self,
@@ -37,9 +38,10 @@ class Trainable(Session):
         metrics: Any = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
-        steps_per_execution: int = 1,
-        jit_compile: Any = "auto",
+        steps_per_execution: int | Literal["auto"] = "auto",
+        jit_compile: bool | Literal["auto"] = "auto",
         auto_scale_loss: bool = True,
+        loss_fn: LossFn | None = None,
     ) -> None:
         """Sets how the model is trained. A new call starts a new optimizer; weights stay.
 
@@ -52,21 +54,51 @@ class Trainable(Session):
             metrics: names, Metric objects or functions; for several outputs a list of lists or a
                 dict by output name. They ignore sample weights.
             weighted_metrics: the same, with sample weights.
-            run_eagerly, steps_per_execution, jit_compile: accepted as in Keras; steps are always
-                compiled.
-            auto_scale_loss: accepted as in Keras.
+            run_eagerly: True runs steps as plain Python, operation by operation, to look into them
+                with prints and debuggers. Slow.
+            steps_per_execution: how many steps go to the device at once, for data that are arrays;
+                "auto" chooses it from the measured time of a step. It changes no result.
+            jit_compile: False is the same as `run_eagerly=True`.
+            auto_scale_loss: wraps the optimizer into a LossScaleOptimizer if the model computes in
+                float16, whose small gradients would vanish.
+            loss_fn: a pure function that computes the loss in the place of `loss`, for models whose
+                loss is not a sum over outputs: `loss_fn(program, variables, batch, key)` returns
+                the loss, a scalar, and a dict. `program` and `variables` are as in
+                `kgraph.lower`; `batch` has the fields `x`, `y` and `sample_weight`; `key` is a JAX
+                key in training and None in evaluation. Of the dict, "state" is the new state of the
+                layers, "outputs" the model's outputs (metrics need them), and every other entry a
+                scalar that is logged. Regularizers count only if it adds
+                `program.penalties(variables["params"])`.
 
         Raises:
             ConfigError: a name is unknown, or a dict has a key that is no output.
         """
-        if isinstance(steps_per_execution, bool) or steps_per_execution < 1:
-            raise ConfigError("steps_per_execution is at least 1", received=steps_per_execution)
-        options = CompileOptions(loss, loss_weights, metrics, weighted_metrics)
+        if steps_per_execution != "auto" and (
+            not isinstance(steps_per_execution, int)
+            or isinstance(steps_per_execution, bool)
+            or steps_per_execution < 1
+        ):
+            raise ConfigError(
+                'steps_per_execution is "auto", or at least 1', received=repr(steps_per_execution)
+            )
+        if loss_fn is not None and not (loss is None and loss_weights is None):
+            raise ConfigError(
+                "A loss_fn takes the place of loss and loss_weights", hint="give one of the two"
+            )
+        options = CompileOptions(loss, loss_weights, metrics, weighted_metrics, loss_fn)
         check_options(options, self.lowering_graph)
-        self.optimizer = optimizers.get(optimizer)
+        made = optimizers.get(optimizer)
+        if auto_scale_loss and made.loss_scale_factor is None and self._computes_in_float16():
+            made = optimizers.LossScaleOptimizer(made)
+        self.optimizer = made
         self._options = options
         self._engine = self._training = None
+        self._eager = run_eagerly or jit_compile is False
+        self._block_size = None if steps_per_execution == "auto" else steps_per_execution
         self.stop_training = False
+
+    def _computes_in_float16(self) -> bool:
+        return any(layer.compute_dtype == "float16" for layer in self.lowering_layers.values())
 
     # --- fit -------------------------------------------------------------------------------------
 
@@ -89,6 +121,8 @@ class Trainable(Session):
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
         seed: int | None = None,
+        checkpoint: Checkpoint | None = None,
+        check_finite: bool = False,
     ) -> History:
         """Trains the model, and returns its History.
 
@@ -110,17 +144,24 @@ class Trainable(Session):
             validation_steps, validation_batch_size, validation_freq: as in Keras.
             seed: decides the order of rows and all random layers of this training; by default from
                 `set_random_seed`'s stream, once per `compile`.
+            checkpoint: where the training is saved as it goes. If there is a training in it
+                already, `fit` goes on with that, in the middle of an epoch as well, and ends with
+                the same weights, history and random numbers, bit for bit, as if it had never been
+                interrupted (on the same device and versions). SIGTERM then saves and ends the
+                process with exit status 75.
+            check_finite: True looks for NaN and infinity after every step, which is slow, and
+                raises an error that names the step and the first layer that gave one.
 
         Raises:
-            StateError: the model is not compiled.
+            StateError: the model is not compiled; the checkpoint is of another training; or (as
+                NonFiniteError) `check_finite` found a number that is not finite.
             DataError: the data do not fit the model or each other.
 
         Ctrl-C, and exceptions in callbacks or data, leave the model with the weights of the last
         finished step, and `model.history` with the epochs before it.
         """
         self._require_compiled("fit")
-        if self._running is not None:
-            raise StateError(f"{self.label} is being trained already", hint="wait for that fit")
+        self.refuse_second_fit()
         _check_epochs(epochs, initial_epoch)
         if validation_split:
             check_validation_split(validation_split)
@@ -128,174 +169,88 @@ class Trainable(Session):
             if validation_data is None:
                 (x, y, sample_weight), held = split_rows((x, y, sample_weight), validation_split)
                 validation_data = held
-        seeds = self._seed_words(seed)
-        source = make_source(
-            x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight,
-            int(seeds[0]) << 32 | int(seeds[1]),
-        )  # fmt: skip
-        first, first_epoch = self._begin(source, self._epoch_base())
-        engine = self._engine_for(flat_batch(self._known_lowering_graph(), *first))
-        check = self._checker(engine.objective)
-        checked = self._check_data(source, check)
-        training = self._training_for(engine, seeds)
-        base = int(training["epoch"])
-
-        def batches_of(epoch: int) -> Generator[Batch, None, None]:
-            started = first_epoch if epoch == initial_epoch else None
-            raw = started if started is not None else source.epoch(base + epoch - initial_epoch)
-            yield from self._flat(raw, None if checked else check)
-
-        history = History()
-        self.history = history
-        steps = source.steps
-        params = {"verbose": verbose, "epochs": epochs, "steps": steps}
-        call_list = CallbackList([callbacks, history], self, params)
-        progress = Progress(0 if call_list.shows_progress else verbose, epochs, steps)
-
-        def finished(epoch: int) -> None:
-            training["epoch"] = np.int32(base + epoch - initial_epoch + 1)
-
-        validate = self._validator(
-            engine, validation_data, validation_batch_size or batch_size, validation_steps,
-            validation_freq, call_list, check,
-        )  # fmt: skip
-        self.stop_training = False
-        with self._owning(engine, training):
-            call_list.on_train_begin()
-            with progress:
-                fit_epochs(
-                    engine, range(initial_epoch, epochs), batches_of, call_list, progress,
-                    lambda: self.stop_training, validate, lambda: source.exhausted, finished,
-                )  # fmt: skip
-            engine.finalize()
-            call_list.on_train_end()
+        if checkpoint is None:
+            checkpoint = checkpoint_of(callbacks)
+        recovery = None if checkpoint is None else Recovery(checkpoint, self._identity())
+        with recovery or contextlib.nullcontext():
+            seeds = self.seed_words(seed)
+            if recovery is not None:
+                seeds = recovery.seeds(seeds)
+            source = make_source(
+                x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight,
+                int(seeds[0]) << 32 | int(seeds[1]),
+            )  # fmt: skip
+            start = Start(initial_epoch, 0, self._epoch_base() - initial_epoch)
+            if recovery is not None:
+                start = recovery.start or start
+            over = recovery is not None and recovery.is_over(epochs)
+            if recovery is not None and not over:
+                recovery.seek(source)
+            example = None if recovery is None else recovery.example()
+            data = open_data(self, source, start.number(start.epoch), start.batch, example, over)
+            engine = self.engine_for(data.first)
+            check_data(self, data, engine)
+            training = self.training_for(engine, seeds)
+            history = History()
+            self.history = history
+            steps = source.steps
+            params = {"verbose": verbose, "epochs": epochs, "steps": steps}
+            call_list = CallbackList([callbacks, history], self, params)
+            progress = Progress(0 if call_list.shows_progress else verbose, epochs, steps)
+            validate = validator(
+                self, engine, validation_data, validation_batch_size or batch_size,
+                validation_steps, validation_freq, call_list,
+            )  # fmt: skip
+            metrics = None
+            if recovery is not None:
+                self.variables_of(engine.program)
+                metrics = recovery.restore(engine, training)
+                recovery.keep_example(data.example)
+            position = None if recovery is None else recovery.position()
+            first = (start.epoch, start.batch)
+            run = Fit(
+                engine,
+                range(start.epoch, epochs),
+                training_work(self, engine, data, first, start.number, position),
+                call_list,
+                progress,
+                lambda: self.stop_training,
+                validate,
+                lambda: source.exhausted,
+                lambda epoch: training.update(epoch=np.int32(start.number(epoch) + 1)),
+                Unwatched() if recovery is None else recovery,
+                start.batch,
+            )
+            self.stop_training = False
+            engine.checks_finite = check_finite
+            self._train(run, training, metrics, recovery, start)
         return history
 
-    def _begin(self, source: Source, epoch: int) -> tuple[Any, Iterator[Any]]:
-        """Returns the first batch of an epoch, and the batches of that epoch with it in front."""
-        iterator = source.epoch(epoch)
-        first = next(iterator, None)
-        if first is None:
-            raise DataError("The data have no batch", hint="pass at least one row")
-        self.trace_for(first[0])
-        return first, with_first(first, iterator)
+    def _train(
+        self, run: Fit, training: Any, metrics: Tree, recovery: Recovery | None, start: Start
+    ) -> None:
+        """Runs a fit from its first callback to its last."""
+        engine, call_list = run.engine, run.callbacks
+        with self.owning(engine, training, metrics), self._showing(run.progress):
+            call_list.on_train_begin()
+            if recovery is not None:
+                recovery.begin(engine, call_list, start)
+            if recovery is None or not recovery.finished:
+                with run.progress:
+                    run.run()
+            engine.finalize()
+            call_list.on_train_end()
 
-    def _flat(self, raw: Iterator[Any], check: Any) -> Iterator[Batch]:
-        graph = self._known_lowering_graph()
-        for x, y, sample_weight in raw:
-            batch = flat_batch(graph, x, y, sample_weight)
-            if check is not None:
-                check(batch)
-            yield batch
+    def _identity(self) -> dict[str, Any]:
+        """Returns what makes a training this one, as far as it can be known before any data."""
+        graph = self.lowering_graph
+        return {
+            "model": None if graph is None else graph.content_hash,
+            "optimizer": getattr(self.optimizer, "name", None),
+        }
 
-    def _check_data(self, source: Source, check: Callable[[Batch], None]) -> bool:
-        """Checks whole arrays once, on the host; returns whether there are any."""
-        arrays = getattr(source, "arrays", None)
-        if arrays is not None:
-            check(flat_batch(self._known_lowering_graph(), *arrays))
-        return arrays is not None
-
-    def _checker(self, objective: Objective) -> Callable[[Batch], None]:
-        """Returns a function that raises DataError for labels or ids that cannot be right."""
-        graph = self._known_lowering_graph()
-        shapes = [graph.spec(ref).shape for ref in graph.outputs]
-
-        def check(batch: Batch) -> None:
-            check_ids(self.lowering_layers, graph, batch.inputs)
-            objective.check_labels(batch.targets, shapes)
-
-        return check
-
-    # --- evaluate and predict --------------------------------------------------------------------
-
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: Any = "auto",
-        sample_weight: Any = None,
-        steps: int | None = None,
-        callbacks: Any = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """Returns the loss, or a list of loss and metrics, or (`return_dict`) a dict of them."""
-        self._require_compiled("evaluate")
-        source = make_source(x, y, sample_weight, batch_size, shuffle=False, steps_per_epoch=steps)
-        first, epoch = self._begin(source, 0)
-        engine = self._engine_for(flat_batch(self._known_lowering_graph(), *first))
-        check = self._checker(engine.objective)
-        checked = self._check_data(source, check)
-        progress = Progress(verbose, 1, source.steps)
-        call_list = CallbackList(callbacks, self, {"steps": source.steps})
-        self.variables_of(engine.program)
-        with engine.evaluating(), progress:
-            progress.epoch_begin(0)
-            batches = self._flat(epoch, None if checked else check)
-            logs = evaluate_batches(engine, batches, call_list, progress, steps)
-            progress.epoch_end(logs)
-        if return_dict:
-            return logs
-        values = engine.objective.in_order(logs)
-        return values[0] if len(values) == 1 else values
-
-    def predict(
-        self,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: Any = "auto",
-        steps: int | None = None,
-        callbacks: Any = None,
-    ) -> Tree:
-        """Returns the outputs for all rows as NumPy arrays, in the structure of the outputs."""
-        if not is_dataset(x) and self._rows(x) == 0:
-            return self._no_rows(x)
-        source = make_source(x, None, None, batch_size, shuffle=False, steps_per_epoch=steps)
-        _, epoch = self._begin(source, 0)
-        program = self.program_for()
-        self.variables_of(program)
-        progress = Progress(verbose, 1, source.steps)
-        call_list = CallbackList(callbacks, self, {"steps": source.steps})
-        if self._predict is None or self._predict[0] is not program:
-            self._predict = (program, predictor(program))
-        only_x = ((x, None, None) for x, _, _ in epoch)
-        with progress:
-            progress.epoch_begin(0)
-            outputs = predict_batches(
-                self._predict[1], self._flat(only_x, self._check_ids), call_list, progress, steps
-            )
-            progress.epoch_end({})
-        if outputs is None:
-            raise DataError("The data gave no batch to predict on")
-        return fill(self._known_lowering_graph().output_structure, outputs)
-
-    def metrics_direction(self, key: str) -> str | None:
-        """Returns "up" if more is better for a key in logs, "down" if less is, None if unknown."""
-        key = key.removeprefix("val_")
-        if key == "loss" or key.endswith("_loss"):
-            return "down"
-        tracked = self._engine.objective.tracked if self._engine is not None else []
-        return next((t.metric.direction for t in tracked if t.key == key), None)
-
-    def _check_ids(self, batch: Batch) -> None:
-        check_ids(self.lowering_layers, self._known_lowering_graph(), batch.inputs)
-
-    @staticmethod
-    def _rows(x: Any) -> int | None:
-        arrays = list(x.values()) if isinstance(x, Mapping) else x
-        arrays = arrays if isinstance(arrays, (list, tuple)) else [arrays]
-        shape = getattr(arrays[0], "shape", None) if arrays else None
-        return shape[0] if shape else None
-
-    def _no_rows(self, x: Any) -> Tree:
-        """Returns outputs with 0 rows, in shape and dtype as for data with rows."""
-        del x
-        graph = self._known_lowering_graph()
-        specs = [graph.spec(ref) for ref in graph.outputs]
-        empty = [np.zeros((0, *(d or 0 for d in s.shape[1:])), s.dtype) for s in specs]
-        return fill(graph.output_structure, empty)
-
-    # --- one batch at a time ---------------------------------------------------------------------
+    def _epoch_base(self) -> int:
+        return int(self._training["epoch"]) if self._training is not None else 0
 
     def train_on_batch(
         self,
@@ -305,38 +260,24 @@ class Trainable(Session):
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Runs one training step on one batch and returns its loss and metrics."""
+        """Runs one training step on one batch and returns its loss and metrics.
+
+        Each call hands the weights over and back. For a loop of your own, `kgraph.lower(model)` has
+        the pure functions.
+        """
         self._require_compiled("train_on_batch")
-        rows = self._rows(x)
+        rows = number_of_rows(x)
         source = make_source(
             x, y, sample_weight, rows or 1, shuffle=False, class_weight=class_weight
         )
-        raw, _ = self._begin(source, 0)
-        batch = flat_batch(self._known_lowering_graph(), *raw)
-        engine = self._engine_for(batch)
-        self._check_data(source, self._checker(engine.objective))
-        training = self._training_for(engine, self._seed_words(None))
-        with self._owning(engine, training):
-            engine.train(batch)
+        data = open_data(self, source)
+        engine = self.engine_for(data.first)
+        check_data(self, data, engine)
+        training = self.training_for(engine, self.seed_words(None))
+        with self.owning(engine, training):
+            engine.train_batch(data.first)
             logs = engine.logs()
-        return self._answer(engine.objective, logs, return_dict)
-
-    def test_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
-    ) -> Any:
-        """Returns the loss and metrics of one batch."""
-        return self.evaluate(x, y, self._rows(x) or 1, 0, sample_weight, return_dict=return_dict)
-
-    def predict_on_batch(self, x: Any) -> Tree:
-        """Returns the outputs of one batch as NumPy arrays."""
-        return self.predict(x, batch_size=self._rows(x) or 1, verbose=0)
-
-    @staticmethod
-    def _answer(objective: Objective, logs: dict[str, Any], return_dict: bool) -> Any:
-        if return_dict:
-            return logs
-        values = objective.in_order(logs)
-        return values[0] if len(values) == 1 else values
+        return answer(engine.objective, logs, return_dict)
 
 
 def _check_epochs(epochs: Any, initial_epoch: Any) -> None:

@@ -1,11 +1,11 @@
-"""Engine: the jitted steps of one model and objective, and the one state they work on."""
+"""Engine: the compiled steps of one model and objective, and the one state they work on."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -14,16 +14,16 @@ import numpy as np
 
 from kgraph.compiler import Place, Program
 from kgraph.optimizers import Optimizer
+from kgraph.training.blocks import Cut, train_blocks
+from kgraph.training.compilation import Compiler, Form, Function, shapes_of
+from kgraph.training.device_rows import DeviceRows
 from kgraph.training.interrupt import Guard
+from kgraph.training.nonfinite import explain, is_finite
 from kgraph.training.objective import Objective
+from kgraph.training.pace import Pace, Throttle
+from kgraph.training.padding import loops_well, padding_is_exact
 from kgraph.training.state import TrainState
-from kgraph.training.step import (
-    Batch,
-    make_predict,
-    make_test_step,
-    make_train_step,
-    split_params,
-)
+from kgraph.training.step import Batch, make_test_step, make_train_step, split_params
 from kgraph.types import Array, Tree
 
 
@@ -34,22 +34,38 @@ class Engine:
         program: what to train; its graph may have logits appended to its outputs.
         objective: losses and metrics.
         optimizer: None for evaluation alone.
+        compiler: makes the executables.
+        block_size: how many steps go to the device at once; None measures.
+
+    Attributes:
+        checks_finite: whether a step with a number that is not finite raises NonFiniteError. Steps
+            then run one by one, and each is waited for.
     """
 
     def __init__(
-        self, program: Program, objective: Objective, optimizer: Optimizer | None = None
+        self,
+        program: Program,
+        objective: Objective,
+        optimizer: Optimizer | None,
+        compiler: Compiler,
+        block_size: int | None = None,
     ) -> None:
         self.program, self.objective, self.optimizer = program, objective, optimizer
+        self.compiler = compiler
         self.guard = Guard()
         self.is_running = False
         self._state: TrainState | None = None
-        self._results = jax.jit(objective.results)
-        self._test = jax.jit(make_test_step(program, objective), donate_argnums=())
-        self._shapes: set[Any] = set()
-        self._train: Callable[[TrainState, Batch], TrainState] | None = None
+        self._form: Form = ()
+        self.throttle = Throttle(Pace(block_size))
+        self.test_throttle = Throttle(Pace(block_size))
+        self._functions: dict[Any, Function] = {}
+        self._last_batch: Callable[[], Batch] | None = None
+        self.checks_finite = False
+        self._results = Function(compiler, "results", objective.results)
+        self.test_step = make_test_step(program, objective)
+        self._train_step = None
         if optimizer is not None:
-            step = make_train_step(program, objective, optimizer)
-            self._train = jax.jit(step, donate_argnums=0)
+            self._train_step = make_train_step(program, objective, optimizer)
 
     @property
     def state(self) -> TrainState:
@@ -57,8 +73,35 @@ class Engine:
         assert self._state is not None, "the engine is not running"
         return self._state
 
+    @cached_property
+    def pads_training(self) -> bool:
+        """Whether a smaller batch may be padded in training."""
+        return padding_is_exact(self.program, self.objective, True)
+
+    @cached_property
+    def pads_evaluation(self) -> bool:
+        """Whether a smaller batch may be padded in evaluation."""
+        return padding_is_exact(self.program, self.objective, False)
+
+    @cached_property
+    def loops(self) -> bool:
+        """Whether steps may run in a loop on the device."""
+        return not self.compiler.eager and loops_well(self.program, jax.default_backend())
+
+    def variables(self) -> TrainState:
+        """Returns parameters and state to evaluate with; the other fields are None."""
+        if self.is_running:
+            return replace(self.state, optimizer=None, metrics=None, key=None, step=None)
+        values = {id(place.weight): place.weight.value for place in self.program.places}
+        nested = self.program.nest(values)
+        return TrainState(nested["params"], nested["state"], None, None, None, None)
+
+    # --- ownership -------------------------------------------------------------------------------
+
     @contextlib.contextmanager
-    def running(self, optimizer_state: Tree, key: Array, step: Any) -> Iterator[Engine]:
+    def running(
+        self, optimizer_state: Tree, key: Array, step: Any, metrics: Tree = None
+    ) -> Iterator[Engine]:
         """Owns the weights within the block, and gives them back however it ends.
 
         The arrays are copied once on entry: a step reuses the memory of the arrays it is given, and
@@ -67,9 +110,11 @@ class Engine:
         values = {id(p.weight): jnp.copy(p.weight.value) for p in self.program.places}
         variables = self.program.nest(values)
         self._state = TrainState(
-            variables["params"], variables["state"], optimizer_state, self.objective.init(),
-            key, jnp.asarray(step, jnp.int32),
+            variables["params"], variables["state"], jax.tree.map(jnp.copy, optimizer_state),
+            self.objective.init() if metrics is None else jax.tree.map(jnp.copy, metrics),
+            key, jnp.array(step, jnp.int32),
         )  # fmt: skip
+        self._form = (("state", shapes_of(self._state)),)
         del values, variables
         self.is_running = True
         try:
@@ -78,33 +123,11 @@ class Engine:
             with self.guard.installed():
                 yield self
         finally:
-            self.is_running = False
+            self.is_running = self.checks_finite = False
+            self._last_batch = None
+            self.throttle.fetched()
             self._give_back()
             self._state = None  # or it would keep the old arrays alive when weights are set
-
-    @contextlib.contextmanager
-    def evaluating(self) -> Iterator[Engine]:
-        """Has fresh accumulators within the block. Weights are read, not copied nor owned.
-
-        May be used while the engine is running: its training goes on as if nothing had been.
-        """
-        outer = self._state
-        if self.is_running:
-            self._state = replace(self.state, metrics=self.objective.init())
-        else:
-            values = {id(place.weight): place.weight.value for place in self.program.places}
-            variables = self.program.nest(values)
-            self._state = TrainState(
-                variables["params"], variables["state"], None, self.objective.init(),
-                jax.random.key(0), jnp.zeros((), jnp.int32),
-            )  # fmt: skip
-        try:
-            yield self
-        finally:
-            if outer is None:
-                self._state = None
-            else:  # a callback may have set weights meanwhile: those stay
-                self._state = replace(self.state, metrics=outer.metrics)
 
     def _access(self, place: Place) -> tuple[Callable[[], Array], Callable[[Array], None]]:
         """Returns how a weight is read and set while the engine owns its array."""
@@ -113,7 +136,7 @@ class Engine:
             return jnp.copy(_get(getattr(self.state, place.collection), place.path))
 
         def store(array: Array) -> None:
-            tree = _with(getattr(self.state, place.collection), place.path, array)
+            tree = _with(getattr(self.state, place.collection), place.path, jnp.copy(array))
             self._state = replace(self.state, **{place.collection: tree})
 
         return fetch, store
@@ -125,29 +148,73 @@ class Engine:
         for place in self.program.places:
             place.weight.take_back(values[id(place.weight)])
 
-    # --- steps -----------------------------------------------------------------------------------
+    # --- training --------------------------------------------------------------------------------
 
-    def is_new(self, batch: Batch) -> bool:
-        """Tells, once, that a batch has shapes that no training step has seen yet."""
-        shapes = tuple(None if a is None else (a.shape, str(a.dtype)) for a in chain(*batch))
-        known = shapes in self._shapes
-        self._shapes.add(shapes)
-        return not known
+    def train_rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:
+        """Runs the steps from `start` to `stop` of an epoch over arrays on the device."""
+        step = self._train_step
+        assert step is not None
+        self._last_batch = lambda: rows.batch_at(start, cut.size)
+        function = self.function(
+            ("train", cut), "train", lambda: train_blocks(step, cut), donate=(0,)
+        )
+        form = (
+            ("batch", (cut.size, cut.padded)), ("rows of an epoch", len(rows.order)),
+            ("data", rows.form), *self._form,
+        )  # fmt: skip
+        data = (rows.batch, rows.order, rows.count)
+        self._dispatch(function, form, data, (np.int32(start), np.int32(stop)), stop - start)
 
-    def train(self, batch: Batch) -> None:
-        """Runs one training step. An interrupt arrives before it or after it, never between."""
-        assert self._train is not None
+    def train_batch(self, batch: Batch, kept: Any = None) -> None:
+        """Runs one step on a batch. `kept` tells which of its rows count, if not all do."""
+        step = self._train_step
+        assert step is not None
+        self._last_batch = lambda: batch
+
+        def block(state: TrainState, batch: Batch, kept: Any) -> tuple[TrainState, Array]:
+            state = step(state, batch, kept)
+            return state, state.step
+
+        function = self.function("train batch", "train (one batch)", lambda: block, donate=(0,))
+        form = (("data", shapes_of((batch, kept))), *self._form)
+        self._dispatch(function, form, (batch, kept), (), 1)
+
+    def _dispatch(
+        self, function: Function, form: Form, data: tuple[Any, ...], bounds: Any, steps: int
+    ) -> None:
+        """Hands a block over. An interrupt arrives before it or after it, never between."""
+        self.sync_learning_rate()
+        executable = function.prepared(form, self.state, *data, *bounds)
+        self.throttle.ready()
+        before = jax.tree.map(jnp.copy, self.state) if self.checks_finite else None
+        with self.guard.commit(), self.eagerly():
+            self._state, ticket = executable(self.state, *data, *bounds)
+        self.throttle.sent(ticket, steps)
+        if before is not None and not is_finite(self.state):
+            self._state = before
+            assert self._last_batch is not None
+            raise explain(self.program, self.objective, before, self._last_batch())
+
+    def sync_learning_rate(self) -> None:
+        """Writes a learning rate that was set on the host into the state."""
         assert self.optimizer is not None
         optimizer_state = self.optimizer.sync_learning_rate(self.state.optimizer)
         if optimizer_state is not self.state.optimizer:
             self._state = replace(self.state, optimizer=optimizer_state)
-        with self.guard.commit():
-            self._state = self._train(self.state, batch)
 
-    def test(self, batch: Batch) -> None:
-        """Runs one evaluation step: only accumulators change."""
-        tested = self._test(replace(self.state, optimizer=None), batch)
-        self._state = replace(self.state, metrics=tested.metrics)
+    def eagerly(self) -> contextlib.AbstractContextManager[Any]:
+        """Runs operations one by one within the block, if the compiler is told to."""
+        return jax.disable_jit() if self.compiler.eager else contextlib.nullcontext()
+
+    def function(
+        self, key: Any, name: str, make: Callable[[], Any], donate: tuple[int, ...] = ()
+    ) -> Function:
+        """Returns the function under a key, made on first use."""
+        if key not in self._functions:
+            self._functions[key] = Function(self.compiler, name, make(), donate)
+        return self._functions[key]
+
+    # --- metrics ---------------------------------------------------------------------------------
 
     def reset_metrics(self) -> None:
         """Starts the accumulators anew."""
@@ -155,7 +222,15 @@ class Engine:
 
     def logs(self) -> dict[str, Any]:
         """Returns losses and metrics so far, by key in alphabetical order, fetched at once."""
-        found = jax.device_get(self._results(self.state.metrics))
+        found = self.results(self.state.metrics)
+        self.throttle.fetched()
+        return found
+
+    def results(self, metrics: Tree) -> dict[str, Any]:
+        """Returns losses and metrics of some accumulators, fetched at once."""
+        form = (("metrics", shapes_of(metrics)),)
+        with self.eagerly():
+            found = jax.device_get(self._results(form, metrics))
         return {key: _plain(found[key]) for key in sorted(found)}
 
     def finalize(self) -> None:
@@ -175,18 +250,6 @@ class Engine:
 def new_optimizer_state(program: Program, optimizer: Optimizer, params: Tree) -> Tree:
     """Returns the optimizer's state before the first step, for the trained parameters."""
     return optimizer.init(split_params(program, params)[0])
-
-
-def predictor(program: Program) -> Callable[[Sequence[Any]], list[Array]]:
-    """Returns a compiled function from flat inputs to flat outputs; weights are arguments."""
-    predict = jax.jit(make_predict(program))
-
-    def run(inputs: Sequence[Any]) -> list[Array]:
-        values = {id(place.weight): place.weight.value for place in program.places}
-        variables = program.nest(values)
-        return predict(variables["params"], variables["state"], inputs)
-
-    return run
 
 
 def _get(tree: Tree, path: tuple[str, ...]) -> Any:

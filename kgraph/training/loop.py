@@ -1,153 +1,181 @@
-"""The loops: fit, evaluate and predict over batches."""
+"""The loops: epochs of training, and an evaluation."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Generator, Iterable
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from kgraph.training.callbacks import CallbackList
 from kgraph.training.engine import Engine
+from kgraph.training.evaluation import Evaluation
+from kgraph.training.interrupt import Preempted
 from kgraph.training.progress import Progress
-from kgraph.training.step import Batch
-from kgraph.types import Array
 
 Logs = dict[str, Any]
-Epochs = Callable[[int], Generator[Batch, None, None]]
-"""Returns the batches of an epoch, by its index."""
 
 
-def fit_epochs(
-    engine: Engine,
-    epochs: range,
-    batches_of: Epochs,
-    callbacks: CallbackList,
-    progress: Progress,
-    should_stop: Callable[[], bool],
-    validate: Callable[[int], Logs | None],
-    exhausted: Callable[[], bool],
-    finished: Callable[[int], None],
-) -> None:
-    """Trains for the epochs; nothing is fetched from the device but for display and epoch ends.
+class Work(Protocol):
+    """Batches on their way through a function, in order."""
 
-    Args:
+    def more(self) -> bool:
+        """Tells whether there is another one."""
+        ...
+
+    def run(self, limit: int) -> int:
+        """Hands over at least one and at most `limit` of them; returns how many."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of threads and files."""
+        ...
+
+
+class Watch(Protocol):
+    """What wants to know how far a training is, so that it can be continued."""
+
+    def most_steps(self, step_of_epoch: int) -> int | None:
+        """Returns how many steps may pass before it wants to be asked again; None for any."""
+        ...
+
+    def after_block(self, epoch: int, step_of_epoch: int, work: Work) -> None:
+        """Comes after each block."""
+        ...
+
+    def after_epoch(self, epoch: int, logs: Logs, last: bool, stopped: bool) -> None:
+        """Comes after the callbacks of an epoch: the last, because something stopped training?"""
+        ...
+
+    def preempted(self) -> None:
+        """Comes when the process has to end: last chance to save."""
+        ...
+
+
+class Unwatched:
+    """A watch that does nothing."""
+
+    def most_steps(self, step_of_epoch: int) -> int | None:
+        return None
+
+    def after_block(self, epoch: int, step_of_epoch: int, work: Work) -> None:
+        pass
+
+    def after_epoch(self, epoch: int, logs: Logs, last: bool, stopped: bool) -> None:
+        pass
+
+    def preempted(self) -> None:
+        pass
+
+
+@dataclass
+class Fit:
+    """A training: everything that the loop over epochs asks.
+
+    Fields:
         engine: running.
         epochs: indices of the epochs, from 0.
-        batches_of: the batches of each.
+        work: returns the steps of an epoch from a batch on: `work(epoch, start)`.
         callbacks: told of epochs, and of batches if one of them listens.
         progress: shows how far it is.
         should_stop: asked after each batch hook and each epoch.
         validate: returns the logs of validation (without `val_`) after an epoch, or None.
         exhausted: whether the data have ended for good.
         finished: told of each epoch whose steps are done, before callbacks are.
+        watch: told of blocks and epochs.
+        start: batch of the first epoch to begin with; its accumulators then go on.
     """
-    listens = callbacks.wants_batches("train")
-    for epoch in epochs:
-        engine.reset_metrics()
-        callbacks.on_epoch_begin(epoch)
-        progress.epoch_begin(epoch)
-        count = 0
-        with contextlib.closing(batches_of(epoch)) as batches:  # ends the threads of the data
-            for count, batch in enumerate(batches, start=1):
+
+    engine: Engine
+    epochs: range
+    work: Callable[[int, int], Work]
+    callbacks: CallbackList
+    progress: Progress
+    should_stop: Callable[[], bool]
+    validate: Callable[[int], Logs | None]
+    exhausted: Callable[[], bool]
+    finished: Callable[[int], None]
+    watch: Watch = field(default_factory=Unwatched)
+    start: int = 0
+
+    def run(self) -> None:
+        """Trains. Nothing is fetched from the device but for display and at the end of epochs."""
+        try:
+            self._run()
+        except Preempted:
+            self.watch.preempted()
+            raise
+
+    def _run(self) -> None:
+        start, logs = self.start, {}
+        for epoch in self.epochs:
+            if not start:
+                self.engine.reset_metrics()
+            self.callbacks.on_epoch_begin(epoch)
+            self.progress.epoch_begin(epoch)
+            count = self._steps(epoch, start)
+            start = 0
+            if count == 0:
+                self.watch.after_epoch(epoch - 1, logs, True, True)
+                break
+            self.finished(epoch)
+            logs = self.engine.logs()
+            self.progress.update(count, logs.copy)  # the fetch has waited: the time is known
+            validated = self.validate(epoch)
+            if validated is not None:
+                logs.update({f"val_{key}": value for key, value in validated.items()})
+            self.callbacks.on_epoch_end(epoch, logs)
+            self.progress.epoch_end(logs)
+            stopped = self.should_stop() or self.exhausted()
+            last = stopped or epoch + 1 == self.epochs.stop
+            self.watch.after_epoch(epoch, logs, last, stopped)
+            if last:
+                break
+            self.engine.guard.check()
+
+    def _steps(self, epoch: int, start: int) -> int:
+        """Runs the steps of an epoch; returns how many it has."""
+        listens = self.callbacks.wants_batches("train")
+        count = start
+        with contextlib.closing(self.work(epoch, start)) as work:
+            while work.more():
+                one_by_one = listens or self.engine.checks_finite
+                limit = 1 if one_by_one else self.engine.throttle.pace.next_size()
+                most = self.watch.most_steps(count)
                 if listens:
-                    callbacks.on_train_batch_begin(count - 1)
-                _train(engine, batch, progress)
-                progress.update(count, engine.logs)
+                    self.callbacks.on_train_batch_begin(count)
+                count += work.run(limit if most is None else min(limit, most))
+                self.progress.update(count, self.engine.logs)
                 if listens:
-                    callbacks.on_train_batch_end(count - 1, engine.logs())
-                    if should_stop():
-                        break
-        if count == 0:
-            break
-        finished(epoch)
-        logs = engine.logs()
-        progress.update(count, logs.copy)  # the fetch has waited for the steps: their time is known
-        validated = validate(epoch)
-        if validated is not None:
-            logs.update({f"val_{key}": value for key, value in validated.items()})
-        callbacks.on_epoch_end(epoch, logs)
-        progress.epoch_end(logs)
-        if should_stop() or exhausted():
-            break
+                    self.callbacks.on_train_batch_end(count - 1, self.engine.logs())
+                self.watch.after_block(epoch, count, work)
+                self.engine.guard.check()
+                if listens and self.should_stop():
+                    break
+        return count
 
 
-def _train(engine: Engine, batch: Batch, progress: Progress) -> None:
-    """Runs one step; one that compiles says how long that took."""
-    compiles = engine.is_new(batch)
-    start = time.perf_counter()
-    engine.train(batch)
-    if compiles:
-        spent = time.perf_counter() - start
-        progress.note(f"compiling {spent:.1f} s")
-        progress.skip(spent)
-
-
-def evaluate_batches(
+def evaluate(
+    work: Work,
+    evaluation: Evaluation,
     engine: Engine,
-    batches: Iterable[Batch],
     callbacks: CallbackList,
     progress: Progress | None,
-    steps: int | None = None,
 ) -> Logs:
-    """Returns the logs of evaluating the batches (at most `steps`); accumulators start anew."""
-    engine.reset_metrics()
+    """Returns the logs of evaluating all batches of `work` with `evaluation`."""
     listens = callbacks.wants_batches("test")
     callbacks.on_test_begin()
-    for count, batch in enumerate(batches, start=1):
-        if listens:
-            callbacks.on_test_batch_begin(count - 1)
-        engine.test(batch)
-        if listens:
-            callbacks.on_test_batch_end(count - 1, engine.logs())
-        if progress is not None:
-            progress.update(count, engine.logs)
-        if steps is not None and count >= steps:
-            break
-    logs = engine.logs()
+    count = 0
+    with contextlib.closing(work):
+        while work.more():
+            if listens:
+                callbacks.on_test_batch_begin(count)
+            count += work.run(1 if listens else engine.test_throttle.pace.next_size())
+            if listens:
+                callbacks.on_test_batch_end(count - 1, evaluation.logs())
+            if progress is not None:
+                progress.update(count, evaluation.logs)
+            engine.guard.check()
+    logs = evaluation.logs()
     callbacks.on_test_end(logs)
     return logs
-
-
-def predict_batches(
-    predict: Callable[[list[Any]], list[Array]],
-    batches: Iterable[Batch],
-    callbacks: CallbackList,
-    progress: Progress,
-    steps: int | None = None,
-) -> list[np.ndarray] | None:
-    """Returns the outputs of all batches, joined on the host; None if there was no batch.
-
-    A last batch with fewer rows than the first is padded with its own last row, so that it needs no
-    compilation of its own, and cut again.
-    """
-    found: list[list[np.ndarray]] = []
-    full: int | None = None
-    listens = callbacks.wants_batches("predict")
-    callbacks.on_predict_begin()
-    for count, batch in enumerate(batches, start=1):
-        if listens:
-            callbacks.on_predict_batch_begin(count - 1)
-        rows = batch.rows
-        full = full or rows
-        outputs = predict([_padded(x, full) for x in batch.inputs])
-        found.append([np.asarray(output)[:rows] for output in outputs])
-        if listens:
-            callbacks.on_predict_batch_end(count - 1, {"outputs": found[-1]})
-        progress.update(count, dict)
-        if steps is not None and count >= steps:
-            break
-    callbacks.on_predict_end()
-    if not found:
-        return None
-    return [np.concatenate(parts) for parts in zip(*found)]
-
-
-def _padded(array: Any, rows: int) -> Any:
-    if array is None or array.shape[0] >= rows:
-        return array
-    missing = rows - array.shape[0]
-    array = np.asarray(array)
-    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])

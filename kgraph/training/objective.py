@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph import losses, metrics
-from kgraph.compiler import Run
-from kgraph.compiler.passes.expose_logits import final_activation, is_linear
+from kgraph import metrics
+from kgraph.compiler import Program, Run
 from kgraph.errors import ConfigError
-from kgraph.graph.graph import Graph
-from kgraph.training.pairing import by_output, output_keys
-from kgraph.types import Array, Shape
+from kgraph.losses.reduction import combine_masks
+from kgraph.training.custom_loss import LossFn, call_loss_fn
+from kgraph.types import Array, Shape, Tree
 
 
-@dataclass(frozen=True)
-class CompileOptions:
-    """What the user gave to `compile`, as given.
+class Scored(NamedTuple):
+    """What one batch gives: the loss, its parts by log key, what metrics read, and new state."""
 
-    Fields:
-        loss, loss_weights, metrics, weighted_metrics: see `Model.compile`.
-    """
-
-    loss: Any = None
-    loss_weights: Any = None
-    metrics: Any = None
-    weighted_metrics: Any = None
+    total: Array
+    parts: dict[str, Array]
+    outputs: list[Any]
+    masks: list[Any]
+    state: Tree
 
 
 @dataclass(frozen=True)
@@ -54,28 +48,56 @@ class Objective:
         tracked: the metrics, in the order in which the user gave them.
         logits: outputs whose loss is computed from the numbers before their last softmax or
             sigmoid.
+        loss_fn: what computes the loss in the place of all that; see `Model.compile`.
+        extra: keys of the numbers that `loss_fn` returns beside the loss.
     """
 
     names: tuple[str, ...]
     losses: list[Any]
     weights: list[float]
     tracked: list[Tracked]
-    logits: tuple[int, ...]
+    logits: tuple[int, ...] = ()
+    loss_fn: LossFn | None = None
+    extra: tuple[str, ...] = ()
     _means: dict[str, metrics.Metric] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._means = {"loss": metrics.Mean(name="loss")}
-        if len(self.names) > 1:
-            for name, loss in zip(self.names, self.losses):
-                if loss is not None:
-                    self._means[f"{name}_loss"] = metrics.Mean(name=f"{name}_loss")
+        keys = ["loss", *self.extra]
+        parts = [f"{name}_loss" for name, loss in zip(self.names, self.losses) if loss is not None]
+        if len(parts) > 1:  # a single loss is the total, as in Keras
+            keys += parts
+        self._means = {key: metrics.Mean(name=key) for key in keys}
         self._losses_on_logits = {i: self.losses[i].on_logits() for i in self.logits}
 
-    def loss(
-        self, run: Run, targets: Sequence[Any], weights: Sequence[Any]
-    ) -> tuple[Array, dict[str, Array]]:
-        """Returns the weighted sum of the outputs' losses, and each of them unweighted."""
-        total = jnp.zeros((), jnp.float32)
+    # --- pure functions --------------------------------------------------------------------------
+
+    def score(
+        self, program: Program, variables: Tree, batch: Any, key: Array | None, kept: Array | None
+    ) -> Scored:
+        """Returns the loss of a batch and what metrics need of it.
+
+        Args:
+            program: what to run.
+            variables: its parameters and state.
+            batch: a `Batch`.
+            key: of random layers; None evaluates, without training's effects.
+            kept: `[rows]` bool, False for rows that only pad the batch; None for all.
+        """
+        if self.loss_fn is not None:
+            return Scored(*call_loss_fn(self.loss_fn, program, variables, batch, key))
+        run = program.run(variables, batch.inputs, training=key is not None, key=key)
+        parts = self._losses(run, batch.targets, batch.weights, kept)
+        terms = [w * parts[f"{n}_loss"] for n, w, loss in self._weighted() if loss is not None]
+        terms += [*run.losses, program.penalties(variables["params"])]
+        return Scored(_sum(terms), parts, run.outputs, run.masks, run.state)
+
+    def _weighted(self) -> list[tuple[str, float, Any]]:
+        return list(zip(self.names, self.weights, self.losses))
+
+    def _losses(
+        self, run: Run, targets: Sequence[Any], weights: Sequence[Any], kept: Array | None
+    ) -> dict[str, Array]:
+        """Returns the loss of each output, without its factor."""
         parts: dict[str, Array] = {}
         for i, (name, loss) in enumerate(zip(self.names, self.losses)):
             if loss is None:
@@ -86,10 +108,13 @@ class Objective:
             if i in self.logits:
                 loss = self._losses_on_logits[i]
                 output = run.outputs[len(self.names) + self.logits.index(i)]
-            value = loss(targets[i], output, sample_weight=weights[i], mask=run.masks[i])
+            given = {"sample_weight": weights[i], "mask": run.masks[i]}
+            if kept is None:
+                value = loss(targets[i], output, **given)
+            else:
+                value = loss.finish(loss.terms(targets[i], output, **given, rows=kept))
             parts[f"{name}_loss"] = value
-            total = total + self.weights[i] * value
-        return total, parts
+        return parts
 
     def init(self) -> dict[str, Any]:
         """Returns fresh accumulators."""
@@ -97,26 +122,26 @@ class Objective:
         return means | {t.key: t.metric.init() for t in self.tracked}
 
     def update(
-        self,
-        accumulators: Mapping[str, Any],
-        run: Run,
-        targets: Sequence[Any],
-        weights: Sequence[Any],
-        total: Array,
-        parts: Mapping[str, Array],
-        rows: int,
+        self, accumulators: Mapping[str, Any], batch: Any, scored: Scored, kept: Array | None
     ) -> dict[str, Any]:
-        """Returns the accumulators after one batch of `rows` rows."""
-        values = {"loss": total, **parts}
+        """Returns the accumulators after one batch."""
+        rows = jnp.float32(batch.rows) if kept is None else jnp.sum(kept, dtype=jnp.float32)
+        values = {"loss": scored.total, **scored.parts}
         updated = {
-            key: mean.update(accumulators[key], values[key], sample_weight=float(rows))
+            key: mean.update(accumulators[key], values[key], sample_weight=rows)
             for key, mean in self._means.items()
         }
         for t in self.tracked:
-            weight = weights[t.output] if t.weighted else None
+            if not scored.outputs:
+                raise ConfigError(
+                    f"The metric {t.key!r} needs outputs, and loss_fn returned none",
+                    hint='return loss, {"outputs": outputs}',
+                )
+            mask = scored.masks[t.output]
             updated[t.key] = t.metric.update(
-                accumulators[t.key], targets[t.output], run.outputs[t.output],
-                sample_weight=weight, mask=run.masks[t.output],
+                accumulators[t.key], batch.targets[t.output], scored.outputs[t.output],
+                sample_weight=batch.weights[t.output] if t.weighted else None,
+                mask=mask if kept is None else combine_masks(mask, kept),
             )  # fmt: skip
         return updated
 
@@ -130,6 +155,8 @@ class Objective:
             else:
                 found[t.key] = value
         return found
+
+    # --- on the host -----------------------------------------------------------------------------
 
     def in_order(self, logs: Mapping[str, Any]) -> list[Any]:
         """Returns logged values in the order of `evaluate`: loss, metrics, losses of outputs."""
@@ -145,140 +172,7 @@ class Objective:
                 loss.check_labels(np.asarray(target), shape)
 
 
-def make_objective(
-    options: CompileOptions, graph: Graph, target_shapes: Sequence[Shape | None]
-) -> Objective:
-    """Binds compile options to the outputs of a graph.
-
-    Args:
-        options: what the user gave.
-        graph: the model's graph.
-        target_shapes: public shape of each output's targets, or None where there are none.
-    """
-    names = output_keys(graph)
-    shapes = [graph.spec(ref).shape for ref in graph.outputs]
-    found = _losses(options.loss, graph, target_shapes, shapes)
-    factors = by_output(graph, options.loss_weights, "loss_weights") if (
-        options.loss_weights is not None
-    ) else [1.0] * len(names)  # fmt: skip
-    weights = [1.0 if factor is None else float(factor) for factor in factors]
-    tracked = _tracked(options, graph, found, target_shapes, shapes)
-    _warn_of_linear_outputs(names, found, graph)
-    logits = tuple(
-        i
-        for i, loss in enumerate(found)
-        if loss is not None and loss.on_logits() is not None and _fits(graph, i, loss)
-    )
-    return Objective(names, found, weights, tracked, logits)
-
-
-def check_options(options: CompileOptions, graph: Graph | None) -> None:
-    """Raises ConfigError for names that mean nothing, before there are any data.
-
-    Args:
-        options: what the user gave.
-        graph: the model's graph, against which keys of dicts are checked; None if not known yet.
-    """
-    for item in _items(options.loss):
-        losses.resolve(item, (None, 1), (None, 1))
-    for item in (*_items(options.metrics), *_items(options.weighted_metrics)):
-        metrics.resolve(item, (None, 1), (None, 1))
-    if graph is None:
-        return
-    for what, given in (("losses", options.loss), ("loss_weights", options.loss_weights)):
-        if isinstance(given, (list, tuple, Mapping)) and not _is_description(given):
-            by_output(graph, given, what)
-    _metrics_by_output(graph, options.metrics)
-    _metrics_by_output(graph, options.weighted_metrics)
-
-
-def _items(given: Any) -> Iterator[Any]:
-    """Yields each loss or metric in a nested list or dict."""
-    if isinstance(given, Mapping) and not _is_description(given):
-        given = list(given.values())
-    if isinstance(given, (list, tuple)):
-        for item in given:
-            yield from _items(item)
-    elif isinstance(given, (str, type)):
-        yield given
-
-
-def _warn_of_linear_outputs(names: Sequence[str], found: Sequence[Any], graph: Graph) -> None:
-    """Warns where a loss of probabilities gets the output of a layer without activation."""
-    for i, (name, loss) in enumerate(zip(names, found)):
-        if loss is not None and loss.on_logits() is not None and is_linear(graph, i):
-            warnings.warn(
-                f"{loss.name} takes probabilities, and the output {name!r} has no softmax or "
-                "sigmoid: give its layer an activation, or the loss from_logits=True",
-                stacklevel=2,
-            )
-
-
-def _fits(graph: Graph, index: int, loss: Any) -> bool:
-    """Tells whether the output ends in the function that the loss would undo."""
-    wanted = "sigmoid" if "Binary" in type(loss).__name__ else "softmax"
-    return final_activation(graph, index) == wanted and getattr(loss, "axis", -1) == -1
-
-
-def _losses(
-    given: Any, graph: Graph, target_shapes: Sequence[Any], shapes: Sequence[Shape]
-) -> list[Any]:
-    single = not isinstance(given, (list, tuple, Mapping)) or _is_description(given)
-    spread = [given] * len(shapes) if single else by_output(graph, given, "losses")
-    return [
-        losses.resolve(item, target or (), shape)
-        for item, target, shape in zip(spread, target_shapes, shapes)
-    ]
-
-
-def _is_description(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) >= {"class_name", "config"}
-
-
-def _tracked(
-    options: CompileOptions,
-    graph: Graph,
-    found: Sequence[Any],
-    target_shapes: Sequence[Any],
-    shapes: Sequence[Shape],
-) -> list[Tracked]:
-    names = output_keys(graph)
-    tracked: list[Tracked] = []
-    taken = {"loss", *(f"{name}_loss" for name in names)} if len(names) > 1 else {"loss"}
-    for weighted, given in ((False, options.metrics), (True, options.weighted_metrics)):
-        for index, items in enumerate(_metrics_by_output(graph, given)):
-            for item in items:
-                target = target_shapes[index]
-                if target is None:
-                    raise ConfigError(f"The output {names[index]!r} has metrics and no targets")
-                metric = metrics.resolve(item, target, shapes[index], found[index])
-                base = metric.name if len(names) == 1 else f"{names[index]}_{metric.name}"
-                key = _free_key(base, weighted, taken)
-                taken.add(key)
-                tracked.append(Tracked(key, index, metric, weighted))
-    return tracked
-
-
-def _free_key(base: str, weighted: bool, taken: set[str]) -> str:
-    if base in taken and weighted:
-        base = f"weighted_{base}"
-    key, n = base, 0
-    while key in taken:
-        n += 1
-        key = f"{base}_{n}"
-    return key
-
-
-def _metrics_by_output(graph: Graph, given: Any) -> list[list[Any]]:
-    names = output_keys(graph)
-    if given is None:
-        return [[] for _ in names]
-    if len(names) == 1 and not isinstance(given, Mapping):
-        given = [given if isinstance(given, (list, tuple)) else [given]]
-        if len(given[0]) == 1 and isinstance(given[0][0], (list, tuple)):
-            given = given[0]
-    entries = by_output(graph, given, "metrics")
-    return [
-        [] if entry is None else list(entry) if isinstance(entry, (list, tuple)) else [entry]
-        for entry in entries
-    ]
+def _sum(terms: Sequence[Array]) -> Array:
+    """Returns the sum of scalars in the widest of their dtypes, at least float32."""
+    wide = jnp.result_type(jnp.float32, *(term.dtype for term in terms))
+    return sum((term.astype(wide) for term in terms), start=jnp.zeros((), wide))

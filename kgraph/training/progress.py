@@ -32,6 +32,7 @@ class Progress:
             be shown and 2 elsewhere.
         epochs: index at which training ends; above 1 each epoch gets a header.
         steps: batches per epoch, None if unknown.
+        each: how many of the user's batches are done at once where one is told of.
         stream: where to write; standard output by default.
         clock: returns seconds; for tests.
 
@@ -46,9 +47,10 @@ class Progress:
         steps: int | None = None,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        each: int = 1,
     ) -> None:
         check_choice("Progress", "verbose", verbose, ("auto", 0, 1, 2))
-        self.epochs, self.steps = epochs, steps
+        self.epochs, self.steps, self._each = epochs, steps, each
         self._stream: Any = sys.stdout if stream is None else stream
         self._display = _display_for(verbose, self._stream)
         self._clock = clock
@@ -72,6 +74,7 @@ class Progress:
 
         `logs` is called only when the live line is redrawn.
         """
+        step = step * self._each if self.steps is None else min(step * self._each, self.steps)
         self._seen = step
         if self._display == "silent":
             return
@@ -86,8 +89,14 @@ class Progress:
         """Leaves time out of the time per step: a compilation, say."""
         self._skipped += seconds
 
-    def note(self, text: str) -> None:
-        """Adds a remark to the line of this epoch; a live line shows it at once."""
+    def note(self, text: str, replaces: str | None = None) -> None:
+        """Adds a remark to the line of this epoch; a live line shows it at once.
+
+        Args:
+            text: the remark.
+            replaces: an earlier one, in whose place it comes.
+        """
+        self._notes = [note for note in self._notes if note != replaces]
         self._notes.append(text)
         if self._display == "bar":
             self._draw({})

@@ -1,22 +1,23 @@
-"""The pure steps: training, evaluation and prediction of one batch."""
+"""The pure steps: training and evaluation of one batch, prediction of one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 
 from kgraph.compiler import Program, Run
 from kgraph.optimizers import Optimizer
-from kgraph.training.objective import Objective
+from kgraph.training.objective import Objective, Scored
 from kgraph.training.state import TrainState
 from kgraph.types import Array, Tree
 
 
 class Batch(NamedTuple):
-    """One batch, flat: inputs in the order of the graph, targets and weights by output."""
+    """Some rows, flat: inputs in the order of the graph, targets and weights by output."""
 
     inputs: list[Any]
     targets: list[Any]
@@ -28,7 +29,8 @@ class Batch(NamedTuple):
         return next(x.shape[0] for x in (*self.inputs, *self.targets) if x is not None)
 
 
-Step = Callable[[TrainState, Batch], TrainState]
+Step: TypeAlias = Callable[[TrainState, Batch, Array | None], TrainState]
+"""From the state, a batch, and which of its rows count (`[rows]` bool, None for all)."""
 
 
 def make_train_step(program: Program, objective: Objective, optimizer: Optimizer) -> Step:
@@ -38,30 +40,24 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
     constraint is applied.
     """
 
-    def train_step(state: TrainState, batch: Batch) -> TrainState:
+    def train_step(state: TrainState, batch: Batch, kept: Array | None = None) -> TrainState:
         key = jax.random.fold_in(state.key, state.step)
         trained, frozen = split_params(program, state.params)
 
-        def loss_of(trained: Tree) -> tuple[Array, Any]:
+        def loss_of(trained: Tree) -> tuple[Array, Scored]:
             params = merge_params(trained, frozen)
             variables = {"params": params, "state": state.state}
-            run = program.run(variables, batch.inputs, training=True, key=key)
-            total, parts = objective.loss(run, batch.targets, batch.weights)
-            total = total + sum(run.losses, start=program.penalties(params))
-            return optimizer.scale_loss(total), (run.outputs, run.masks, run.state, total, parts)
+            scored = objective.score(program, variables, batch, key, kept)
+            return optimizer.scale_loss(scored.total, state.optimizer), scored
 
-        grads, aux = jax.grad(loss_of, has_aux=True)(trained)
-        outputs, masks, new_state, total, parts = aux
+        grads, scored = jax.grad(loss_of, has_aux=True)(trained)
         updates, optimizer_state = optimizer.update(grads, state.optimizer, trained)
         trained = jax.tree.map(lambda p, u: p + u, trained, updates)
-        run = Run(outputs, masks, [], new_state)
         return TrainState(
             params=program.constrain(merge_params(trained, frozen)),
-            state=new_state,
+            state=scored.state,
             optimizer=optimizer_state,
-            metrics=objective.update(
-                state.metrics, run, batch.targets, batch.weights, total, parts, batch.rows
-            ),
+            metrics=objective.update(state.metrics, batch, scored, kept),
             key=state.key,
             step=state.step + 1,
         )
@@ -72,24 +68,19 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
 def make_test_step(program: Program, objective: Objective) -> Step:
     """Returns the step of evaluation: forward, loss and metrics; nothing else changes."""
 
-    def test_step(state: TrainState, batch: Batch) -> TrainState:
+    def test_step(state: TrainState, batch: Batch, kept: Array | None = None) -> TrainState:
         variables = {"params": state.params, "state": state.state}
-        run = program.run(variables, batch.inputs, training=False)
-        total, parts = objective.loss(run, batch.targets, batch.weights)
-        total = total + sum(run.losses, start=program.penalties(state.params))
-        accumulators = objective.update(
-            state.metrics, run, batch.targets, batch.weights, total, parts, batch.rows
-        )
-        return replace(state, metrics=accumulators)
+        scored = objective.score(program, variables, batch, None, kept)
+        return replace(state, metrics=objective.update(state.metrics, batch, scored, kept))
 
     return test_step
 
 
-def make_predict(program: Program) -> Callable[[Tree, Tree, Sequence[Any]], list[Array]]:
-    """Returns `predict(params, state, inputs)`: the outputs, flat."""
+def make_predict(program: Program) -> Callable[[Tree, Sequence[Any]], list[Array]]:
+    """Returns `predict(variables, inputs)`: the outputs, flat."""
 
-    def predict(params: Tree, state: Tree, inputs: Sequence[Any]) -> list[Array]:
-        run = program.run({"params": params, "state": state}, list(inputs), training=False)
+    def predict(variables: Tree, inputs: Sequence[Any]) -> list[Array]:
+        run: Run = program.run(variables, list(inputs), training=False)
         return run.outputs[: len(program.output_names)]
 
     return predict
@@ -115,3 +106,10 @@ def merge_params(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in b.items():
         merged[key] = merge_params(merged[key], value) if key in merged else value
     return merged
+
+
+def rows_of(batch: Batch, kept: Array | None) -> Array:
+    """Returns how many rows of a batch count, as a float32 scalar."""
+    if kept is None:
+        return jnp.float32(batch.rows)
+    return jnp.sum(kept, dtype=jnp.float32)

@@ -34,18 +34,18 @@ def classes(number: int = 4) -> np.ndarray:
     return _random().integers(0, number, ROWS)
 
 
-def _mlp(api: Any, **head: Any) -> Any:
+def mlp(api: Any, **head: Any) -> Any:
     inputs = api.Input((6,), name="x")
     x = api.layers.Dense(8, activation="tanh")(inputs)
     return api.Model(inputs, api.layers.Dense(4, name="y", **head)(x))
 
 
-def _sparse(api: Any) -> dict[str, Any]:
+def sparse(api: Any) -> dict[str, Any]:
     loss = api.losses.SparseCategoricalCrossentropy(from_logits=True)
     return {"optimizer": "adam", "loss": loss, "metrics": ["accuracy"]}
 
 
-def _normalized(api: Any, frozen: bool = False) -> Any:
+def normalized(api: Any, frozen: bool = False) -> Any:
     inputs = api.Input((6,), name="x")
     norm = api.layers.BatchNormalization()
     x = norm(api.layers.Dense(8, activation="relu")(inputs))
@@ -64,7 +64,7 @@ def _regularized(api: Any) -> Any:
     return api.Model(inputs, api.layers.Dense(4, name="y", bias_regularizer="l1")(x))
 
 
-def _branches(api: Any) -> Any:
+def branches(api: Any) -> Any:
     a, b = api.Input((6,), name="zulu"), api.Input((3,), name="alpha")
     x = api.layers.concatenate([api.layers.Dense(5, activation="relu")(a), b])
     late = api.layers.Dense(1, name="zeta")(x)
@@ -72,32 +72,32 @@ def _branches(api: Any) -> Any:
     return api.Model([a, b], [late, early])
 
 
-def _branch_data() -> tuple[Any, Any]:
+def branch_data() -> tuple[Any, Any]:
     extra = _random().normal(size=(ROWS, 3)).astype("float32")
     target = _random().normal(size=(ROWS, 1)).astype("float32")
     return {"zulu": features(), "alpha": extra}, {"zeta": target, "beta": classes()}
 
 
 def _branch_lists() -> tuple[Any, Any]:
-    x, y = _branch_data()
+    x, y = branch_data()
     return [x["zulu"], x["alpha"]], [y["zeta"], y["beta"]]
 
 
-def _masked(api: Any) -> Any:
+def masked(api: Any) -> Any:
     inputs = api.Input((None,), dtype="int32", name="x")
     x = api.layers.Embedding(11, 5, mask_zero=True)(inputs)
     x = api.layers.LSTM(6, return_sequences=True)(x)
     return api.Model(inputs, api.layers.Dense(4, name="y")(x))
 
 
-def _masked_data() -> tuple[Any, Any]:
+def masked_data() -> tuple[Any, Any]:
     ids = _random().integers(1, 11, (ROWS, 7))
     lengths = _random().integers(1, 8, ROWS)
     ids = np.where(np.arange(7)[None] < lengths[:, None], ids, 0).astype("int32")
     return ids, _random().normal(size=(ROWS, 7, 4)).astype("float32")
 
 
-def _plain_data() -> tuple[Any, Any]:
+def plain_data() -> tuple[Any, Any]:
     return features(), classes()
 
 
@@ -108,43 +108,43 @@ def _one_hot_data() -> tuple[Any, Any]:
 _DICTS = {"loss": {"beta": "sparse_categorical_crossentropy", "zeta": "mse"}}
 
 CASES = [
-    FitCase("sparse", _mlp, _sparse, _plain_data),
+    FitCase("sparse", mlp, sparse, plain_data),
     FitCase(
         "probabilities",
-        lambda api: _mlp(api, activation="softmax"),
+        lambda api: mlp(api, activation="softmax"),
         lambda api: {
             "optimizer": "rmsprop", "loss": "categorical_crossentropy", "metrics": ["acc", "mae"],
         },
         _one_hot_data,
     ),
-    FitCase("partial batch", _mlp, _sparse, _plain_data, {"batch_size": 16}),
-    FitCase("validation split", _mlp, _sparse, _plain_data, {"validation_split": 0.25}),
+    FitCase("partial batch", mlp, sparse, plain_data, {"batch_size": 16}),
+    FitCase("validation split", mlp, sparse, plain_data, {"validation_split": 0.25}),
     FitCase(
-        "validation freq", _mlp, _sparse, _plain_data,
-        {"validation_data": _plain_data(), "validation_freq": 2},
+        "validation freq", mlp, sparse, plain_data,
+        {"validation_data": plain_data(), "validation_freq": 2},
     ),
-    FitCase("class weight", _mlp, _sparse, _plain_data, {"class_weight": {0: 2.0, 3: 0.1}}),
+    FitCase("class weight", mlp, sparse, plain_data, {"class_weight": {0: 2.0, 3: 0.1}}),
     FitCase(
         "sample weight",
-        _mlp,
-        lambda api: {**_sparse(api), "weighted_metrics": ["accuracy"]},
-        _plain_data,
+        mlp,
+        lambda api: {**sparse(api), "weighted_metrics": ["accuracy"]},
+        plain_data,
         {"sample_weight": _random().random(ROWS).astype("float32"), "batch_size": 16},
     ),
-    FitCase("steps per epoch", _mlp, _sparse, _plain_data, {"steps_per_epoch": 2, "batch_size": 4}),
-    FitCase("batch norm", _normalized, _sparse, _plain_data, {"validation_split": 0.25}),
-    FitCase("frozen norm", lambda api: _normalized(api, True), _sparse, _plain_data),
-    FitCase("regularized", _regularized, _sparse, _plain_data, {"validation_split": 0.25}),
+    FitCase("steps per epoch", mlp, sparse, plain_data, {"steps_per_epoch": 2, "batch_size": 4}),
+    FitCase("batch norm", normalized, sparse, plain_data, {"validation_split": 0.25}),
+    FitCase("frozen norm", lambda api: normalized(api, True), sparse, plain_data),
+    FitCase("regularized", _regularized, sparse, plain_data, {"validation_split": 0.25}),
     FitCase(
-        "dicts", _branches,
+        "dicts", branches,
         lambda api: {
             "optimizer": "adam", **_DICTS, "loss_weights": {"beta": 0.2, "zeta": 1.0},
             "metrics": {"zeta": ["mae"], "beta": ["accuracy"]},
         },
-        _branch_data, {"validation_split": 0.25},
+        branch_data, {"validation_split": 0.25},
     ),
     FitCase(
-        "lists", _branches,
+        "lists", branches,
         lambda api: {
             "optimizer": "sgd", "loss": ["mse", "sparse_categorical_crossentropy"],
             "loss_weights": [1.0, 0.2], "metrics": [["mae", "mse"], ["accuracy"]],
@@ -152,8 +152,8 @@ CASES = [
         _branch_lists,
     ),
     FitCase(
-        "masks", _masked,
+        "masks", masked,
         lambda api: {"optimizer": "adam", "loss": "mse"},
-        _masked_data, {"batch_size": 16},
+        masked_data, {"batch_size": 16},
     ),
 ]  # fmt: skip

@@ -107,6 +107,19 @@ class Layer(Weighted, Recorded):
             f"{type(self).__name__} has no call method", hint="define call(self, inputs)"
         )
 
+    def mixes_rows(self, training: bool) -> bool:
+        """Tells whether the result for a row may depend on other rows of the batch.
+
+        Where nothing mixes rows, `fit` pads a smaller last batch instead of compiling for it. Code
+        that is not kgraph's own counts as mixing, unless it overrides this to return False.
+        """
+        functions = [type(self), getattr(self, "activation", None)]
+        own = all(f is None or f.__module__.startswith(("kgraph.", "jax.")) for f in functions)
+        axis = getattr(self, "axis", None)
+        axes = axis if isinstance(axis, (list, tuple)) else (axis,)
+        inside = any(child.mixes_rows(training) for _, child in self.children())
+        return not own or 0 in axes or bool(getattr(self, "stateful", False)) or inside
+
     def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
         """Returns the mask of the output: by default that of the input, if masks are supported."""
         return previous_mask if self.supports_masking else None

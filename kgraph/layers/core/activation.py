@@ -19,6 +19,10 @@ class Activation(Layer):
 
     Raises:
         ConfigError: the name is not known.
+
+    >>> import numpy as np
+    >>> Activation("relu")(np.array([[-1.0, 2.0]], "float32")).tolist()
+    [[0.0, 2.0]]
     """
 
     supports_masking = True

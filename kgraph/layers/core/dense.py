@@ -27,6 +27,13 @@ class Dense(Layer):
 
     Raises:
         ConfigError: `units` is not a positive whole number.
+
+    >>> from kgraph.layers import Input
+    >>> layer = Dense(4, activation="relu")
+    >>> layer(Input((3,))).shape
+    (None, 4)
+    >>> [weight.shape for weight in layer.weights]
+    [(3, 4), (4,)]
     """
 
     supports_masking = True

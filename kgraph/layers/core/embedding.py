@@ -38,6 +38,10 @@ class Embedding(Layer):
         ConfigError: a size is not a positive whole number.
         StateError: `weights` has another shape than the table.
         DataError: on a call with concrete ids, if one is out of range or no whole number.
+
+    >>> import numpy as np
+    >>> Embedding(1000, 8)(np.array([[3, 1, 4]])).shape
+    (1, 3, 8)
     """
 
     autocast = False
@@ -107,7 +111,7 @@ class Embedding(Layer):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        del config["weights"]  # values belong into weight files
+        config.pop("weights", None)  # values belong into weight files
         return config
 
 

@@ -10,6 +10,10 @@ class Identity(Layer):
     """Returns its input; useful as a named place in a graph.
 
     Shapes: any, or a structure of any; the same out.
+
+    >>> import numpy as np
+    >>> Identity()(np.array([1.0], "float32")).tolist()
+    [1.0]
     """
 
     supports_masking = True

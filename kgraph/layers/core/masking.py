@@ -18,6 +18,10 @@ class Masking(Layer):
 
     Args:
         mask_value: what padded steps are filled with.
+
+    >>> from kgraph.layers import Input
+    >>> Masking()(Input((10, 3))).mask is not None
+    True
     """
 
     supports_masking = True

@@ -40,6 +40,12 @@ class JaxLayer(Layer):
 
     Raises:
         ConfigError: a function names another argument, or nothing says how the weights start.
+
+    >>> import jax.numpy as jnp
+    >>> import numpy as np
+    >>> layer = JaxLayer(lambda params, inputs: inputs * params, params=jnp.array(2.0))
+    >>> layer(np.array([3.0], "float32")).tolist()
+    [6.0]
     """
 
     def __init__(
@@ -109,6 +115,9 @@ class JaxLayer(Layer):
             for (path, leaf), start in zip(paths, starts)
         ]
         return weights, structure
+
+    def mixes_rows(self, training: bool) -> bool:
+        return True  # nobody knows what the module does
 
     def call(self, inputs: Tree, training: bool | None = None) -> Tree:
         return self.compute(inputs, bool(training))

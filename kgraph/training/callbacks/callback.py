@@ -40,6 +40,7 @@ class Callback(Recorded):
     """
 
     kind: ClassVar[str] = "callback"
+    state_attributes: ClassVar[tuple[str, ...]] = ()
     params: dict[str, Any] | None = None
     _model: Any = None
 
@@ -62,6 +63,20 @@ class Callback(Recorded):
     def wants_batches(self, mode: Mode) -> bool:
         """Tells whether this callback listens to single batches of `mode`."""
         return any(_is_overridden(self, hook) for hook in BATCH_HOOKS[mode])
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns what this callback needs to go on in a training that is continued.
+
+        Plain data, and arrays in any nesting: the attributes named in `state_attributes`, which a
+        subclass lists. `fit(checkpoint=...)` saves it.
+        """
+        return {name: getattr(self, name) for name in self.state_attributes}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes back what `get_state` returned; called after `on_train_begin`."""
+        for name in self.state_attributes:
+            if name in state:
+                setattr(self, name, state[name])
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Called once when `fit` starts."""

@@ -24,6 +24,8 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: epochs before this index are passed over.
     """
 
+    state_attributes = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
+
     def __init__(
         self,
         monitor: str = "val_loss",

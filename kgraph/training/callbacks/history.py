@@ -38,6 +38,17 @@ class History(Callback):
         if self.model is not None:
             self.model.history = self
 
+    def get_state(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "records": [[e, logs] for e, logs in self._records]}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.epoch = list(state["epoch"])
+        self._records = [(epoch, logs) for epoch, logs in state["records"]]
+        self.history = {}
+        for _, logs in self._records:
+            for key, value in logs.items():
+                self.history.setdefault(key, []).append(value)
+
     def to_dict(self) -> dict[str, list[Any]]:
         """Returns the columns of a table: `epoch` and each key, None where an epoch lacks the key.
 

@@ -34,6 +34,8 @@ class ModelCheckpoint(MonitorCallback):
             logs nor the counters fill; or `save_freq` is neither.
     """
 
+    state_attributes = ("best", "_epoch", "_unsaved_batches", "_last_batch")
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph.errors import ConfigError, StateError
+from kgraph.optimizers.learning_rate import LearningRateError
 
 
 def read_rate(callback: object, model: Any) -> float:
@@ -26,3 +27,33 @@ def read_rate(callback: object, model: Any) -> float:
             hint=f"compile with a number as learning_rate, or leave {owner} out",
         )
     return float(rate)
+
+
+def current_rates(model: Any) -> dict[str, float]:
+    """Returns the rate of the next step as `learning_rate`, also where a schedule gives it.
+
+    The optimizers of a `MultiOptimizer` have one each: `learning_rate_adam`, with a number behind a
+    name that comes again. An optax transformation without a rate has none.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return {}
+    wrapped = getattr(optimizer, "inner_optimizer", optimizer)
+    parts = getattr(wrapped, "optimizers", None)
+    try:
+        if parts is None and not callable(wrapped.learning_rate):
+            return {"learning_rate": float(wrapped.learning_rate)}
+        state = (model.training_state() or {}).get("optimizer")
+        if state is None:
+            return {}
+        state = state if wrapped is optimizer else state.inner
+        if parts is None:
+            return {"learning_rate": float(wrapped.current_learning_rate(state))}
+        found: dict[str, float] = {}
+        for place, part in state.parts.items():
+            name = f"learning_rate_{parts[int(place)].name}"
+            name = f"{name}_{place}" if name in found else name
+            found[name] = float(parts[int(place)].current_learning_rate(part))
+        return found
+    except LearningRateError:
+        return {}

@@ -31,6 +31,8 @@ class ReduceLROnPlateau(MonitorCallback):
         ConfigError: `factor` is 1 or more; or the optimizer's rate follows a schedule.
     """
 
+    state_attributes = ("wait", "cooldown_counter", "best")
+
     def __init__(
         self,
         monitor: str = "val_loss",

@@ -164,6 +164,11 @@ def test_csv_logger_writes_the_bytes_that_keras_writes(tmp_path_factory, runs, a
     assert written.startswith(b"epoch" + separator.encode())
 
 
+def test_every_public_name_of_keras_is_here():
+    theirs_only = {name for name in dir(theirs) if not name.startswith("_")} - set(ours.__all__)
+    assert theirs_only <= {"BackupAndRestore", "OrbaxCheckpoint"}  # fit(checkpoint=...) does both
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -175,6 +180,9 @@ def test_csv_logger_writes_the_bytes_that_keras_writes(tmp_path_factory, runs, a
         "ModelCheckpoint",
         "ProgbarLogger",
         "ReduceLROnPlateau",
+        "RemoteMonitor",
+        "SwapEMAWeights",
+        "TensorBoard",
         "TerminateOnNaN",
     ],
 )

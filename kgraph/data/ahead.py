@@ -1,0 +1,66 @@
+"""Taking items ahead of time in one background thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+_END = object()
+_JOIN_SECONDS = 5.0
+
+
+def ahead(
+    items: Iterator[T], prepare: Callable[[T], V], depth: int = 2
+) -> Generator[V, None, None]:
+    """Yields `prepare(item)` for each item; a thread is up to `depth` items ahead.
+
+    The iterator is used by the thread alone, and closed by it. What it or `prepare` raises arrives
+    here, the same exception with its traceback, after the items before it. However this generator
+    ends, the thread ends with it (an iterator that never returns is left behind as a daemon).
+    """
+    waiting: queue.Queue[Any] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(item: Any) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put((prepare(item), None)):
+                    break
+            end: Any = (_END, None)
+        except BaseException as error:
+            end = (_END, error)
+        try:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            end = (_END, end[1] or error)
+        put(end)
+
+    thread = threading.Thread(target=work, name="kgraph-data", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if item is _END:
+                if error is not None:
+                    raise error
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join(_JOIN_SECONDS)

@@ -1,0 +1,246 @@
+"""From the arguments of fit, evaluate and predict to batches on their way through the engine."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kgraph.data import ArraySource, Source, make_source, unpack_x_y_sample_weight
+from kgraph.errors import DataError
+from kgraph.graph.graph import Graph
+from kgraph.models.session import Session
+from kgraph.training.callbacks import CallbackList
+from kgraph.training.callbacks.callback import Mode
+from kgraph.training.device_rows import DeviceRows, fits_on_device, on_device
+from kgraph.training.engine import Engine
+from kgraph.training.evaluation import Evaluation
+from kgraph.training.feed import check_ids, flat_batch, with_first
+from kgraph.training.grouping import rows_at_once
+from kgraph.training.loop import Logs, Work, evaluate
+from kgraph.training.progress import Progress
+from kgraph.training.rows_work import TestRows, TrainRows
+from kgraph.training.step import Batch
+from kgraph.training.stream_work import PaddedSize, Stream
+
+
+@dataclass
+class Data:
+    """A source, what was taken off it, and its arrays on the device where they fit.
+
+    Fields:
+        source: gives the batches.
+        first: the first batch, or all rows of an ArraySource, flat.
+        begun: the batches of the first epoch, where an iterator has been started; else None.
+        rows: all rows on the device, or None if batches come one by one.
+        check: raises DataError for a batch that cannot be right; None if all rows were checked.
+        example: a batch as the source gives it; None for an ArraySource.
+    """
+
+    source: Source
+    first: Batch
+    begun: Iterator[Any] | None
+    rows: DeviceRows | None = None
+    check: Callable[[Batch], None] | None = None
+    example: Any = None
+
+
+def open_data(
+    model: Session,
+    source: Source,
+    epoch: int = 0,
+    start: int = 0,
+    example: Any = None,
+    over: bool = False,
+) -> Data:
+    """Takes a first look at the data, by which a subclassed model gets its graph.
+
+    Args:
+        model: is to run on them.
+        source: gives the batches.
+        epoch, start: where to begin.
+        example: stands for the first batch where there may be none: at the end of the data.
+        over: whether no batch is wanted, so that the data are left alone.
+    """
+    if isinstance(source, ArraySource):
+        model.trace_for(source.arrays[0])
+        return Data(source, flat_batch(graph_of(model), *source.arrays), None)
+    iterator = iter(()) if over else source.epoch(epoch, start)
+    raw = next(iterator, None)
+    begun = iter(()) if raw is None else with_first(raw, iterator)
+    raw = example if raw is None else raw
+    if raw is None:
+        raise DataError("The data have no batch", hint="pass at least one row")
+    model.trace_for(raw[0])
+    return Data(source, flat_batch(graph_of(model), *raw), begun, example=raw)
+
+
+def check_data(model: Session, data: Data, engine: Engine | None) -> None:
+    """Checks labels and ids: whole arrays now and once, batches as they come.
+
+    Without an engine, for predictions, there are no labels.
+    """
+    graph = graph_of(model)
+    shapes = [graph.spec(ref).shape for ref in graph.outputs]
+    layers = model.lowering_layers
+
+    def check(batch: Batch) -> None:
+        check_ids(layers, graph, batch.inputs)
+        if engine is not None:
+            engine.objective.check_labels(batch.targets, shapes)
+
+    if isinstance(data.source, ArraySource):
+        check(data.first)
+        if fits_on_device(data.first):
+            data.rows = on_device(data.first)
+    else:
+        data.check = check
+
+
+def graph_of(model: Session) -> Graph:
+    """Returns the graph that a model is lowered from; it has one by now."""
+    graph = model.lowering_graph
+    assert graph is not None
+    return graph
+
+
+def prepare(model: Session, data: Data) -> Callable[[Any], Batch]:
+    """Returns a function that makes a flat, checked batch of what a source yields."""
+    graph, check = graph_of(model), data.check
+
+    def make(raw: Any) -> Batch:
+        batch = flat_batch(graph, *raw)
+        if check is not None:
+            check(batch)
+        return batch
+
+    return make
+
+
+def training_work(
+    model: Session,
+    engine: Engine,
+    data: Data,
+    first: tuple[int, int],
+    number: Callable[[int], int],
+    position: Callable[[], Any] | None,
+) -> Callable[[int, int], Work]:
+    """Returns what gives the steps of an epoch, by its index and the batch to begin with.
+
+    Args:
+        model: is trained.
+        engine: runs the steps.
+        data: opened and checked.
+        first: epoch and batch for which `data` was opened.
+        number: the number of an epoch in the data, by its index in this training.
+        position: tells where the data are; None where nobody wants to know.
+    """
+    source = data.source
+    if data.rows is not None:
+        assert isinstance(source, ArraySource)
+        rows, arrays = data.rows, source
+        return lambda epoch, start: TrainRows(engine, arrays, rows, number(epoch), start)
+    size = PaddedSize() if engine.pads_training else None
+
+    def work(epoch: int, start: int) -> Work:
+        begun = data.begun if (epoch, start) == first else None
+        raw = begun if begun is not None else source.epoch(number(epoch), start)
+        return Stream(raw, prepare(model, data), engine.train_batch, size, position)
+
+    return work
+
+
+def evaluation_work(
+    evaluation: Evaluation, model: Session, engine: Engine, data: Data, most: int | None
+) -> Work:
+    """Returns the batches of one evaluation, at most so many of them."""
+    source = data.source
+    if data.rows is not None:
+        assert isinstance(source, ArraySource)
+        return TestRows(evaluation, engine, source, data.rows)
+    size = PaddedSize() if engine.pads_evaluation else None
+    raw = data.begun if data.begun is not None else source.epoch(0)
+    data.begun = None
+    return Stream(raw, prepare(model, data), evaluation.batch, size, None, most)
+
+
+def in_larger_batches(
+    data: Data, model: Session, rows_are_independent: bool, callbacks: CallbackList, mode: Mode
+) -> int:
+    """Lets data for which no batch size was given be evaluated in larger batches than 32.
+
+    Only where rows do not depend on each other, and nobody listens to batches. Returns how many
+    batches of the size that users know one of them is.
+    """
+    source = data.source
+    if data.rows is None or not rows_are_independent or callbacks.wants_batches(mode):
+        return 1
+    assert isinstance(source, ArraySource)
+    size = rows_at_once(graph_of(model))
+    data.source = source.with_batch_size(size)
+    return size // source.batch_size
+
+
+def prediction_batches(model: Session, data: Data, most: int | None) -> Iterator[Batch]:
+    """Returns the batches to predict on, at most so many, one by one."""
+    source = data.source
+    raw = data.begun if data.begun is not None else source.epoch(0)
+    make = prepare(model, data)
+    flat = (make((x, None, None)) for x, _, _ in raw)
+    return flat if most is None else itertools.islice(flat, most)
+
+
+def validator(
+    model: Session,
+    engine: Engine,
+    given: Any,
+    batch_size: int | None,
+    steps: int | None,
+    frequency: int | Sequence[int],
+    callbacks: CallbackList,
+) -> Callable[[int], Logs | None]:
+    """Returns a function that evaluates after an epoch, and returns None where none is due.
+
+    Arrays are checked, and put on the device, once.
+    """
+    if given is None:
+        return lambda epoch: None
+    if isinstance(given, (tuple, list)) and 1 <= len(given) <= 3:
+        x, y, sample_weight = unpack_x_y_sample_weight(tuple(given))
+    else:
+        x, y, sample_weight = given, None, None
+    source = make_source(x, y, sample_weight, batch_size if y is not None else None, False, steps)
+    data = open_data(model, source)
+    check_data(model, data, engine)
+    if batch_size is None and steps is None:
+        in_larger_batches(data, model, engine.pads_evaluation, callbacks, "test")
+
+    def validate(epoch: int) -> Logs | None:
+        due = (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
+        if not due:
+            return None
+        evaluation = Evaluation(engine)
+        work = evaluation_work(evaluation, model, engine, data, steps)
+        return evaluate(work, evaluation, engine, callbacks, None)
+
+    return validate
+
+
+def show_compilation(progress: Progress) -> Callable[[Any], None]:
+    """Returns what tells a display about compilations, and keeps them out of the time per step."""
+    shown, total = "", 0.0
+
+    def notice(entry: Any) -> None:
+        nonlocal shown, total
+        if entry is None:
+            text = "compiling"
+        else:
+            seconds = entry.traced + entry.compiled
+            progress.skip(seconds)
+            total += seconds
+            text = f"compiling {total:.1f} s"
+        progress.note(text, replaces=shown)
+        shown = text
+
+    return notice

@@ -1,0 +1,121 @@
+"""Several steps for one dispatch: pure functions that take their batches from arrays on the device.
+
+One executable serves blocks of every size, since the bounds of the loop are arguments: so results
+cannot depend on the size, and a change of it compiles nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kgraph.training.state import TrainState
+from kgraph.training.step import Batch, Step
+from kgraph.types import Array, Tree
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the rows of arrays are cut into batches.
+
+    Fields:
+        size: rows of a batch.
+        padded: whether the last batch has rows that do not count.
+        looped: whether steps run in a loop on the device; else a block is one step.
+    """
+
+    size: int
+    padded: bool
+    looped: bool
+
+
+def train_blocks(step: Step, cut: Cut) -> Callable[..., tuple[TrainState, Array]]:
+    """Returns `block(state, rows, order, count, start, stop)`: steps `start` to `stop` of an epoch.
+
+    `rows` is a Batch of all rows, `order` the row numbers of the batches in a row (filled up to
+    whole batches), `count` how many of them count. Returns the state, and its step as an array of
+    its own, to wait for: the state itself may be given away before somebody looks at it.
+    """
+
+    def one(i: Array, state: TrainState, rows: Batch, order: Array, count: Array) -> TrainState:
+        numbers = jax.lax.dynamic_slice_in_dim(order, i * cut.size, cut.size)
+        batch = jax.tree.map(lambda a: a.at[numbers].get(mode="promise_in_bounds"), rows)
+        places = i * cut.size + jnp.arange(cut.size, dtype=jnp.int32)
+        return step(state, batch, places < count if cut.padded else None)
+
+    def block(
+        state: TrainState, rows: Batch, order: Array, count: Array, start: Array, stop: Array
+    ) -> tuple[TrainState, Array]:
+        state = _steps(
+            lambda i, state: one(i, state, rows, order, count), state, start, stop, cut.looped
+        )
+        return state, state.step
+
+    return block
+
+
+def test_blocks(step: Step, cut: Cut) -> Callable[..., Tree]:
+    """Returns `block(variables, metrics, rows, start, stop)`: the metrics after batches in order.
+
+    The last batch, if it is smaller, begins earlier and leaves out what the one before has had: all
+    batches are slices of real rows.
+    """
+
+    def block(variables: TrainState, metrics: Tree, rows: Batch, start: Array, stop: Array) -> Tree:
+        def one(i: Array, metrics: Tree) -> Tree:
+            batch, kept = _slice(rows, i, cut)
+            return step(replace(variables, metrics=metrics), batch, kept).metrics
+
+        return _steps(one, metrics, start, stop, cut.looped)
+
+    return block
+
+
+def predict_blocks(
+    predict: Callable[..., list[Array]], cut: Cut
+) -> Callable[..., tuple[list[Array], Array]]:
+    """Returns `block(variables, found, rows, base, start, stop)`, which fills in predictions.
+
+    `found` has room for some rows of each output, beginning with row `base`. Returns it, and an
+    array of its own to wait for.
+    """
+
+    def block(
+        variables: Tree, found: list[Array], rows: Batch, base: Array, start: Array, stop: Array
+    ) -> tuple[list[Array], Array]:
+        def one(i: Array, found: list[Array]) -> list[Array]:
+            batch, _ = _slice(rows, i, cut)
+            outputs = predict(variables, batch.inputs)
+            place = _low(rows, i, cut) - base
+            return [
+                jax.lax.dynamic_update_slice_in_dim(room, output.astype(room.dtype), place, 0)
+                for room, output in zip(found, outputs)
+            ]
+
+        return _steps(one, found, start, stop, cut.looped), stop + 0
+
+    return block
+
+
+def _steps(
+    one: Callable[[Array, Any], Any], carry: Any, start: Array, stop: Array, looped: bool
+) -> Any:
+    return jax.lax.fori_loop(start, stop, one, carry) if looped else one(start, carry)
+
+
+def _slice(rows: Batch, i: Array, cut: Cut) -> tuple[Batch, Array | None]:
+    """Returns batch i, and which of its rows were in no batch before it."""
+    low = _low(rows, i, cut)
+    batch = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, low, cut.size), rows)
+    if not cut.padded:
+        return batch, None
+    return batch, low + jnp.arange(cut.size, dtype=jnp.int32) >= i * cut.size
+
+
+def _low(rows: Batch, i: Array, cut: Cut) -> Array:
+    low = i * cut.size
+    return jnp.minimum(low, rows.rows - cut.size) if cut.padded else low

@@ -1,0 +1,211 @@
+"""Compiling ahead of time: each function once for each form of its arguments, with a report.
+
+Executables are shared between all models of the process whose lowered programs are equal to the
+letter, so a loop that builds the same model again compiles nothing again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import jax
+
+Form: TypeAlias = tuple[tuple[str, Any], ...]
+"""What an executable is for: pairs of a label and a hashable value."""
+
+_SHARED: OrderedDict[Any, Any] = OrderedDict()
+_MOST_SHARED = 64
+_CALLBACKS = ("callback", "host_transfer")
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """One executable that a model has made or found.
+
+    Fields:
+        function: "train", "evaluate", "predict" or "results", with how it gets its data.
+        reason: why it was new: "first use", or what differs from the executable before.
+        traced: seconds to trace and lower the Python code.
+        compiled: seconds in XLA; 0 if `shared`.
+        shared: whether an equal program of another model (or an earlier one) was found.
+        temporary_bytes: what a call needs beside its arguments and results; None if unknown.
+    """
+
+    function: str
+    reason: str
+    traced: float
+    compiled: float
+    shared: bool
+    temporary_bytes: int | None
+
+
+class CompileReport(Sequence[Compilation]):
+    """The executables of a model in the order in which they came; printed as a table."""
+
+    def __init__(self, entries: Sequence[Compilation]) -> None:
+        self._entries = tuple(entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._entries[index]
+
+    @property
+    def seconds(self) -> float:
+        """Time that went into all of them."""
+        return sum(entry.traced + entry.compiled for entry in self)
+
+    def __repr__(self) -> str:
+        if not self._entries:
+            return "Nothing was compiled yet"
+        rows = [("function", "trace", "compile", "why")]
+        for e in self._entries:
+            compiled = "shared" if e.shared else f"{e.compiled:.2f} s"
+            rows.append((e.function, f"{e.traced:.2f} s", compiled, e.reason))
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = [
+            f"{f:<{widths[0]}}  {t:>{widths[1]}}  {c:>{widths[2]}}  {why}" for f, t, c, why in rows
+        ]
+        count = len(self._entries)
+        title = f"{count} executable{'' if count == 1 else 's'}, {self.seconds:.2f} s in all"
+        return "\n".join([title, *lines])
+
+
+class Compiler:
+    """Makes executables for one model and remembers why.
+
+    Args:
+        eager: True runs functions as plain Python instead, operation by operation.
+
+    Attributes:
+        entries: what was made so far.
+        notice: called with None before something is compiled, and with its `Compilation` after.
+    """
+
+    def __init__(self, eager: bool = False) -> None:
+        self.eager = eager
+        self.entries: list[Compilation] = []
+        self.notice: Callable[[Compilation | None], None] = lambda _: None
+        self._forms: dict[str, Form] = {}
+
+    def report(self) -> CompileReport:
+        """Returns what was made so far."""
+        return CompileReport(self.entries)
+
+    def compile(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        donate: tuple[int, ...],
+        form: Form,
+        args: Any,
+    ) -> Callable[..., Any]:
+        """Returns an executable of `function` for arguments like `args`."""
+        if self.eager:
+            return function
+        self.notice(None)
+        reason = self._reason(name, form)
+        start = time.perf_counter()
+        lowered = jax.jit(function, donate_argnums=donate).lower(*args)
+        key = _fingerprint(lowered)
+        traced = time.perf_counter() - start
+        shared = key in _SHARED
+        executable = _SHARED[key] if shared else lowered.compile()
+        if key is not None:
+            _SHARED[key] = executable
+            _SHARED.move_to_end(key)
+            while len(_SHARED) > _MOST_SHARED:
+                _SHARED.popitem(last=False)
+        compiled = 0.0 if shared else time.perf_counter() - start - traced
+        entry = Compilation(name, reason, traced, compiled, shared, _temporary_bytes(executable))
+        self.entries.append(entry)
+        self.notice(entry)
+        return executable
+
+    def _reason(self, name: str, form: Form) -> str:
+        before = self._forms.get(name)
+        self._forms[name] = form
+        if before is None:
+            return "first use"
+        old = dict(before)
+        changed = [
+            f"{label}: {_show(old.get(label))} before, {_show(value)} now"
+            for label, value in form
+            if old.get(label) != value
+        ]
+        return "; ".join(changed) or "compile() or the model's trainable layers changed"
+
+
+class Function:
+    """A function that is compiled when it meets a new form of arguments.
+
+    Args:
+        compiler: what compiles it.
+        name: how it is called in the report.
+        function: pure.
+        donate: positions of the arguments whose memory a call may reuse.
+    """
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        name: str,
+        function: Callable[..., Any],
+        donate: tuple[int, ...] = (),
+    ) -> None:
+        self._compiler, self._name = compiler, name
+        self._function, self._donate = function, donate
+        self._executables: dict[Form, Callable[..., Any]] = {}
+
+    def prepared(self, form: Form, *args: Any) -> Callable[..., Any]:
+        """Returns the executable for arguments of this form."""
+        found = self._executables.get(form)
+        if found is None:
+            found = self._compiler.compile(self._name, self._function, self._donate, form, args)
+            self._executables[form] = found
+        return found
+
+    def __call__(self, form: Form, *args: Any) -> Any:
+        return self.prepared(form, *args)(*args)
+
+
+def shapes_of(tree: Any) -> tuple[Any, ...]:
+    """Returns structure, shape and dtype of all arrays of a tree, as something to compare."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple(_aval(leaf) for leaf in leaves)
+
+
+def _aval(leaf: Any) -> tuple[Any, ...]:
+    sharding = getattr(leaf, "sharding", None)
+    return tuple(leaf.shape), str(leaf.dtype), bool(getattr(leaf, "weak_type", False)), sharding
+
+
+def _fingerprint(lowered: Any) -> Any:
+    """Returns a value that is equal for programs that do the same to arguments of the same form.
+
+    None for a program that calls back into Python: its text does not say which function it calls.
+    """
+    text = lowered.as_text()
+    if any(word in text for word in _CALLBACKS):
+        return None
+    options = repr(sorted(jax.config.values.items()))
+    return hashlib.sha256(text.encode()).digest(), lowered.in_tree, lowered.out_tree, options
+
+
+def _temporary_bytes(executable: Any) -> int | None:
+    try:
+        return int(executable.memory_analysis().temp_size_in_bytes)
+    except (AttributeError, NotImplementedError, RuntimeError):  # not every backend tells
+        return None
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], tuple):
+        return " ".join(f"{dtype}{list(shape)}" for shape, dtype, *_ in value[1])
+    return str(value)

@@ -1,0 +1,69 @@
+"""Evaluation: accumulators of losses and metrics over batches, with weights that do not change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from kgraph.training.blocks import Cut, test_blocks
+from kgraph.training.compilation import Form, Function, shapes_of
+from kgraph.training.device_rows import DeviceRows
+from kgraph.training.engine import Engine
+from kgraph.training.state import TrainState
+from kgraph.training.step import Batch, Step
+from kgraph.types import Tree
+
+
+class Evaluation:
+    """One pass over data. Weights are read, not copied; a running training does not notice.
+
+    Args:
+        engine: whose program and objective evaluate.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._metrics: Tree = engine.objective.init()
+        self._form: Form = (("variables", shapes_of(engine.variables())),)
+
+    def rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:
+        """Takes in the batches from `start` to `stop` of arrays on the device."""
+        step = self._engine.test_step
+        function = self._engine.function(("test", cut), "evaluate", lambda: test_blocks(step, cut))
+        form = (("batch", (cut.size, cut.padded)), ("data", rows.form), *self._form)
+        self._run(function, form, (rows.batch, np.int32(start), np.int32(stop)), stop - start)
+
+    def batch(self, batch: Batch, kept: Any = None) -> None:
+        """Takes in one batch. `kept` tells which of its rows count, if not all do."""
+        step = self._engine.test_step
+        function = self._engine.function(
+            "test batch", "evaluate (one batch)", lambda: _one_batch(step)
+        )
+        form = (("data", shapes_of((batch, kept))), *self._form)
+        self._run(function, form, (batch, kept), 1)
+
+    def _run(self, function: Function, form: Form, data: tuple[Any, ...], steps: int) -> None:
+        engine = self._engine
+        args = (engine.variables(), self._metrics, *data)  # a callback may have set weights
+        executable = function.prepared(form, *args)
+        engine.test_throttle.ready()
+        with engine.eagerly():
+            self._metrics = executable(*args)
+        engine.test_throttle.sent(jax.tree.leaves(self._metrics)[0], steps)
+
+    def logs(self) -> dict[str, Any]:
+        """Returns losses and metrics so far, by key in alphabetical order."""
+        logs = self._engine.results(self._metrics)
+        self._engine.test_throttle.fetched()
+        return logs
+
+
+def _one_batch(step: Step) -> Callable[..., Tree]:
+    def block(variables: TrainState, metrics: Tree, batch: Batch, kept: Any) -> Tree:
+        return step(replace(variables, metrics=metrics), batch, kept).metrics
+
+    return block

@@ -1,0 +1,261 @@
+"""Recovery: a training that saves itself as it goes, and goes on from there bit for bit."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from kgraph.errors import StateError
+from kgraph.saving.checkpoints import Checkpoint
+from kgraph.training.callback_states import join_arrays, like_arrays, split_arrays
+from kgraph.training.callbacks import Callback, CallbackList
+from kgraph.training.engine import Engine
+from kgraph.training.loop import Logs, Work
+from kgraph.training.state import TrainState
+from kgraph.training.step import split_params
+from kgraph.types import Tree
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training begins.
+
+    Fields:
+        epoch: index of the epoch.
+        batch: of that epoch.
+        offset: what to add to an epoch's index to get its number in the data: a model that was
+            trained before goes on with another order of rows.
+    """
+
+    epoch: int
+    batch: int
+    offset: int
+
+    def number(self, epoch: int) -> int:
+        """Returns the number in the data of the epoch with this index."""
+        return epoch + self.offset
+
+
+class Recovery:
+    """Saves a training to a checkpoint while it runs, and reads where to go on.
+
+    What is saved: parameters, layer state, optimizer state, accumulators of metrics, key, step,
+    epoch and batch, position in the data, history, and the state of callbacks that have any.
+
+    Args:
+        checkpoint: the folder.
+        identity: what has to be the same for a training to be continued: plain data by name.
+
+    Attributes:
+        start: where to go on, None for a training that has no checkpoint yet.
+        finished: whether something other than the number of epochs had ended the training.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
+        self._checkpoint, self._identity = checkpoint, dict(identity)
+        self._meta: dict[str, Any] | None = None
+        self._key = np.zeros(2, np.uint32)
+        self._engine: Engine | None = None
+        self._start: Start | None = None
+        self._callbacks: dict[str, Callback] = {}
+        self._states: dict[str, Any] = {}
+        self._get_position: Callable[[], Any] | None = None
+        self._steps = self._first_step = self._batch = 0
+        self._at: tuple[int, int, Any] = (0, 0, None)
+        self._example: Any = None
+        self.start: Start | None = None
+        self.finished = False
+
+    def __enter__(self) -> Recovery:
+        self._checkpoint.open()
+        try:
+            self._read()
+        except BaseException:
+            self._checkpoint.close()
+            raise
+        return self
+
+    def _read(self) -> None:
+        if self._checkpoint.latest() is not None:
+            meta: dict[str, Any] = self._checkpoint.read_meta()
+            self._check_identity(meta)
+            self._meta = meta
+            self.start = Start(*(meta[name] for name in ("epoch", "batch", "offset")))
+            self.finished = meta["finished"]
+            self._batch = self.start.batch
+            self._at = (self.start.epoch, self.start.batch, meta["position"])
+
+    def __exit__(self, *exception: object) -> None:
+        self._checkpoint.__exit__(*exception)  # keeps the user's own exception in front
+
+    # --- going on --------------------------------------------------------------------------------
+
+    def seeds(self, fresh: np.ndarray) -> np.ndarray:
+        """Returns the raw key of the training: the saved one, or this one."""
+        saved = None if self._meta is None else self._meta["key"]
+        self._key = fresh if saved is None else np.array(saved, np.uint32)
+        return self._key
+
+    def is_over(self, epochs: int) -> bool:
+        """Tells whether there is nothing left to train until epoch `epochs`."""
+        return self.finished or (self.start is not None and self.start.epoch >= epochs)
+
+    def example(self) -> Any:
+        """Returns a batch of the saved training, in shape and dtype; None for arrays."""
+        if self._meta is None or self._meta["example"] is None:
+            return None
+        plain, specs = self._meta["example"]
+        return join_arrays(plain, like_arrays(specs))
+
+    def keep_example(self, batch: Any) -> None:
+        """Saves from now on what a batch of these data looks like."""
+        if batch is not None:
+            plain, arrays = split_arrays(batch)
+            self._example = [plain, _specs(arrays)]
+
+    def seek(self, source: Any) -> None:
+        """Brings data that move on by themselves to where they were."""
+        self._get_position = getattr(source, "get_position", None)
+        if self._meta is not None and self._get_position is not None:
+            source.set_position(self._meta["position"], self._meta["batches"])
+
+    def position(self) -> Callable[[], Any] | None:
+        """Returns what tells where the data are; None for data of which epoch and batch say all."""
+        return self._get_position
+
+    def restore(self, engine: Engine, training: dict[str, Any]) -> Tree:
+        """Sets weights and `training` to what was saved; returns the accumulators, or None."""
+        self._steps = int(training["step"])
+        self._first_step = self._steps
+        if self._meta is None:
+            return None
+        arrays = self._meta["callback_arrays"]
+        template = {"state": _template(engine), "callbacks": like_arrays(arrays)}
+        saved, meta = self._checkpoint.restore(None, template)
+        state: TrainState = saved["state"]
+        program = engine.program
+        values = program.by_weight({"params": state.params, "state": state.state})
+        for place in program.places:
+            place.weight.assign(values[id(place.weight)])
+        number = np.int32(meta["epoch"] + meta["offset"])
+        training.update(optimizer=state.optimizer, step=state.step, epoch=number)
+        assert engine.optimizer is not None
+        engine.optimizer.adopt_learning_rate(state.optimizer)
+        if meta["learning_rate"] is not None:  # the host's number, of which the state has float32
+            engine.optimizer.learning_rate = meta["learning_rate"]
+        self._steps, self._first_step = meta["step"], meta["step"] - meta["batches"]
+        self._states = join_arrays(meta["callbacks"], saved["callbacks"])
+        return state.metrics
+
+    def begin(self, engine: Engine, callbacks: CallbackList, start: Start) -> None:
+        """Comes when the engine runs and callbacks have begun: they get their states back."""
+        self._engine, self._start = engine, start
+        self._callbacks = {}
+        for callback in callbacks.callbacks:
+            name = type(callback).__name__
+            same = sum(key.startswith(f"{name} ") for key in self._callbacks)
+            self._callbacks[f"{name} {same}"] = callback
+        engine.guard.defer_termination()
+        for name, state in self._states.items():
+            if name in self._callbacks:
+                self._callbacks[name].set_state(state)
+        lost = [
+            name for name, state in self._states.items() if state and name not in self._callbacks
+        ]
+        if lost:
+            warnings.warn(
+                f"The checkpoint has the states of callbacks that are not given now: {lost}",
+                stacklevel=5,
+            )
+
+    # --- saving (a Watch) ------------------------------------------------------------------------
+
+    def most_steps(self, step_of_epoch: int) -> int | None:
+        """Returns how many steps there are to the next save that is due by steps."""
+        every = self._checkpoint.every
+        return every - self._steps % every if isinstance(every, int) else None
+
+    def after_block(self, epoch: int, step_of_epoch: int, work: Work) -> None:
+        """Saves if that is due."""
+        self._steps += step_of_epoch - self._batch
+        self._batch = step_of_epoch
+        self._at = (epoch, step_of_epoch, getattr(work, "position", None))
+        if self._checkpoint.due(self._steps, False, time.monotonic()):
+            self._save()
+
+    def after_epoch(self, epoch: int, logs: Logs, last: bool, stopped: bool) -> None:
+        """Saves if that is due at the end of an epoch; always after the last."""
+        self._batch = 0
+        self._at = (epoch + 1, 0, self._at[2])
+        if last or self._checkpoint.due(self._steps, True, time.monotonic()):
+            self._save(logs, finished=stopped)
+
+    def preempted(self) -> None:
+        """Saves at once: the process is to end."""
+        self._save(wait=True)
+
+    def _save(self, logs: Logs | None = None, finished: bool = False, wait: bool = False) -> None:
+        engine, start = self._engine, self._start
+        assert engine is not None
+        assert engine.optimizer is not None
+        assert start is not None
+        engine.sync_learning_rate()
+        states = {name: callback.get_state() for name, callback in self._callbacks.items()}
+        plain, arrays = split_arrays(states)
+        epoch, batch, position = self._at
+        meta = {
+            "version": VERSION, "identity": self._identity, "epoch": epoch, "batch": batch,
+            "offset": start.offset, "finished": finished, "step": self._steps,
+            "batches": self._steps - self._first_step, "position": position,
+            "key": [int(word) for word in self._key], "callbacks": plain,
+            "learning_rate": engine.optimizer.host_rate,
+            "callback_arrays": _specs(arrays), "example": self._example,
+        }  # fmt: skip
+        tree = {"state": engine.state, "callbacks": arrays}
+        self._checkpoint.save(self._steps, tree, meta, logs, wait=wait)
+
+    def _check_identity(self, meta: Any) -> None:
+        if meta.get("version") != VERSION:
+            raise StateError(
+                "The checkpoint was written by another version of kgraph's fit",
+                expected=VERSION,
+                received=meta.get("version"),
+            )
+        for name, ours in self._identity.items():
+            theirs = meta["identity"].get(name)
+            if theirs != ours:
+                raise StateError(
+                    f"The checkpoint belongs to a training with another {name}",
+                    expected=str(theirs),
+                    received=str(ours),
+                    hint="use another directory for another training",
+                )
+
+
+def _specs(arrays: list[np.ndarray]) -> list[Any]:
+    return [[list(a.shape), str(a.dtype)] for a in arrays]
+
+
+def _template(engine: Engine) -> TrainState:
+    """Returns the shapes and dtypes of the engine's state."""
+    program, optimizer = engine.program, engine.optimizer
+    assert optimizer is not None
+    specs = {
+        id(p.weight): jax.ShapeDtypeStruct(p.weight.shape, p.weight.dtype) for p in program.places
+    }
+    variables = program.nest(specs)
+    trained = split_params(program, variables["params"])[0]
+    return TrainState(
+        variables["params"], variables["state"], jax.eval_shape(optimizer.init, trained),
+        jax.eval_shape(engine.objective.init),
+        jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32")),
+        jax.ShapeDtypeStruct((), np.int32),
+    )  # fmt: skip

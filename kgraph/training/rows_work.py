@@ -1,0 +1,112 @@
+"""Training and evaluation over arrays that are on the device: blocks of steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph.data import ArraySource
+from kgraph.training.blocks import Cut
+from kgraph.training.device_rows import DeviceRows
+from kgraph.training.engine import Engine
+from kgraph.training.evaluation import Evaluation
+
+
+class TrainRows:
+    """An epoch of training over arrays on the device.
+
+    Args:
+        engine: running.
+        source: what decides the order of the rows.
+        rows: its arrays, on the device.
+        index: of the epoch.
+        start: the first batch of it to train on.
+    """
+
+    def __init__(
+        self, engine: Engine, source: ArraySource, rows: DeviceRows, index: int, start: int = 0
+    ) -> None:
+        self._engine, self._done = engine, start
+        order = source.row_order(index)
+        source.warn_if_short(index)
+        size = min(source.batch_size, source.rows)
+        self.full, self._rest = divmod(len(order), size)
+        pads = engine.pads_training
+        self._cut = Cut(size, source.rows % size > 0 and pads, engine.loops)
+        self._main = -(-len(order) // size) if pads else self.full
+        self.total = -(-len(order) // size)
+        room = np.zeros(source.steps * size, np.int32)  # one length: one executable
+        room[: len(order)] = order
+        self._rows = replace(rows, order=jnp.asarray(room), count=np.int32(len(order)))
+        self._tail = order[self.full * size :]
+
+    def more(self) -> bool:
+        """Tells whether there is another step."""
+        return self._done < self.total
+
+    def run(self, limit: int) -> int:
+        """Hands at most `limit` steps to the device; returns how many."""
+        engine, done = self._engine, self._done
+        if done < self._main:
+            steps = min(limit if self._cut.looped else 1, self._main - done)
+            engine.train_rows(self._rows, self._cut, done, done + steps)
+        else:  # the last batch, of a model that mixes rows: it cannot be padded
+            steps = 1
+            cut = replace(self._cut, size=self._rest)
+            tail = jnp.asarray(self._tail.astype(np.int32))
+            rows = replace(self._rows, order=tail, count=np.int32(self._rest))
+            engine.train_rows(rows, cut, 0, 1)
+        self._done += steps
+        return steps
+
+    def close(self) -> None:
+        """Ends the epoch."""
+
+
+class TestRows:
+    """An evaluation over arrays on the device, in their order.
+
+    Args:
+        evaluation: what takes the batches in.
+        engine: whose rules for padding hold.
+        source: what decides the size of batches.
+        rows: its arrays, on the device.
+    """
+
+    __test__ = False  # not a test for pytest, in spite of its name
+
+    def __init__(
+        self, evaluation: Evaluation, engine: Engine, source: ArraySource, rows: DeviceRows
+    ) -> None:
+        self._evaluation, self._rows, self._done = evaluation, rows, 0
+        size = min(source.batch_size, source.rows)
+        full, self._rest = divmod(source.rows, size)
+        pads = engine.pads_evaluation
+        self._cut = Cut(size, self._rest > 0 and pads, engine.loops)
+        self.total = min(-(-source.rows // size), source.steps)
+        self._main = self.total if pads else min(full, self.total)
+        source.warn_if_short(0)
+
+    def more(self) -> bool:
+        """Tells whether there is another batch."""
+        return self._done < self.total
+
+    def run(self, limit: int) -> int:
+        """Hands at most `limit` batches to the device; returns how many."""
+        done = self._done
+        if done < self._main:
+            steps = min(limit if self._cut.looped else 1, self._main - done)
+            self._evaluation.rows(self._rows, self._cut, done, done + steps)
+        else:
+            steps = 1
+            low = self._main * self._cut.size
+            tail = jax.tree.map(lambda a: a[low:], self._rows.batch)
+            self._evaluation.batch(tail)
+        self._done += steps
+        return steps
+
+    def close(self) -> None:
+        """Ends the evaluation."""

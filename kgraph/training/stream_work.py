@@ -1,0 +1,99 @@
+"""Training and evaluation over batches that come from the host, two of them ahead of the device."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from kgraph.data import ahead
+from kgraph.training.device_rows import padded_batch
+from kgraph.training.step import Batch
+
+Taken = tuple[Batch, Any, Any]
+"""A batch on the device, which of its rows count, and the position in the data after it."""
+
+
+class Stream:
+    """Hands one batch after the other to a function, prepared in a background thread.
+
+    Args:
+        raw: gives the batches as the data have them.
+        prepare: makes a flat batch of one, and checks it; runs in the thread.
+        take: called with each batch on the device and which of its rows count (None for all).
+        size: how many rows batches are padded to, by key; None does not pad.
+        position: tells where the data are after the batch that was read last.
+        most: how many batches to take at most.
+    """
+
+    def __init__(
+        self,
+        raw: Iterator[Any],
+        prepare: Callable[[Any], Batch],
+        take: Callable[[Batch, Any], None],
+        size: PaddedSize | None,
+        position: Callable[[], Any] | None = None,
+        most: int | None = None,
+    ) -> None:
+        self._take = take
+        self.position: Any = None
+
+        def ready(item: Any) -> Taken:
+            batch, kept = prepare(item), None
+            if size is not None:
+                batch, kept = size.fit(batch)
+            where = None if position is None else position()
+            return *jax.device_put((batch, kept)), where
+
+        self._items = ahead(_at_most(raw, most), ready)
+        self._next: Taken | None = None
+
+    def more(self) -> bool:
+        """Tells whether there is another batch; waits for it."""
+        if self._next is None:
+            self._next = next(self._items, None)
+        return self._next is not None
+
+    def run(self, limit: int) -> int:
+        """Takes one batch, and returns 1."""
+        if self.more():
+            assert self._next is not None
+            batch, kept, self.position = self._next
+            self._next = None
+            self._take(batch, kept)
+        return 1
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._items.close()
+
+
+class PaddedSize:
+    """Pads batches to the most rows that any had so far, so that few sizes are compiled for."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+
+    def fit(self, batch: Batch) -> tuple[Batch, np.ndarray]:
+        """Returns the padded batch, and which of its rows count."""
+        rows = batch.rows
+        self._rows = max(self._rows, rows)
+        return padded_batch(batch, self._rows), np.arange(self._rows) < rows
+
+
+def _at_most(items: Iterator[Any], most: int | None) -> Iterator[Any]:
+    if most is None:
+        return items
+
+    def some() -> Iterator[Any]:
+        try:
+            yield from itertools.islice(items, most)
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    return some()
