@@ -243,7 +243,7 @@ def snake_case(name: str) -> str:
     >>> [snake_case(n) for n in ("Conv2DTranspose", "MaxPooling2D", "LSTM", "CustomRNN")]
     ['conv2d_transpose', 'max_pooling2d', 'lstm', 'custom_rnn']
     """
-    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 

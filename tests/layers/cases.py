@@ -9,6 +9,7 @@ through the checks of `checks.py`. A row makes the same layer from kgraph and fr
 from __future__ import annotations
 
 import importlib
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,9 @@ class Case:
         bfloat16_tolerance: allowed difference of that from float32.
         sizes: values that each unknown size takes in turn.
         tpu: whether it lowers for TPU.
+        float64: whether it computes in float64 where that is enabled.
+        vmap: whether the batch is made of samples that do not know of each other (at inference).
+        saved: whether a model of it can be saved (what is no data, such as a lambda, cannot).
         keras: whether Keras has the layer with these options.
         reason: why a tolerance is loose or a check is off.
     """
@@ -85,6 +89,9 @@ class Case:
     bfloat16_tolerance: float = 2e-2
     sizes: tuple[int, int, int] = (5, 7, 8)
     tpu: bool = True
+    float64: bool = True
+    vmap: bool = True
+    saved: bool = True
     keras: bool = True
     reason: str = ""
 
@@ -92,8 +99,14 @@ class Case:
         return self.id
 
     @property
-    def masked(self) -> bool:
-        return any(tensor.mask for tensor in self.inputs)
+    def sampled(self) -> bool:
+        """Whether the quick suite runs the long checks on the case: on about one in ten."""
+        return zlib.crc32(self.id.encode()) % 10 == 0
+
+    @property
+    def trains(self) -> bool:
+        """Whether it runs as in training where it must give the same numbers again."""
+        return self.training and not self.random
 
     def arrange(self, tensors: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
         """Returns the arguments and keyword arguments of the call for these tensors."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import operator
+import pkgutil
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,8 +18,10 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+import pytest
 from cases import Case, Tensor
 from keras.src import backend
+from keras.src.backend.jax.core import JaxVariable
 
 from kgraph import layers
 from kgraph.graph import SymbolicTensor
@@ -105,6 +110,23 @@ def symbols(case: Case) -> list[SymbolicTensor]:
 # --- both layers ---------------------------------------------------------------------------------
 
 
+class Library:
+    """The layers of all families by name, also of one that `kgraph.layers` does not list yet."""
+
+    def __init__(self) -> None:
+        names = [name for _, name, _ in pkgutil.iter_modules(layers.__path__)]
+        self.families = [importlib.import_module(f"kgraph.layers.{name}") for name in names]
+
+    def __getattr__(self, name: str) -> Any:
+        for module in (layers, *self.families):
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise AttributeError(f"no family of kgraph.layers has {name!r}")
+
+
+LIBRARY = Library()
+
+
 @dataclass
 class Pair:
     """A case's layer, built on symbols, its twin in Keras, and the weights that both have."""
@@ -119,20 +141,42 @@ class Pair:
 def pair(case_id: str) -> Pair:
     """Returns both layers of a case, built, with the same weights."""
     case = CASES[case_id]
-    ours = case.make(layers)
+    ours = case.make(LIBRARY)
     args, kwargs = case.arrange(symbols(case))
     symbolic = ours(*args, **kwargs)
     if not case.keras:
         create_values(ours.named_weights())
         return Pair(ours, symbolic, None, ours.get_weights())
+    theirs = _built_keras(case)
     with relaxed():
-        theirs = case.make(keras.layers)
-        inputs, masks = arrays(case)
-        _call_keras(case, theirs, inputs, masks, training=False)
         weights = _random_weights(theirs)
         theirs.set_weights(weights)
     ours.set_weights(weights)
     return Pair(ours, symbolic, theirs, weights)
+
+
+def _built_keras(case: Case) -> Any:
+    """Returns the Keras layer, built without running it: what it draws is not used anyway."""
+    inputs, masks = arrays(case)
+    symbolic = [keras.KerasTensor(x.shape, str(x.dtype)) for x in inputs]
+    with relaxed(), pytest.MonkeyPatch.context() as patch:
+        start = JaxVariable._initialize_with_initializer
+        patch.setattr(
+            JaxVariable,
+            "_initialize_with_initializer",
+            lambda v, initializer: (
+                v._initialize(jnp.asarray(np.zeros(v._shape, v._dtype)))
+                if v.trainable
+                else start(v, initializer)
+            ),
+        )
+        theirs = case.make(keras.layers)
+        try:
+            _call_keras(case, theirs, symbolic, [None] * len(symbolic), training=False)
+        except Exception:  # some Keras layers refuse symbols that they take as arrays
+            theirs = case.make(keras.layers)
+            _call_keras(case, theirs, inputs, masks, training=False)
+    return theirs
 
 
 CASES: dict[str, Case] = {}
@@ -188,8 +232,25 @@ def run(
     changed = updates(context)
     after = [changed.get(id(w), values[id(w)]) for w in own]
     penalties = [w.regularizer(values[id(w)]) for w in layer.trainable_weights if w.regularizer]
-    loss = sum((jnp.asarray(x, jnp.float32) for x in (*context.losses, *penalties)), jnp.zeros(()))
+    terms = [jnp.asarray(x) for x in (*context.losses, *penalties)]
+    wide = (x if x.dtype == jnp.float64 else x.astype(jnp.float32) for x in terms)
+    loss = sum(wide, jnp.zeros(()))
     return Result(flat, [context.mask_of(item) for item in flat], after, loss)
+
+
+def program(layer: Layer, case: Case, weights: Any, inputs: Any, masks: Any) -> tuple[str, Any]:
+    """Returns what a layer computes, as the text of its jaxpr, and the constants in it.
+
+    Two layers with equal programs and equal weights give equal results, which need not be computed
+    to know that.
+    """
+
+    def outputs(weights: Any, inputs: Any, masks: Any, key: Any) -> Any:
+        result = run(layer, case, weights, inputs, masks, case.trains, key)
+        return result.outputs, result.weights, result.loss
+
+    closed = jax.make_jaxpr(outputs)(weights, inputs, masks, KEY)
+    return re.sub(r" at 0x[0-9a-f]+", "", str(closed)), closed.consts
 
 
 # --- running Keras -------------------------------------------------------------------------------
@@ -229,6 +290,62 @@ def _call_keras(case: Case, theirs: Any, inputs: Any, masks: Any, training: bool
 
 def _mode(theirs: Any, training: bool) -> dict[str, bool]:
     return {"training": training} if theirs._call_has_training_arg else {}
+
+
+# --- everything at once --------------------------------------------------------------------------
+
+
+@cache
+def ours(case_id: str) -> tuple[Result, Any]:
+    """Returns the result of our layer, and its gradients by weights and inputs (or None)."""
+    case, both = CASES[case_id], pair(case_id)
+    return _evaluate(case, both, both.ours, run, compiled=True)
+
+
+@cache
+def theirs(case_id: str) -> tuple[Result, Any]:
+    """Returns the same of the Keras layer.
+
+    Where there are no gradients it is not compiled: some Keras layers work on the host.
+    """
+    case, both = CASES[case_id], pair(case_id)
+    return _evaluate(case, both, both.theirs, run_keras, compiled=case.gradients)
+
+
+def _evaluate(case: Case, both: Pair, layer: Any, runner: Any, compiled: bool) -> Any:
+    inputs, masks = arrays(case)
+    trained = {id(w) for w in both.ours.trainable_weights}
+    by_weight = [i for i, w in enumerate(both.ours.weights) if id(w) in trained]
+    by_input = [i for i, tensor in enumerate(case.inputs) if tensor.differentiable]
+
+    def total(chosen: Any, weights: Any, inputs: Any, masks: Any) -> Any:
+        weights, inputs = list(weights), list(inputs)
+        for i, w in zip(by_weight, chosen[0]):
+            weights[i] = w
+        for i, x in zip(by_input, chosen[1]):
+            inputs[i] = x
+        result = runner(layer, case, weights, inputs, masks, case.trains)
+        found = result.outputs, result.masks, result.weights, result.loss
+        return result.loss + sum(_weighted_sum(y) for y in result.outputs), found
+
+    weights = [jnp.asarray(w) for w in both.weights]
+    chosen = [weights[i] for i in by_weight], [inputs[i] for i in by_input]
+    gradients = None
+    if case.gradients:
+        function = jax.jit(jax.grad(total, has_aux=True))
+        gradients, found = function(chosen, weights, inputs, masks)
+    else:
+        function = jax.jit(total) if compiled else total
+        _, found = function(chosen, weights, inputs, masks)
+    return Result(*found), gradients
+
+
+def _weighted_sum(output: Any) -> Any:
+    """Returns a sum that no symmetry of the output leaves equal."""
+    if not jnp.issubdtype(output.dtype, jnp.floating):
+        return jnp.zeros(())
+    weights = np.cos(np.arange(output.size, dtype=np.float32)).reshape(output.shape)
+    return jnp.sum(output * jnp.asarray(weights))
 
 
 # --- comparing -----------------------------------------------------------------------------------

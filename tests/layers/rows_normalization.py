@@ -57,6 +57,28 @@ ROWS = [
         [t("rows", 3)],
         training=True,
     ),
+    Case(
+        "batch_normalization renorm",
+        lambda L: L.BatchNormalization(renorm=True, renorm_momentum=0.8, **PENALTIES),
+        [t("rows", 4, 3)],
+        training=True,
+    ),
+    Case(
+        "batch_normalization renorm clipped",
+        lambda L: L.BatchNormalization(
+            momentum=0.7,
+            scale=False,
+            renorm=True,
+            renorm_clipping={"rmin": 0.8, "rmax": 1.1, "dmax": 0.2},
+        ),
+        [t("rows", 3)],
+        training=True,
+    ),
+    Case(
+        "batch_normalization renorm inference",
+        lambda L: L.BatchNormalization(renorm=True, center=False),
+        [t("rows", 3)],
+    ),
     Case("layer_normalization", lambda L: L.LayerNormalization(), [t("time", 6, mask=True)]),
     Case(
         "layer_normalization two axes",
@@ -91,6 +113,20 @@ ROWS = [
         "rms_normalization two axes",
         lambda L: L.RMSNormalization(axis=[-2, -1], epsilon=1e-2),
         [t("rows", 4, 3)],
+    ),
+    Case(
+        "spectral_normalization dense",
+        lambda L: L.SpectralNormalization(L.Dense(4, bias_regularizer="l2")),
+        [t("rows", 3)],
+        training=True,
+        reason="in training only: at inference Keras does not divide on the JAX backend",
+    ),
+    Case(
+        "spectral_normalization conv2d",
+        lambda L: L.SpectralNormalization(L.Conv2D(4, 2, use_bias=False), power_iterations=3),
+        [t(4, "columns", 3)],
+        training=True,
+        reason="in training only: see above",
     ),
     Case("unit_normalization", lambda L: L.UnitNormalization(), [t("time", 6, mask=True)]),
     Case(

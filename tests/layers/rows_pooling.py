@@ -58,4 +58,25 @@ ROWS = [
         lambda L: L.GlobalAveragePooling3D(data_format=FIRST),
         [t(3, 2, "rows", 4)],
     ),
+    Case("adaptive_max_pooling1d", lambda L: L.AdaptiveMaxPooling1D(3), [t(8, 3)]),
+    Case("adaptive_average_pooling1d", lambda L: L.AdaptiveAveragePooling1D(5), [t(8, 3)]),
+    Case(
+        "adaptive_max_pooling2d first",
+        lambda L: L.AdaptiveMaxPooling2D((2, 3), data_format=FIRST),
+        [t(3, 5, 6)],
+    ),
+    Case("adaptive_average_pooling2d", lambda L: L.AdaptiveAveragePooling2D((4, 2)), [t(3, 7, 2)]),
+    Case("adaptive_max_pooling3d", lambda L: L.AdaptiveMaxPooling3D(2), [t(3, 4, 5, 2)]),
+    Case(
+        "adaptive_average_pooling3d first",
+        lambda L: L.AdaptiveAveragePooling3D((1, 2, 3), FIRST),
+        [t(2, 3, 3, 4)],
+    ),
+    Case(
+        "adaptive_average_pooling2d unknown",
+        lambda L: L.AdaptiveAveragePooling2D(3),
+        [t("rows", "columns", 2)],
+        keras=False,
+        reason="Keras needs the sizes; test_pooling.py compares what it gives",
+    ),
 ]

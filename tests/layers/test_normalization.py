@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 
 from kgraph.errors import ConfigError, GraphError
+from kgraph.initializers import Constant
 from kgraph.layers.base import Context, Input, Layer
 from kgraph.layers.base.binding import bind, updates
+from kgraph.layers.core import Dense, Embedding
 from kgraph.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
     LayerNormalization,
     RMSNormalization,
+    SpectralNormalization,
     UnitNormalization,
 )
+from kgraph.layers.regularization import Dropout
 
 
 def train(layer: Layer, x, mask=None):
@@ -123,8 +127,14 @@ def test_one_layer_normalises_inputs_of_different_rank():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: BatchNormalization(renorm=True), r"does not offer batch renormalisation"),
-        (lambda: BatchNormalization(synchronized=True), r"synchronized=True[\s\S]*whole batch"),
+        (
+            lambda: BatchNormalization(renorm=True, renorm_clipping={"max": 2}),
+            r"renorm_clipping[\s\S]*no 'max'[\s\S]*'rmax'",
+        ),
+        (
+            lambda: BatchNormalization(renorm=True, renorm_clipping={"rmin": 2, "rmax": 1}),
+            r"clip by these limits[\s\S]*rmin <= rmax",
+        ),
         (lambda: BatchNormalization(momentum=2), r"`momentum`[\s\S]*from 0 to 1"),
         (lambda: BatchNormalization(axis=[1, 2]), r"`axis`[\s\S]*whole number"),
         (lambda: LayerNormalization(axis=0.5), r"`axis`[\s\S]*whole number"),
@@ -151,3 +161,74 @@ def test_inputs_are_checked_when_the_layer_is_called(layer: Layer, text: str):
     with pytest.raises(GraphError, match=text) as caught:
         layer(Input(("time", 4)))
     assert "test_normalization.py" in str(caught.value)
+
+
+def test_renormalisation_starts_from_the_deviation_of_the_initial_variance():
+    layer = BatchNormalization(renorm=True, moving_variance_initializer=Constant(9.0))
+    layer(Input((3,)))
+    assert [w.name for w in layer.non_trainable_weights] == [
+        "moving_mean", "moving_variance", "moving_stddev", "renorm_mean", "renorm_stddev",
+    ]  # fmt: skip
+    np.testing.assert_allclose(layer.moving_stddev.value, 3.0)
+    np.testing.assert_allclose(layer.renorm_stddev.value, 3.0)
+
+
+def test_renormalised_training_is_inference_once_the_statistics_have_settled():
+    x = np.random.default_rng(2).normal(2.0, 3.0, size=(64, 3)).astype("float32")
+    layer = BatchNormalization(renorm=True, momentum=0.5, renorm_momentum=0.5)
+    for _ in range(30):
+        trained = layer(x, training=True)
+    np.testing.assert_allclose(layer(x), trained, atol=1e-4)
+    part = layer(x[:4], training=True)  # a batch of 4 is normalised by what 30 batches had
+    np.testing.assert_allclose(part, trained[:4], atol=1e-4)
+
+
+def test_synchronized_statistics_are_those_of_the_sharded_batch():
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    over_data = jax.sharding.PartitionSpec("data")
+    x = np.random.default_rng(3).normal(size=(8, 3)).astype("float32")
+    layer = BatchNormalization(synchronized=True)
+    whole, _ = train(layer, x)
+    values = {id(w): w.value for w in layer.weights}
+
+    def run(x):
+        return bind(layer, Context(values, training=True), "layer")(x)
+
+    sharded = jax.device_put(x, jax.sharding.NamedSharding(mesh, over_data))
+    np.testing.assert_allclose(jax.jit(run)(sharded), whole, atol=1e-6)
+    mapped = jax.shard_map(run, mesh=mesh, in_specs=over_data, out_specs=over_data)
+    with pytest.raises(GraphError, match=r"inside shard_map[\s\S]*one shard of \['data'\]"):
+        mapped(sharded)
+
+
+def test_spectral_normalization_divides_by_the_largest_singular_value_in_both_modes():
+    x = np.random.default_rng(4).normal(size=(2, 5)).astype("float32")
+    layer = SpectralNormalization(Dense(3, use_bias=False), power_iterations=50)
+    expected = x @ (kernel := layer_kernel(layer, x)) / np.linalg.norm(kernel, 2)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+    before = layer.vector_u.numpy()
+    np.testing.assert_allclose(layer(x, training=True), expected, atol=1e-5)
+    assert not np.array_equal(layer.vector_u.numpy(), before)
+    np.testing.assert_array_equal(layer.layer.kernel.numpy(), kernel)
+
+
+def layer_kernel(layer: SpectralNormalization, x: np.ndarray) -> np.ndarray:
+    layer(x)
+    return layer.layer.kernel.numpy()
+
+
+def test_spectral_normalization_of_zeros_and_of_a_table():
+    zeros = SpectralNormalization(Dense(3, kernel_initializer="zeros"))
+    np.testing.assert_array_equal(zeros(np.ones((2, 5), "float32"), training=True), 0)
+    assert np.all(np.isfinite(zeros.vector_u.numpy()))
+    assert np.any(zeros.vector_u.numpy())  # the next step starts from it
+    table = SpectralNormalization(Embedding(7, 3), power_iterations=50)
+    rows = table(np.arange(7)[None])[0]
+    assert rows.dtype == jnp.float32
+    assert np.linalg.norm(rows, 2) == pytest.approx(1, abs=1e-4)
+    with pytest.raises(GraphError, match=r"weight named kernel or embeddings[\s\S]*Dropout"):
+        SpectralNormalization(Dropout(0.5))(Input((3,)))
+    with pytest.raises(ConfigError, match=r"`power_iterations`[\s\S]*at least 1"):
+        SpectralNormalization(Dense(3), power_iterations=0)
+    with pytest.raises(ConfigError, match=r"wraps a Layer[\s\S]*relu"):
+        SpectralNormalization("relu")

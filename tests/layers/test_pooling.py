@@ -6,9 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kgraph import Model
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base import Input
 from kgraph.layers.pooling import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling3D,
     AveragePooling1D,
     AveragePooling2D,
     GlobalAveragePooling1D,
@@ -100,3 +105,35 @@ def test_unknown_sizes_keep_their_names():
     assert MaxPooling1D(2, 1)(steps).symbolic_shape == ("batch", "time - 1", 3)
     assert MaxPooling1D(3, 1, "same")(steps).symbolic_shape == ("batch", "time", 3)
     assert GlobalAveragePooling1D(keepdims=True)(steps).symbolic_shape == ("batch", 1, 3)
+
+
+def test_adaptive_windows_are_those_of_the_definition():
+    for size, count in ((1, 3), (2, 3), (5, 5), (6, 3), (7, 3), (8, 5), (11, 4)):
+        steps = np.random.default_rng(size).normal(size=(1, size, 1)).astype("float32")
+        windows = [
+            np.ravel(steps)[i * size // count : -(-(i + 1) * size // count)] for i in range(count)
+        ]
+        pooled = np.ravel(AdaptiveMaxPooling1D(count)(steps))
+        np.testing.assert_array_equal(pooled, [w.max() for w in windows])
+        pooled = np.ravel(AdaptiveAveragePooling1D(count)(steps))
+        np.testing.assert_allclose(pooled, [w.mean() for w in windows], rtol=1e-5, atol=1e-6)
+
+
+def test_adaptive_pooling_of_an_unknown_size():
+    image = Input(("rows", None, 2))
+    model = Model(image, AdaptiveAveragePooling2D((3, 2))(image))
+    assert model.output_shape == (None, 3, 2, 2)
+    for rows, columns in ((3, 2), (7, 5)):
+        x = np.random.default_rng(rows).normal(size=(2, rows, columns, 2)).astype("float32")
+        np.testing.assert_allclose(model(x), AdaptiveAveragePooling2D((3, 2))(x), atol=1e-6)
+
+
+def test_adaptive_pooling_of_whole_numbers():
+    cells = -np.arange(1, 4 * 3 * 5 + 1, dtype="int32").reshape(1, 4, 3, 5, 1)
+    pooled = AdaptiveMaxPooling3D((2, 1, 2))(cells)
+    assert pooled.dtype == "int32"
+    assert pooled[0, 0, 0, 0, 0] == -1
+    assert pooled[0, 1, 0, 1, 0] == cells[0, 2, 0, 2, 0]
+    assert AdaptiveAveragePooling1D(2)(np.array([[[1], [2], [4]]], "int32")).dtype == "float32"
+    with pytest.raises(ConfigError, match=r"`output_size`[\s\S]*one for each of 2 axes"):
+        AdaptiveAveragePooling2D((2, 3, 4))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
+import jax.experimental
 import jax.export
 import jax.numpy as jnp
 import numpy as np
@@ -19,22 +21,35 @@ from checks import (
     assert_near,
     evaluate_dims,
     keras_mask,
+    ours,
     pair,
+    program,
     real_sizes,
     run,
-    run_keras,
     symbols,
+    theirs,
 )
 
+from kgraph import Model
 from kgraph.graph.structure import leaves
+from kgraph.layers.base import Input, Layer
+from kgraph.saving import load_model
 
+enable_x64 = (jax if hasattr(jax, "enable_x64") else jax.experimental).enable_x64  # jax 0.7
 CASES.update({case.id: case for case in all_cases()})
 
 
-def every(condition: Callable[[Case], bool] = lambda case: True) -> Any:
-    """Runs a check on each case for which the condition holds."""
-    chosen = [case for case in CASES.values() if condition(case)]
-    return pytest.mark.parametrize("case", chosen, ids=lambda case: case.id)
+def every(
+    condition: Callable[[Case], bool] = lambda case: True,
+    quick: Callable[[Case], bool] = lambda case: True,
+) -> Any:
+    """Runs a check on each case for which `condition` holds: slowly, unless it is a `quick` one."""
+    chosen = [
+        pytest.param(case, id=case.id, marks=() if quick(case) else pytest.mark.slow)
+        for case in CASES.values()
+        if condition(case)
+    ]
+    return pytest.mark.parametrize("case", chosen)
 
 
 @every()
@@ -53,17 +68,14 @@ def test_inferred_spec_is_the_real_shape_for_all_sizes(case: Case):
 
 @every(lambda case: case.keras)
 def test_outputs_state_and_losses_are_those_of_keras(case: Case):
-    both, training = pair(case.id), case.training and not case.random
-    inputs, masks = arrays(case)
-    ours = run(both.ours, case, both.weights, inputs, masks, training)
-    theirs = run_keras(both.theirs, case, both.weights, inputs, masks, training)
-    assert len(ours.outputs) == len(theirs.outputs)
-    for i, (one, two) in enumerate(zip(ours.outputs, theirs.outputs)):
-        assert_near(one, two, case.tolerance, f"output {i}")
-    names = [path for path, _ in both.ours.named_weights()]
-    for name, one, two in zip(names, ours.weights, theirs.weights, strict=True):
-        assert_near(one, two, case.tolerance, f"weight {name} after the call")
-    assert_near(ours.loss, theirs.loss, case.tolerance, "losses")
+    layer, (one, _), (two, _) = pair(case.id).ours, ours(case.id), theirs(case.id)
+    assert len(one.outputs) == len(two.outputs)
+    for i, (a, b) in enumerate(zip(one.outputs, two.outputs)):
+        assert_near(a, b, case.tolerance, f"output {i}")
+    for (path, weight), a, b in zip(layer.named_weights(), one.weights, two.weights, strict=True):
+        if not weight.trainable:  # the others belong to the optimizer
+            assert_near(a, b, case.tolerance, f"state {path} after the call")
+    assert_near(one.loss, two.loss, case.tolerance, "losses")
 
 
 @every(lambda case: case.keras)
@@ -80,47 +92,18 @@ def test_weights_have_the_names_shapes_and_roles_of_keras(case: Case):
 
 @every(lambda case: case.keras and case.gradients)
 def test_gradients_are_those_of_keras(case: Case):
-    both, training = pair(case.id), case.training and not case.random
-    inputs, masks = arrays(case)
-    trained = {id(w) for w in both.ours.trainable_weights}
-    by_weight = [i for i, w in enumerate(both.ours.weights) if id(w) in trained]
-    by_input = [i for i, tensor in enumerate(case.inputs) if tensor.differentiable]
-
-    def scalar(runner: Any, layer: Any) -> Any:
-        def function(chosen: Any) -> Any:
-            weights, given = list(both.weights), list(inputs)
-            for i, w in zip(by_weight, chosen[0]):
-                weights[i] = w
-            for i, x in zip(by_input, chosen[1]):
-                given[i] = x
-            result = runner(layer, case, weights, given, masks, training)
-            return result.loss + sum(_weighted_sum(y) for y in result.outputs)
-
-        return function
-
-    point = [jnp.asarray(both.weights[i]) for i in by_weight], [inputs[i] for i in by_input]
-    ours = jax.grad(scalar(run, both.ours))(point)
-    theirs = jax.grad(scalar(run_keras, both.theirs))(point)
-    for one, two in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        assert_near(one, two, case.gradient_tolerance, "gradient")
-
-
-def _weighted_sum(output: Any) -> Any:
-    """Returns a sum that no symmetry of the output leaves equal."""
-    if not jnp.issubdtype(output.dtype, jnp.floating):
-        return jnp.zeros(())
-    weights = np.cos(np.arange(output.size, dtype=np.float32)).reshape(output.shape)
-    return jnp.sum(output * jnp.asarray(weights))
+    (_, one), (_, two) = ours(case.id), theirs(case.id)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        assert_near(a, b, case.gradient_tolerance, "gradient")
 
 
 @every(lambda case: case.keras)
 def test_mask_is_that_of_keras(case: Case):
-    both = pair(case.id)
     inputs, masks = arrays(case)
-    ours = run(both.ours, case, both.weights, inputs, masks, False).masks
-    theirs = keras_mask(both.theirs, case, inputs, masks)
-    theirs += [None] * (len(ours) - len(theirs))
-    for one, two in zip(ours, theirs):
+    made = ours(case.id)[0].masks
+    wanted = keras_mask(pair(case.id).theirs, case, inputs, masks)
+    wanted += [None] * (len(made) - len(wanted))
+    for one, two in zip(made, wanted):
         assert (one is None) == (two is None), f"mask {one}, expected {two}"
         if two is not None:
             np.testing.assert_array_equal(one, two)
@@ -135,30 +118,84 @@ def test_config_makes_the_same_layer(case: Case):
     args, kwargs = case.arrange(symbols(case))
     again(*args, **kwargs)
     again.set_weights(both.weights)
-    inputs, masks = arrays(case)
-    one = run(both.ours, case, both.weights, inputs, masks)
-    two = run(again, case, both.weights, inputs, masks)
-    for a, b in zip(one.outputs, two.outputs, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_program(case, both.ours, again)
 
 
-@every()
+@every(quick=lambda case: case.sampled)
 def test_jitted_equals_plain(case: Case):
     both = pair(case.id)
     inputs, masks = arrays(case)
+    plain = run(both.ours, case, both.weights, inputs, masks, case.trains)
+    jitted = ours(case.id)[0]
+    for name in ("outputs", "masks", "weights", "loss"):
+        one, two = getattr(jitted, name), getattr(plain, name)
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+            assert_near(a, b, case.tolerance, name)
 
-    def outputs(weights: Any, x: Any, m: Any, key: Any) -> Any:
-        result = run(both.ours, case, weights, x, m, key=key)
-        return result.outputs, result.weights
 
-    plain = outputs(both.weights, inputs, masks, KEY)
-    jitted = jax.jit(outputs)(both.weights, inputs, masks, KEY)
-    for one, two in zip(jax.tree.leaves(jitted), jax.tree.leaves(plain), strict=True):
+@every(lambda case: case.saved, quick=lambda case: case.sampled)
+def test_saved_and_loaded_is_the_same_layer(case: Case, tmp_path: Path):
+    both = pair(case.id)
+    inputs = [Input(tensor.shape, dtype=tensor.dtype) for tensor in case.inputs]
+    args, kwargs = case.arrange(inputs)
+    Model(inputs, both.ours(*args, **kwargs)).save(tmp_path / "layer.kgraph")
+    loaded = load_model(tmp_path / "layer.kgraph").layers[-1]
+    for one, two in zip(loaded.weights, both.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), two)
+    assert_same_program(case, both.ours, loaded)
+
+
+def assert_same_program(case: Case, one: Layer, two: Layer) -> None:
+    """Fails unless two layers compute the same, and from weights in the same order."""
+    inputs, masks = arrays(case)
+    weights = pair(case.id).weights
+    text, constants = program(one, case, weights, inputs, masks)
+    other_text, other_constants = program(two, case, weights, inputs, masks)
+    assert other_text == text
+    for a, b in zip(constants, other_constants, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@every(lambda case: case.vmap, quick=lambda case: case.sampled)
+def test_mapped_over_the_batch_equals_the_batch(case: Case):
+    both = pair(case.id)
+    inputs, masks = arrays(case)
+
+    def outputs(inputs: Any, masks: Any) -> Any:
+        return run(both.ours, case, both.weights, inputs, masks, training=False).outputs
+
+    def of_sample(inputs: Any, masks: Any) -> Any:
+        one = [x[None] for x in inputs], [None if m is None else m[None] for m in masks]
+        return [y[0] for y in outputs(*one)]
+
+    mapped, whole = jax.jit(lambda x, m: (jax.vmap(of_sample)(x, m), outputs(x, m)))(inputs, masks)
+    for one, two in zip(mapped, whole, strict=True):
         assert_near(one, two, case.tolerance)
 
 
-@pytest.mark.slow
-@every(lambda case: case.bfloat16)
+@every(lambda case: case.float64, quick=lambda case: case.sampled)
+def test_float64_is_float64_throughout(case: Case):
+    both = pair(case.id)
+    config = json.dumps(both.ours.get_config()).replace('"dtype": "float32"', '"dtype": "float64"')
+    inputs, masks = arrays(case)
+    with enable_x64(True):
+        wide = type(both.ours).from_config(json.loads(config))  # and the layers inside as well
+        wanted = [tensor.dtype.replace("float32", "float64") for tensor in case.inputs]
+        made = [Input(tensor.shape, dtype=d) for tensor, d in zip(case.inputs, wanted)]
+        args, kwargs = case.arrange(made)
+        wide(*args, **kwargs)
+        given = [np.asarray(x).astype(d) for x, d in zip(inputs, wanted)]
+        weights = [np.asarray(w, one.dtype) for w, one in zip(both.weights, wide.weights)]
+        text, _ = program(wide, case, weights, [jnp.asarray(x) for x in given], masks)
+        result = run(wide, case, weights, [jnp.asarray(x) for x in given], masks, case.trains)
+    assert "f32[" not in text
+    for one, two in zip(result.outputs, ours(case.id)[0].outputs, strict=True):
+        if jnp.issubdtype(two.dtype, jnp.floating):
+            assert one.dtype == jnp.float64
+        assert_near(one, two, case.tolerance)
+
+
+@every(lambda case: case.bfloat16, quick=lambda case: case.sampled)
 def test_bfloat16_is_near_float32(case: Case):
     both = pair(case.id)
     short = type(both.ours).from_config({**both.ours.get_config(), "dtype": "mixed_bfloat16"})
@@ -202,9 +239,10 @@ def test_equal_keys_draw_equally_and_others_do_not(case: Case):
     both = pair(case.id)
     inputs, masks = arrays(case)
 
-    def draw(seed: int) -> np.ndarray:
-        key = jax.random.key(seed)
-        return np.asarray(run(both.ours, case, both.weights, inputs, masks, True, key).outputs[0])
+    @jax.jit
+    def draw(key: Any) -> Any:
+        return run(both.ours, case, both.weights, inputs, masks, True, key).outputs[0]
 
-    np.testing.assert_array_equal(draw(0), draw(0))
-    assert not np.array_equal(draw(0), draw(1))
+    first = np.asarray(draw(jax.random.key(0)))
+    np.testing.assert_array_equal(first, draw(jax.random.key(0)))
+    assert not np.array_equal(first, draw(jax.random.key(1)))

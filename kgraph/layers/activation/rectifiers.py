@@ -25,6 +25,10 @@ class ReLU(Layer):
 
     Raises:
         ConfigError: one of these is negative.
+
+    >>> import numpy as np
+    >>> ReLU(max_value=6)(np.array([[-1.0, 2.0, 9.0]], "float32")).tolist()
+    [[0.0, 2.0, 6.0]]
     """
 
     supports_masking = True
@@ -57,6 +61,10 @@ class LeakyReLU(Layer):
 
     Raises:
         ConfigError: the slope is negative.
+
+    >>> import numpy as np
+    >>> LeakyReLU(0.5)(np.array([[-1.0, 2.0]], "float32")).tolist()
+    [[-0.5, 2.0]]
     """
 
     supports_masking = True
@@ -79,6 +87,10 @@ class ELU(Layer):
         alpha: the output tends to `-alpha` far below zero.
 
     Source: Clevert, Unterthiner and Hochreiter, arXiv:1511.07289.
+
+    >>> import numpy as np
+    >>> ELU(alpha=2.0)(np.array([[-100.0, 2.0]], "float32")).tolist()
+    [[-2.0, 2.0]]
     """
 
     supports_masking = True
@@ -103,6 +115,12 @@ class PReLU(Layer):
             `(1, 2)` for the height and width of images.
 
     Source: He, Zhang, Ren and Sun, arXiv:1502.01852.
+
+    >>> from kgraph.layers import Input
+    >>> layer = PReLU(shared_axes=(1, 2))
+    >>> _ = layer(Input((28, 28, 8)))
+    >>> layer.alpha.shape
+    (1, 1, 8)
     """
 
     supports_masking = True

@@ -21,6 +21,10 @@ class Softmax(Layer):
 
     Args:
         axis: axis or axes summed over.
+
+    >>> import numpy as np
+    >>> Softmax()(np.array([[2.0, 2.0]], "float32")).tolist()
+    [[0.5, 0.5]]
     """
 
     supports_masking = True

@@ -36,6 +36,10 @@ class Attention(Layer):
         GraphError: the input is not a list of two or three.
 
     Source: Luong et al., arXiv:1508.04025.
+
+    >>> from kgraph.layers import Input
+    >>> Attention()([Input((5, 8)), Input((7, 8))]).shape
+    (None, 5, 8)
     """
 
     scale: Any = None
@@ -123,6 +127,10 @@ class AdditiveAttention(Attention):
         dropout: rate at which weights are dropped in training.
 
     Source: Bahdanau et al., arXiv:1409.0473.
+
+    >>> from kgraph.layers import Input
+    >>> AdditiveAttention()([Input((5, 8)), Input((7, 8))]).shape
+    (None, 5, 8)
     """
 
     def __init__(self, use_scale: bool = True, dropout: float = 0.0, **options: Any) -> None:

@@ -23,6 +23,11 @@ class GroupQueryAttention(MultiHeadAttention):
         ConfigError: the numbers of heads do not divide; see also `MultiHeadAttention`.
 
     Source: Ainslie et al., arXiv:2305.13245.
+
+    >>> from kgraph.layers import Input
+    >>> query, value = Input((5, 8)), Input((7, 8))
+    >>> GroupQueryAttention(4, num_query_heads=4, num_key_value_heads=2)(query, value).shape
+    (None, 5, 8)
     """
 
     def __init__(

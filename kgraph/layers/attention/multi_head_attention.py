@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -40,17 +40,24 @@ class MultiHeadAttention(Layer):
         output_shape: the last axes of the output; by default those of the query.
         attention_axes: axes attended over; by default all but the first and the last.
         sliding_window: how many positions to either side are seen, the own one included.
-        flash_attention: None or False; XLA or the device's library chooses the kernel.
+        flash_attention: True asks for cuDNN's fused kernel on NVIDIA GPUs, which keeps no scores in
+            memory and takes 16-bit floats; on other devices XLA computes the same numbers. None and
+            False leave it to XLA everywhere.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
             activity_regularizer, kernel_constraint, bias_constraint: of each projection.
         use_gate: whether the result of the heads is multiplied with a sigmoid of the query.
         seed: of the dropout; None follows the key and the path.
 
     Raises:
-        ConfigError: a size is not positive, or `flash_attention=True`.
+        ConfigError: a size is not positive, or the fused kernel cannot do what is asked for.
         GraphError: key and value differ in length, or an input's mask cannot be applied.
 
     Source: Vaswani et al., "Attention is all you need", arXiv:1706.03762.
+
+    >>> from kgraph.layers import Input
+    >>> query, value = Input((5, 8)), Input((7, 6))
+    >>> MultiHeadAttention(num_heads=2, key_dim=4)(query, value).shape
+    (None, 5, 8)
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class MultiHeadAttention(Layer):
         self.key_value_heads = num_heads
         self.dropout, self.seed = dropout, seed
         self.use_gate, self.sliding_window = use_gate, sliding_window
+        self.flash_attention = flash_attention
         self.output_sizes = _as_tuple(output_shape)
         self.attention_axes = _as_tuple(attention_axes)
         self.projection_options = {
@@ -180,11 +188,21 @@ class MultiHeadAttention(Layer):
         """
         scale = 1 / math.sqrt(self.key_dim)
         plain = query.ndim == 4 and not self.dropout and not return_scores
-        if plain and self.value_dim == self.key_dim:  # JAX's function takes no other sizes
+        # JAX's function takes no other sizes, and makes its scores in float32 at any rate.
+        plain = plain and self.value_dim == self.key_dim and query.dtype != jnp.float64
+        if self.flash_attention and not plain:
+            raise GraphError(
+                f"{self.label} cannot use flash attention for this call",
+                expected="one axis attended over, value_dim equal to key_dim, no float64",
+                received="return_attention_scores=True" if return_scores else list(query.shape),
+                hint="leave flash_attention out",
+            )
+        if plain:
             with jax.numpy_dtype_promotion("standard"):  # its softmax of short floats needs that
                 picked = jax.nn.dot_product_attention(
-                    query, key, value, mask=mask, scale=scale, is_causal=causal
-                )
+                    query, key, value, mask=mask, scale=scale, is_causal=causal,
+                    implementation=self._kernel(query, key),
+                )  # fmt: skip
             return picked, None
         if causal:
             seen = band(query.shape[1], key.shape[1], True, None)
@@ -200,6 +218,12 @@ class MultiHeadAttention(Layer):
             draw = jax.random.bernoulli(self.next_key(), 1 - self.dropout, weights.shape)
             kept = jnp.where(draw, weights / (1 - self.dropout), 0)
         return jnp.einsum(how.combine, kept, value), weights
+
+    def _kernel(self, query: Array, key: Array) -> Literal["cudnn"] | None:
+        """Returns the implementation to ask JAX for; cuDNN's needs sizes that are known."""
+        known = all(isinstance(size, int) for size in (*query.shape, *key.shape))
+        fused = self.flash_attention and known and jax.default_backend() == "gpu"
+        return "cudnn" if fused else None
 
     def _score_rank(self, query: Array) -> int:
         return query.ndim - 1 + len(self.axes)
@@ -248,11 +272,10 @@ def _check_options(
             )
     if not 0 <= dropout < 1:
         raise ConfigError(message(f"{owner} needs a dropout in [0, 1)", received=dropout))
-    if flash_attention:
+    if flash_attention and dropout:
         raise ConfigError(
             message(
-                f"{owner} has no flash attention of its own",
-                received="flash_attention=True",
-                hint="leave it out; jax.nn.dot_product_attention picks the kernel",
+                f"{owner} cannot drop attention weights that flash attention never makes",
+                received=f"flash_attention=True, dropout={dropout}",
             )
         )

@@ -27,8 +27,18 @@ class InputLayer(Layer):
         shape: sizes without the batch axis: numbers, None, or names of unknown sizes.
         batch_size: a fixed batch size.
         dtype: by default `floatx()`.
+        sparse, ragged: not supported; only None and False are accepted.
         batch_shape: the whole shape with the batch axis, in the place of `shape` and `batch_size`.
+        input_tensor: a symbolic tensor whose shape and dtype are taken, in the place of them.
         optional: whether None may be fed.
+        name: under which data is fed.
+        dims: exact sizes, the batch among them, as a graph keeps them; in the place of the others.
+
+    Raises:
+        ConfigError: the arguments contradict each other, or `input_tensor` is no symbolic tensor.
+
+    >>> InputLayer((28, 28)).batch_shape
+    (None, 28, 28)
     """
 
     def __init__(
@@ -36,13 +46,22 @@ class InputLayer(Layer):
         shape: Sequence[int | str | None] | int | None = None,
         batch_size: int | None = None,
         dtype: Any = None,
+        sparse: bool | None = None,
+        ragged: bool | None = None,
         batch_shape: Sequence[int | str | None] | None = None,
+        input_tensor: SymbolicTensor | None = None,
         optional: bool = False,
         name: str | None = None,
         dims: Sequence[int | str | None] | None = None,
     ) -> None:
         super().__init__(name=name)
         label = f"Input {name!r}" if name else "Input"
+        if sparse or ragged:
+            raise ConfigError(
+                message("Input takes dense tensors only", received=f"{sparse=}, {ragged=}")
+            )
+        if input_tensor is not None:
+            dims, dtype = _like(input_tensor, dtype)
         if dims is None:
             dims = _whole_shape(label, shape, batch_size, batch_shape)
         elif not all(_is_exact(size) for size in dims):
@@ -113,25 +132,23 @@ def Input(
     >>> Input(("time", 64)).symbolic_shape
     ('batch', 'time', 64)
     """
-    if sparse or ragged:
-        raise ConfigError(
-            message("Input takes dense tensors only", received=f"{sparse=}, {ragged=}")
-        )
-    if tensor is not None:
-        if not isinstance(tensor, SymbolicTensor):
-            raise ConfigError(
-                message(
-                    "Input(tensor=...) takes the shape and dtype of a symbolic tensor",
-                    received=type(tensor).__name__,
-                    hint="pass arrays to fit, predict or model(x)",
-                )
-            )
-        layer = InputLayer(
-            dims=tensor.spec.dims, dtype=dtype or tensor.dtype, optional=optional, name=name
-        )
-    else:
-        layer = InputLayer(shape, batch_size, dtype, batch_shape, optional, name)
+    layer = InputLayer(
+        shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name
+    )
     return layer.make_symbol()
+
+
+def _like(tensor: Any, dtype: Any) -> tuple[Any, Any]:
+    """Returns the sizes of a symbolic tensor, and its dtype unless another is asked for."""
+    if not isinstance(tensor, SymbolicTensor):
+        raise ConfigError(
+            message(
+                "Input(tensor=...) takes the shape and dtype of a symbolic tensor",
+                received=type(tensor).__name__,
+                hint="pass arrays to fit, predict or model(x)",
+            )
+        )
+    return tensor.spec.dims, dtype or tensor.dtype
 
 
 def _whole_shape(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kgraph.errors import GraphError
@@ -24,6 +24,9 @@ class InputSpec:
         allow_last_axis_squeeze: a last axis of size 1 may be missing or extra.
         name: key of the input where inputs are a dict.
         optional: the input may be None.
+
+    >>> InputSpec(ndim=4, axes={-1: 3}).ndim
+    4
     """
 
     dtype: str | None = None
@@ -31,7 +34,7 @@ class InputSpec:
     ndim: int | None = None
     max_ndim: int | None = None
     min_ndim: int | None = None
-    axes: Mapping[int, int | None] = field(default_factory=dict)
+    axes: Mapping[int, int | None] | None = None
     allow_last_axis_squeeze: bool = False
     name: str | None = None
     optional: bool = False
@@ -84,7 +87,7 @@ def _check_one(layer: Any, spec: InputSpec, item: Any, maker: str | None) -> Non
         raise GraphError(
             f"{layer.label} needs dtype {spec.dtype}", expected=spec.dtype, received=item.dtype
         )
-    sizes = dict(spec.axes)
+    sizes = dict(spec.axes or {})
     if spec.shape is not None:
         sizes |= dict(enumerate(spec.shape))
     for axis, size in sizes.items():

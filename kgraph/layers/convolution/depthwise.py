@@ -78,6 +78,10 @@ class DepthwiseConv1D(_DepthwiseConvolution):
 
     Raises:
         ConfigError, GraphError: as in `Conv1D`.
+
+    >>> from kgraph.layers import Input
+    >>> DepthwiseConv1D(3, depth_multiplier=2)(Input((10, 4))).shape
+    (None, 8, 8)
     """
 
     rank = 1

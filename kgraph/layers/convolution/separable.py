@@ -97,6 +97,10 @@ class SeparableConv1D(_SeparableConvolution):
 
     Raises:
         ConfigError, GraphError: as in `Conv1D`.
+
+    >>> from kgraph.layers import Input
+    >>> SeparableConv1D(6, 3)(Input((10, 4))).shape
+    (None, 8, 6)
     """
 
     rank = 1

@@ -158,6 +158,10 @@ class Conv3DTranspose(_TransposedConvolution):
     Shapes: `[batch, depth, rows, columns, channels]` in, the same with `filters` channels out
     (channels first: axis 1). Weights, Args and Raises: as in `Conv2DTranspose`; as in Keras,
     `data_format` comes before `output_padding` here.
+
+    >>> from kgraph.layers import Input
+    >>> Conv3DTranspose(4, 2, strides=2)(Input((3, 3, 3, 2))).shape
+    (None, 6, 6, 6, 4)
     """
 
     rank = 3

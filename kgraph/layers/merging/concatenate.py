@@ -26,6 +26,10 @@ class Concatenate(Layer):
 
     Raises:
         GraphError: on a call, if another axis has different sizes.
+
+    >>> from kgraph.layers import Input
+    >>> Concatenate()([Input((5, 3)), Input((5, 4))]).shape
+    (None, 5, 7)
     """
 
     supports_masking = True
@@ -70,5 +74,10 @@ class Concatenate(Layer):
 
 
 def concatenate(inputs: Sequence[Any], axis: int = -1, **options: Any) -> Any:
-    """Returns tensors side by side; see `Concatenate`."""
+    """Returns tensors side by side; see `Concatenate`.
+
+    >>> from kgraph.layers import Input
+    >>> concatenate([Input((3,)), Input((4,))]).shape
+    (None, 7)
+    """
     return Concatenate(axis, **options)(inputs)

@@ -30,6 +30,10 @@ class Dot(Layer):
     Raises:
         ConfigError: `axes` is no axis and no pair of them, or is the batch.
         GraphError: on a call, if sizes differ.
+
+    >>> from kgraph.layers import Input
+    >>> Dot(axes=-1)([Input((5, 3)), Input((4, 3))]).shape
+    (None, 5, 4)
     """
 
     exact: ClassVar[bool] = True
@@ -81,5 +85,10 @@ def _unit(vectors: Array, axis: int) -> Array:
 
 
 def dot(inputs: Sequence[Any], axes: int | Sequence[int] = -1, **options: Any) -> Any:
-    """Returns sums of products of two tensors; see `Dot`."""
+    """Returns sums of products of two tensors; see `Dot`.
+
+    >>> from kgraph.layers import Input
+    >>> dot([Input((3,)), Input((3,))], axes=-1).shape
+    (None, 1)
+    """
     return Dot(axes, **options)(inputs)

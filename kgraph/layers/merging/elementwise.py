@@ -65,6 +65,10 @@ class Add(_Elementwise):
 
     Raises:
         GraphError: on a call, if the shapes do not fit.
+
+    >>> import numpy as np
+    >>> Add()([np.array([[1, 2]]), np.array([[3, 4]])]).tolist()
+    [[4, 6]]
     """
 
     def merge(self, tensors: list[Array]) -> Array:
@@ -72,7 +76,12 @@ class Add(_Elementwise):
 
 
 class Subtract(_Elementwise):
-    """Subtracts the second of two inputs from the first. Shapes and mask: see `Add`."""
+    """Subtracts the second of two inputs from the first. Shapes and mask: see `Add`.
+
+    >>> import numpy as np
+    >>> Subtract()([np.array([[1, 2]]), np.array([[3, 5]])]).tolist()
+    [[-2, -3]]
+    """
 
     least = most = 2
 
@@ -81,7 +90,12 @@ class Subtract(_Elementwise):
 
 
 class Average(_Elementwise):
-    """Returns the mean of its inputs, masked or not. Shapes and mask: see `Add`."""
+    """Returns the mean of its inputs, masked or not. Shapes and mask: see `Add`.
+
+    >>> import numpy as np
+    >>> Average()([np.array([[1.0]], "float32"), np.array([[3.0]], "float32")]).tolist()
+    [[2.0]]
+    """
 
     def merge(self, tensors: list[Array]) -> Array:
         return functools.reduce(operator.add, tensors) / len(tensors)
@@ -91,6 +105,10 @@ class Multiply(_Elementwise):
     """Multiplies its inputs. Shapes and mask: see `Add`.
 
     Masked steps of an input count as 1; where all inputs are masked the result is 0.
+
+    >>> import numpy as np
+    >>> Multiply()([np.array([[1, 2]]), np.array([[3, 4]])]).tolist()
+    [[3, 8]]
     """
 
     def call(self, inputs: Sequence[Array], mask: Masks | None = None) -> Array:
@@ -130,6 +148,10 @@ class Maximum(_Extreme):
     """Returns the largest value of its inputs, of those that are not masked.
 
     Shapes and mask: see `Add`.
+
+    >>> import numpy as np
+    >>> Maximum()([np.array([[1, 4]]), np.array([[3, 2]])]).tolist()
+    [[3, 4]]
     """
 
     choose = staticmethod(jnp.maximum)
@@ -139,6 +161,10 @@ class Minimum(_Extreme):
     """Returns the smallest value of its inputs, of those that are not masked.
 
     Shapes and mask: see `Add`.
+
+    >>> import numpy as np
+    >>> Minimum()([np.array([[1, 4]]), np.array([[3, 2]])]).tolist()
+    [[1, 2]]
     """
 
     choose = staticmethod(jnp.minimum)
@@ -152,30 +178,60 @@ def _over(mask: Array | None, tensor: Array) -> Array | None:
 
 
 def add(inputs: Sequence[Any], **options: Any) -> Any:
-    """Returns the sum of tensors; see `Add`."""
+    """Returns the sum of tensors; see `Add`.
+
+    >>> from kgraph.layers import Input
+    >>> add([Input((3,)), Input((3,))]).shape
+    (None, 3)
+    """
     return Add(**options)(inputs)
 
 
 def subtract(inputs: Sequence[Any], **options: Any) -> Any:
-    """Returns the difference of two tensors; see `Subtract`."""
+    """Returns the difference of two tensors; see `Subtract`.
+
+    >>> from kgraph.layers import Input
+    >>> subtract([Input((3,)), Input((3,))]).shape
+    (None, 3)
+    """
     return Subtract(**options)(inputs)
 
 
 def multiply(inputs: Sequence[Any], **options: Any) -> Any:
-    """Returns the product of tensors; see `Multiply`."""
+    """Returns the product of tensors; see `Multiply`.
+
+    >>> from kgraph.layers import Input
+    >>> multiply([Input((3,)), Input((3,))]).shape
+    (None, 3)
+    """
     return Multiply(**options)(inputs)
 
 
 def average(inputs: Sequence[Any], **options: Any) -> Any:
-    """Returns the mean of tensors; see `Average`."""
+    """Returns the mean of tensors; see `Average`.
+
+    >>> from kgraph.layers import Input
+    >>> average([Input((3,)), Input((3,))]).shape
+    (None, 3)
+    """
     return Average(**options)(inputs)
 
 
 def maximum(inputs: Sequence[Any], **options: Any) -> Any:
-    """Returns the largest values of tensors; see `Maximum`."""
+    """Returns the largest values of tensors; see `Maximum`.
+
+    >>> from kgraph.layers import Input
+    >>> maximum([Input((3,)), Input((3,))]).shape
+    (None, 3)
+    """
     return Maximum(**options)(inputs)
 
 
 def minimum(inputs: Sequence[Any], **options: Any) -> Any:
-    """Returns the smallest values of tensors; see `Minimum`."""
+    """Returns the smallest values of tensors; see `Minimum`.
+
+    >>> from kgraph.layers import Input
+    >>> minimum([Input((3,)), Input((3,))]).shape
+    (None, 3)
+    """
     return Minimum(**options)(inputs)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from kgraph import initializers
-from kgraph.errors import ConfigError, GraphError
+from kgraph.errors import GraphError
 from kgraph.layers.base.options import check_integer, check_rate
+from kgraph.layers.normalization.renorm import check_clipping, correction, root
 from kgraph.layers.normalization.statistics import (
     Option,
     _ScaledNormalization,
@@ -42,17 +45,28 @@ class BatchNormalization(_ScaledNormalization):
         moving_mean_initializer, moving_variance_initializer: how the state starts.
         beta_regularizer, gamma_regularizer: penalties on the weights.
         beta_constraint, gamma_constraint: applied to the weights after each update.
-        renorm, renorm_clipping, renorm_momentum: batch renormalisation is not offered; only the
-            defaults are accepted.
-        synchronized: not offered; under `jit` over a sharded batch the statistics are those of the
-            whole batch in any case.
+        renorm: whether training corrects the batch statistics towards moving ones (batch
+            renormalisation), so that training and inference agree for small batches too. The layer
+            then has three more states: `moving_stddev`, `renorm_mean` and `renorm_stddev`.
+        renorm_clipping: limits `rmin`, `rmax` and `dmax` of the correction; none by default.
+        renorm_momentum: how much of `renorm_mean` and `renorm_stddev` stays in each step.
+        synchronized: whether the statistics are those of the whole batch on all devices. Under
+            `jit` over a sharded batch they always are; a function inside `shard_map` sees its own
+            shard alone, and training there with this option is refused.
 
     Raises:
         ConfigError: an option has a value it cannot have.
-        GraphError: the size of the axis is unknown, or the mask does not fit.
+        GraphError: the size of the axis is unknown, the mask does not fit, or `synchronized` cannot
+            be kept.
 
     Source: Ioffe and Szegedy, arXiv:1502.03167, algorithm 1; with the variance of the batch itself
-    (no n / (n - 1)) in the moving average too, as in Keras, and in two passes.
+    (no n / (n - 1)) in the moving average too, as in Keras, and in two passes. Renormalisation:
+    Ioffe, arXiv:1702.03275, algorithm 1.
+
+    >>> import numpy as np
+    >>> layer = BatchNormalization(epsilon=0.0)
+    >>> layer(np.array([[1.0], [3.0]], "float32"), training=True).ravel().tolist()
+    [-1.0, 1.0]
     """
 
     def __init__(
@@ -85,7 +99,13 @@ class BatchNormalization(_ScaledNormalization):
         self.momentum = momentum
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        self._refuse_missing_features(renorm, synchronized)
+        check_rate(self.label, "renorm_momentum", renorm_momentum)
+        self.renorm, self.renorm_momentum = renorm, renorm_momentum
+        self.renorm_clipping = check_clipping(self.label, renorm_clipping)
+        self.synchronized = synchronized
+
+    def mixes_rows(self, training: bool) -> bool:
+        return training and self.trainable  # by the statistics of the batch
 
     def build(self, input_shape: Shape) -> None:
         sizes = self.fix_sizes(input_shape)
@@ -96,31 +116,79 @@ class BatchNormalization(_ScaledNormalization):
         self.moving_variance = self.add_weight(
             sizes, self.moving_variance_initializer, trainable=False, name="moving_variance"
         )
+        if self.renorm:
+            variance: Any = self.moving_variance_initializer
+            start = partial(root, variance)
+            self.moving_stddev = self.add_weight(
+                sizes, start, trainable=False, name="moving_stddev"
+            )
+            self.renorm_mean = self.add_weight(
+                sizes, self.moving_mean_initializer, trainable=False, name="renorm_mean"
+            )
+            self.renorm_stddev = self.add_weight(
+                sizes, start, trainable=False, name="renorm_stddev"
+            )
 
     def call(self, inputs: Array, training: bool | None = None, mask: Array | None = None) -> Array:
         wide = self.widen(inputs)
         places = self.places(wide.ndim)
-        moving_mean = self.moving_mean.astype(wide.dtype)
-        moving_variance = self.moving_variance.astype(wide.dtype)
+        gamma = None if self.gamma is None else self.gamma.astype(wide.dtype)
+        beta = None if self.beta is None else self.beta.astype(wide.dtype)
         if training and self.trainable:
+            self._check_whole_batch()
             others, kept = other_axes(places, wide.ndim), self._kept(wide, mask)
             mean = _mean(wide, others, kept)
             centred = wide - along(mean, places, wide.ndim)
             variance = _mean(jnp.square(centred), others, kept)
-            self.moving_mean = self._moved(moving_mean, mean)
-            self.moving_variance = self._moved(moving_variance, variance)
+            if self.renorm:
+                gamma, beta = self._renormalised(mean, variance, gamma, beta)
+            else:
+                self._move("moving_mean", mean)
+                self._move("moving_variance", variance)
         else:
-            centred, variance = wide - along(moving_mean, places, wide.ndim), moving_variance
+            variance = self.moving_variance.astype(wide.dtype)
+            centred = wide - along(self.moving_mean.astype(wide.dtype), places, wide.ndim)
         factor = jax.lax.rsqrt(variance + self.epsilon)
-        if self.gamma is not None:  # one product for each feature, not for each value
-            factor = factor * self.gamma.astype(wide.dtype)
+        if gamma is not None:  # one product for each feature, not for each value
+            factor = factor * gamma
         outputs = centred * along(factor, places, wide.ndim)
-        if self.beta is not None:
-            outputs = outputs + along(self.beta.astype(wide.dtype), places, wide.ndim)
+        if beta is not None:
+            outputs = outputs + along(beta, places, wide.ndim)
         return self.narrow(outputs)
 
-    def _moved(self, moving: Array, batch: Array) -> Array:
-        return moving * self.momentum + batch * (1.0 - self.momentum)
+    def _move(self, state: str, batch: Array, momentum: float | None = None) -> Array:
+        """Moves a state a step towards a batch's statistic, and returns it."""
+        momentum = self.momentum if momentum is None else momentum
+        moved = getattr(self, state).astype(batch.dtype) * momentum + batch * (1.0 - momentum)
+        setattr(self, state, moved)
+        return moved
+
+    def _renormalised(
+        self, mean: Array, variance: Array, gamma: Array | None, beta: Array | None
+    ) -> tuple[Array, Array]:
+        """Returns scale and offset with the correction in them, and moves the statistics."""
+        deviation = jnp.sqrt(variance + self.epsilon)
+        known_mean = self.renorm_mean.astype(mean.dtype)
+        known = jnp.maximum(self.renorm_stddev.astype(mean.dtype), math.sqrt(self.epsilon))
+        r, d = correction(mean, deviation, known_mean, known, self.renorm_clipping)
+        self._move("renorm_mean", mean, self.renorm_momentum)
+        self._move("renorm_stddev", deviation, self.renorm_momentum)
+        self._move("moving_mean", mean)
+        moving = self._move("moving_stddev", deviation)
+        self.moving_variance = jnp.maximum(jnp.square(moving) - self.epsilon, 0)
+        scale = r if gamma is None else r * gamma
+        offset = d if gamma is None else d * gamma
+        return scale, offset if beta is None else offset + beta
+
+    def _check_whole_batch(self) -> None:
+        """Raises GraphError where statistics of the whole batch are asked for and out of reach."""
+        sharded = jax.sharding.get_abstract_mesh().manual_axes if self.synchronized else ()
+        if sharded:
+            raise GraphError(
+                f"{self.label} cannot take the statistics of the whole batch inside shard_map",
+                received=f"synchronized=True, in a function over one shard of {list(sharded)}",
+                hint="jit with a sharded batch: its statistics are those of the whole batch",
+            )
 
     def _kept(self, inputs: Array, mask: Array | None) -> Array | None:
         """Returns the mask with the rank of the inputs."""
@@ -133,20 +201,6 @@ class BatchNormalization(_ScaledNormalization):
                 received=f"{mask.ndim} axes",
             )
         return jnp.expand_dims(mask.astype(bool), -1)
-
-    def _refuse_missing_features(self, renorm: bool, synchronized: bool) -> None:
-        if renorm:
-            raise ConfigError(
-                f"{self.label} does not offer batch renormalisation",
-                received="renorm=True",
-                hint="GroupNormalization or LayerNormalization for small batches",
-            )
-        if synchronized:
-            raise ConfigError(
-                f"{self.label} has no option synchronized=True",
-                hint="leave it out: under jit over a sharded batch, statistics are those of the "
-                "whole batch",
-            )
 
 
 def _mean(values: Array, axes: tuple[int, ...], kept: Array | None) -> Array:

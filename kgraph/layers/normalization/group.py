@@ -33,6 +33,10 @@ class GroupNormalization(_ScaledNormalization):
         GraphError: the features do not divide into groups, or their number is unknown.
 
     Source: Wu and He, arXiv:1803.08494, equations 1 to 3 and 7, with the variance in two passes.
+
+    >>> from kgraph.layers import Input
+    >>> GroupNormalization(2)(Input((8, 8, 4))).shape
+    (None, 8, 8, 4)
     """
 
     def __init__(

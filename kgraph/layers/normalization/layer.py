@@ -29,6 +29,11 @@ class LayerNormalization(_ScaledNormalization):
         GraphError: the size of an axis is unknown, or there is no such axis.
 
     Source: Ba, Kiros and Hinton, arXiv:1607.06450, section 3, with the variance in two passes.
+
+    >>> import numpy as np
+    >>> layer = LayerNormalization(epsilon=0.0)
+    >>> layer(np.array([[1.0, 3.0]], "float32")).tolist()
+    [[-1.0, 1.0]]
     """
 
     def __init__(

@@ -28,6 +28,11 @@ class RMSNormalization(_Normalization):
         GraphError: the size of an axis is unknown, or there is no such axis.
 
     Source: Zhang and Sennrich, arXiv:1910.07467, equation 4.
+
+    >>> import numpy as np
+    >>> layer = RMSNormalization(epsilon=0.0)
+    >>> layer(np.array([[3.0, -3.0]], "float32")).tolist()
+    [[1.0, -1.0]]
     """
 
     supports_masking = False  # as in Keras

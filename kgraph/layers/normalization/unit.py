@@ -26,6 +26,10 @@ class UnitNormalization(_Normalization):
     Raises:
         ConfigError: `axis` is not a whole number or a list of them.
         GraphError: the input has no such axis.
+
+    >>> import numpy as np
+    >>> UnitNormalization()(np.array([[0.0, 2.0]], "float32")).tolist()
+    [[0.0, 1.0]]
     """
 
     def __init__(self, axis: Axes = -1, **options: Any) -> None:

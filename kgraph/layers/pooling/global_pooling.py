@@ -47,6 +47,10 @@ class GlobalMaxPooling1D(_GlobalMaxPooling):
     Args:
         data_format: "channels_last" or "channels_first".
         keepdims: whether the reduced axes stay, with size 1.
+
+    >>> from kgraph.layers import Input
+    >>> GlobalMaxPooling1D()(Input((10, 3))).shape
+    (None, 3)
     """
 
     rank = 1
@@ -59,6 +63,10 @@ class GlobalMaxPooling2D(_GlobalMaxPooling):
     `[batch, 1, 1, channels]` with `keepdims` (channels first: axis 1).
 
     Args: as in `GlobalMaxPooling1D`.
+
+    >>> from kgraph.layers import Input
+    >>> GlobalMaxPooling2D(keepdims=True)(Input((8, 8, 3))).shape
+    (None, 1, 1, 3)
     """
 
     rank = 2
@@ -71,6 +79,10 @@ class GlobalMaxPooling3D(_GlobalMaxPooling):
     `[batch, 1, 1, 1, channels]` with `keepdims` (channels first: axis 1).
 
     Args: as in `GlobalMaxPooling1D`.
+
+    >>> from kgraph.layers import Input
+    >>> GlobalMaxPooling3D()(Input((8, 8, 8, 3))).shape
+    (None, 3)
     """
 
     rank = 3
@@ -118,6 +130,10 @@ class GlobalAveragePooling2D(_GlobalAveragePooling):
     Shapes: as in `GlobalMaxPooling2D`. Dtype: as in `GlobalAveragePooling1D`.
 
     Args: as in `GlobalMaxPooling1D`.
+
+    >>> from kgraph.layers import Input
+    >>> GlobalAveragePooling2D()(Input((8, 8, 3))).shape
+    (None, 3)
     """
 
     rank = 2
@@ -129,6 +145,10 @@ class GlobalAveragePooling3D(_GlobalAveragePooling):
     Shapes: as in `GlobalMaxPooling3D`. Dtype: as in `GlobalAveragePooling1D`.
 
     Args: as in `GlobalMaxPooling1D`.
+
+    >>> from kgraph.layers import Input
+    >>> GlobalAveragePooling3D()(Input((8, 8, 8, 3))).shape
+    (None, 3)
     """
 
     rank = 3

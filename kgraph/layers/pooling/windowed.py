@@ -131,6 +131,10 @@ class MaxPooling3D(_MaxPooling):
 
     Shapes: `[batch, depth, rows, columns, channels]` in and out (channels first: axis 1). Args and
     Raises: as in `MaxPooling2D`.
+
+    >>> from kgraph.layers import Input
+    >>> MaxPooling3D(2)(Input((8, 8, 8, 3))).shape
+    (None, 4, 4, 4, 3)
     """
 
     rank = 3
@@ -158,6 +162,10 @@ class AveragePooling2D(_AveragePooling):
 
     Shapes: as in `MaxPooling2D`. Dtype, Args and Raises: as in `AveragePooling1D`; sizes are one
     number or one for each axis.
+
+    >>> from kgraph.layers import Input
+    >>> AveragePooling2D(2)(Input((8, 8, 3))).shape
+    (None, 4, 4, 3)
     """
 
     rank = 2
@@ -167,6 +175,10 @@ class AveragePooling3D(_AveragePooling):
     """Takes the mean of each window of a volume.
 
     Shapes: as in `MaxPooling3D`. Dtype, Args and Raises: as in `AveragePooling2D`.
+
+    >>> from kgraph.layers import Input
+    >>> AveragePooling3D(2)(Input((8, 8, 8, 3))).shape
+    (None, 4, 4, 4, 3)
     """
 
     rank = 3

@@ -33,6 +33,11 @@ class Bidirectional(Layer):
 
     Raises:
         ConfigError: an unknown merge mode, or layers that do not fit each other.
+
+    >>> from kgraph.layers import Input
+    >>> from kgraph.layers import LSTM
+    >>> Bidirectional(LSTM(4))(Input((10, 3))).shape
+    (None, 8)
     """
 
     supports_masking = True

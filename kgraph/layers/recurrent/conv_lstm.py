@@ -241,19 +241,34 @@ class _ConvLSTM(RNN):
 
 
 class ConvLSTM1D(_ConvLSTM):
-    """Runs `ConvLSTMCell` over a sequence of rows; its base class lists the options."""
+    """Runs `ConvLSTMCell` over a sequence of rows; its base class lists the options.
+
+    >>> from kgraph.layers import Input
+    >>> ConvLSTM1D(4, 3)(Input((5, 16, 2))).shape
+    (None, 14, 4)
+    """
 
     rank = 1
 
 
 class ConvLSTM2D(_ConvLSTM):
-    """Runs `ConvLSTMCell` over a sequence of images; its base class lists the options."""
+    """Runs `ConvLSTMCell` over a sequence of images; its base class lists the options.
+
+    >>> from kgraph.layers import Input
+    >>> ConvLSTM2D(4, 3, padding="same")(Input((5, 8, 8, 2))).shape
+    (None, 8, 8, 4)
+    """
 
     rank = 2
 
 
 class ConvLSTM3D(_ConvLSTM):
-    """Runs `ConvLSTMCell` over a sequence of volumes; its base class lists the options."""
+    """Runs `ConvLSTMCell` over a sequence of volumes; its base class lists the options.
+
+    >>> from kgraph.layers import Input
+    >>> ConvLSTM3D(4, 3)(Input((5, 6, 6, 6, 2))).shape
+    (None, 4, 4, 4, 4)
+    """
 
     rank = 3
 

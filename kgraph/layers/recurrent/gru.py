@@ -42,6 +42,11 @@ class GRUCell(WeightedCell):
 
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder",
     arXiv:1406.1078 (version 3 without `reset_after`, version 1 with it).
+
+    >>> from kgraph.layers import Input
+    >>> from kgraph.layers import RNN
+    >>> RNN(GRUCell(4))(Input((10, 3))).shape
+    (None, 4)
     """
 
     def __init__(
@@ -125,6 +130,10 @@ class GRU(RNN):
 
     Raises:
         ConfigError: see `GRUCell`; or `use_cudnn=True`.
+
+    >>> from kgraph.layers import Input
+    >>> GRU(4, return_sequences=True)(Input((10, 3))).shape
+    (None, 10, 4)
     """
 
     def __init__(

@@ -42,6 +42,11 @@ class LSTMCell(WeightedCell):
 
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997, with the forget gate of Gers
     et al., 2000, and its bias of Jozefowicz et al., 2015.
+
+    >>> from kgraph.layers import Input
+    >>> from kgraph.layers import RNN
+    >>> RNN(LSTMCell(4))(Input((10, 3))).shape
+    (None, 4)
     """
 
     def __init__(
@@ -113,6 +118,10 @@ class LSTM(RNN):
 
     Raises:
         ConfigError: see `LSTMCell`; or `use_cudnn=True`.
+
+    >>> from kgraph.layers import Input
+    >>> LSTM(4)(Input((10, 3))).shape
+    (None, 4)
     """
 
     def __init__(

@@ -45,6 +45,11 @@ class RNN(Layer):
     Raises:
         ConfigError: the cell is not a layer with a `state_size`.
         GraphError: the input lacks a time axis, or a size that has to be known.
+
+    >>> from kgraph.layers import Input
+    >>> from kgraph.layers import LSTMCell
+    >>> RNN(LSTMCell(4), return_sequences=True)(Input((10, 3))).shape
+    (None, 10, 4)
     """
 
     input_spec = InputSpec(min_ndim=3)
@@ -62,7 +67,9 @@ class RNN(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else cell
+        if isinstance(cell, (list, tuple)):
+            cell = StackedRNNCells(cell, dtype=self.dtype_policy)
+        self.cell: Any = cell
         if not isinstance(self.cell, Layer) or not hasattr(self.cell, "state_size"):
             raise ConfigError(
                 message(

@@ -32,6 +32,11 @@ class SimpleRNNCell(WeightedCell):
         ConfigError: `units` is not positive, or a rate is not in 0 to 1.
 
     Source: Elman, "Finding structure in time", Cognitive Science 14, 1990.
+
+    >>> from kgraph.layers import Input
+    >>> from kgraph.layers import RNN
+    >>> RNN(SimpleRNNCell(4))(Input((10, 3))).shape
+    (None, 4)
     """
 
     def __init__(
@@ -86,6 +91,11 @@ class SimpleRNN(RNN):
 
     Raises:
         ConfigError: see `SimpleRNNCell`.
+
+    >>> from kgraph.layers import Input
+    >>> outputs, state = SimpleRNN(4, return_state=True)(Input((10, 3)))
+    >>> outputs.shape, state.shape
+    ((None, 4), (None, 4))
     """
 
     def __init__(

@@ -21,6 +21,11 @@ class StackedRNNCells(Layer):
 
     Raises:
         ConfigError: one of them is not a layer with a `state_size`.
+
+    >>> from kgraph.layers import Input
+    >>> from kgraph.layers import RNN, GRUCell
+    >>> RNN(StackedRNNCells([GRUCell(8), GRUCell(4)]))(Input((10, 3))).shape
+    (None, 4)
     """
 
     def __init__(self, cells: Sequence[Any], **options: Any) -> None:

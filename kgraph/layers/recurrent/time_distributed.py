@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph.errors import ConfigError, message
 from kgraph.graph.structure import map_structure
-from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base import InputSpec
 from kgraph.layers.base.call_spec import call_spec
+from kgraph.layers.core.wrapper import Wrapper
 from kgraph.types import Array, Shape, Tree
 
 
-class TimeDistributed(Layer):
+class TimeDistributed(Wrapper):
     """Applies a layer to every step of a sequence, all steps at once.
 
     The steps join the samples in one larger batch, so the layer runs once; batch statistics are
@@ -26,21 +26,18 @@ class TimeDistributed(Layer):
 
     Raises:
         ConfigError: that is not a layer.
+
+    >>> from kgraph.layers import Input
+    >>> from kgraph.layers import Dense
+    >>> TimeDistributed(Dense(4))(Input((10, 3))).shape
+    (None, 10, 4)
     """
 
     supports_masking = True
     input_spec = InputSpec(min_ndim=3)
 
-    def __init__(self, layer: Any, **options: Any) -> None:
-        super().__init__(**options)
-        if not isinstance(layer, Layer):
-            raise ConfigError(message("TimeDistributed wraps a Layer", received=repr(layer)))
-        self.layer = layer
-
     def build(self, input_shape: Shape) -> None:
-        if not self.layer.built:
-            self.layer.build((input_shape[0], *input_shape[2:]))
-            self.layer.built = True
+        super().build((input_shape[0], *input_shape[2:]))
 
     def call(self, inputs: Array, training: bool | None = None, mask: Array | None = None) -> Tree:
         lead = inputs.shape[:2]

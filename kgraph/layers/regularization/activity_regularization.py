@@ -17,6 +17,12 @@ class ActivityRegularization(Layer):
     Args:
         l1: factor of the sum of absolute values.
         l2: factor of the sum of squares.
+
+    >>> import numpy as np
+    >>> layer = ActivityRegularization(l2=0.5)
+    >>> _ = layer(np.array([[2.0]], "float32"))
+    >>> [float(loss) for loss in layer.losses]
+    [2.0]
     """
 
     supports_masking = True

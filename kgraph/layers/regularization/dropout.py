@@ -30,6 +30,11 @@ class Dropout(Layer):
         ConfigError: `rate` is not between 0 and 1, or `noise_shape` is no shape.
 
     Source: Srivastava et al., JMLR 15 (2014).
+
+    >>> import numpy as np
+    >>> kept = Dropout(0.5)(np.ones((8, 8), "float32"), training=True)
+    >>> sorted(set(kept.ravel().tolist()))
+    [0.0, 2.0]
     """
 
     supports_masking = True
@@ -96,6 +101,10 @@ class SpatialDropout1D(Dropout):
     Args:
         rate: share of features that are dropped.
         seed: see `Dropout`.
+
+    >>> from kgraph.layers import Input
+    >>> SpatialDropout1D(0.5)(Input((10, 3))).shape
+    (None, 10, 3)
     """
 
     input_spec = InputSpec(ndim=3)
@@ -122,6 +131,10 @@ class SpatialDropout2D(SpatialDropout1D):
         rate: share of channels that are dropped.
         data_format: `"channels_last"` or `"channels_first"`; by default `image_data_format()`.
         seed: see `Dropout`.
+
+    >>> from kgraph.layers import Input
+    >>> SpatialDropout2D(0.5)(Input((8, 8, 3))).shape
+    (None, 8, 8, 3)
     """
 
     input_spec = InputSpec(ndim=4)
@@ -145,6 +158,10 @@ class SpatialDropout3D(SpatialDropout2D):
 
     Shapes: `[batch, depth, height, width, channels]` in (`channels_first`: channels second), the
     same out.
+
+    >>> from kgraph.layers import Input
+    >>> SpatialDropout3D(0.5)(Input((4, 4, 4, 3))).shape
+    (None, 4, 4, 4, 3)
     """
 
     input_spec = InputSpec(ndim=5)

@@ -27,6 +27,10 @@ class GaussianNoise(Layer):
 
     Raises:
         ConfigError: `stddev` is negative.
+
+    >>> import numpy as np
+    >>> GaussianNoise(0.1)(np.ones((1, 2), "float32")).tolist()  # not in training
+    [[1.0, 1.0]]
     """
 
     supports_masking = True
@@ -53,6 +57,10 @@ class GaussianDropout(Layer):
 
     Raises:
         ConfigError: `rate` is not between 0 and 1, or is 1.
+
+    >>> import numpy as np
+    >>> GaussianDropout(0.1)(np.ones((1, 2), "float32")).tolist()  # not in training
+    [[1.0, 1.0]]
     """
 
     supports_masking = True
@@ -84,6 +92,10 @@ class AlphaDropout(Dropout):
         seed: see `Dropout`.
 
     Source: Klambauer, Unterthiner, Mayr and Hochreiter, arXiv:1706.02515, section 3.
+
+    >>> import numpy as np
+    >>> AlphaDropout(0.1)(np.ones((1, 2), "float32")).tolist()  # not in training
+    [[1.0, 1.0]]
     """
 
     def __init__(

@@ -23,6 +23,10 @@ class Flatten(Layer):
     Args:
         data_format: `"channels_first"` puts the channels last before joining; by default
             `image_data_format()`.
+
+    >>> from kgraph.layers import Input
+    >>> Flatten()(Input((4, 5))).shape
+    (None, 20)
     """
 
     input_spec = InputSpec(min_ndim=1)
@@ -51,6 +55,10 @@ class Reshape(Layer):
     Raises:
         ConfigError: `target_shape` is no shape.
         GraphError: on a call, if the number of values differs.
+
+    >>> from kgraph.layers import Input
+    >>> Reshape((-1, 2))(Input((4, 3))).shape
+    (None, 6, 2)
     """
 
     input_spec = InputSpec(min_ndim=1)
@@ -101,6 +109,10 @@ class Permute(Layer):
 
     Raises:
         ConfigError: `dims` does not name each axis from 1 once.
+
+    >>> from kgraph.layers import Input
+    >>> Permute((2, 1))(Input((4, 5))).shape
+    (None, 5, 4)
     """
 
     def __init__(self, dims: Sequence[int], **options: Any) -> None:
@@ -129,6 +141,10 @@ class RepeatVector(Layer):
 
     Raises:
         ConfigError: `n` is not a positive whole number.
+
+    >>> from kgraph.layers import Input
+    >>> RepeatVector(3)(Input((4,))).shape
+    (None, 3, 4)
     """
 
     input_spec = InputSpec(ndim=2)

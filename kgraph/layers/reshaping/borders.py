@@ -53,6 +53,10 @@ class Cropping1D(_Cropping):
     Raises:
         ConfigError: `cropping` is none of these.
         GraphError: on a call, if nothing would be left.
+
+    >>> from kgraph.layers import Input
+    >>> Cropping1D((1, 2))(Input((10, 3))).shape
+    (None, 7, 3)
     """
 
     rank = 1
@@ -74,6 +78,10 @@ class Cropping2D(_Cropping):
     Raises:
         ConfigError: `cropping` is none of these.
         GraphError: on a call, if nothing would be left.
+
+    >>> from kgraph.layers import Input
+    >>> Cropping2D(((1, 0), (2, 2)))(Input((8, 8, 3))).shape
+    (None, 7, 4, 3)
     """
 
     rank = 2
@@ -92,6 +100,10 @@ class Cropping3D(_Cropping):
 
     Shapes: `[batch, depth, height, width, channels]` in (`channels_first`: channels second), the
     same with smaller spatial axes out.
+
+    >>> from kgraph.layers import Input
+    >>> Cropping3D(1)(Input((8, 8, 8, 3))).shape
+    (None, 6, 6, 6, 3)
     """
 
     rank = 3
@@ -136,6 +148,10 @@ class ZeroPadding1D(_ZeroPadding):
 
     Raises:
         ConfigError: `padding` is none of these.
+
+    >>> from kgraph.layers import Input
+    >>> ZeroPadding1D((1, 2))(Input((10, 3))).shape
+    (None, 13, 3)
     """
 
     rank = 1
@@ -156,6 +172,10 @@ class ZeroPadding2D(_ZeroPadding):
 
     Raises:
         ConfigError: `padding` is none of these.
+
+    >>> from kgraph.layers import Input
+    >>> ZeroPadding2D(((1, 0), (2, 2)))(Input((8, 8, 3))).shape
+    (None, 9, 12, 3)
     """
 
     rank = 2
@@ -171,6 +191,10 @@ class ZeroPadding3D(_ZeroPadding):
 
     Shapes: `[batch, depth, height, width, channels]` in (`channels_first`: channels second), the
     same with larger spatial axes out.
+
+    >>> from kgraph.layers import Input
+    >>> ZeroPadding3D(1)(Input((8, 8, 8, 3))).shape
+    (None, 10, 10, 10, 3)
     """
 
     rank = 3

@@ -65,6 +65,10 @@ class UpSampling1D(_UpSampling):
 
     Raises:
         ConfigError: `size` is not a positive whole number.
+
+    >>> from kgraph.layers import Input
+    >>> UpSampling1D(3)(Input((4, 2))).shape
+    (None, 12, 2)
     """
 
     rank = 1
@@ -87,6 +91,10 @@ class UpSampling2D(_UpSampling):
 
     Raises:
         ConfigError: an option has another value.
+
+    >>> from kgraph.layers import Input
+    >>> UpSampling2D((2, 3))(Input((4, 4, 2))).shape
+    (None, 8, 12, 2)
     """
 
     rank = 2
@@ -113,6 +121,10 @@ class UpSampling3D(_UpSampling):
 
     Raises:
         ConfigError: an option has another value.
+
+    >>> from kgraph.layers import Input
+    >>> UpSampling3D(2)(Input((2, 2, 2, 1))).shape
+    (None, 4, 4, 4, 1)
     """
 
     rank = 3
