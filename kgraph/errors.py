@@ -46,7 +46,17 @@ class StateError(KGraphError, RuntimeError):
 
 
 class ModelFileError(KGraphError, ValueError):
-    """A model file is missing, damaged, foreign, or does not match."""
+    """A model file is missing, damaged, foreign, or does not match.
+
+    Attributes:
+        path: the file; None if the error is not about one file.
+        member: the part of it, such as `"model.json"`, as the message shows it.
+        json_path: the place in that part, such as `"model.config.layers.dense"`.
+    """
+
+    path: str | None = None
+    member: str | None = None
+    json_path: str | None = None
 
 
 def message(what: str, **facts: object) -> str:

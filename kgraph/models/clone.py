@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from kgraph.errors import ConfigError
@@ -14,7 +13,7 @@ from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.models.model import Model
 from kgraph.models.sequential import Sequential
-from kgraph.registry import custom_object_scope, restore
+from kgraph.registry import custom_object_scope
 from kgraph.types import Tree
 
 
@@ -85,12 +84,3 @@ def _replayed(model: Model, clone_function: Callable[[Layer], Layer]) -> Model:
 
 def _fresh(layer: Layer) -> Layer:
     return type(layer).from_config(layer.get_config())
-
-
-def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
-    """Returns the model that `Model.to_json` wrote, with fresh weights."""
-    with custom_object_scope(custom_objects):
-        model = restore(json.loads(json_string))
-    if not isinstance(model, Model):
-        raise ConfigError("The JSON describes no model", received=type(model).__name__)
-    return model

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from kgraph.errors import message
 from kgraph.optimizers.learning_rate import (
@@ -90,11 +92,18 @@ class _Adjustable(Recorded):
     def adopt_learning_rate(self, state: OptimizerState) -> None:
         """Takes the rate of `state` as this object's own, after reading a checkpoint, say."""
         if not callable(self._learning_rate):
-            self._learning_rate, self._unsynced = float(self.current_learning_rate(state)), None
+            stored, self._unsynced = np.asarray(self.current_learning_rate(state)), None
+            if stored != stored.dtype.type(self._learning_rate):  # ours may have more digits
+                self._learning_rate = float(stored)
 
     def _number(self) -> float:
         rate = self._learning_rate
         return float(rate()) if callable(rate) else rate  # pyright: ignore[reportCallIssue]
 
     def _with_learning_rate(self, state: OptimizerState, value: float) -> OptimizerState:
-        return state._replace(learning_rate=jnp.full_like(jnp.asarray(state.learning_rate), value))
+        old = jnp.asarray(state.learning_rate)
+        sharding = old.sharding if getattr(old, "committed", True) else None
+        # Not `jnp.full_like`, for which jax 0.7 compiles a conversion.
+        return state._replace(
+            learning_rate=jax.device_put(np.full(old.shape, value, old.dtype), sharding)
+        )

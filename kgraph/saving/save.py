@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,47 +11,61 @@ import numpy as np
 from kgraph.errors import ConfigError
 from kgraph.registry import custom_object_scope
 from kgraph.saving import strict_json
-from kgraph.saving.atomic import put_in_place, workshop
-from kgraph.saving.container import pack
+from kgraph.saving.content import Content, write_file, write_folder
 from kgraph.saving.description import live_classes, model_document, model_from_document
-from kgraph.saving.manifest import Manifest
-from kgraph.saving.orbax_adapter import write_arrays
-from kgraph.saving.paths import save_path
-from kgraph.saving.stored_arrays import (
-    entry_of,
-    tree_paths,
-    tree_specs,
-    weight_arrays,
-    weight_specs,
-)
+from kgraph.saving.document_check import check_document
+from kgraph.saving.keras_format import keras_format_of, save_keras_model
+from kgraph.saving.load import check_training
+from kgraph.saving.manifest import MODEL, TRAINING_OPTIONS
+from kgraph.saving.paths import asks_for_folder, folder_path, save_path, target_path
+from kgraph.saving.stored_arrays import tree_paths, tree_specs, weight_arrays, weight_specs
 
 
 def save_model(
     model: Any, filepath: Any, overwrite: bool = True, include_optimizer: bool = True
 ) -> None:
-    """Writes a model to one file: graph, weights, compile options and training state.
+    """Writes a model: graph, weights, compile options and training state. The same gives the same.
 
     Before anything is written the model is rebuilt from its description and compared. The old file
     stays whole until the new one is complete and on the disk.
 
+    A `.kgraph` file is a zip of stored members: `manifest.json` (format version, sizes and digests
+    of the members, shape, dtype and digest of each array, hash of the graph), `model.json`,
+    `training.json` (only of a compiled model) and `arrays.safetensors`. A folder holds the same as
+    files, with a piece of the digest in their names (`model-0123456789abcdef.json`): a new save
+    writes beside the old one and then replaces `manifest.json`, which says what counts.
+
     Args:
         model: any model; one defined by code must have been called on data once.
-        filepath: a name that ends in `.kgraph`, or one without a suffix.
+        filepath: a name that ends in `.kgraph`, or one without a suffix; one that ends in `/`, for
+            a folder; or one that ends in `.keras`, for a file that Keras 3 loads.
         overwrite: whether a file of this name is replaced.
         include_optimizer: whether compile options and training state are saved as well.
 
     Raises:
-        ConfigError: something (a lambda, say) cannot be written down; the message names it.
+        ConfigError: something (a lambda, say) cannot be written down, or Keras has no counterpart
+            for it; the message names it.
         ModelFileError: the path cannot be written to.
+        StateError: another process is saving into the folder.
         OSError: the disk is full, or fails.
     """
-    path = save_path(filepath, overwrite)
+    if keras_format_of(filepath) == "model":
+        save_keras_model(model, target_path(filepath, overwrite), include_optimizer)
+        return
+    folder = asks_for_folder(filepath)
+    path = folder_path(filepath, overwrite) if folder else save_path(filepath, overwrite)
+    content = _content(model, include_optimizer)
+    write = write_folder if folder else write_file
+    write(path, content)
+
+
+def _content(model: Any, include_optimizer: bool) -> Content:
     compiled = model.compile_config() if include_optimizer else None
     document = model_document(model)
-    documents = {"model.json": strict_json.encode(document, model.label)}
+    documents = {MODEL: strict_json.encode(document, model.label)}
     if compiled is not None:
         data = strict_json.encode({"compile": compiled}, f"The training of {model.label}")
-        documents["training.json"] = data
+        documents[TRAINING_OPTIONS] = data
     training = model.training_state() if compiled is not None else None
     if not _prove(model, documents, training):
         training = None
@@ -61,23 +73,7 @@ def save_model(
     if training is not None:
         arrays |= {name: np.asarray(leaf) for name, leaf in tree_paths(training).items()}
     graph = model.lowering_graph
-    _write(path, "model", documents, arrays, None if graph is None else graph.content_hash)
-
-
-def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
-    """Writes the weights of a model to one file, by layer path.
-
-    Args:
-        model: a model that has its weights.
-        filepath: a name that ends in `.kgraph` (`.weights.kgraph`, say), or one without a suffix.
-        overwrite: whether a file of this name is replaced.
-
-    Raises:
-        ModelFileError: the path cannot be written to.
-        OSError: the disk is full, or fails.
-    """
-    path = save_path(filepath, overwrite)
-    _write(path, "weights", {}, weight_arrays(model), None)
+    return Content("model", documents, arrays, None if graph is None else graph.content_hash)
 
 
 def _prove(model: Any, documents: Mapping[str, bytes], training: Any) -> bool:
@@ -88,25 +84,24 @@ def _prove(model: Any, documents: Mapping[str, bytes], training: Any) -> bool:
     Raises:
         ConfigError: what comes out is another model.
     """
-    options = getattr(model, "_options", None)
-    classes = live_classes(model, model.optimizer, vars(options) if options is not None else {})
+    classes = live_classes(model, *model.compile_objects())
     with custom_object_scope(classes):
         try:
-            rebuilt = _rebuilt(documents["model.json"])
+            rebuilt = _rebuilt(documents[MODEL])
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise _unprovable(model, f"{type(error).__name__}: {reason}") from error
         if difference := _difference(model, rebuilt):
             raise _unprovable(model, difference)
-        if "training.json" in documents:
-            rebuilt.compile_from_config(strict_json.decode(documents["training.json"])["compile"])
+        if TRAINING_OPTIONS in documents:
+            _compile_again(model, rebuilt, strict_json.decode(documents[TRAINING_OPTIONS]))
     if training is None or tree_specs(training) == tree_specs(rebuilt.abstract_training_state()):
         return training is not None
     warnings.warn(
         f"{model.label} is saved without its training state, which belongs to other trainable "
         "weights than it has now: compile it again after freezing or unfreezing layers",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
     return False
 
@@ -114,7 +109,23 @@ def _prove(model: Any, documents: Mapping[str, bytes], training: Any) -> bool:
 def _rebuilt(data: bytes) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the user saw them when the model was made
-        return model_from_document(strict_json.decode(data))
+        document = strict_json.decode(data)
+        check_document(document)
+        return model_from_document(document)
+
+
+def _compile_again(model: Any, rebuilt: Any, data: Any) -> None:
+    try:
+        check_training(data)
+        rebuilt.compile_from_config(data["compile"])
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"The training of {model.label} cannot be saved: it cannot be compiled again",
+            received=f"{type(error).__name__}: {reason}",
+            hint="a class of your own must take all it needs as arguments of __init__; or save "
+            "without the training: include_optimizer=False",
+        ) from error
 
 
 def _unprovable(model: Any, reason: str) -> ConfigError:
@@ -147,29 +158,3 @@ def _difference(model: Any, rebuilt: Any) -> str | None:
     if (before and before.content_hash) != (after and after.content_hash):
         return "the graph is another one when rebuilt"
     return None
-
-
-def _write(
-    path: Path,
-    kind: str,
-    documents: Mapping[str, bytes],
-    arrays: Mapping[str, np.ndarray],
-    graph_hash: str | None,
-) -> None:
-    entries = [entry_of(name, array) for name, array in arrays.items()]
-    with _naming(path), workshop(path) as folder:
-        write_arrays(folder / "arrays", list(arrays.values()))
-        new = folder / "new"
-        pack(new, Manifest(kind, {}, entries, graph_hash), documents, folder / "arrays")
-        put_in_place(new, path)
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Adds the path to errors of the system that lack it, such as a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error

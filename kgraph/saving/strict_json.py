@@ -9,8 +9,8 @@ from typing import Any
 from kgraph.errors import ConfigError
 
 MAX_BYTES = 64 * 2**20
-MAX_DEPTH = 128
-MAX_INTEGER = 2**64  # seeds have up to 64 bits
+MAX_DEPTH = 64
+MAX_INTEGER = 2**53 - 1  # what every reader of JSON keeps exactly
 
 
 def encode(value: Any, what: str) -> bytes:
@@ -69,7 +69,7 @@ def _finite(text: str) -> float:
 
 
 def _bounded(text: str) -> int:
-    if len(text) > 21 or abs(int(text)) > MAX_INTEGER:
+    if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
         raise ValueError("a whole number is too large")
     return int(text)
 

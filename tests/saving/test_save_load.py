@@ -130,7 +130,7 @@ def test_a_file_says_which_version_wrote_it(tmp_path):
     dense().save(tmp_path / "m.kgraph")
     with zipfile.ZipFile(tmp_path / "m.kgraph") as archive:
         manifest = json.loads(archive.read("manifest.json"))
-    assert manifest["format_version"] == 1
+    assert manifest["format_version"] == 2
     assert manifest["kgraph_version"] == keras.__version__
     assert manifest["key_version"] == keras.initializers.KEY_VERSION
 

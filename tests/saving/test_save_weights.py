@@ -78,3 +78,63 @@ def test_a_model_without_weights_and_a_file_without_a_model_say_so(tmp_path):
         Coded(2).load_weights(tmp_path / "w.kgraph")
     with pytest.raises(ModelFileError, match=r"holds weights only[\s\S]*load_weights"):
         saving.load_model(tmp_path / "w.kgraph")
+
+
+def test_the_report_says_what_was_loaded(tmp_path):
+    dense().save_weights(tmp_path / "w.kgraph")
+    report = dense().load_weights(tmp_path / "w.kgraph")
+    assert report.complete
+    assert report.loaded == ("dense_1/kernel", "dense_1/bias", "dense/kernel", "dense/bias")
+    assert str(report) == "4 weights loaded"
+
+
+def _head() -> keras.Model:
+    """The first layer of `dense` by name, and another head."""
+    x = keras.Input((4,))
+    h = layers.Dense(3, name="dense_1", activation="relu")(x)
+    return keras.Model(x, layers.Dense(7, name="new_head")(h))
+
+
+@pytest.mark.parametrize("name", ["w.kgraph", "w.safetensors"])
+def test_a_model_may_start_from_a_part_of_another(name, tmp_path):
+    source, model = dense(), _head()
+    source.save_weights(tmp_path / name)
+    with pytest.raises(ModelFileError, match="strict=False"):
+        model.load_weights(tmp_path / name)
+    kept = weights_of(model)["new_head/kernel"]
+    report = model.load_weights(tmp_path / name, strict=False)
+    assert report.loaded == ("dense_1/kernel", "dense_1/bias")
+    assert report.missing == {"new_head/kernel": "[3, 7] float32", "new_head/bias": "[7] float32"}
+    assert report.unexpected == {"dense/kernel": "[3, 2] float32", "dense/bias": "[2] float32"}
+    assert "new_head/kernel  [3, 7] float32  -" in str(report)
+    np.testing.assert_array_equal(
+        weights_of(model)["dense_1/kernel"], weights_of(source)["dense_1/kernel"]
+    )
+    np.testing.assert_array_equal(weights_of(model)["new_head/kernel"], kept)
+
+
+def test_other_shapes_and_nothing_in_common_are_errors_without_strict_too(tmp_path):
+    dense().save_weights(tmp_path / "w.kgraph")
+    with pytest.raises(ModelFileError, match=r"dense/kernel +\[4, 5\] float32 +\[3, 2\] float32"):
+        _wider().load_weights(tmp_path / "w.kgraph", strict=False)
+    x = keras.Input((4,))
+    stranger = keras.Model(x, layers.Dense(3, name="stranger")(x))
+    with pytest.raises(ModelFileError, match="stranger/kernel"):
+        stranger.load_weights(tmp_path / "w.kgraph", strict=False)
+
+
+def test_numbers_that_the_dtype_cannot_hold_are_refused(tmp_path):
+    def model(dtype):
+        x = keras.Input((4,))
+        return keras.Model(x, layers.Dense(2, dtype=dtype, name="d")(x))
+
+    wide, short = model("float32"), model("float16")
+    wide.weights[1].assign(np.array([1e30, 0], "float32"))
+    wide.save_weights(tmp_path / "w.kgraph")
+    with pytest.raises(ModelFileError, match=r"cannot hold[\s\S]*d/bias"):
+        short.load_weights(tmp_path / "w.kgraph")
+
+
+def test_files_of_keras_are_loaded_whole(tmp_path):
+    with pytest.raises(ValueError, match=r"loaded whole[\s\S]*skip_mismatch=True"):
+        dense().load_weights(tmp_path / "w.weights.h5", strict=False)

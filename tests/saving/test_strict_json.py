@@ -35,9 +35,11 @@ def test_at_the_limits_it_is_accepted():
     assert strict_json.decode(b"[" * depth + b"]" * depth)
     with pytest.raises(ValueError, match="deeper"):
         strict_json.decode(b"[" * (depth + 1) + b"]" * (depth + 1))
-    assert strict_json.decode(str(2**64).encode()) == 2**64
-    with pytest.raises(ValueError, match="too large"):
-        strict_json.decode(str(2**64 + 1).encode())
+    for whole in (2**53 - 1, 1 - 2**53):
+        assert strict_json.decode(str(whole).encode()) == whole
+    for whole in (2**53, -(2**53)):
+        with pytest.raises(ValueError, match="too large"):
+            strict_json.decode(str(whole).encode())
 
 
 def test_size_is_limited(monkeypatch):

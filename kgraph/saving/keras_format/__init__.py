@@ -1,0 +1,21 @@
+"""Keras' own files: `.keras` models and `.weights.h5`, read safely and written.
+
+`archive` and `hdf5` read and write the bytes; `objects_in`, `functional_in` and `models_in` turn a
+config into a model, `objects_out` and `models_out` a model into a config; `operations` and `names`
+are the closed tables of what both sides have; `weight_paths` and `optimizer_slots` say where arrays
+are kept. `load`, `save` and `weights_file` put these together.
+"""
+
+from kgraph.saving.keras_format.load import load_keras_model
+from kgraph.saving.keras_format.save import save_keras_model
+from kgraph.saving.keras_format.suffixes import Format, keras_format_of
+from kgraph.saving.keras_format.weights_file import load_keras_weights, save_keras_weights
+
+__all__ = [
+    "Format",
+    "keras_format_of",
+    "load_keras_model",
+    "load_keras_weights",
+    "save_keras_model",
+    "save_keras_weights",
+]

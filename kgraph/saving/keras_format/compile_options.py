@@ -1,0 +1,50 @@
+"""What `compile` was given, from a Keras file and for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kgraph.layers.base import Layer
+from kgraph.saving.file_error import refusing
+from kgraph.saving.keras_format.archive import CONFIG
+from kgraph.saving.keras_format.objects_in import CUSTOM, ObjectReader
+
+_KNOWN = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
+_IGNORED = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
+"""How Keras runs steps. What they compute is the same."""
+
+
+def read_compile_options(path: Path, model: Any, data: Any) -> None:
+    """Compiles a model as its file says.
+
+    Raises:
+        ModelFileError: an option is not known, or names what kgraph has not.
+    """
+    reader = ObjectReader(path, _no_model)
+    if not isinstance(data, Mapping):
+        raise reader.error("is no Keras config", "compile_config", expected="options")
+    for key in data:
+        if key not in (*_KNOWN, *_IGNORED):
+            raise reader.error("has a compile option not known", "compile_config", received=key)
+    options = {
+        key: reader.value(item, f"compile_config.{key}")
+        for key, item in data.items()
+        if key in _KNOWN
+    }
+    with refusing(
+        path, "cannot be compiled", member=CONFIG, at="compile_config",
+        hint=f"{CUSTOM}, or compile=False",
+    ):  # fmt: skip
+        model.compile(**options)
+
+
+def _no_model(reader: ObjectReader, _cls: Any, _data: Any, at: str) -> Layer:
+    raise reader.error("has a model among its compile options", at)
+
+
+def compile_config(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns Keras' form of compile options that are Keras' values already."""
+    fixed = {"run_eagerly": False, "steps_per_execution": 1, "jit_compile": "auto"}
+    return {**{key: plain.get(key) for key in _KNOWN}, **fixed}

@@ -1,0 +1,216 @@
+"""Arrays in an HDF5 file, read from memory: plain numbers behind hard links, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph.errors import ConfigError
+from kgraph.saving.file_error import file_error, refusing
+
+if TYPE_CHECKING:
+    import h5py
+
+MAX_OBJECTS = 200_000
+MAX_DEPTH = 64
+MAX_RANK = 32
+MAX_EXPANSION = 100
+"""How many times larger than what is stored compressed arrays may be, above `FREE_BYTES`."""
+FREE_BYTES = 64 * 2**20
+_GZIP, _SHUFFLE = 1, 2
+_INSTALL = "pip install 'kgraph[keras]', which brings h5py"
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """What the header of one array says. Nothing of it has been read yet.
+
+    Fields:
+        path: where it is, `layers/dense/vars/0`.
+        shape, dtype: as the file declares them; dtype by name, such as `"float32"`.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{list(self.shape)} {self.dtype}"
+
+
+class ArrayFile:
+    """An open HDF5 file whose objects have all been checked.
+
+    Fields:
+        arrays: header of each array by path, in the order of the file.
+        attributes: text attributes of the groups by path: what the old weight files need.
+    """
+
+    def __init__(self, path: Path, member: str | None, data: bytes | bytearray) -> None:
+        self.path, self.member = path, member
+        h5py = import_h5py()
+        with refusing(path, "holds no HDF5 data that can be read", member=member):
+            self._file = h5py.File(io.BytesIO(data), "r")
+        self.arrays: dict[str, StoredArray] = {}
+        self.groups: list[str] = []
+        try:
+            with refusing(path, "holds HDF5 data that is damaged", member=member):
+                self._check(len(data))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> ArrayFile:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._file.close()
+
+    def read(self, path: str) -> np.ndarray:
+        """Returns one array, as it is stored. Its header was checked when the file was opened."""
+        stored = self.arrays[path]
+        with refusing(self.path, "holds an array that cannot be read", member=self.member, at=path):
+            array = np.empty(stored.shape, self._file[path].dtype)
+            if array.size:
+                self._file[path].read_direct(array)
+        return array.view(jnp.bfloat16) if stored.dtype == "bfloat16" else array
+
+    def texts(self, group: str, name: str) -> list[str] | None:
+        """Returns an attribute that lists texts (split over `name0`, `name1` if it is long)."""
+        with refusing(self.path, "holds an attribute that cannot be read", member=self.member):
+            found = self._file[group].attrs if group else self._file.attrs
+            parts = [name] if name in found else []
+            parts += [f"{name}{i}" for i in range(1000) if f"{name}{i}" in found]
+            if not parts:
+                return None
+            items = [item for part in parts for item in np.asarray(found[part]).tolist()]
+            return [
+                item.decode("utf-8") if isinstance(item, bytes) else str(item) for item in items
+            ]
+
+    # --- checks ----------------------------------------------------------------------------------
+
+    def _check(self, size: int) -> None:
+        total = 0
+        for path, item in self._walk():
+            total += self._check_array(path, item)
+        if total > FREE_BYTES and total > MAX_EXPANSION * size:
+            raise self._error("declares more than it can hold", "", f"{size} bytes", total)
+
+    def _walk(self) -> Iterator[tuple[str, h5py.Dataset]]:
+        """Yields the arrays, each under its only path."""
+        h5py = import_h5py()
+        seen: set[Any] = set()
+        waiting = [("", self._file, 0)]
+        while waiting:
+            prefix, group, depth = waiting.pop()
+            self.groups.append(prefix)
+            if depth > MAX_DEPTH:
+                raise self._error("is nested too deep", prefix, MAX_DEPTH, "more")
+            for name in group:
+                path = f"{prefix}/{name}" if prefix else name
+                link = type(group.get(name, getlink=True)).__name__
+                if link != "HardLink":
+                    raise self._error("holds a link", path, "arrays in the file itself", link)
+                item = group[name]
+                where = h5py.h5o.get_info(item.id)
+                place = (where.fileno, where.addr)
+                if place in seen:
+                    raise self._error("holds an object under two names", path, "one name", "two")
+                seen.add(place)
+                if len(seen) > MAX_OBJECTS:
+                    raise self._error("holds too many objects", path, MAX_OBJECTS, "more")
+                if isinstance(item, h5py.Group):
+                    waiting.append((path, item, depth + 1))
+                elif isinstance(item, h5py.Dataset):
+                    yield path, item
+                else:
+                    raise self._error("holds what is no array", path, "arrays", type(item).__name__)
+
+    def _check_array(self, path: str, item: h5py.Dataset) -> int:
+        """Checks one header and returns the bytes that its array will take."""
+        if item.is_virtual or item.external:
+            kind = "a virtual array" if item.is_virtual else "an array in another file"
+            raise self._error("reaches outside of itself", path, "arrays in the file itself", kind)
+        if item.shape is None or len(item.shape) > MAX_RANK:
+            raise self._error("holds an array of no known shape", path, "sizes", item.shape)
+        dtype = self._dtype(path, item)
+        if item.dtype.byteorder == ">":
+            raise self._error("holds big-endian numbers", path, "little-endian", item.dtype.str)
+        declared = math.prod(item.shape) * item.dtype.itemsize
+        if declared >= 2**47:
+            raise self._error("declares an array too large for any memory", path, None, item.shape)
+        stored = item.id.get_storage_size()
+        packed = self._check_filters(path, item)
+        room = max(stored * MAX_EXPANSION, FREE_BYTES if stored else 0) if packed else stored
+        if declared > room:
+            raise self._error(
+                "declares an array that it does not hold", path, f"{declared} bytes", stored
+            )
+        self.arrays[path] = StoredArray(path, tuple(int(n) for n in item.shape), dtype)
+        return declared
+
+    def _dtype(self, path: str, item: h5py.Dataset) -> str:
+        """Returns the name of the dtype; Keras stores bfloat16 as two bytes and an attribute."""
+        dtype = item.dtype
+        two_bytes = dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None
+        if two_bytes and "dtype" in item.attrs and item.attrs["dtype"] == "bfloat16":
+            return "bfloat16"
+        if dtype.kind not in "fiub" or dtype.hasobject or dtype.itemsize > 8:
+            raise self._error("holds what are no numbers", path, "numbers", dtype)
+        return dtype.name
+
+    def _check_filters(self, path: str, item: h5py.Dataset) -> bool:
+        """Returns whether an array is compressed; only gzip and shuffle are known."""
+        properties = item.id.get_create_plist()
+        codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+        if any(code not in (_GZIP, _SHUFFLE) for code in codes):
+            raise self._error("is compressed in a way not known", path, "gzip", f"filters {codes}")
+        return _GZIP in codes
+
+    def _error(self, what: str, path: str, expected: Any, received: Any) -> Exception:
+        return file_error(
+            self.path, what, member=self.member, at=path or None, expected=expected,
+            received=received,
+        )  # fmt: skip
+
+
+def write_arrays(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> bytes:
+    """Returns an HDF5 file of arrays as bytes, the same for the same arrays.
+
+    Args:
+        arrays: by path.
+        names: for groups, by path, the `name` that Keras notes beside their arrays.
+    """
+    h5py = import_h5py()
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for path, name in names.items():
+            file.require_group(path).attrs["name"] = name
+        for path, array in arrays.items():
+            if array.dtype == jnp.bfloat16:
+                raw = array.view(np.dtype("V2"))
+                file.create_dataset(path, data=raw).attrs["dtype"] = "bfloat16"
+            else:
+                file.create_dataset(path, data=array)
+    return buffer.getvalue()
+
+
+def import_h5py() -> Any:
+    """Returns the h5py module.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise ConfigError("Keras' files need h5py, which is not installed", hint=_INSTALL) from None
+    return h5py

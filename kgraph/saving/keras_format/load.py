@@ -1,0 +1,148 @@
+"""Loading `.keras` files: everything is checked before memory is taken, nothing of it is run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph.errors import StateError
+from kgraph.layers.base import Layer
+from kgraph.layers.base.weight import Weight, root_key
+from kgraph.registry import custom_object_scope
+from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
+from kgraph.saving.keras_format.compile_options import read_compile_options
+from kgraph.saving.keras_format.hdf5 import ArrayFile, StoredArray
+from kgraph.saving.keras_format.models_in import ModelReader
+from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
+from kgraph.saving.keras_format.weight_paths import LayerOrder, trained_in_order, weight_paths
+
+_OPTIMIZER = "optimizer/vars/"
+
+
+def load_keras_model(
+    path: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True
+) -> Any:
+    """Returns the model of a `.keras` file, ready to predict what Keras does, and to train on.
+
+    Nothing from the file is executed, imported or extracted; no initializer runs.
+
+    Args:
+        path: the file.
+        custom_objects: your own classes and functions by name.
+        compile: whether compile options and the optimizer's state are restored as well.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, or holds what kgraph has not.
+        ConfigError: h5py is not installed.
+    """
+    archive = read_archive(path)
+    with custom_object_scope(custom_objects), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the user saw them when the model was made
+        reader = ModelReader(path)
+        model = reader.read(archive.config)
+        options = archive.config.get("compile_config")
+        if compile and options:
+            read_compile_options(path, model, options)
+    with ArrayFile(path, WEIGHTS, archive.weights) as file:
+        places = _compared(file, model, reader.order)
+        trained = compile and model.compiled and _training_state(file, model, reader.order)
+        values = {id(weight): fitting(file, at, weight) for at, weight in places.items()}
+    del archive, file  # its bytes go before the arrays are copied to the device
+    for at, weight in places.items():
+        weight.path = weight.path or at
+        weight.assign(values.pop(id(weight)))
+    if trained:
+        model.restore_training_state(trained)
+    return model
+
+
+def _compared(file: ArrayFile, model: Layer, order: LayerOrder) -> dict[str, Weight]:
+    """Returns the model's weights by path, when the file has all of them and no others."""
+    places = weight_paths(model, order)
+    found = {at: array for at, array in file.arrays.items() if not at.startswith(_OPTIMIZER)}
+    for at in [*places, *found]:
+        weight, array = places.get(at), found.get(at)
+        if weight is None or array is None or not fits(weight, array):
+            ours = None if weight is None else f"{list(weight.shape)} {weight.dtype}"
+            raise file_error(
+                file.path, "has other weights than its model", member=WEIGHTS, at=at,
+                expected=ours or "no such array", received=str(array or "no such array"),
+            )  # fmt: skip
+    return places
+
+
+def fits(weight: Weight, array: StoredArray) -> bool:
+    """Tells whether an array can be a weight: its shape, and its dtype without loss of kind."""
+    if weight.shape != array.shape:
+        return False
+    floating = [jnp.issubdtype(jnp.dtype(n), jnp.floating) for n in (weight.dtype, array.dtype)]
+    return weight.dtype == array.dtype or all(floating)
+
+
+def fitting(file: ArrayFile, at: str, weight: Weight) -> np.ndarray:
+    """Returns an array in the dtype of its weight; numbers that it cannot hold are an error."""
+    array = file.read(at)
+    if str(array.dtype) == weight.dtype:
+        return array
+    with np.errstate(all="ignore"):
+        narrow = array.astype(jnp.dtype(weight.dtype))
+    if not np.array_equal(np.isfinite(array), np.isfinite(narrow.astype(np.float64))):
+        raise file_error(
+            file.path, "has numbers that the weight cannot hold", member=WEIGHTS, at=at,
+            expected=weight.dtype, received=str(array.dtype),
+        )  # fmt: skip
+    return narrow
+
+
+# --- optimizer -----------------------------------------------------------------------------------
+
+
+def _training_state(file: ArrayFile, model: Any, order: LayerOrder) -> dict[str, Any] | None:
+    """Returns what training had reached; None if the file is of a model that was never trained."""
+    stored = [at for at in file.arrays if at.startswith(_OPTIMIZER)]
+    if len(stored) <= 2:  # Keras makes the others when training starts
+        return None
+    slots = _slots(file, model, order)
+    names = [f"{_OPTIMIZER}{i}" for i in range(len(slots.entries))]
+    for i, at in enumerate([*names, *sorted(set(stored) - set(names))]):
+        array = file.arrays.get(at)
+        entry = slots.entries[i] if i < len(names) else None
+        if entry is None or array is None or array.shape != entry.shape:
+            raise file_error(
+                file.path, "has another optimizer state than its optimizer", member=WEIGHTS, at=at,
+                expected="no such array" if entry is None else list(entry.shape),
+                received=str(array or "no such array"), hint="load it with compile=False",
+            )  # fmt: skip
+    arrays = [file.read(at) for at in names]
+    if arrays[0].dtype.kind not in "iu" or not 0 <= int(arrays[0]) < 2**31:
+        raise file_error(
+            file.path, "has another optimizer state than its optimizer", member=WEIGHTS,
+            at=names[0], expected="a count of updates", received=str(arrays[0]),
+        )  # fmt: skip
+    state = slots.from_keras(arrays)
+    step = jnp.asarray(int(state.step), jnp.int32)  # not the same buffer: steps donate both
+    return {"optimizer": state, "step": step, "epoch": jnp.int32(0), "key": root_key()}
+
+
+def _slots(file: ArrayFile, model: Any, order: LayerOrder) -> OptimizerSlots:
+    with refusing(
+        file.path, "has an optimizer state that kgraph cannot take", member=WEIGHTS,
+        hint="load it with compile=False",
+    ):  # fmt: skip
+        try:
+            state = model.abstract_training_state()["optimizer"]
+        except StateError as error:
+            raise SlotError("the model has not seen data yet") from error
+        return OptimizerSlots(model.optimizer, state, trained_places(model, order))
+
+
+def trained_places(model: Any, order: LayerOrder) -> Sequence[tuple[tuple[str, ...], Weight]]:
+    """Returns path in the parameters and weight, for all that is trained, in Keras' order."""
+    paths = {id(place.weight): place.path for place in model.program_for().places}
+    return [(paths[id(weight)], weight) for weight in trained_in_order(model, order)]

@@ -1,0 +1,193 @@
+"""Values of a Keras config as objects of kgraph: layers, initializers, losses, optimizers, ..."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgraph.errors import KGraphError, ModelFileError
+from kgraph.layers.base import Layer
+from kgraph.registry import describe, get_registered_object, lookup
+from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.keras_format.archive import CONFIG
+from kgraph.saving.keras_format.names import (
+    DEFAULTS,
+    KINDS,
+    MEANINGLESS,
+    is_exchanged,
+)
+
+CUSTOM = "pass classes and functions of your own: load_model(path, custom_objects={'Name': Name})"
+_LAMBDA = (
+    "write a subclass of Layer in its place (or a function registered under a name) and save the "
+    "model anew: Python bytecode from a file is never run"
+)
+_OPTIONS_OF_ALL = ("name", "trainable", "dtype")
+
+
+class ObjectReader:
+    """Makes objects from the config of one file.
+
+    Classes are looked up in kgraph's registry, among what the user registered, and in the
+    `custom_objects` in force; nothing is imported by name.
+
+    Args:
+        path: the file, for messages.
+        make_model: makes models; called with the class, the config of a model and its place.
+    """
+
+    def __init__(
+        self, path: Path, make_model: Callable[[ObjectReader, Any, Mapping[str, Any], str], Layer]
+    ) -> None:
+        self.path = path
+        self._make_model = make_model
+        self._shared: dict[int, Any] = {}
+
+    def error(self, what: str, at: str, **facts: Any) -> ModelFileError:
+        """Returns the error for a fault at a place in the config."""
+        return file_error(self.path, what, member=CONFIG, at=at or None, **facts)
+
+    def text(self, data: Any, key: str, at: str) -> str:
+        """Returns a text of up to 1000 characters that stands under a key."""
+        found = data.get(key) if isinstance(data, Mapping) else None
+        if not isinstance(found, str) or not found or len(found) > 1000:
+            raise self.error("is no Keras config", f"{at}.{key}", expected="text", received=found)
+        return found
+
+    # --- values ----------------------------------------------------------------------------------
+
+    def value(self, data: Any, at: str) -> Any:
+        """Returns what a JSON value of a config stands for."""
+        if isinstance(data, list):
+            return [self.value(item, f"{at}[{i}]") for i, item in enumerate(data)]
+        if not isinstance(data, dict):
+            return data
+        name = data.get("class_name")
+        if name is None or "config" not in data:
+            return {key: self.value(item, f"{at}.{key[:40]}") for key, item in data.items()}
+        if name == "function":
+            return self._function(data, at)
+        if isinstance(name, str) and (name.startswith("__") or name.endswith("Policy")):
+            return self._special(name, data["config"], at)
+        return self.instance(data, at)
+
+    def _special(self, name: str, config: Any, at: str) -> Any:
+        if name == "__lambda__":
+            raise self.error("holds a lambda", at, received="marshalled code", hint=_LAMBDA)
+        if name == "DTypePolicy":
+            return self.text(config, "name", f"{at}.config")
+        if name == "__ellipsis__":
+            return Ellipsis
+        with refusing(self.path, "is no Keras config", member=CONFIG, at=at):
+            if name == "__slice__":
+                parts = [config[part] for part in ("start", "stop", "step")]
+                if not all(part is None or type(part) is int for part in parts):
+                    raise ValueError("a slice of what are no whole numbers")
+                return slice(*parts)
+            if name in ("__numpy__", "__tensor__"):
+                array = np.asarray(config["value"], np.dtype(str(config["dtype"])))
+                if array.dtype.kind not in "fiub":
+                    raise ValueError(f"an array of {array.dtype}")
+                return array
+        raise self.error("holds a value that kgraph has not", at, received=name)
+
+    def _function(self, data: Mapping[str, Any], at: str) -> Any:
+        """Returns a function: kgraph's own, or one that the user gave under its name."""
+        if isinstance(data["config"], Mapping):
+            raise self.error("holds a function as code", at, hint=_LAMBDA)
+        name, kind = self.text(data, "config", at), KINDS.get(str(data.get("module")))
+        registered = data.get("registered_name")
+        known = [registered, name] if isinstance(registered, str) else [name]
+        found = None if kind else next(filter(None, map(get_registered_object, known)), None)
+        if found is not None:
+            return found
+        if kind is None:
+            raise self.error("needs a function that is not known", at, received=name, hint=CUSTOM)
+        with refusing(self.path, "needs a function that kgraph has not", member=CONFIG, at=at):
+            if kind == "metric":
+                kind = "metric_function"
+            return lookup(kind, name)
+
+    # --- objects ---------------------------------------------------------------------------------
+
+    def instance(self, data: Any, at: str) -> Any:
+        """Returns the object that a config stands for: one object for each shared id."""
+        shared = data.get("shared_object_id") if isinstance(data, Mapping) else None
+        if isinstance(shared, int) and shared in self._shared:
+            return self._shared[shared]
+        cls, is_own = self.find_class(data, at)
+        config = data["config"]
+        if not isinstance(config, Mapping):
+            raise self.error("is no Keras config", f"{at}.config", expected="options")
+        if inspect.isclass(cls) and issubclass(cls, Layer) and hasattr(cls, "lowering_graph"):
+            made: Any = self._make_model(self, cls, data, at)
+        else:
+            made = self._plain(cls, is_own, config, at)
+        if isinstance(shared, int):
+            self._shared[shared] = made
+        return made
+
+    def find_class(self, data: Any, at: str) -> tuple[Any, bool]:
+        """Returns the class that a config names, and whether it is kgraph's own."""
+        name = self.text(data, "class_name", at)
+        module, registered = data.get("module"), data.get("registered_name")
+        kind = KINDS.get(module) if isinstance(module, str) else None
+        if kind is not None and registered in (None, name, f"keras>{name}"):
+            if kind == "layer" and not is_exchanged(name):
+                raise self.error("needs a class that kgraph has not", at, received=name)
+            with refusing(
+                self.path, "needs a class that kgraph has not", member=CONFIG, at=at,
+                hint="replace it before saving",
+            ):  # fmt: skip
+                return _own_class(kind, "Model" if name == "Functional" else name), True
+        for label in (registered, name):
+            if kind is None and isinstance(label, str):
+                found = get_registered_object(label)
+                if inspect.isclass(found) and hasattr(found, "from_config"):
+                    return found, False
+        raise self.error(
+            "needs a class that is neither kgraph's nor given", at,
+            expected="a class of keras' public modules, or of yours",
+            received=f"{name} of {module}, registered as {registered}", hint=CUSTOM,
+        )  # fmt: skip
+
+    def _plain(self, cls: Any, is_own: bool, config: Mapping[str, Any], at: str) -> Any:
+        options = {
+            key: self.value(item, f"{at}.config.{key[:40]}")
+            for key, item in config.items()
+            if not (is_own and _says_nothing(cls, key, item))
+        }
+        if not is_own and "from_config" in vars(cls):
+            options = {key: describe(item) for key, item in options.items()}
+        if is_own and not issubclass(cls, Layer):
+            options = {key: item for key, item in options.items() if key != "shared_object_id"}
+        try:
+            return cls.from_config(options)
+        except ModelFileError:
+            raise
+        except Exception as error:
+            what = error.what if isinstance(error, KGraphError) else str(error)
+            raise self.error(
+                "has an object that cannot be made", at, expected=cls.__name__, received=what
+            ) from error
+
+
+def _own_class(kind: str, name: str) -> Any:
+    """Returns a class of kgraph's own; what the user passed cannot take its place."""
+    found = lookup(kind, name)
+    if not inspect.isclass(found) or found.__module__.partition(".")[0] != "kgraph":
+        raise LookupError(f"{name!r} is no class of kgraph")
+    if found.__name__ != name:
+        raise LookupError(f"{name!r} is an alias")
+    return found
+
+
+def _says_nothing(cls: Any, key: str, item: Any) -> bool:
+    """Tells whether an option of Keras' can be left out: kgraph has no other behaviour."""
+    if key in MEANINGLESS.get(cls.__name__, ()):
+        return True
+    return key in DEFAULTS and item is DEFAULTS[key]

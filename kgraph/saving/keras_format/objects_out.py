@@ -1,0 +1,175 @@
+"""Objects of kgraph as values of a Keras config, with a list of all that cannot be said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from kgraph.errors import ConfigError
+from kgraph.graph.dims import BATCH, unnamed_dims
+from kgraph.layers.base import InputLayer, Layer
+from kgraph.registry import Opaque, describe, get_registered_name
+from kgraph.saving.file_error import shown
+from kgraph.saving.keras_format.names import KINDS, LEFT_OUT, MODULES, UNWRITTEN, is_exchanged
+
+_REPORTED = 8
+
+
+class ObjectWriter:
+    """Writes objects down as Keras does. What Keras has not is collected, to be told at once."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self._seen: set[int] = set()
+
+    def cannot(self, place: str, why: str) -> None:
+        """Notes a part of the model that a Keras file cannot say."""
+        line = f"{place}: {why}"
+        if line not in self.problems:
+            self.problems.append(line)
+
+    def check(self, label: str) -> None:
+        """Raises ConfigError if there was any such part."""
+        if not self.problems:
+            return
+        rows = [shown(line, 150) for line in self.problems[:_REPORTED]]
+        more = len(self.problems) - len(rows)
+        raise ConfigError(
+            f"{label} cannot be written as a Keras file",
+            received=rows + ([f"and {more} more"] if more else []),
+            hint="save it as a .kgraph file, or use what Keras has in these places",
+        )
+
+    # --- values ----------------------------------------------------------------------------------
+
+    def value(self, item: Any, place: str) -> Any:
+        """Returns a value as JSON types in Keras' form."""
+        if isinstance(item, Layer):
+            return self.layer(item, place)
+        if item is None or isinstance(item, (bool, str, int)):
+            return item
+        if isinstance(item, float):
+            return self._number(item, place)
+        if isinstance(item, (list, tuple)):
+            return [self.value(part, place) for part in item]
+        if isinstance(item, Mapping):
+            return self._mapping(item, place)
+        if isinstance(item, Opaque):
+            self.cannot(place, item.text)
+            return None
+        return self.value(describe(item), place)
+
+    def _number(self, item: float, place: str) -> float | None:
+        if math.isfinite(item):
+            return item
+        self.cannot(place, f"{item} is no JSON number")
+        return None
+
+    def _mapping(self, item: Mapping[str, Any], place: str) -> Any:
+        """Returns a dict, or the object that a description of kgraph's stands for."""
+        keys = set(item)
+        if keys == {"kind", "class_name", "config"}:
+            return self._described(item, place)
+        if keys == {"kind", "function"}:
+            return self._function(item["kind"], item["function"], place)
+        if keys == {"slice"}:
+            parts = dict(zip(("start", "stop", "step"), item["slice"]))
+            return {"class_name": "__slice__", "config": parts}
+        if keys == {"ellipsis"}:
+            return {"class_name": "__ellipsis__", "config": {}}
+        if keys == {"array", "dtype"}:
+            config = {"value": item["array"], "dtype": item["dtype"]}
+            return {"class_name": "__numpy__", "config": config}
+        if keys == {"float"}:
+            return self._number(float(item["float"]), place)
+        return {str(key): self.value(part, f"{place}.{key}") for key, part in item.items()}
+
+    def _described(self, item: Mapping[str, Any], place: str) -> Any:
+        kind, name = str(item["kind"]), str(item["class_name"])
+        config = self.value(item["config"], place)
+        if ">" in name or kind not in MODULES:
+            return _custom(name, config)
+        return _object(MODULES[kind], name, config)
+
+    def _function(self, kind: str, name: str, place: str) -> Any:
+        if kind in MODULES:
+            return name
+        if kind != "custom":
+            self.cannot(place, f"a function of kind {kind}")
+            return None
+        return {
+            "module": "custom", "class_name": "function", "config": name.rpartition(">")[2],
+            "registered_name": name,
+        }  # fmt: skip
+
+    # --- layers ----------------------------------------------------------------------------------
+
+    def layer(self, layer: Layer, place: str, name: str | None = None) -> dict[str, Any]:
+        """Returns a layer as Keras writes it.
+
+        A layer has one place in a file. Keras tries to keep one that is in two models by a number,
+        but then takes the calls of the first for those of the second.
+        """
+        if id(layer) in self._seen:
+            self.cannot(place or layer.name, "it is shared between two models or wrappers")
+        self._seen.add(id(layer))
+        return self._layer(layer, place, name or layer.name)
+
+    def _layer(self, layer: Layer, place: str, name: str) -> dict[str, Any]:
+        if isinstance(layer, InputLayer):
+            return self._input(layer, name)
+        cls = type(layer)
+        config = self.options(layer, place, name)
+        if not layer.is_own:
+            made = _custom(get_registered_name(cls), config)
+        elif not is_exchanged(cls.__name__):
+            self.cannot(place, f"Keras has no {cls.__name__}")
+            made = _object(MODULES["layer"], cls.__name__, {})
+        else:
+            made = _object(MODULES["layer"], cls.__name__, config)
+        return made
+
+    def options(self, layer: Layer, place: str, name: str) -> dict[str, Any]:
+        """Returns the options of a layer: recorded arguments, or what its own get_config says."""
+        own = "get_config" not in vars(type(layer)) and layer.is_own
+        found = layer.recorded_arguments() if own else dict(layer.get_config())
+        config = {key: self.value(item, f"{place}.{key}") for key, item in found.items()}
+        config.update(name=name, trainable=layer._trainable, dtype=policy(layer))
+        if not layer.is_own:
+            return config
+        unwritten = UNWRITTEN.get(type(layer).__name__, frozenset())
+        return {
+            key: item
+            for key, item in config.items()
+            if key not in unwritten and not (key in LEFT_OUT and item == LEFT_OUT[key])
+        }
+
+    def _input(self, layer: InputLayer, name: str) -> dict[str, Any]:
+        dims = layer.tensor_spec.dims
+        named = [n for n in dims if isinstance(n, str) and n != BATCH and not unnamed_dims([n])]
+        for dim in named:
+            self.cannot(f"{name!r} (InputLayer)", f"the named size {dim!r}")
+        config = {
+            "batch_shape": [None if isinstance(n, str) else n for n in dims], "dtype": layer.dtype,
+            "sparse": False, "name": name,
+        }  # fmt: skip
+        if layer.optional:
+            config["optional"] = True
+        return _object(MODULES["layer"], "InputLayer", config)
+
+
+def policy(layer: Layer) -> dict[str, Any]:
+    """Returns the dtypes of a layer as Keras writes them."""
+    return _object("keras", "DTypePolicy", {"name": layer.dtype_policy.name})
+
+
+def _object(module: str, name: str, config: Any) -> dict[str, Any]:
+    assert module in KINDS
+    return {"module": module, "class_name": name, "config": config, "registered_name": None}
+
+
+def _custom(name: str, config: Any) -> dict[str, Any]:
+    """Returns an object of a class of the user's, by the name under which Keras is to know it."""
+    short = name.rpartition(">")[2]
+    return {"module": "custom", "class_name": short, "config": config, "registered_name": name}

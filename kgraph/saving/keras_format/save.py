@@ -1,0 +1,148 @@
+"""Saving `.keras` files: all that Keras cannot say is told before anything is written."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgraph.errors import ConfigError
+from kgraph.layers.base import create_values
+from kgraph.registry import custom_object_scope
+from kgraph.saving import strict_json
+from kgraph.saving.atomic import put_in_place, workshop
+from kgraph.saving.description import live_classes
+from kgraph.saving.keras_format.archive import CONFIG, METADATA, WEIGHTS, write_archive
+from kgraph.saving.keras_format.compile_options import compile_config
+from kgraph.saving.keras_format.hdf5 import import_h5py, write_arrays
+from kgraph.saving.keras_format.layer_order import check_order
+from kgraph.saving.keras_format.load import trained_places
+from kgraph.saving.keras_format.models_in import ModelReader
+from kgraph.saving.keras_format.models_out import ModelWriter
+from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
+from kgraph.saving.keras_format.weight_paths import group_names, weight_paths
+from kgraph.saving.manifest import KGRAPH_VERSION
+from kgraph.saving.stored_arrays import tree_specs
+
+KERAS_VERSION = "3.15.1"
+"""The release whose layout is written."""
+
+
+def save_keras_model(model: Any, path: Path, include_optimizer: bool = True) -> None:
+    """Writes a model as a `.keras` file that Keras loads in safe mode.
+
+    Args:
+        model: any model; one defined by code must have been called on data once.
+        path: where to write; what is there stays whole until the new file is on the disk.
+        include_optimizer: whether compile options and the optimizer's state are written as well.
+
+    Raises:
+        ConfigError: Keras has no counterpart for a part of it; the message names all such parts.
+        OSError: the disk is full, or fails.
+    """
+    import_h5py()
+    writer = ModelWriter()
+    document = writer.layer(model, "")
+    check_order(model, writer)
+    state: dict[str, np.ndarray] = {}
+    if include_optimizer and model.compiled:
+        document["compile_config"], state = _training(model, writer)
+    writer.check(model.label)
+    config = strict_json.encode(document, model.label)
+    _prove(model, path, config, writer)
+    places = weight_paths(model, writer.order)
+    create_values(model.named_weights())
+    arrays = {at: np.asarray(weight.value) for at, weight in places.items()} | state
+    names = group_names(model, writer.order)
+    if state:
+        names["optimizer/vars"] = model.optimizer.name
+    metadata = {"keras_version": KERAS_VERSION, "kgraph_version": KGRAPH_VERSION}
+    members = {
+        METADATA: strict_json.encode(metadata, "The metadata"),
+        CONFIG: config,
+        WEIGHTS: write_arrays(arrays, names),
+    }
+    write_file(path, members)
+
+
+def write_file(path: Path, members: Mapping[str, bytes] | bytes) -> None:
+    """Writes a zip of members, or plain bytes, so that the old or the new file is there, whole."""
+    try:
+        with workshop(path) as folder:
+            new = folder / "new"
+            if isinstance(members, bytes):
+                new.write_bytes(members)
+            else:
+                write_archive(new, members)
+            put_in_place(new, path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Returns the compile options, and the optimizer's arrays if it has made a step."""
+    try:
+        plain = model.compile_config()
+    except ConfigError as error:
+        writer.cannot("compile", error.what)
+        return {}, {}
+    if "exclude_from_weight_decay" in plain["optimizer"]["config"]:
+        writer.cannot("optimizer", "patterns of exclude_from_weight_decay")
+    config = compile_config({key: writer.value(item, key) for key, item in plain.items()})
+    state = model.training_state()
+    if state is None:
+        return config, {}
+    if tree_specs(state) != tree_specs(model.abstract_training_state()):
+        warnings.warn(
+            f"{model.label} is saved without its optimizer state, which belongs to other trainable "
+            "weights than it has now: compile it again after freezing or unfreezing layers",
+            UserWarning,
+            stacklevel=5,
+        )
+        return config, {}
+    try:
+        places = trained_places(model, writer.order)
+        slots = OptimizerSlots(model.optimizer, state["optimizer"], places)
+        arrays = slots.to_keras()
+    except SlotError as error:
+        writer.cannot("optimizer", str(error))
+        return config, {}
+    return config, {f"optimizer/vars/{i}": array for i, array in enumerate(arrays)}
+
+
+def _prove(model: Any, path: Path, config: bytes, writer: ModelWriter) -> None:
+    """Rebuilds the model from what will be written, and compares the weights.
+
+    Raises:
+        ConfigError: what comes out is another model.
+    """
+    with custom_object_scope(live_classes(model)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reader = ModelReader(path)
+        try:
+            rebuilt = reader.read(strict_json.decode(config))
+        except Exception as error:
+            raise _unprovable(model, str(error).partition("\n")[0]) from error
+    ours = _specs(weight_paths(model, writer.order))
+    theirs = _specs(weight_paths(rebuilt, reader.order))
+    for at in [*ours, *theirs]:
+        if ours.get(at) != theirs.get(at):
+            pair = f"{ours.get(at, 'missing')} in the model and {theirs.get(at, 'missing')}"
+            raise _unprovable(model, f"{at} is {pair} when rebuilt")
+
+
+def _specs(places: Mapping[str, Any]) -> dict[str, str]:
+    return {at: f"{list(weight.shape)} {weight.dtype}" for at, weight in places.items()}
+
+
+def _unprovable(model: Any, reason: str) -> ConfigError:
+    return ConfigError(
+        f"{model.label} cannot be saved as a Keras file: what would be read back is another model",
+        received=reason,
+        hint="a class of your own must take all it needs as arguments of __init__",
+    )

@@ -1,0 +1,120 @@
+"""Where Keras' files keep each weight: by class and position inside containers, not by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+from kgraph.layers.base import Layer
+from kgraph.layers.base.weight import Weight
+from kgraph.ops import Operation
+from kgraph.registry import snake_case
+from kgraph.saving.keras_format.names import INNER_NAMES, RENAMED_ATTRIBUTES
+
+LayerOrder: TypeAlias = dict[int, list[Layer]]
+"""The layers of functional models, by the model's id, in the order by which Keras counts them."""
+
+_GRAPH_ATTRIBUTES = frozenset({"graph_layers", "_layers_in_order"})
+
+
+def weight_paths(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Weight]:
+    """Returns each weight by its path in `model.weights.h5`: `layers/dense_1/vars/0`."""
+    return {f"{path}/vars/{i}".lstrip("/"): w for path, i, w in _walk(model, "", order, set())}
+
+
+def live_order(model: Layer) -> LayerOrder:
+    """Returns the order in which a model's own graphs count their layers, to any depth."""
+    found: LayerOrder = {}
+    waiting = [model]
+    while waiting:
+        layer: Any = waiting.pop()
+        if id(layer) not in found and layer.inner_graph is not None:
+            found[id(layer)] = [x for x in layer.layers if not isinstance(x, Operation)]
+        waiting += [child for _, child in layer.children()]
+    return found
+
+
+def group_names(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, str]:
+    """Returns the name of each layer by the path of its group, as Keras notes them."""
+    found: dict[str, str] = {}
+    _walk_all(model, "", order, set(), found)
+    return found
+
+
+def trained_in_order(model: Layer, order: Mapping[int, list[Layer]]) -> list[Weight]:
+    """Returns the weights that training changes, in the order of Keras' optimizers."""
+    trained = {id(weight) for weight in model.trainable_weights}
+    found = {id(weight): weight for weight in _flat(model, order) if id(weight) in trained}
+    return list(found.values())
+
+
+def _flat(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[Weight]:
+    if id(layer) not in order:
+        yield from layer.weights
+        return
+    for child in order[id(layer)]:
+        yield from _flat(child, order)
+
+
+def _walk(
+    layer: Layer, path: str, order: Mapping[int, list[Layer]], seen: set[int]
+) -> Iterator[tuple[str, int, Weight]]:
+    names: dict[str, str] = {}
+    for place, item in _walk_all(layer, path, order, seen, names):
+        own = sorted(item._weights, key=lambda weight: not weight.trainable)
+        for i, weight in enumerate(own):
+            yield place, i, weight
+
+
+def _walk_all(
+    layer: Layer,
+    path: str,
+    order: Mapping[int, list[Layer]],
+    seen: set[int],
+    names: dict[str, str],
+) -> list[tuple[str, Layer]]:
+    """Returns each layer once, under the first path on which Keras meets it."""
+    if id(layer) in seen:
+        return []
+    seen.add(id(layer))
+    names[f"{path}/vars".lstrip("/")] = layer.name
+    found = [(path, layer)]
+    for name, value in _attributes(layer, order):
+        found += _walk_value(value, f"{path}/{name}".lstrip("/"), order, seen, names)
+    return found
+
+
+def _walk_value(
+    value: Any, path: str, order: Mapping[int, list[Layer]], seen: set[int], names: dict[str, str]
+) -> list[tuple[str, Layer]]:
+    if isinstance(value, Layer):
+        return _walk_all(value, path, order, seen, names)
+    found: list[tuple[str, Layer]] = []
+    used: dict[str, int] = {}
+    items = value.values() if isinstance(value, dict) else value
+    for item in items if isinstance(value, (list, tuple, dict)) else ():
+        if isinstance(item, (Layer, list, tuple, dict)):
+            base = _class_name(item) if isinstance(item, Layer) else "container"
+            used[base] = used.get(base, -1) + 1
+            name = f"{base}_{used[base]}" if used[base] else base
+            found += _walk_value(item, f"{path}/{name}", order, seen, names)
+    return found
+
+
+def _attributes(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[tuple[str, Any]]:
+    """Yields what Keras looks into: a graph's layers first, then attributes by name."""
+    if id(layer) in order:
+        yield "layers", [x for x in order[id(layer)] if not isinstance(x, Operation)]
+    skipped = layer.unbound_attributes | _GRAPH_ATTRIBUTES
+    named = {
+        RENAMED_ATTRIBUTES.get((type(layer).__name__, name), name): value
+        for name, value in vars(layer).items()
+        if name not in skipped
+    }
+    for name in sorted(named, key=lambda n: f"~{n}" if n.startswith("_") else n):
+        yield name, named[name]
+
+
+def _class_name(layer: Layer) -> str:
+    name = type(layer).__name__
+    return snake_case(INNER_NAMES.get(name, name))

@@ -1,0 +1,255 @@
+"""Weights alone: written by layer path, and read into any model that has layers of these paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph.errors import ConfigError, StateError
+from kgraph.layers.base import Layer
+from kgraph.saving import strict_json
+from kgraph.saving.atomic import put_in_place, workshop
+from kgraph.saving.checkpoints.digests import array_digests
+from kgraph.saving.container import open_container
+from kgraph.saving.content import Content, array_chunks, check_dtypes, naming, write_file
+from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.keras_format import keras_format_of, load_keras_weights, save_keras_weights
+from kgraph.saving.load import assign
+from kgraph.saving.misfit import Misfit
+from kgraph.saving.parts import COPY, Part, open_regular
+from kgraph.saving.paths import save_path, target_path
+from kgraph.saving.safetensors import (
+    LENGTH_BYTES,
+    SUFFIX,
+    ArraySpec,
+    Layout,
+    header_length,
+    make_layout,
+    parse_layout,
+)
+from kgraph.saving.stored_arrays import WEIGHTS, weight_arrays, weight_specs
+from kgraph.saving.weight_report import WeightReport, compare_weights
+from kgraph.types import Array
+
+_DIGESTS = "kgraph_sha256"
+_LENIENT = "load it into the model it was saved from, or pass strict=False or skip_mismatch=True"
+
+
+def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
+    """Writes the weights of a model to one file, by layer path.
+
+    Args:
+        model: a model that has its weights.
+        filepath: a name that ends in `.kgraph` (`.weights.kgraph`, say), or one without a suffix;
+            in `.safetensors`, for a file that other programs read; or in `.weights.h5`, for one
+            that Keras 3 reads into the same model.
+        overwrite: whether a file of this name is replaced.
+
+    Raises:
+        ConfigError: the name ends otherwise, or a weight has a dtype that cannot be stored.
+        ModelFileError: the path cannot be written to.
+        OSError: the disk is full, or fails.
+    """
+    if keras_format_of(filepath) == "weights":
+        save_keras_weights(model, target_path(filepath, overwrite))
+    elif os.fspath(filepath).endswith(SUFFIX):
+        _write_safetensors(target_path(filepath, overwrite), _named(weight_arrays(model)))
+    else:
+        path = save_path(filepath, overwrite, "weights")
+        write_file(path, Content("weights", {}, weight_arrays(model)))
+
+
+def load_weights(
+    model: Any, filepath: Any, skip_mismatch: bool = False, strict: bool = True
+) -> WeightReport | None:
+    """Sets the weights of a model from a file of weights or of a model, by layer path.
+
+    All that fit are set, or none. Floats are brought to the dtype of the weight. To start a model
+    from a part of another one (its first layers, say), give those layers the same names and pass
+    `strict=False`; the report says what was found.
+
+    Args:
+        model: a model that has its weights.
+        filepath: the file: kgraph's own (or a folder), `.safetensors`, or one of Keras' that ends
+            in `.keras` or `.h5`.
+        skip_mismatch: whether weights that are not in both, or differ in shape, are left as they
+            are, with a warning, in the place of an error.
+        strict: False leaves weights that are only in the model or only in the file as they are,
+            without a warning. A weight of another shape is an error still.
+
+    Returns:
+        which weights were set, and which were not; None for files of Keras'.
+
+    Raises:
+        StateError: the model has no weights yet.
+        ConfigError: `strict=False` with a file of Keras', which has layer numbers and no paths.
+        ModelFileError: the file is missing or damaged, or its weights are not those of the model.
+    """
+    path = Path(os.fspath(filepath))
+    if keras_format_of(path) is not None:
+        if not strict:
+            raise ConfigError(
+                "Files of Keras' are loaded whole", received="strict=False",
+                hint="pass skip_mismatch=True",
+            )  # fmt: skip
+        load_keras_weights(model, path, skip_mismatch)
+        return None
+    reader = _SafetensorsReader if path.suffix == SUFFIX else _ContainerReader
+    with reader(path) as file:
+        report, arrays = _chosen(model, file, skip_mismatch, strict)
+    assign(model, arrays)
+    return report
+
+
+def _chosen(
+    model: Layer, file: _SafetensorsReader | _ContainerReader, skip_mismatch: bool, strict: bool
+) -> tuple[WeightReport, dict[str, Array]]:
+    """Returns the report, and the arrays to set."""
+    ours = _named(weight_specs(model))
+    report = compare_weights(ours, file.specs)
+    if not ours and file.specs:
+        raise StateError(f"{model.label} has no weights yet", hint="call it on data once")
+    nothing = bool(ours) and not report.loaded
+    names_only = not (report.mismatched or nothing)
+    if not (report.complete or skip_mismatch or (not strict and names_only)):
+        raise report.error(file.path, _LENIENT)
+    if skip_mismatch and not report.complete:
+        error = report.error(file.path, "give layers the names that they have in the file")
+        warnings.warn(str(error), UserWarning, stacklevel=4)
+    arrays: dict[str, Array] = {}
+    dtypes = {WEIGHTS + path: weight.dtype for path, weight in model.named_weights()}
+    for name, array in file.read(set(report.loaded)):
+        arrays[WEIGHTS + name] = _fitting(file.path, name, array, dtypes[WEIGHTS + name])
+        del array
+    return report, arrays
+
+
+def _fitting(path: Path, name: str, array: np.ndarray, dtype: str) -> Array:
+    """Returns an array in the dtype of its weight; numbers that it cannot hold are an error."""
+    if array.dtype.name == dtype:
+        return jnp.asarray(array)
+    with np.errstate(all="ignore"):
+        narrow = array.astype(jnp.dtype(dtype))
+    if not np.array_equal(np.isfinite(array), np.isfinite(narrow)):
+        raise file_error(
+            path, "has numbers that the weight cannot hold", at=name, expected=dtype,
+            received=array.dtype.name,
+        )  # fmt: skip
+    return jnp.asarray(narrow)
+
+
+def _named(by_path: Mapping[str, Any]) -> dict[str, Any]:
+    return {path.removeprefix(WEIGHTS): value for path, value in by_path.items()}
+
+
+# --- the two kinds of files ----------------------------------------------------------------------
+
+
+class _ContainerReader:
+    """The weights in a `.kgraph` file or folder.
+
+    Fields:
+        specs: shape and dtype of each as text, by path.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opening = open_container(path)
+
+    def __enter__(self) -> _ContainerReader:
+        self._container = self._opening.__enter__()
+        entries = [e for e in self._container.manifest.arrays if e.path.startswith(WEIGHTS)]
+        self.specs: dict[str, str] = _named({e.path: str(e) for e in entries})
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._opening.__exit__(*error)
+
+    def read(self, wanted: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
+        for name, array in self._container.read_arrays({WEIGHTS + name for name in wanted}):
+            yield name.removeprefix(WEIGHTS), array
+
+
+class _SafetensorsReader:
+    """The arrays of a `.safetensors` file, whoever wrote it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> _SafetensorsReader:
+        self._file = open_regular(self.path)
+        try:
+            self._layout = self._read_layout()
+            self._digests = self._read_digests()
+        except BaseException:
+            self._file.close()
+            raise
+        self.specs = {name: str(spec) for name, spec in self._layout.specs.items()}
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._file.close()
+
+    def read(self, wanted: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
+        part = Part(self._file, 0, self._layout.size)
+        for name, start in self._layout.starts.items():
+            if name not in wanted:
+                continue
+            with refusing(self.path, "is damaged", at=name, hint=COPY):
+                array = part.read_array(start, self._layout.specs[name])
+                expected = self._digests.get(name)
+                if expected is not None and (found := array_digests([array])[0]) != expected:
+                    raise Misfit(name, f"SHA-256 {expected}", found)
+            yield name, array
+            del array
+
+    def _read_layout(self) -> Layout:
+        with refusing(self.path, "cannot be read"):
+            size = os.fstat(self._file.fileno()).st_size
+            try:
+                whole = Part(self._file, 0, size)
+                first = whole.read(0, min(size, LENGTH_BYTES))
+                return parse_layout(whole.read(0, header_length(first, size)), size)
+            except Misfit as misfit:
+                raise file_error(
+                    self.path, "is no safetensors file, or damaged", member="header",
+                    at=misfit.place, expected=misfit.expected, received=misfit.received,
+                ) from None  # fmt: skip
+
+    def _read_digests(self) -> dict[str, str]:
+        """Returns the digests that kgraph notes in its own files."""
+        text = self._layout.metadata.get(_DIGESTS)
+        if text is None:
+            return {}
+        with refusing(self.path, "is damaged", member="header", at=_DIGESTS, hint=COPY):
+            digests = strict_json.decode(text.encode())
+            if not isinstance(digests, dict) or set(digests) != set(self._layout.specs):
+                raise Misfit(_DIGESTS, "a digest for each array", "others")
+        return digests
+
+
+def _write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    specs = [ArraySpec(name, array.shape, array.dtype.name) for name, array in arrays.items()]
+    check_dtypes(arrays)
+    digests = dict(zip(arrays, array_digests(list(arrays.values())), strict=True))
+    layout = make_layout(specs, {_DIGESTS: json.dumps(digests, separators=(",", ":"))})
+    parsed = parse_layout(layout.header, layout.size)
+    for name, spec in layout.specs.items():
+        if parsed.specs.get(name) != spec:
+            raise ConfigError(
+                f"The weight {name!r} cannot be kept in a safetensors file",
+                expected="a dtype that the format has", received=str(spec),
+                hint="save it as .kgraph",
+            )  # fmt: skip
+    with naming(path), workshop(path) as folder:
+        with open(folder / "new", "wb") as file:
+            for chunk in array_chunks(layout.header, [arrays[name] for name in layout.starts]):
+                file.write(chunk)
+        put_in_place(folder / "new", path)

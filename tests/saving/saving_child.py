@@ -1,0 +1,84 @@
+"""A process that saves models when told to, for tests that kill it or break its system calls.
+
+It reads one JSON line after another: `{"path": ..., "values": [...], "limit": ..., "go": ...}`. For
+each it forks a child and prints its pid. The child (once the file `go` is there) saves a model for
+each value, and writes `saved VALUE` or `failed ERROR` to the file beside the path that ends in
+`.log`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+import kgraph
+
+ROWS = 300
+
+
+def model_of(value: int) -> Any:
+    """Returns a model whose weights all are `value`; about 370 KB."""
+    x = kgraph.Input((ROWS,), name="x")
+    model = kgraph.Model(x, kgraph.layers.Dense(ROWS, name="d")(x), name="m")
+    model.set_weights([np.full(w.shape, value, "float32") for w in model.weights])
+    return model
+
+
+def value_of(model: Any) -> int:
+    """Returns the value of all weights of a model."""
+    values = {float(v) for w in model.weights for v in np.unique(w.numpy())}
+    assert len(values) == 1, "the file mixes two models"
+    return int(values.pop())
+
+
+def save_all(order: dict[str, Any], model: Any) -> None:
+    path = order["path"]
+    log = os.open(path.rstrip("/") + ".log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    if order.get("go"):  # what is imported late is imported now
+        warm = f"{path.rstrip('/')}.warm.kgraph"
+        model.save(warm + "/" * path.endswith("/"))
+        shutil.rmtree(warm) if path.endswith("/") else os.unlink(warm)
+        os.write(log, b"warm\n")
+    while order.get("go") and not os.path.exists(order["go"]):
+        time.sleep(0.001)
+    if order.get("limit"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], resource.RLIM_INFINITY))
+    for value in order["values"]:
+        arrays = [np.full(w.shape, value, "float32") for w in model.weights]
+        model.set_weights(arrays)
+        try:
+            model.save(path)
+            text = f"saved {value}"
+        except Exception as error:
+            text = f"failed {type(error).__name__}: {error}".partition("\n")[0]
+        if order.get("limit"):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        os.write(log, f"{text}\n".encode())
+
+
+def serve() -> None:
+    """Forks a child for each line of the standard input. Nothing of JAX runs in this process."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                save_all(order, model_of(0))
+            finally:
+                os._exit(0)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    serve()
