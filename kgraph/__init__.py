@@ -18,6 +18,7 @@ from kgraph import (
     data,
     datasets,
     errors,
+    export,
     initializers,
     layers,
     losses,
@@ -49,7 +50,7 @@ __all__ = [
     "Checkpoint", "DTypePolicy", "Graph", "Initializer", "Input", "InputSpec", "KerasTensor",
     "Layer", "Loss", "Metric", "Model", "Optimizer", "Program", "Regularizer", "Sequential",
     "SymbolicTensor", "__version__", "activations", "applications", "backend", "callbacks",
-    "compiler", "config", "constraints", "data", "datasets", "errors", "initializers", "layers",
-    "losses", "lower", "metrics", "models", "ops", "optimizers", "regularizers", "saving", "utils",
-    "visualization",
+    "compiler", "config", "constraints", "data", "datasets", "errors", "export", "initializers",
+    "layers", "losses", "lower", "metrics", "models", "ops", "optimizers", "regularizers", "saving",
+    "utils", "visualization",
 ]  # fmt: skip

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kgraph.compiler.inputs import arrange_inputs, conform
 from kgraph.compiler.run import run_graph
 from kgraph.errors import ConfigError, GraphError, StateError, check_keys, nearest
+from kgraph.export import export
 from kgraph.graph import Graph, SymbolicTensor, freeze, verify
 from kgraph.graph.structure import fill, leaves, map_structure
 from kgraph.layers.base import InputLayer, Layer
+from kgraph.models.costing import Costing
 from kgraph.models.execution import Execution
 from kgraph.models.looks import Looks
 from kgraph.models.plain import graph_from_config, graph_to_config
 from kgraph.models.trainable import Trainable
-from kgraph.registry import describe, find_opaque
-from kgraph.saving import load_weights, save_model, save_weights
+from kgraph.saving import (
+    WeightReport,
+    load_weights,
+    model_to_json,
+    save_model,
+    save_weights,
+)
 from kgraph.types import Shape, Tree
 
 
-class Model(Trainable, Execution, Looks, Layer):
+class Model(Trainable, Costing, Execution, Looks, Layer):
     """Layers grouped into something that can be trained, evaluated, saved and drawn.
 
     Two ways to make one. From symbolic tensors, `Model(inputs, outputs)`: the model is a graph,
@@ -230,25 +236,44 @@ class Model(Trainable, Execution, Looks, Layer):
         Raises:
             ConfigError: an option of a layer, such as a lambda, cannot be written down.
         """
-        plain = describe(self)
-        for path, value in find_opaque(plain):
-            raise ConfigError(
-                f"{self.label} cannot be written down: {path} is {value.text}",
-                hint="register functions with @kgraph.saving.register_keras_serializable()",
-            )
-        return json.dumps(plain, **options)
+        return model_to_json(self, **options)
 
-    def save(self, filepath: Any, overwrite: bool = True, **options: Any) -> None:
-        """Writes architecture, weights, compile options and optimizer state into one file."""
-        save_model(self, filepath, overwrite=overwrite, **options)
+    def compile_objects(self) -> list[Any]:
+        """Returns what `compile` was given: optimizer, losses and metrics, classes of one's own."""
+        return [] if self._options is None else [self.optimizer, *vars(self._options).values()]
+
+    def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
+        """Writes architecture, weights, compile options and optimizer state into one file.
+
+        See `kgraph.saving.save_model`, also for folders and files of Keras'.
+        """
+        save_model(self, filepath, overwrite, include_optimizer)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Writes the weights alone into one file."""
+        """Writes the weights alone into one file: `.kgraph`, `.safetensors` or `.weights.h5`."""
         save_weights(self, filepath, overwrite=overwrite)
 
-    def load_weights(self, filepath: Any, **options: Any) -> None:
-        """Reads weights from a file into the layers of the same paths."""
-        load_weights(self, filepath, **options)
+    def load_weights(
+        self, filepath: Any, skip_mismatch: bool = False, strict: bool = True
+    ) -> WeightReport | None:
+        """Reads weights from a file into the layers of the same paths; says which.
+
+        See `kgraph.saving.load_weights`.
+        """
+        return load_weights(self, filepath, skip_mismatch, strict)
+
+    def export(
+        self,
+        filepath: Any,
+        weights: str = "beside",
+        platforms: Sequence[str] | None = None,
+        overwrite: bool = True,
+    ) -> None:
+        """Writes what the model computes at inference into one file, to be run without its code.
+
+        See `kgraph.export.export`; `kgraph.export.load` reads the file.
+        """
+        export(self, filepath, weights, platforms, overwrite)
 
     @classmethod
     def from_config(
