@@ -5,8 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from kgraph.compiler.costs import Costs
 from kgraph.errors import ConfigError, check_keys
 from kgraph.visualization.drawing import Box, Drawing, Options, Path, draw
+from kgraph.visualization.heat import colored
 from kgraph.visualization.text import printable
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ def model_to_dot(
     show_layer_activations: bool = False,
     show_trainable: bool = False,
     splines: str = "spline",
+    color_by: str | None = None,
+    costs: Costs | None = None,
     **unknown: Any,
 ) -> pydot.Dot | pydot.Cluster:
     """Returns a model as a graph of pydot. Equal models give equal text.
@@ -43,6 +47,9 @@ def model_to_dot(
         show_layer_activations: shows the activation of layers that have one.
         show_trainable: shows for layers with weights whether training changes them.
         splines: how edges run: `"spline"`, `"ortho"`, `"polyline"`, `"curved"` or `"line"`.
+        color_by: `"flops"`, `"params"` or `"activations"`: shows how much of it each layer has, by
+            a line and by the colour of the box.
+        costs: what `model.cost` returned, by default for one row.
 
     Raises:
         ConfigError: an option is unknown, or the model has no graph and is not built.
@@ -58,7 +65,8 @@ def model_to_dot(
         show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
         expand_nested, rankdir,
     )  # fmt: skip
-    return drawing_to_dot(draw(model, options), rankdir, dpi, splines, subgraph)
+    drawing = colored(draw(model, options), model, color_by, costs)
+    return drawing_to_dot(drawing, rankdir, dpi, splines, subgraph)
 
 
 def drawing_to_dot(
@@ -98,7 +106,8 @@ def _cluster(number: int, title: str) -> pydot.Cluster:
 
 def _table(box: Box) -> str:
     """Returns the label of a box: Graphviz' own small kind of HTML."""
-    head = f'<td bgcolor="#1e293b"><font color="white"><b>{escape(box.title)}</b></font></td>'
+    color = box.color or "#1e293b"
+    head = f'<td bgcolor="{color}"><font color="white"><b>{escape(box.title)}</b></font></td>'
     rows = [head, *(f'<td bgcolor="white">{escape(line)}</td>' for line in box.lines)]
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return f'<<table border="0" cellborder="1" cellspacing="0" cellpadding="6">{body}</table>>'

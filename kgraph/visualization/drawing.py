@@ -38,12 +38,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A layer: the title of its box, the lines below, and the nested models it is in."""
+    """A layer: the title of its box, the lines below, and the nested models it is in.
+
+    `color` is of the title (`#rrggbb`); None leaves it to whoever draws.
+    """
 
     path: Path
     title: str
     lines: tuple[str, ...]
     group: Path
+    color: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

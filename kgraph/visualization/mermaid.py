@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kgraph.compiler.costs import Costs
 from kgraph.visualization.drawing import Box, Drawing, Options, Path, draw
+from kgraph.visualization.heat import colored
 from kgraph.visualization.text import printable
 
 
@@ -18,6 +20,8 @@ def to_mermaid(
     expand_nested: bool = False,
     show_layer_activations: bool = False,
     show_trainable: bool = False,
+    color_by: str | None = None,
+    costs: Costs | None = None,
 ) -> str:
     """Returns a model as the text of a Mermaid flow chart. Masks are dotted edges.
 
@@ -27,12 +31,15 @@ def to_mermaid(
         show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
         expand_nested, rankdir,
     )  # fmt: skip
-    drawing = draw(model, options)
+    drawing = colored(draw(model, options), model, color_by, costs)
     lines = [f"flowchart {rankdir}", *_group(drawing, (), _children(drawing), "    ")]
     for edge in drawing.edges:
         lines.append(f"    layer{edge.source} --> layer{edge.target}")
         if edge.masked:
             lines.append(f"    layer{edge.source} -. mask .-> layer{edge.target}")
+    for number, box in enumerate(drawing.boxes):
+        if box.color is not None:
+            lines.append(f"    style layer{number} fill:{box.color},color:#ffffff")
     return "\n".join(lines) + "\n"
 
 

@@ -27,6 +27,7 @@ class Row:
         trainable: whether training changes its weights; None if it has none.
         mask: what its calls do with masks, or None.
         level: depth of nesting; 0 for the model's own layers.
+        path: the names from the model down to the layer.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row:
     trainable: bool | None = None
     mask: str | None = None
     level: int = 0
+    path: tuple[str, ...] = ()
 
 
 def summary_rows(
@@ -64,7 +66,7 @@ def summary_rows(
         row, layer = entry
         rows.append(row)
         if expand_nested and is_container(layer):
-            stack.append(_entries(layer, row.level + 1, row.trainable is not False))
+            stack.append(_entries(layer, row.level + 1, row.trainable is not False, row.path))
     return rows
 
 
@@ -121,13 +123,15 @@ def _listed(layer: Any) -> list[Any]:
     return [item for item in found if hasattr(item, "inner_graph")]
 
 
-def _entries(model: Any, level: int, trained: bool) -> Iterator[tuple[Row, Any]]:
+def _entries(
+    model: Any, level: int, trained: bool, path: tuple[str, ...] = ()
+) -> Iterator[tuple[Row, Any]]:
     graph: Graph | None = model.inner_graph
     if graph is None:
         in_order = [(layer.name, layer) for layer in _listed(model)]
         listed = in_order if is_sequential(model) else model.children()
         for name, layer in listed:
-            yield _row(name, layer, level, trained), layer
+            yield _row((*path, name), layer, level, trained), layer
         return
     calls: dict[str, list[Node]] = {name: [] for name in graph.layers}
     for node in graph.nodes:
@@ -137,11 +141,11 @@ def _entries(model: Any, level: int, trained: bool) -> Iterator[tuple[Row, Any]]
         if hides_input and graph.layers[name].class_name == INPUT_CLASS:
             continue
         layer = model.graph_layers[name]
-        yield _row(name, layer, level, trained, nodes, graph), layer
+        yield _row((*path, name), layer, level, trained, nodes, graph), layer
 
 
 def _row(
-    name: str,
+    path: tuple[str, ...],
     layer: Any,
     level: int,
     trained: bool,
@@ -150,7 +154,7 @@ def _row(
 ) -> Row:
     weights = layer.weights
     return Row(
-        name=name,
+        name=path[-1],
         type=class_name(layer),
         outputs=tuple(node.outputs for node in nodes),
         params=sum(w.size for w in weights) if layer.built or weights else None,
@@ -158,6 +162,7 @@ def _row(
         trainable=trained and layer.trainable if weights else None,
         mask=mask_note(nodes),
         level=level,
+        path=path,
     )
 
 

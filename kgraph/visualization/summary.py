@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kgraph.compiler.costs import Costs
 from kgraph.errors import ConfigError
+from kgraph.visualization.heat import cost_cells, cost_lines, costs_of
 from kgraph.visualization.rows import Row, is_branching, summary_rows
 from kgraph.visualization.table import NARROWEST, Cell, fitting_widths, table_lines
 from kgraph.visualization.text import printable, show_shapes, unique
@@ -27,6 +29,7 @@ def summary(
     show_trainable: bool = False,
     layer_range: Sequence[str] | None = None,
     symbolic: bool = False,
+    cost: bool | Costs = False,
 ) -> None:
     """Prints the layers of a model, their output shapes, parameters and connections.
 
@@ -42,12 +45,14 @@ def summary(
         layer_range: two names or regular expressions: the first and the last layer listed. The
             totals are of the whole model all the same.
         symbolic: shows unknown sizes by name, `(batch, time - 2, 64)`, in the place of None.
+        cost: adds FLOPs and bytes of activations: True for one row, or what `model.cost` returned.
 
     Raises:
-        ConfigError: a column has less than 4 characters, or `layer_range` fits no layer.
+        ConfigError: a column has less than 4 characters, `layer_range` fits no layer, or costs are
+            wanted and sizes are unknown.
     """
     text = summary_text(
-        model, line_length, positions, expand_nested, show_trainable, layer_range, symbolic
+        model, line_length, positions, expand_nested, show_trainable, layer_range, symbolic, cost
     )
     (print_fn or print)(text)
 
@@ -60,13 +65,15 @@ def summary_text(
     show_trainable: bool = False,
     layer_range: Sequence[str] | None = None,
     symbolic: bool = False,
+    cost: bool | Costs = False,
 ) -> str:
     """Returns what `summary` prints."""
-    connected = is_branching(model)
+    connected, costs = is_branching(model), costs_of(model, cost)
     rows = summary_rows(model, expand_nested, layer_range)
-    cells = [[(title, 0) for title in header(connected, show_trainable)]]
-    cells += [row_cells(row, connected, show_trainable, symbolic) for row in rows]
+    cells = [[(title, 0) for title in header(connected, show_trainable, costs is not None)]]
+    cells += [row_cells(row, connected, show_trainable, symbolic, costs) for row in rows]
     least = [*(_BRANCHING if connected else _CHAIN), *([_TRAINABLE] if show_trainable else [])]
+    least += [0] * (len(cells[0]) - len(least))
     if positions is not None:
         width = _width(sum(least) if line_length is None else line_length)
         widths = _widths_at(positions, width, len(least))
@@ -77,17 +84,21 @@ def summary_text(
     if line_length is not None or positions is not None:
         _check_widths(widths, line_length)
     lines = [f'Model: "{printable(model.name)}"', *table_lines(cells, widths)]
-    lines += [f"{label}: {amount}" for label, amount in total_lines(totals(model))]
+    below = total_lines(totals(model)) + ([] if costs is None else cost_lines(costs))
+    lines += [f"{label}: {amount}" for label, amount in below]
     return "\n".join([*lines, "_" * sum(widths)])
 
 
-def header(connected: bool, show_trainable: bool) -> list[str]:
+def header(connected: bool, show_trainable: bool, cost: bool = False) -> list[str]:
     """Returns the titles of the columns."""
     titles = ["Layer (type)", "Output Shape", "Param #"]
-    return titles + ["Connected to"] * connected + ["Trainable"] * show_trainable
+    titles += ["Connected to"] * connected + ["Trainable"] * show_trainable
+    return titles + ["Forward", "Backward", "Activations"] * cost
 
 
-def row_cells(row: Row, connected: bool, show_trainable: bool, symbolic: bool) -> list[Cell]:
+def row_cells(
+    row: Row, connected: bool, show_trainable: bool, symbolic: bool, costs: Costs | None = None
+) -> list[Cell]:
     """Returns the cells of a row as text."""
     prefix = "   " * row.level + "└ " if row.level else ""
     cells = [
@@ -99,6 +110,8 @@ def row_cells(row: Row, connected: bool, show_trainable: bool, symbolic: bool) -
         cells.append(("\n".join(printable(entry) for entry in row.connected_to), 0))
     if show_trainable:
         cells.append(({True: "Y", False: "N", None: "-"}[row.trainable], 0))
+    if costs is not None:
+        cells += [(text, 0) for text in cost_cells(costs, row.path)]
     return cells
 
 

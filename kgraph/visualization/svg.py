@@ -7,7 +7,9 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
+from kgraph.compiler.costs import Costs
 from kgraph.visualization.drawing import Box, Drawing, Options, draw
+from kgraph.visualization.heat import colored
 from kgraph.visualization.layout import Layout, Point, lay_out
 from kgraph.visualization.text import printable
 
@@ -30,6 +32,8 @@ def model_to_svg(
     expand_nested: bool = False,
     show_layer_activations: bool = False,
     show_trainable: bool = False,
+    color_by: str | None = None,
+    costs: Costs | None = None,
 ) -> str:
     """Returns a model as the text of an SVG image, without scripts and without outer resources.
 
@@ -40,7 +44,7 @@ def model_to_svg(
         show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
         expand_nested, rankdir,
     )  # fmt: skip
-    return drawing_to_svg(draw(model, options), rankdir)
+    return drawing_to_svg(colored(draw(model, options), model, color_by, costs), rankdir)
 
 
 def drawing_to_svg(drawing: Drawing, rankdir: str = "TB") -> str:
@@ -55,7 +59,7 @@ def drawing_to_svg(drawing: Drawing, rankdir: str = "TB") -> str:
     body = [
         *_edges(drawing, layout, sizes, rankdir in ("LR", "RL")),
         *(
-            _box(lines, center, size, tints[box.group])
+            _box(lines, center, size, box.color or tints[box.group])
             for box, lines, center, size in zip(drawing.boxes, boxes, layout.centers, sizes)
         ),
     ]
