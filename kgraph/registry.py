@@ -273,6 +273,8 @@ def describe(value: Any) -> Any:
 
 
 def _describe_foreign(value: Any) -> Any:
+    if isinstance(value, Opaque):
+        return value
     for (kind, name), thing in _own.items():
         if thing is value:
             return {"kind": kind, "function": name}

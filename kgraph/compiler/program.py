@@ -12,27 +12,17 @@ import jax.numpy as jnp
 
 from kgraph.compiler.inputs import arrange_inputs, conform
 from kgraph.compiler.run import Observer, run_graph
-from kgraph.errors import StateError, nearest
+from kgraph.compiler.stacked import Stack
+from kgraph.compiler.variables import Place, Variables, VariableTrees, get_leaf
+from kgraph.errors import StateError
 from kgraph.graph.graph import Graph
+from kgraph.graph.stack import stacks_in
 from kgraph.graph.structure import fill
 from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.weight import Weight, initial_values
+from kgraph.layers.base.weight import initial_values
 from kgraph.types import Array, Tree
-
-Variables = dict[str, Any]
-"""`{"params": {...}, "state": {...}}`: nested dictionaries of arrays, by layer path."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a weight stands in the variables: collection and path."""
-
-    collection: str
-    path: tuple[str, ...]
-    weight: Weight
-    trained: bool
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,7 @@ class Run:
     state: Tree
 
 
-class Program:
+class Program(VariableTrees):
     """A compiled model: `init` makes variables, `apply` computes. Holds no arrays.
 
     Made by `kgraph.lower`. Both are ordinary traceable functions, for `jax.jit`, `grad`, `vmap`,
@@ -60,6 +50,8 @@ class Program:
 
     Attributes:
         graph: the graph that runs.
+        flat_graph: the same before repeated blocks were stacked: each call is a node.
+        stacks: the repeated blocks that are computed by one body each.
         passes: name of each pass and the graph after it, the model's own first.
         input_names, output_names: the model's, in order.
     """
@@ -73,7 +65,10 @@ class Program:
     ) -> None:
         self.passes = tuple(passes)
         self.graph = self.passes[-1][1]
+        self.flat_graph = flat_graph(self.passes)
         self.layers, self._owners = dict(layers), dict(owners)
+        stacks = stacks_in(self.graph).items()
+        self.stacks = {name: Stack(name, spec, self.layers) for name, spec in stacks}
         self._root = root
         self.model_graph = self.passes[0][1]
         self.input_names = self.model_graph.input_names
@@ -139,18 +134,25 @@ class Program:
     ) -> Run:
         """Like `apply`, with masks and added losses, and the outputs flat.
 
-        `observe(node, outputs)` is called for each node that was computed.
+        `observe(node, outputs)` is called for each node that was computed; repeated blocks are
+        then not stacked, and the variables must not be packed.
         """
-        graph = self.graph
+        graph = self.graph if observe is None else self.flat_graph
         arrays = arrange_inputs(self.model_graph, inputs)
         arrays = conform(self.model_graph, arrays)
-        values = self.by_weight(variables)
-        self._check_shapes(values)
+        form = self.form_of(variables)
+        values = form.by_weight(variables)
+        form._check_shapes(values)
         context = Context(values, training=training, key=key)
-        bound = {name: binding.bind(layer, context, name) for name, layer in self.layers.items()}
+        called = dict.fromkeys(node.layer for node in graph.calls)
+        bound: dict[str, Any] = {
+            name: self.stacks[name] if name in self.stacks
+            else binding.bind(self.layers[name], context, name)
+            for name in called
+        }  # fmt: skip
         outputs, masks = run_graph(graph, bound, arrays, context, observe=observe)
         after = {**context.values, **binding.updates(context)}
-        state = self.nest(after, ("state",))["state"]
+        state = form.nest(after, ("state",))["state"]
         return Run(outputs, masks, context.losses, state)
 
     def _check_shapes(self, values: Mapping[int, Any]) -> None:
@@ -166,49 +168,21 @@ class Program:
     def penalties(self, params: Tree) -> Array:
         """Returns the sum of the regularizers of the trained weights (float32 scalar)."""
         total = jnp.zeros((), jnp.float32)
-        for place in self.places:
+        for place in self.form_of({"params": params}).places:
             if place.trained and place.weight.regularizer is not None:
-                total = total + place.weight.regularizer(_get(params, place.path))
+                total = total + place.weight.regularizer(get_leaf(params, place.path))
         return total
 
     def constrain(self, params: Tree) -> Tree:
         """Returns the parameters with each weight's constraint applied."""
-        if not any(p.weight.constraint for p in self.places if p.trained):
+        form = self.form_of({"params": params})
+        if not any(p.weight.constraint for p in form.places if p.trained):
             return params
-        values = self.by_weight({"params": params}, ("params",))
-        for place in self.places:
+        values = form.by_weight({"params": params}, ("params",))
+        for place in form.places:
             if place.trained and place.weight.constraint is not None:
                 values[id(place.weight)] = place.weight.constraint(values[id(place.weight)])
-        return self.nest(values, ("params",))["params"]
-
-    # --- trees and weights -----------------------------------------------------------------------
-
-    def nest(
-        self, values: Mapping[int, Any], collections: Sequence[str] = ("params", "state")
-    ) -> Variables:
-        """Returns the variables made of a value for each weight (by identity)."""
-        tree: Variables = {name: {} for name in collections}
-        for place in self.places:
-            if place.collection in collections:
-                _set(tree[place.collection], place.path, values[id(place.weight)])
-        return tree
-
-    def by_weight(
-        self, variables: Mapping[str, Any], collections: Sequence[str] = ("params", "state")
-    ) -> dict[int, Any]:
-        """Returns the value for each weight (by identity) in nested variables."""
-        found: dict[int, Any] = {}
-        for place in self.places:
-            if place.collection not in collections:
-                continue
-            if place.collection not in variables:
-                raise StateError(
-                    f"The variables have no {place.collection!r}",
-                    expected='{"params": {...}, "state": {...}}',
-                    received=", ".join(map(repr, variables)) or "nothing",
-                )
-            found[id(place.weight)] = _get(variables[place.collection], place.path)
-        return found
+        return form.nest(values, ("params",))["params"]
 
     @cached_property
     def trained(self) -> Tree:
@@ -243,27 +217,11 @@ class Program:
         return f"<Program of {len(self.graph.nodes)} nodes after {names or 'no pass'}>"
 
 
+def flat_graph(passes: Sequence[tuple[str, Graph]]) -> Graph:
+    """Returns the last graph in which no blocks are stacked."""
+    return next(graph for _, graph in reversed(passes) if not stacks_in(graph))
+
+
 def _example(spec: Any, batch: int) -> jax.ShapeDtypeStruct:
     sizes = [d if isinstance(d, int) else batch if i == 0 else 8 for i, d in enumerate(spec.dims)]
     return jax.ShapeDtypeStruct(tuple(sizes), jnp.dtype(spec.dtype))
-
-
-def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for part in path[:-1]:
-        tree = tree.setdefault(part, {})
-    tree[path[-1]] = value
-
-
-def _get(tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    node: Any = tree
-    for i, part in enumerate(path):
-        if not isinstance(node, Mapping) or part not in node:
-            known = list(node) if isinstance(node, Mapping) else []
-            raise StateError(
-                f"The variables have no {'/'.join(path[: i + 1])!r}",
-                expected=f"the weight {'/'.join(path)!r}",
-                received=", ".join(map(repr, known)) or "an array",
-                hint=nearest(part, known),
-            )
-        node = node[part]
-    return node

@@ -30,7 +30,7 @@ def run_graph(
 
     Args:
         graph: what to run.
-        layers: bound copy of each layer, by its name in the graph.
+        layers: bound copy of each layer, by its name in the graph; for repeated blocks a `Stack`.
         inputs: arrays in the order of `graph.inputs`.
         context: the run.
         masked_inputs: the inputs come with masks that the graph does not know of (a model called
@@ -42,6 +42,10 @@ def run_graph(
         if graph.layers[node.layer].class_name == INPUT_CLASS:
             continue
         arrays = [values[ref] for ref in node.inputs]
+        if graph.layers[node.layer].is_stack:
+            with jax.named_scope(node.name):
+                _add_stacked(values, node, layers[node.layer].run(arrays, context))
+            continue
         if not masked_inputs:
             for array, mask in zip(arrays, node.masks):
                 context.set_mask(array, None if mask is None else values[mask])
@@ -61,3 +65,11 @@ def run_graph(
         return found, [context.mask_of(output) for output in found]
     refs = [graph.mask_of(ref) for ref in graph.outputs]
     return found, [None if ref is None else values[ref] for ref in refs]
+
+
+def _add_stacked(values: dict[Ref, Any], node: Node, outputs: Sequence[Array]) -> None:
+    """Adds what repeated blocks gave; some of their outputs are masks themselves."""
+    for i, output in enumerate(outputs):
+        values[Ref(node.name, i)] = output
+        if node.mask_specs[i] is not None:
+            values[Ref(node.name, i, mask=True)] = output

@@ -92,7 +92,7 @@ class Graph:
         return hash(self.content_hash)
 
     def __str__(self) -> str:
-        return "\n".join(show_node(self, node) for node in self.nodes)
+        return "\n".join(line for node in self.nodes for line in _lines(self, node))
 
 
 def _opaque(value: Any) -> Any:
@@ -148,6 +148,14 @@ def _plain_node(node: Node) -> dict[str, Any]:
     }
 
 
+def _lines(graph: Graph, node: Node) -> Iterator[str]:
+    """Yields the line of a node; after that of repeated blocks, what one block does, indented."""
+    yield show_node(graph, node)
+    spec = graph.layers[node.layer]
+    if spec.is_stack:
+        yield from (f"    {line}" for line in str(spec.graph).split("\n"))
+
+
 def show_node(graph: Graph, node: Node) -> str:
     """Returns one line: `dense: [batch, 64] float32 = Dense(flatten)`."""
     spec = graph.layers[node.layer]
@@ -155,4 +163,5 @@ def show_node(graph: Graph, node: Node) -> str:
     reads = ", ".join(ref.node if not ref.index else str(ref) for ref in node.inputs)
     masks = [str(mask) for mask in node.masks if mask is not None]
     masked = f"; masked by {', '.join(dict.fromkeys(masks))}" if masks else ""
-    return f"{node.name}: {made} = {spec.class_name}({reads}{masked})"
+    what = f"{spec.config['count']} blocks" if spec.is_stack else spec.class_name
+    return f"{node.name}: {made} = {what}({reads}{masked})"

@@ -71,6 +71,11 @@ class LayerSpec:
     own: bool = True
 
     @property
+    def is_stack(self) -> bool:
+        """Whether it describes repeated blocks that are computed by one body (`StackPlan`)."""
+        return self.own and self.class_name == STACK_CLASS
+
+    @property
     def parameters(self) -> int:
         """Number of scalars in the weights."""
         total = 0
@@ -128,3 +133,6 @@ class Node:
 
 INPUT_CLASS = "InputLayer"
 """Class name of the nodes through which data enters a graph."""
+
+STACK_CLASS = "Stack"
+"""Class name of the nodes that stand for repeated blocks."""

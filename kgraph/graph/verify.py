@@ -13,7 +13,8 @@ def verify(graph: Graph) -> None:
 
     Checked: names are unique; each node names a known layer; every reference leads to an earlier
     node (so there is no cycle) and to an output or mask it has; slots, masks and specs have
-    matching numbers; inputs are input nodes, once each; each input node is an input of the graph.
+    matching numbers; inputs are input nodes, once each; each input node is an input of the graph;
+    the body of repeated blocks is itself well formed.
     """
     seen: dict[str, Node] = {}
     names = {node.name for node in graph.nodes}
@@ -28,6 +29,9 @@ def verify(graph: Graph) -> None:
                 raise _fault(f"{node.name!r} reads {str(ref)!r}, which {why}", node)
             _check_ref(ref, seen[ref.node], node)
         _check_counts(node)
+        spec = graph.layers[node.layer]
+        if spec.is_stack and spec.graph is not None:
+            verify(spec.graph)
         seen[node.name] = node
         for ref in node.output_masks:
             if ref is not None and ref.node not in seen:

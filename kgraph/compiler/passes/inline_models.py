@@ -25,6 +25,8 @@ def inline_models(graph: Graph) -> Graph:
 
 def _inlinable(graph: Graph, node: Node) -> bool:
     inner = graph.layers[node.layer].graph
+    if graph.layers[node.layer].is_stack:
+        return False
     if inner is None or len(node.args) != 1 or set(node.kwargs) - {"training"}:
         return False
     if len(node.inputs) != len(inner.inputs) or any(mask is not None for mask in node.masks):

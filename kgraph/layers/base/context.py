@@ -92,7 +92,11 @@ class Context:
         self.key = root
         number = self._draws.get(place, 0)
         self._draws[place] = number + 1
-        return jax.random.fold_in(jax.random.fold_in(root, path_hash(place)), number)
+        return jax.random.fold_in(jax.random.fold_in(root, self.hash_of(place)), number)
+
+    def hash_of(self, place: str) -> int | Array:
+        """Returns the number that stands for a path in keys."""
+        return path_hash(place)
 
     def add_loss(self, loss: Array) -> None:
         """Adds a term to the loss of this run; an array is summed."""

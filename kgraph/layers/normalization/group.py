@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base.options import check_integer
 from kgraph.layers.normalization.statistics import (
     Option,
     _ScaledNormalization,
-    normalise,
+    along,
     other_axes,
 )
 from kgraph.types import Array, Shape
@@ -80,9 +83,19 @@ class GroupNormalization(_ScaledNormalization):
 
     def call(self, inputs: Array) -> Array:
         (place,) = self.places(inputs.ndim)
-        features = inputs.shape[place]
+        features, rank = inputs.shape[place], inputs.ndim
         groups = features if self.groups == -1 else self.groups
-        split = (*inputs.shape[:place], groups, features // groups, *inputs.shape[place + 1 :])
-        grouped = self.widen(inputs).reshape(split)
-        normalised = normalise(grouped, other_axes((0, place), grouped.ndim), self.epsilon)
-        return self.narrow(self.rescale(normalised.reshape(inputs.shape), (place,)))
+        others = other_axes((0, place), rank)
+        wide = self.widen(inputs)
+
+        def group_means(values: Array) -> Array:
+            """Returns for each row and feature the mean over its group, `[batch, features]`."""
+            # Feature by feature first: an axis of few features would be slow to reduce over.
+            own = jnp.mean(values, others)
+            means = jnp.mean(own.reshape(-1, groups, features // groups), -1)
+            return jnp.repeat(means, features // groups, axis=-1)
+
+        centred = wide - along(group_means(wide), (0, place), rank)
+        variance = group_means(jnp.square(centred))
+        factor = along(jax.lax.rsqrt(variance + self.epsilon), (0, place), rank)
+        return self.narrow(self.rescale(centred * factor, (place,)))

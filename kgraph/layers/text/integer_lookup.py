@@ -183,8 +183,9 @@ class IntegerLookup(_Lookup):
             return ids
         if self.output_mode != "tf_idf":
             return encode(ids, self.output_mode, self.depth, self.compute_dtype)
-        counts = encode(ids, "count", self.depth, jnp.float32)
-        weights = self.idf_weights.reshape((1,) * (counts.ndim - 1) + (self.depth,))
+        wide = jnp.promote_types(jnp.float32, self.compute_dtype)
+        counts = encode(ids, "count", self.depth, wide)
+        weights = self.idf_weights.reshape((1,) * (counts.ndim - 1) + (self.depth,)).astype(wide)
         return (counts * weights).astype(self.compute_dtype)
 
     def _traced_numbers(self, values: Array) -> Array:
