@@ -12,7 +12,17 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-from benchmarks import build_time, checkpoint_cost, import_cost, step_time, whole_passes
+from benchmarks import (
+    build_time,
+    building,
+    checkpoint_cost,
+    deep_nets,
+    import_cost,
+    layer_times,
+    saving_cost,
+    step_time,
+    whole_passes,
+)
 from benchmarks.measure import Result, table
 
 BENCHMARKS: dict[str, Callable[[int], Iterator[list[Result]]]] = {
@@ -22,7 +32,11 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[list[Result]]]] = {
     "first": build_time.first_step,
     "step": step_time.run,
     "passes": whole_passes.run,
+    "layers": layer_times.run,
     "checkpoint": checkpoint_cost.run,
+    "building": building.run,
+    "deep": deep_nets.run,
+    "saving": saving_cost.run,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,15 @@ import numpy as np
 from benchmarks import by_hand, networks, with_nnx
 from benchmarks.measure import Result, race
 
-SIZES = {"tiny": (32, 2000), "guide_mlp": (64, 400), "resnet": (64, 6), "ticket": (32, 20)}
-"""Batch size and number of steps of one timed run."""
+Size: TypeAlias = tuple[int, int, int]
+
+SIZES: dict[str, Size] = {
+    "tiny": (32, 500, 4),
+    "guide_mlp": (64, 100, 5),
+    "resnet": (64, 6, 1),
+    "ticket": (32, 10, 2),
+}
+"""Batch size, steps of an epoch, and epochs of one timed run."""
 
 
 def run(rounds: int = 5, names: tuple[str, ...] = tuple(SIZES)) -> Iterator[list[Result]]:
@@ -26,22 +33,23 @@ def run(rounds: int = 5, names: tuple[str, ...] = tuple(SIZES)) -> Iterator[list
     import kgraph
 
     for name in names:
-        batch, steps = SIZES[name]
+        size = SIZES[name]
+        batch, steps, epochs = size
         x, y = networks.data(name, batch * steps)
         contenders: dict[str, Callable[[], object]] = {
-            "scan by hand": _scan(name, x, y, batch, steps),
-            "loop by hand": _loop(name, x, y, batch, steps),
-            "kgraph fit": _fit(networks.BUILDERS[name](kgraph), x, y, batch),
-            "Keras fit": _fit(networks.BUILDERS[name](keras), x, y, batch),
-            "Keras fit, 32 steps per execution": _fit(_grouped(name, keras), x, y, batch),
+            "scan by hand": _scan(name, x, y, size),
+            "loop by hand": _loop(name, x, y, size),
+            "kgraph fit": _fit(networks.BUILDERS[name](kgraph), x, y, size),
+            "Keras fit": _fit(networks.BUILDERS[name](keras), x, y, size),
+            "Keras fit, 32 steps per execution": _fit(_grouped(name, keras), x, y, size),
         }
         if name == "resnet":
             del contenders["scan by hand"]
         if name in with_nnx.STEPS:
-            contenders["flax.nnx, nnx.jit"] = with_nnx.STEPS[name](x, y, batch, steps)
+            contenders["flax.nnx, nnx.jit"] = with_nnx.STEPS[name](x, y, size)
         for contender in contenders.values():
             contender()  # compiles
-        yield race(f"step, {name}", contenders, steps, "step", rounds)
+        yield race(f"step, {name}", contenders, steps * epochs, "step", rounds)
 
 
 def _grouped(name: str, keras: Any) -> Any:
@@ -50,11 +58,12 @@ def _grouped(name: str, keras: Any) -> Any:
     return model
 
 
-def _fit(model: Any, x: Any, y: Any, batch: int) -> Callable[[], object]:
+def _fit(model: Any, x: Any, y: Any, size: Size) -> Callable[[], object]:
+    batch, _, epochs = size
     x, y = networks.for_fit(x), networks.for_fit(y)
 
     def fit() -> object:
-        return model.fit(x, y, batch_size=batch, epochs=1, shuffle=False, verbose=0)
+        return model.fit(x, y, batch_size=batch, epochs=epochs, shuffle=False, verbose=0)
 
     return fit
 
@@ -71,13 +80,14 @@ def _start(name: str, init: Callable[[Any], Any]) -> Callable[[], Any]:
     return start
 
 
-def _loop(name: str, x: Any, y: Any, batch: int, steps: int) -> Callable[[], object]:
+def _loop(name: str, x: Any, y: Any, size: Size) -> Callable[[], object]:
+    batch, steps, epochs = size
     step, init = by_hand.make_step(name)
     start = _start(name, init)
 
     def loop() -> object:
         carry = start()
-        for i in range(steps):
+        for i in [*range(steps)] * epochs:
             rows = slice(i * batch, (i + 1) * batch)
             carry = step(
                 carry, {k: v[rows] for k, v in x.items()}, {k: v[rows] for k, v in y.items()}
@@ -87,7 +97,8 @@ def _loop(name: str, x: Any, y: Any, batch: int, steps: int) -> Callable[[], obj
     return loop
 
 
-def _scan(name: str, x: Any, y: Any, batch: int, steps: int) -> Callable[[], object]:
+def _scan(name: str, x: Any, y: Any, size: Size) -> Callable[[], object]:
+    batch, steps, epochs = size
     epoch, init = by_hand.make_epoch(name)
     start = _start(name, init)
 
@@ -96,7 +107,10 @@ def _scan(name: str, x: Any, y: Any, batch: int, steps: int) -> Callable[[], obj
             return jnp.array(a).reshape(steps, batch, *a.shape[1:])
 
         batches = {k: cut(v) for k, v in x.items()}, {k: cut(v) for k, v in y.items()}
-        return jax.block_until_ready(epoch(start(), batches))
+        carry = start()
+        for _ in range(epochs):
+            carry = epoch(carry, batches)
+        return jax.block_until_ready(carry)
 
     return scan
 

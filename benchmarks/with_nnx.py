@@ -10,8 +10,12 @@ import jax
 import optax
 
 
-def _mlp(width: int, units: int, x: Any, y: Any, batch: int, steps: int) -> Callable[[], object]:
+def _mlp(
+    width: int, units: int, x: Any, y: Any, size: tuple[int, int, int]
+) -> Callable[[], object]:
     from flax import nnx
+
+    batch, steps, epochs = size
 
     class MLP(nnx.Module):
         def __init__(self, rngs: nnx.Rngs) -> None:
@@ -36,7 +40,7 @@ def _mlp(width: int, units: int, x: Any, y: Any, batch: int, steps: int) -> Call
 
     def loop() -> object:
         value = None
-        for i in range(steps):
+        for i in [*range(steps)] * epochs:
             rows = slice(i * batch, (i + 1) * batch)
             value = step(model, optimizer, x["x"][rows], y["y"][rows])
         return jax.block_until_ready(value)

@@ -18,6 +18,7 @@ from kgraph.models.fitting import (
     graph_of,
     in_larger_batches,
     open_data,
+    place_rows,
     prediction_batches,
     show_compilation,
 )
@@ -68,6 +69,8 @@ class Evaluating(Session):
         each = 1
         if batch_size is None and steps is None:
             each = in_larger_batches(data, self, engine.pads_evaluation, call_list, "test")
+        if each == 1:  # else they come in few large batches, and none is needed twice
+            place_rows(data)
         progress = Progress(verbose, 1, source.steps, each=each)
         evaluation = Evaluation(engine)
         with progress, self._showing(progress):
@@ -105,6 +108,8 @@ class Evaluating(Session):
         each = 1
         if batch_size is None and steps is None:
             each = in_larger_batches(data, self, self._predictor.pads, call_list, "predict")
+        if each == 1 and not call_list.wants_batches("predict"):
+            place_rows(data)
         progress = Progress(verbose, 1, source.steps, each=each)
         with progress, self._showing(progress):
             progress.epoch_begin(0)
@@ -120,17 +125,17 @@ class Evaluating(Session):
         predictor, source = self._predictor, data.source
         assert predictor is not None
         callbacks.on_predict_begin()
-        if data.rows is not None and not callbacks.wants_batches("predict"):
+        if data.rows is not None:
             assert isinstance(source, ArraySource)
             found = predict_rows(
                 predictor, source, data.rows, lambda done: progress.update(done, dict)
             )
         else:
+            listener = callbacks if callbacks.wants_batches("predict") else None
+            batches = prediction_batches(self, data, steps)
             found = predict_stream(
-                predictor, prediction_batches(self, data, steps),
-                callbacks.on_predict_batch_begin,
-                lambda i, outputs: _batch_done(callbacks, progress, i, outputs),
-            )  # fmt: skip
+                predictor, batches, lambda done: progress.update(done, dict), listener
+            )
         callbacks.on_predict_end()
         return found
 
@@ -186,10 +191,3 @@ def answer(objective: Objective, logs: Logs, return_dict: bool) -> Any:
         return logs
     values = objective.in_order(logs)
     return values[0] if len(values) == 1 else values
-
-
-def _batch_done(
-    callbacks: CallbackList, progress: Progress, number: int, outputs: list[np.ndarray]
-) -> None:
-    callbacks.on_predict_batch_end(number, {"outputs": outputs})
-    progress.update(number + 1, dict)

@@ -92,10 +92,14 @@ def check_data(model: Session, data: Data, engine: Engine | None) -> None:
 
     if isinstance(data.source, ArraySource):
         check(data.first)
-        if fits_on_device(data.first):
-            data.rows = on_device(data.first)
     else:
         data.check = check
+
+
+def place_rows(data: Data) -> None:
+    """Puts arrays on the device as a whole, if they fit: for data that are used more than once."""
+    if isinstance(data.source, ArraySource) and fits_on_device(data.first):
+        data.rows = on_device(data.first)
 
 
 def graph_of(model: Session) -> Graph:
@@ -125,6 +129,7 @@ def training_work(
     first: tuple[int, int],
     number: Callable[[int], int],
     position: Callable[[], Any] | None,
+    padded: int = 0,
 ) -> Callable[[int, int], Work]:
     """Returns what gives the steps of an epoch, by its index and the batch to begin with.
 
@@ -135,13 +140,14 @@ def training_work(
         first: epoch and batch for which `data` was opened.
         number: the number of an epoch in the data, by its index in this training.
         position: tells where the data are; None where nobody wants to know.
+        padded: rows to which batches were padded before the first; 0 for none.
     """
     source = data.source
     if data.rows is not None:
         assert isinstance(source, ArraySource)
         rows, arrays = data.rows, source
         return lambda epoch, start: TrainRows(engine, arrays, rows, number(epoch), start)
-    size = PaddedSize() if engine.pads_training else None
+    size = PaddedSize(padded) if engine.pads_training else None
 
     def work(epoch: int, start: int) -> Work:
         begun = data.begun if (epoch, start) == first else None
@@ -174,9 +180,9 @@ def in_larger_batches(
     batches of the size that users know one of them is.
     """
     source = data.source
-    if data.rows is None or not rows_are_independent or callbacks.wants_batches(mode):
+    arrays = isinstance(source, ArraySource)
+    if not arrays or not rows_are_independent or callbacks.wants_batches(mode):
         return 1
-    assert isinstance(source, ArraySource)
     size = rows_at_once(graph_of(model))
     data.source = source.with_batch_size(size)
     return size // source.batch_size
@@ -213,6 +219,7 @@ def validator(
     source = make_source(x, y, sample_weight, batch_size if y is not None else None, False, steps)
     data = open_data(model, source)
     check_data(model, data, engine)
+    place_rows(data)
     if batch_size is None and steps is None:
         in_larger_batches(data, model, engine.pads_evaluation, callbacks, "test")
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from kgraph import optimizers
 from kgraph.compiler import DEFAULT_PASSES, lower_graph
+from kgraph.compiler.lower import Stacking
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
@@ -40,6 +41,8 @@ class Session(Execution):
     _compiler: Compiler | None = None
     _eager: bool = False
     _block_size: int | None = None
+    _stack: Stacking = False
+    _remat: str | None = None
 
     @property
     def compiled(self) -> bool:
@@ -72,7 +75,9 @@ class Session(Execution):
             targets = [None if t is None else (None, *t.shape[1:]) for t in batch.targets]
             objective = make_objective(self._options, graph, targets)
             passes = (*DEFAULT_PASSES, expose_logits(objective.logits))
-            program = lower_graph(graph, self.lowering_layers, passes, self.lowering_root)
+            program = lower_graph(
+                graph, self.lowering_layers, passes, self.lowering_root, self._stack, self._remat
+            )
             if objective.loss_fn is not None:
                 extra = logged_names(objective.loss_fn, program, batch)
                 objective = replace(objective, extra=extra)
@@ -148,7 +153,7 @@ class Session(Execution):
             finally:
                 self._running = None
                 if self._training is not None:
-                    state = engine.state
+                    state = engine.plain_state
                     self._training.update(optimizer=state.optimizer, step=state.step)
 
     def refuse_second_fit(self) -> None:
@@ -190,10 +195,13 @@ class Session(Execution):
         """Returns optimizer state, step, epoch and key as arrays; None before the first step."""
         if self._training is None:
             return None
+        if self._running is None and self.optimizer is not None:  # a rate may have been set since
+            waiting = self._training["optimizer"]
+            self._training["optimizer"] = self.optimizer.sync_learning_rate(waiting)
         found = {name: self._training[name] for name in ("optimizer", "step", "epoch", "key")}
         if self._running is not None:  # steps reuse its arrays
             self._running.sync_learning_rate()
-            state = self._running.state
+            state = self._running.plain_state
             found |= {"optimizer": jax.tree.map(jnp.copy, state.optimizer), "step": state.step}
         return found
 

@@ -9,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 
 from kgraph import optimizers
+from kgraph.compiler.lower import Stacking, check_stacking
 from kgraph.data import check_validation_split, make_source, refuse_with_dataset
 from kgraph.data import split as split_rows
 from kgraph.errors import ConfigError
 from kgraph.models.evaluating import Evaluating, answer, number_of_rows
-from kgraph.models.fitting import check_data, open_data, training_work, validator
+from kgraph.models.fitting import check_data, open_data, place_rows, training_work, validator
 from kgraph.saving.checkpoints import Checkpoint
 from kgraph.training.callbacks import CallbackList, History
 from kgraph.training.callbacks.backup_and_restore import checkpoint_of
@@ -42,6 +43,8 @@ class Trainable(Evaluating):
         jit_compile: bool | Literal["auto"] = "auto",
         auto_scale_loss: bool = True,
         loss_fn: LossFn | None = None,
+        stack: Stacking = "auto",
+        remat: str | None = None,
     ) -> None:
         """Sets how the model is trained. A new call starts a new optimizer; weights stay.
 
@@ -69,6 +72,10 @@ class Trainable(Evaluating):
                 layers, "outputs" the model's outputs (metrics need them), and every other entry a
                 scalar that is logged. Regularizers count only if it adds
                 `program.penalties(variables["params"])`.
+            stack: whether repeated blocks are computed by one body, so that the time to compile
+                does not grow with their number; see `kgraph.lower`.
+            remat: "blocks", or the name of a policy of `jax.checkpoint`: what stacked blocks keep
+                for the backward pass; see `kgraph.lower`.
 
         Raises:
             ConfigError: a name is unknown, or a dict has a key that is no output.
@@ -85,15 +92,20 @@ class Trainable(Evaluating):
             raise ConfigError(
                 "A loss_fn takes the place of loss and loss_weights", hint="give one of the two"
             )
+        check_stacking(stack, remat)
         options = CompileOptions(loss, loss_weights, metrics, weighted_metrics, loss_fn)
         check_options(options, self.lowering_graph)
         made = optimizers.get(optimizer)
-        if auto_scale_loss and made.loss_scale_factor is None and self._computes_in_float16():
+        scales = made.loss_scale_factor is not None or isinstance(
+            made, optimizers.LossScaleOptimizer
+        )
+        if auto_scale_loss and not scales and self._computes_in_float16():
             made = optimizers.LossScaleOptimizer(made)
         self.optimizer = made
         self._options = options
         self._engine = self._training = None
         self._eager = run_eagerly or jit_compile is False
+        self._stack, self._remat = (False if self._eager else stack), remat
         self._block_size = None if steps_per_execution == "auto" else steps_per_execution
         self.stop_training = False
 
@@ -190,6 +202,7 @@ class Trainable(Evaluating):
             data = open_data(self, source, start.number(start.epoch), start.batch, example, over)
             engine = self.engine_for(data.first)
             check_data(self, data, engine)
+            place_rows(data)
             training = self.training_for(engine, seeds)
             history = History()
             self.history = history
@@ -207,11 +220,12 @@ class Trainable(Evaluating):
                 metrics = recovery.restore(engine, training)
                 recovery.keep_example(data.example)
             position = None if recovery is None else recovery.position()
+            padded = 0 if recovery is None else recovery.padded
             first = (start.epoch, start.batch)
             run = Fit(
                 engine,
                 range(start.epoch, epochs),
-                training_work(self, engine, data, first, start.number, position),
+                training_work(self, engine, data, first, start.number, position, padded),
                 call_list,
                 progress,
                 lambda: self.stop_training,

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.compiler import Place, Program
+from kgraph.compiler.variables import get_leaf
 from kgraph.optimizers import Optimizer
 from kgraph.training.blocks import Cut, train_blocks
 from kgraph.training.compilation import Compiler, Form, Function, shapes_of
@@ -21,6 +22,7 @@ from kgraph.training.interrupt import Guard
 from kgraph.training.nonfinite import explain, is_finite
 from kgraph.training.objective import Objective
 from kgraph.training.pace import Pace, Throttle
+from kgraph.training.packing import Packing, with_leaf
 from kgraph.training.padding import loops_well, padding_is_exact
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, make_test_step, make_train_step, split_params
@@ -60,8 +62,10 @@ class Engine:
         self.test_throttle = Throttle(Pace(block_size))
         self._functions: dict[Any, Function] = {}
         self._last_batch: Callable[[], Batch] | None = None
+        self._loops: bool | None = None
         self.checks_finite = False
         self._results = Function(compiler, "results", objective.results)
+        self._packing = Packing(program, objective, optimizer)
         self.test_step = make_test_step(program, objective)
         self._train_step = None
         if optimizer is not None:
@@ -73,6 +77,11 @@ class Engine:
         assert self._state is not None, "the engine is not running"
         return self._state
 
+    @property
+    def plain_state(self) -> TrainState:
+        """The same, with an array for each weight of each layer: what is saved."""
+        return self._packing.unpack(self.state)
+
     @cached_property
     def pads_training(self) -> bool:
         """Whether a smaller batch may be padded in training."""
@@ -83,10 +92,12 @@ class Engine:
         """Whether a smaller batch may be padded in evaluation."""
         return padding_is_exact(self.program, self.objective, False)
 
-    @cached_property
-    def loops(self) -> bool:
-        """Whether steps may run in a loop on the device."""
-        return not self.compiler.eager and loops_well(self.program, jax.default_backend())
+    def loops(self, batch: Batch, size: int) -> bool:
+        """Tells whether steps on batches of such rows may run in a loop on the device."""
+        if self._loops is None:
+            well = loops_well(self.program, batch.inputs, size, jax.default_backend())
+            self._loops = not self.compiler.eager and well
+        return self._loops
 
     def variables(self) -> TrainState:
         """Returns parameters and state to evaluate with; the other fields are None."""
@@ -107,15 +118,16 @@ class Engine:
         The arrays are copied once on entry: a step reuses the memory of the arrays it is given, and
         the user may still hold the old ones.
         """
-        values = {id(p.weight): jnp.copy(p.weight.value) for p in self.program.places}
-        variables = self.program.nest(values)
-        self._state = TrainState(
-            variables["params"], variables["state"], jax.tree.map(jnp.copy, optimizer_state),
-            self.objective.init() if metrics is None else jax.tree.map(jnp.copy, metrics),
-            key, jnp.array(step, jnp.int32),
+        variables = self.program.nest({id(p.weight): p.weight.value for p in self.program.places})
+        self._state = self._packing.taken_over(
+            TrainState(
+                variables["params"], variables["state"], optimizer_state,
+                self.objective.init() if metrics is None else metrics,
+                key, jnp.array(step, jnp.int32),
+            )
         )  # fmt: skip
         self._form = (("state", shapes_of(self._state)),)
-        del values, variables
+        del variables
         self.is_running = True
         try:
             for place in self.program.places:
@@ -133,16 +145,15 @@ class Engine:
         """Returns how a weight is read and set while the engine owns its array."""
 
         def fetch() -> Array:
-            return jnp.copy(_get(getattr(self.state, place.collection), place.path))
+            return self._packing.fetch(self.state, place)
 
         def store(array: Array) -> None:
-            tree = _with(getattr(self.state, place.collection), place.path, jnp.copy(array))
-            self._state = replace(self.state, **{place.collection: tree})
+            self._state = self._packing.store(self.state, place, array)
 
         return fetch, store
 
     def _give_back(self) -> None:
-        state = self.state
+        state = self.plain_state
         variables = {"params": state.params, "state": state.state}
         values = self.program.by_weight(variables)
         for place in self.program.places:
@@ -193,7 +204,8 @@ class Engine:
         if before is not None and not is_finite(self.state):
             self._state = before
             assert self._last_batch is not None
-            raise explain(self.program, self.objective, before, self._last_batch())
+            plain = self._packing.unpack(before)
+            raise explain(self.program, self.objective, plain, self._last_batch())
 
     def sync_learning_rate(self) -> None:
         """Writes a learning rate that was set on the host into the state."""
@@ -201,6 +213,17 @@ class Engine:
         optimizer_state = self.optimizer.sync_learning_rate(self.state.optimizer)
         if optimizer_state is not self.state.optimizer:
             self._state = replace(self.state, optimizer=optimizer_state)
+
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Puts state and learning rate back, at the end of the block, to what they were before."""
+        assert self.optimizer is not None
+        self.sync_learning_rate()
+        state, rate = self.state, self.optimizer.host_rate
+        yield
+        self._state = state
+        if rate is not None:
+            self.optimizer.learning_rate = rate
 
     def eagerly(self) -> contextlib.AbstractContextManager[Any]:
         """Runs operations one by one within the block, if the compiler is told to."""
@@ -241,28 +264,15 @@ class Engine:
         final = self.optimizer.finalize(trained, self.state.optimizer)
         merged = jax.tree.map(jnp.asarray, final)
         params = self.state.params
-        for place in self.program.places:
+        for place in self.program.form_of({"params": params}).places:
             if place.collection == "params" and place.trained:
-                params = _with(params, place.path, _get(merged, place.path))
+                params = with_leaf(params, place.path, get_leaf(merged, place.path))
         self._state = replace(self.state, params=params)
 
 
 def new_optimizer_state(program: Program, optimizer: Optimizer, params: Tree) -> Tree:
     """Returns the optimizer's state before the first step, for the trained parameters."""
     return optimizer.init(split_params(program, params)[0])
-
-
-def _get(tree: Tree, path: tuple[str, ...]) -> Any:
-    for part in path:
-        tree = tree[part]
-    return tree
-
-
-def _with(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:
-    """Returns the nested dict with one leaf replaced; the given one is not changed."""
-    if not path:
-        return value
-    return {**tree, path[0]: _with(tree[path[0]], path[1:], value)}
 
 
 def _plain(value: Any) -> Any:

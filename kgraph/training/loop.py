@@ -109,9 +109,12 @@ class Fit:
     def _run(self) -> None:
         start, logs = self.start, {}
         for epoch in self.epochs:
-            if not start:
+            if start:  # the saved state has already had what callbacks do at the beginning
+                with self.engine.unchanged():
+                    self.callbacks.on_epoch_begin(epoch)
+            else:
                 self.engine.reset_metrics()
-            self.callbacks.on_epoch_begin(epoch)
+                self.callbacks.on_epoch_begin(epoch)
             self.progress.epoch_begin(epoch)
             count = self._steps(epoch, start)
             start = 0

@@ -61,7 +61,7 @@ def explain(
     flags = jax.device_get(jax.jit(forward)(variables, batch.inputs, key))
     for node, fine in zip(nodes, flags):
         if not fine:
-            kind = program.graph.layers[node.layer].class_name
+            kind = program.flat_graph.layers[node.layer].class_name
             what = f"the output of {node.name!r} ({kind}), for finite inputs and weights"
             return _error(place, what, "a smaller learning rate, or clipnorm=1.0", node.source)
     return _error(place, _bad_gradient(program, objective, state, batch, key), "clipnorm=1.0")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import jax
+
 from kgraph.compiler import Program
+from kgraph.compiler.primitives import equations
 from kgraph.training.objective import Objective
+from kgraph.types import Array, Tree
 
 
 def padding_is_exact(program: Program, objective: Objective | None, training: bool) -> bool:
@@ -19,7 +24,7 @@ def padding_is_exact(program: Program, objective: Objective | None, training: bo
         objective: what is computed from its outputs; None for predictions.
         training: whether layers run as in training.
     """
-    graph, layers = program.graph, program.layers
+    graph, layers = program.flat_graph, program.layers
     if any("loss" in node.effects for node in graph.nodes):
         return False
     always = {node.layer for node in graph.nodes if node.kwargs.get("training") is True}
@@ -49,22 +54,25 @@ def _is_own(judge: Any) -> bool:
     )
 
 
-def loops_well(program: Program, backend: str) -> bool:
+def loops_well(program: Program, inputs: Sequence[Any], size: int, backend: str) -> bool:
     """Tells whether steps of this program may run in a loop on the device.
 
     On a CPU, XLA runs a convolution inside a loop 30 to 45 times slower than outside of one
     (jax 0.7 to 0.10), so a program with convolutions runs there step by step.
+
+    Args:
+        program: what is to run.
+        inputs: arrays like those that it is to run on.
+        size: how many rows at a time.
+        backend: name of the platform.
     """
-    return backend != "cpu" or not _has(program.jaxpr().jaxpr, "conv_general_dilated")
+    if backend != "cpu":
+        return True
 
+    def forward(variables: Tree, inputs: Sequence[Any]) -> list[Array]:
+        return program.run(variables, inputs, training=False).outputs
 
-def _has(jaxpr: Any, primitive: str) -> bool:
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == primitive:
-            return True
-        for value in equation.params.values():
-            for inner in value if isinstance(value, (list, tuple)) else (value,):
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns") and _has(inner, primitive):
-                    return True
-    return False
+    variables = jax.eval_shape(program.init, jax.random.key(0))
+    rows = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), inputs)
+    names = (e.primitive.name for e in equations(jax.make_jaxpr(forward)(variables, rows)))
+    return "conv_general_dilated" not in names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -16,12 +17,15 @@ import numpy as np
 from kgraph.compiler import Program
 from kgraph.data import ArraySource
 from kgraph.training.blocks import Cut, predict_blocks
+from kgraph.training.callbacks import CallbackList
 from kgraph.training.compilation import Compiler, Function, shapes_of
 from kgraph.training.device_rows import DeviceRows, padded_batch
 from kgraph.training.pace import Pace, Throttle
 from kgraph.training.padding import loops_well, padding_is_exact
 from kgraph.training.step import Batch, make_predict
 from kgraph.types import Array, Tree
+
+_ALL = sys.maxsize
 
 _CHUNK_BYTES = 64 * 2**20
 """How much of the outputs is kept on the device before it is fetched."""
@@ -41,16 +45,19 @@ class Predictor:
         self._predict = make_predict(program)
         self._one = Function(compiler, "predict (one batch)", self._predict)
         self._blocks: dict[Cut, Function] = {}
+        self._loops: bool | None = None
 
     @cached_property
     def pads(self) -> bool:
         """Whether a smaller batch may be padded."""
         return padding_is_exact(self.program, None, False)
 
-    @cached_property
-    def loops(self) -> bool:
-        """Whether batches may run in a loop on the device."""
-        return not self._compiler.eager and loops_well(self.program, jax.default_backend())
+    def loops(self, batch: Batch, size: int) -> bool:
+        """Tells whether batches of such rows may run in a loop on the device."""
+        if self._loops is None:
+            well = loops_well(self.program, batch.inputs, size, jax.default_backend())
+            self._loops = not self._compiler.eager and well
+        return self._loops
 
     def variables(self) -> Tree:
         """Returns the weights as they are now."""
@@ -111,7 +118,7 @@ def predict_rows(
     example = jax.tree.map(lambda a: a[:size], rows.batch)
     shapes = predictor.shapes(variables, example)
     results = [np.empty((total, *s.shape[1:]), s.dtype) for s in shapes]
-    cut = Cut(size, source.rows % size > 0 and predictor.pads, predictor.loops)
+    cut = Cut(size, source.rows % size > 0 and predictor.pads, predictor.loops(rows.batch, size))
     whole = steps - (tail > 0)
     for low, high, found, base in _chunks(predictor, variables, rows, cut, shapes, whole, told):
         high = min(high, total)
@@ -159,30 +166,41 @@ def _chunks(
 def predict_stream(
     predictor: Predictor,
     batches: Iterator[Batch],
-    begin: Callable[[int], None],
-    end: Callable[[int, list[np.ndarray]], None],
+    told: Callable[[int], None],
+    listener: CallbackList | None,
 ) -> list[np.ndarray] | None:
     """Returns the outputs of all batches, joined; None if there was no batch.
+
+    A batch is fetched while the next one is computed, unless somebody listens.
 
     Args:
         predictor: runs the program.
         batches: on the device or the host.
-        begin: called before each batch with its number.
-        end: called after each with its number and outputs.
+        told: called with the number of batches done.
+        listener: told of each batch and its outputs.
     """
     variables = predictor.variables()
     found: list[list[np.ndarray]] = []
+    waiting: deque[tuple[int, list[Array]]] = deque()
     most = 0
+
+    def fetch() -> None:
+        rows, outputs = waiting.popleft()
+        found.append([np.asarray(output)[:rows] for output in outputs])
+
     for number, batch in enumerate(batches):
-        begin(number)
-        rows = batch.rows
-        most = max(most, rows)
-        if predictor.pads:
-            batch = padded_batch(batch, most)
-        outputs = predictor.batch(variables, batch)
-        cut = batch.rows != rows
-        found.append(
-            [np.asarray(output)[:rows] if cut else np.asarray(output) for output in outputs]
-        )
-        end(number, found[-1])
+        if listener is not None:
+            listener.on_predict_batch_begin(number)
+        most = max(most, batch.rows)
+        given = padded_batch(batch, most) if predictor.pads else batch
+        outputs = predictor.batch(variables, given)
+        # What has no row for each row of the batch is not cut.
+        waiting.append((batch.rows if given.rows != batch.rows else _ALL, outputs))
+        while len(waiting) > (1 if listener is None else 0):
+            fetch()
+        if listener is not None:
+            listener.on_predict_batch_end(number, {"outputs": found[-1]})
+        told(number + 1)
+    while waiting:
+        fetch()
     return [np.concatenate(parts) for parts in zip(*found)] if found else None

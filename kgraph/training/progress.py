@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, TextIO, TypeAlias
 
+import jax
+
 from kgraph.errors import check_choice
 from kgraph.training.console import BAR_WIDTH, LiveLine, bar_cell, is_live
 
@@ -23,7 +25,8 @@ class Progress:
 
     A terminal or notebook gets a live line, redrawn at most twice a second, of which one final line
     per epoch stays. Anything else gets whole lines only: no carriage return ever reaches a file.
-    A stream that fails (a closed pipe, say) ends the display, never the training.
+    A stream that fails (a closed pipe, say) ends the display, never the training. Of several
+    processes that train together the first one shows it.
 
     As a context manager it leaves the cursor at the start of a line, however the block ends.
 
@@ -190,7 +193,7 @@ def format_number(value: Any) -> str:
 
 
 def _display_for(verbose: Verbosity, stream: Any) -> Literal["silent", "bar", "static", "lines"]:
-    if verbose == 0 or stream is None:
+    if verbose == 0 or stream is None or jax.process_index() > 0:
         return "silent"
     if verbose == 2:
         return "lines"

@@ -56,6 +56,7 @@ class Recovery:
 
     Attributes:
         start: where to go on, None for a training that has no checkpoint yet.
+        padded: rows to which batches were padded: sums over other numbers of rows round otherwise.
         finished: whether something other than the number of epochs had ended the training.
     """
 
@@ -73,6 +74,7 @@ class Recovery:
         self._example: Any = None
         self.start: Start | None = None
         self.finished = False
+        self.padded = 0
 
     def __enter__(self) -> Recovery:
         self._checkpoint.open()
@@ -89,12 +91,14 @@ class Recovery:
             self._check_identity(meta)
             self._meta = meta
             self.start = Start(*(meta[name] for name in ("epoch", "batch", "offset")))
-            self.finished = meta["finished"]
+            self.finished, self.padded = meta["finished"], meta["padded"]
             self._batch = self.start.batch
             self._at = (self.start.epoch, self.start.batch, meta["position"])
 
-    def __exit__(self, *exception: object) -> None:
-        self._checkpoint.__exit__(*exception)  # keeps the user's own exception in front
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any
+    ) -> None:
+        self._checkpoint.__exit__(kind, error, traceback)  # keeps the user's own exception in front
 
     # --- going on --------------------------------------------------------------------------------
 
@@ -187,6 +191,7 @@ class Recovery:
         """Saves if that is due."""
         self._steps += step_of_epoch - self._batch
         self._batch = step_of_epoch
+        self.padded = getattr(work, "rows", 0)
         self._at = (epoch, step_of_epoch, getattr(work, "position", None))
         if self._checkpoint.due(self._steps, False, time.monotonic()):
             self._save()
@@ -218,8 +223,9 @@ class Recovery:
             "key": [int(word) for word in self._key], "callbacks": plain,
             "learning_rate": engine.optimizer.host_rate,
             "callback_arrays": _specs(arrays), "example": self._example,
+            "padded": self.padded,
         }  # fmt: skip
-        tree = {"state": engine.state, "callbacks": arrays}
+        tree = {"state": engine.plain_state, "callbacks": arrays}
         self._checkpoint.save(self._steps, tree, meta, logs, wait=wait)
 
     def _check_identity(self, meta: Any) -> None:

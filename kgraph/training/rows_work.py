@@ -35,7 +35,7 @@ class TrainRows:
         size = min(source.batch_size, source.rows)
         self.full, self._rest = divmod(len(order), size)
         pads = engine.pads_training
-        self._cut = Cut(size, source.rows % size > 0 and pads, engine.loops)
+        self._cut = Cut(size, source.rows % size > 0 and pads, engine.loops(rows.batch, size))
         self._main = -(-len(order) // size) if pads else self.full
         self.total = -(-len(order) // size)
         room = np.zeros(source.steps * size, np.int32)  # one length: one executable
@@ -85,7 +85,7 @@ class TestRows:
         size = min(source.batch_size, source.rows)
         full, self._rest = divmod(source.rows, size)
         pads = engine.pads_evaluation
-        self._cut = Cut(size, self._rest > 0 and pads, engine.loops)
+        self._cut = Cut(size, self._rest > 0 and pads, engine.loops(rows.batch, size))
         self.total = min(-(-source.rows // size), source.steps)
         self._main = self.total if pads else min(full, self.total)
         source.warn_if_short(0)

@@ -90,8 +90,9 @@ def split_params(program: Program, params: Tree) -> tuple[Tree, Tree]:
     """Returns the parameters that training changes and those that it does not, as two trees."""
     trained: Tree = {}
     frozen: Tree = {}
-    values = program.by_weight({"params": params}, ("params",))
-    for place in program.places:
+    form = program.form_of({"params": params})
+    values = form.by_weight({"params": params}, ("params",))
+    for place in form.places:
         if place.collection == "params":
             branch = trained if place.trained else frozen
             for part in place.path[:-1]:

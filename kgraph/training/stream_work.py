@@ -20,6 +20,10 @@ Taken = tuple[Batch, Any, Any]
 class Stream:
     """Hands one batch after the other to a function, prepared in a background thread.
 
+    Attributes:
+        position: where the data were after the batch that was taken last.
+        rows: how many that batch had, with its padding.
+
     Args:
         raw: gives the batches as the data have them.
         prepare: makes a flat batch of one, and checks it; runs in the thread.
@@ -40,6 +44,7 @@ class Stream:
     ) -> None:
         self._take = take
         self.position: Any = None
+        self.rows = 0
 
         def ready(item: Any) -> Taken:
             batch, kept = prepare(item), None
@@ -63,6 +68,7 @@ class Stream:
             assert self._next is not None
             batch, kept, self.position = self._next
             self._next = None
+            self.rows = batch.rows
             self._take(batch, kept)
         return 1
 
@@ -72,10 +78,14 @@ class Stream:
 
 
 class PaddedSize:
-    """Pads batches to the most rows that any had so far, so that few sizes are compiled for."""
+    """Pads batches to the most rows that any had so far, so that few sizes are compiled for.
 
-    def __init__(self) -> None:
-        self._rows = 0
+    Args:
+        rows: the most that batches had before the first.
+    """
+
+    def __init__(self, rows: int = 0) -> None:
+        self._rows = rows
 
     def fit(self, batch: Batch) -> tuple[Batch, np.ndarray]:
         """Returns the padded batch, and which of its rows count."""

@@ -312,3 +312,19 @@ def test_a_correlation_needs_several_values(name):
     assert metrics.PearsonCorrelation(axis=0).mixes_rows
     assert not metrics.PearsonCorrelation().mixes_rows
     assert metrics.resolve(name, (None, 3), (None, 3)).direction == "up"
+
+
+def test_a_mean_over_a_million_batches_keeps_its_precision():
+    """A plain float32 sum of these loses the third digit; see the assertion at the end."""
+    mean = metrics.Mean()
+    values = np.random.default_rng(0).uniform(0.1, 0.3, 1_000_000).astype(np.float32)
+
+    def body(carry, value):
+        state, plain = carry
+        return (mean.update(state, value, sample_weight=jnp.float32(32)), plain + 32 * value), None
+
+    start = (mean.init(), jnp.float32(0))
+    (state, plain), _ = jax.jit(lambda xs: jax.lax.scan(body, start, xs))(values)
+    exact = np.mean(values, dtype=np.float64)
+    np.testing.assert_allclose(mean.compute(state), exact, rtol=1e-7)
+    assert abs(float(plain) / 32e6 - exact) > 1e-5 * exact

@@ -9,6 +9,8 @@ import jax
 import numpy as np
 
 import kgraph
+from kgraph.training.feed import flat_batch
+from kgraph.training.step import Batch
 
 ROWS, BATCH = 13, 4
 """Rows that batches do not divide: an epoch has 4 batches, the last of one row."""
@@ -105,11 +107,16 @@ def assert_same_state(one: Any, other: Any) -> None:
         np.testing.assert_array_equal(a, b)
     first, second = one.training_state(), other.training_state()
     assert (int(first["step"]), int(first["epoch"])) == (int(second["step"]), int(second["epoch"]))
-    leaves = _arrays(first["optimizer"]), _arrays(second["optimizer"])
+    leaves = arrays_of(first["optimizer"]), arrays_of(second["optimizer"])
     for a, b in zip(*leaves, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def _arrays(tree: Any) -> list[np.ndarray]:
+def arrays_of(tree: Any) -> list[np.ndarray]:
     """Returns the arrays of an optimizer's state."""
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def flat(model: Any, x: Any, y: Any) -> Batch:
+    """Returns a batch in the order of a model's graph."""
+    return flat_batch(model.inner_graph, x, y, None)

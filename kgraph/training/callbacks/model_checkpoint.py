@@ -53,7 +53,8 @@ class ModelCheckpoint(MonitorCallback):
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = save_freq
         _check_frequency(save_freq)
-        check_suffix(self.filepath)  # now, not after the first epoch
+        what = "weights" if save_weights_only else "model"
+        check_suffix(self.filepath, what)  # now, not after the first epoch
         self._epoch = 0
         self._unsaved_batches = 0
         self._last_batch: int | None = None

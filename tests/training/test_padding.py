@@ -1,0 +1,239 @@
+"""Padding: which models pad their last batch, and that it leaves no trace where they do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import engine_runs as runs
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from engine_runs import BATCH, LABELS, ROWS, TARGETS, X, compiled, cut
+
+import kgraph
+from kgraph import layers, losses, metrics
+from kgraph.training import engine as engines
+from kgraph.training.prediction import Predictor
+
+PROBABILITIES = np.exp(TARGETS) / np.exp(TARGETS).sum(-1, keepdims=True)
+ONE_HOT = np.eye(3, dtype="float32")[LABELS]
+
+
+class Doubling(layers.Layer):
+    def call(self, inputs: Any) -> Any:
+        return inputs * 2
+
+
+class Penalized(layers.Layer):
+    def call(self, inputs: Any) -> Any:
+        self.add_loss(jnp.mean(inputs))
+        return inputs
+
+    def mixes_rows(self, training: bool) -> bool:
+        return False
+
+
+class Unweighted(metrics.Metric):
+    def __init__(self, name: str = "unweighted") -> None:
+        super().__init__(name=name)
+        self.total = self.add_weight()
+
+    def update_state(self, y_true: Any, y_pred: Any) -> None:
+        self.total = self.total + jnp.sum(y_pred)
+
+    def result(self) -> Any:
+        return self.total
+
+
+def squares(y_true: Any, y_pred: Any) -> Any:
+    return jnp.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+def stateful() -> Any:
+    inputs = kgraph.Input(batch_shape=(4, 2, 5))
+    return kgraph.Model(inputs, layers.Dense(3)(layers.LSTM(2, stateful=True)(inputs)))
+
+
+def always_in_training() -> Any:
+    inputs = kgraph.Input((5,))
+    x = layers.BatchNormalization()(inputs, training=True)
+    return kgraph.Model(inputs, layers.Dense(3)(x))
+
+
+def frozen() -> Any:
+    model = runs.normalized()
+    model.layers[2].trainable = False
+    return model
+
+
+MSE = {"loss": "mse"}
+PADS = {
+    "dense": (runs.mlp, {}, (True, True)),
+    "dropout": (runs.dropping, {}, (True, True)),
+    "masked LSTM": (runs.recurrent, {}, (True, True)),
+    "batch statistics": (runs.normalized, {}, (False, True)),
+    "frozen statistics": (frozen, {}, (True, True)),
+    "statistics at all times": (always_in_training, {}, (False, False)),
+    "own layer": (lambda: runs.mlp(Doubling()), {}, (False, False)),
+    "own function": (lambda: runs.mlp(activation=lambda x: x), {}, (False, False)),
+    "add_loss": (lambda: runs.mlp(Penalized()), {}, (False, False)),
+    "activity": (
+        lambda: runs.mlp(layers.Dense(2, activity_regularizer="l2")), {}, (False, False),
+    ),
+    "stateful": (stateful, {}, (False, False)),
+    "own loss": (runs.mlp, {"loss": squares}, (False, False)),
+    "loss over rows": (runs.mlp, {"loss": losses.Dice()}, (False, False)),
+    "metric without weights": (runs.mlp, {**MSE, "metrics": [Unweighted()]}, (False, False)),
+    "own metric function": (runs.mlp, {**MSE, "metrics": [squares]}, (False, False)),
+    "metric over rows": (
+        runs.mlp, {**MSE, "metrics": [metrics.PearsonCorrelation(axis=0)]}, (False, False),
+    ),
+    "loss_fn": (
+        runs.mlp, {"loss_fn": lambda program, variables, batch, key: (jnp.zeros(()), {})},
+        (False, False),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PADS.values(), ids=list(PADS))
+@pytest.mark.filterwarnings("ignore:.*function without a name")
+def test_models_pad_where_it_is_exact(case: Any) -> None:
+    build, options, expected = case
+    model = compiled(build, **options)
+    inputs = np.zeros((4, *(model.inputs[0].shape[1:])), model.inputs[0].dtype)
+    targets = LABELS[:4] if not options else TARGETS[:4]
+    data = runs.flat(model, inputs, targets)
+    engine = model.engine_for(data)
+    assert (engine.pads_training, engine.pads_evaluation) == expected
+
+
+# Each class of losses and metrics with what it takes: targets of one kind, outputs of another.
+ANY = {"y": ONE_HOT, "outputs": PROBABILITIES}
+SPARSE = {"y": LABELS.astype("int32"), "outputs": PROBABILITIES}
+BINARY = {"y": ONE_HOT[:, :1], "outputs": PROBABILITIES[:, :1]}
+CLASSES = {"y": LABELS.astype("int32"), "outputs": LABELS[::-1].astype("float32")}
+OPTIONS: dict[str, Any] = {
+    "SparseCategoricalCrossentropy": ({}, SPARSE),
+    "SparseCategoricalAccuracy": ({}, SPARSE),
+    "CategoricalGeneralizedCrossEntropy": ({}, SPARSE),
+    "SparseTopKCategoricalAccuracy": ({"k": 2}, SPARSE),
+    "TopKCategoricalAccuracy": ({"k": 2}, ANY),
+    "CTC": ({}, {"y": LABELS[:, None] + 1, "outputs": np.tile(TARGETS[:, None], (1, 3, 2))}),
+    "Circle": ({}, SPARSE),
+    "IoU": ({"num_classes": 3, "target_class_ids": [0, 2]}, CLASSES),
+    "MeanIoU": ({"num_classes": 3}, CLASSES),
+    "OneHotIoU": ({"num_classes": 3, "target_class_ids": [0, 2]}, ANY),
+    "OneHotMeanIoU": ({"num_classes": 3}, ANY),
+    "BinaryIoU": ({}, BINARY),
+    "PrecisionAtRecall": ({"recall": 0.5}, BINARY),
+    "RecallAtPrecision": ({"precision": 0.5}, BINARY),
+    "SensitivityAtSpecificity": ({"specificity": 0.5}, BINARY),
+    "SpecificityAtSensitivity": ({"sensitivity": 0.5}, BINARY),
+    "R2Score": ({}, ANY),
+    "Mean": ({}, None),
+    "Sum": ({}, None),
+}
+BASES = {"Loss", "LossFunctionWrapper", "Metric", "MeanMetricWrapper", "Terms"}
+MIXES = {"Circle", "Dice", "Tversky"}
+
+
+def _all(module: Any) -> list[str]:
+    return [n for n in module.__all__ if n not in BASES and isinstance(getattr(module, n), type)]
+
+
+def _padded(array: np.ndarray) -> np.ndarray:
+    return np.concatenate([array, array[-1:], np.full_like(array[:1], 1)])
+
+
+@pytest.mark.slow
+def test_padded_rows_leave_no_trace_in_any_loss() -> None:
+    names = _all(losses)
+    assert len(names) >= 20
+    kept = np.arange(ROWS + 2) < ROWS
+    for name in names:
+        options, given = OPTIONS.get(name, ({}, ANY))
+        loss = getattr(losses, name)(**options)
+        assert loss.mixes_rows == (name in MIXES), name
+        if name in MIXES:
+            continue
+        y, outputs = given["y"], given["outputs"]
+        for weights in (None, runs.WEIGHTS):
+            wide = None if weights is None else _padded(weights)
+            value = loss.finish(loss.terms(_padded(y), _padded(outputs), wide, rows=kept))
+            expected = loss(y, outputs, weights)
+            np.testing.assert_allclose(value, expected, rtol=2e-6, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.slow
+def test_padded_rows_leave_no_trace_in_any_metric() -> None:
+    names = _all(metrics)
+    assert len(names) >= 40
+    kept = np.arange(ROWS + 2) < ROWS
+    for name in names:
+        options, given = OPTIONS.get(name, ({}, ANY))
+        metric = getattr(metrics, name)(**options)
+        assert metric.takes_sample_weight, name
+        arrays = [TARGETS[:, 0]] if given is None else [given["y"], given["outputs"]]
+        metric.ensure_built(arrays[0].shape, arrays[-1].shape)
+        pairs = [*arrays, None][:2]
+        exact = metric.update(metric.init(), *pairs)
+        padded = metric.update(metric.init(), *[p if p is None else _padded(p) for p in pairs],
+                               mask=kept)  # fmt: skip
+        np.testing.assert_allclose(
+            metric.compute(padded), metric.compute(exact), rtol=2e-6, atol=1e-7, err_msg=name
+        )
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(runs.mlp, id="dense"),
+        pytest.param(runs.recurrent, id="masked LSTM", marks=pytest.mark.slow),
+    ],
+)
+def test_training_with_a_padded_batch_is_training_with_a_smaller_one(
+    build: Any, monkeypatch: Any
+) -> None:
+    x = X if build is runs.mlp else runs.WORDS
+    padded = runs.trained(compiled(build, "sgd"), x, shuffle=False)
+    monkeypatch.setattr(engines, "padding_is_exact", lambda *_: False)
+    exact = runs.trained(compiled(build, "sgd"), x, shuffle=False)
+    batches = [e.reason for e in exact.model.compile_report() if e.function == "train"]
+    assert len(batches) == 2, "the smaller batch is compiled for"
+    for key, values in exact.logs.items():
+        np.testing.assert_allclose(padded.logs[key], values, rtol=1e-6)
+    for a, b in zip(padded.model.get_weights(), exact.model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+PAIRS = [(13, 4), (5, 8), (1, 3), (9, 3)]
+MANY = [(rows, size) for rows in range(1, 10) for size in (1, 2, 4, 7, 9)]
+
+
+@pytest.mark.parametrize("pairs", [PAIRS, pytest.param(MANY, marks=pytest.mark.slow)],
+                         ids=["few", "many"])  # fmt: skip
+def test_any_batches_evaluate_and_predict_as_one(pairs: Any) -> None:
+    model = compiled()
+    for rows, size in pairs:
+        x, y = X[:rows], LABELS[:rows]
+        case = f"{rows} rows by {size}"
+        whole = model.predict(x, rows, 0)
+        np.testing.assert_allclose(model.predict(x, size, 0), whole, rtol=1e-5, err_msg=case)
+        batches = [(low, min(low + size, rows)) for low in range(0, rows, size)]
+        parts = [model.evaluate(x[a:b], y[a:b], b - a, 0) for a, b in batches]
+        # A loss is the mean over rows, whatever the batches were.
+        expected = np.average(parts, axis=0, weights=[b - a for a, b in batches])
+        np.testing.assert_allclose(
+            model.evaluate(x, y, size, 0), expected, rtol=1e-5, atol=1e-7, err_msg=case
+        )
+
+
+def test_statistics_at_all_times_never_see_rows_that_pad() -> None:
+    model = compiled(always_in_training, "sgd", loss="mse", metrics=[])
+    by_batch = [model.test_on_batch(x, np.eye(3, dtype="float32")[y]) for x, y in cut()]
+    weights = [len(x) for x, _ in cut()]
+    loss = model.evaluate(X, ONE_HOT, BATCH, 0)
+    np.testing.assert_allclose(loss, np.average(by_batch, weights=weights), rtol=1e-6)
+    assert not Predictor(model.program_for(), model.compiler).pads
+    parts = [model.predict(x, len(x), 0) for x, _ in cut()]
+    np.testing.assert_allclose(model.predict(X, BATCH, 0), np.concatenate(parts), rtol=1e-5)
