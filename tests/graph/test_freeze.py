@@ -122,7 +122,7 @@ def test_ten_thousand_layers_in_a_row_build_and_lower():
     assert len(model.graph.nodes) == depth + 1
     assert model.graph.nodes[-1].name == f"dense_{depth - 1}"
     assert len(model.graph.content_hash) == 64
-    program = kgraph.lower(model)
+    program = kgraph.lower(model, stack=False)
     variables = {
         "params": {
             f"dense_{i}" if i else "dense": {"kernel": jnp.ones((1, 1))} for i in range(depth)

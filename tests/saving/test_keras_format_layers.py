@@ -18,8 +18,15 @@ import kgraph
 sys.path.insert(0, str(Path(__file__).parents[1] / "layers"))
 from cases import Case, all_cases
 
-SKIPPED = {"group_query_attention"}
-"""Cases whose inputs Keras takes as arrays, but not as symbols."""
+SKIPPED = {
+    "group_query_attention",  # Keras takes its inputs as arrays, but not as symbols
+    "normalization",  # random weights make Keras' layer disagree with itself until it is loaded
+    "pipeline",  # Keras' own class cannot read what it writes
+    "random_",  # draws in a call with training=True
+    "reversible_embedding reverse",  # is called without its first, other call
+    "spectral_normalization",  # is not exchanged
+}
+"""Beginnings of the names of cases that are left out."""
 EXCHANGED = [
     case for case in all_cases() if case.keras and not any(case.id.startswith(s) for s in SKIPPED)
 ]

@@ -183,7 +183,7 @@ class IntegerLookup(_Lookup):
             return ids
         if self.output_mode != "tf_idf":
             return encode(ids, self.output_mode, self.depth, self.compute_dtype)
-        wide = jnp.promote_types(jnp.float32, self.compute_dtype)
+        wide = jnp.float64 if self.compute_dtype == "float64" else jnp.float32
         counts = encode(ids, "count", self.depth, wide)
         weights = self.idf_weights.reshape((1,) * (counts.ndim - 1) + (self.depth,)).astype(wide)
         return (counts * weights).astype(self.compute_dtype)

@@ -42,7 +42,10 @@ MODULES: Mapping[str, str] = {
 FUNCTIONAL = ("keras.src.models.functional", "Functional")
 SEQUENTIAL = ("keras", "Sequential")
 
-NOT_IN_KERAS = frozenset({"FlaxLayer", "JaxLayer", "Layer", "RecurrentCell"})
+NOT_IN_KERAS = frozenset({
+    "FlaxLayer", "JaxLayer", "Layer", "RecurrentCell",
+    "SpectralNormalization",  # its kernel stands at another place in Keras' files
+})  # fmt: skip
 """Public layers of kgraph's that no Keras file describes by their name."""
 
 
@@ -73,7 +76,7 @@ MEANINGLESS: Mapping[str, frozenset[str]] = {"AdditiveAttention": frozenset({"se
 
 UNWRITTEN: Mapping[str, frozenset[str]] = {
     f"SpatialDropout{n}D": frozenset({"trainable"}) for n in (1, 2, 3)
-}
+} | dict.fromkeys(("Discretization", "Pipeline"), frozenset({"trainable"}))
 """Options that all layers have but for which Keras' constructor has no argument."""
 
 LEFT_OUT: Mapping[str, Any] = {
