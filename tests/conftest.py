@@ -40,3 +40,15 @@ def relaxed():
     """Promotion as users have it, for tests of user code that leans on it."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the checks of a row of the table of layers together: they share what is costly."""
+    places = [i for i, item in enumerate(items) if item.path.name == "test_table.py"]
+    rows = {name: i for i, name in reversed([*enumerate(_row(items[i]) for i in places)])}
+    for place, item in zip(places, sorted((items[i] for i in places), key=lambda x: rows[_row(x)])):
+        items[place] = item
+
+
+def _row(item: pytest.Item) -> str:
+    return item.name.partition("[")[2]
