@@ -322,7 +322,8 @@ def test_a_graph_augments_batches_of_unknown_size_in_training_alone():
     for name in ("RandomHue", "RandomErasing", "Solarization"):
         layer = getattr(ours, name)(*((0.5,) if name == "RandomHue" else ()))
         np.testing.assert_array_equal(run(layer, x, training=False), x)
-        assert not np.array_equal(layer(x), x)  # called alone a layer is in training, as in Keras
+        # Called alone a layer is in training, as in Keras. A draw may leave a small image as it is.
+        assert any(not np.array_equal(layer(x), x) for _ in range(50))
 
 
 def test_wrong_options_are_refused():
