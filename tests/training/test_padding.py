@@ -66,11 +66,17 @@ def frozen() -> Any:
     return model
 
 
+def across_rows() -> Any:
+    inputs = kgraph.Input((5,))
+    return kgraph.Model(inputs, layers.Softmax(axis=-2)(layers.Dense(3)(inputs)))
+
+
 MSE = {"loss": "mse"}
 PADS = {
     "dense": (runs.mlp, {}, (True, True)),
     "dropout": (runs.dropping, {}, (True, True)),
     "masked LSTM": (runs.recurrent, {}, (True, True)),
+    "an axis from the end": (across_rows, {}, (False, False)),
     "batch statistics": (runs.normalized, {}, (False, True)),
     "frozen statistics": (frozen, {}, (True, True)),
     "statistics at all times": (always_in_training, {}, (False, False)),

@@ -117,8 +117,10 @@ class Layer(Weighted, Recorded):
         own = all(f is None or f.__module__.startswith(("kgraph.", "jax.")) for f in functions)
         axis = getattr(self, "axis", None)
         axes = axis if isinstance(axis, (list, tuple)) else (axis,)
+        # Counted from the end, -2 is the rows of a matrix; the last axis never is.
+        along_rows = any(isinstance(a, int) and (a == 0 or a < -1) for a in axes)
         inside = any(child.mixes_rows(training) for _, child in self.children())
-        return not own or 0 in axes or bool(getattr(self, "stateful", False)) or inside
+        return not own or along_rows or bool(getattr(self, "stateful", False)) or inside
 
     def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
         """Returns the mask of the output: by default that of the input, if masks are supported."""
