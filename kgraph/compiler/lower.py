@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import jax
 
 from kgraph.compiler.facts import has_foreign_code, stacking_facts
-from kgraph.compiler.passes import stack_blocks
-from kgraph.compiler.pipeline import DEFAULT_PASSES, Pass, run_passes
+from kgraph.compiler.folded import Fold
+from kgraph.compiler.passes import remat_layers, stack_blocks
+from kgraph.compiler.pipeline import (
+    DEFAULT_PASSES,
+    INFERENCE_ONLY,
+    INFERENCE_PASSES,
+    Pass,
+    run_passes,
+)
 from kgraph.compiler.primitives import loops_over
 from kgraph.compiler.program import Program, flat_graph
 from kgraph.compiler.stacked import checkpoint_policy
 from kgraph.errors import ConfigError, GraphError
+from kgraph.graph.fold import FoldPlan
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS, LayerSpec
 from kgraph.layers.base.layer import Layer
@@ -21,6 +29,9 @@ from kgraph.registry import restore
 
 Stacking: TypeAlias = bool | Literal["auto"]
 """Whether repeated blocks are computed by one body: never, always, or where that pays."""
+
+Remat: TypeAlias = str | Sequence[str] | Mapping[str, str]
+"""What is computed again in the backward pass: stacked blocks, or layers by name."""
 
 _LEAST_BLOCKS = 4
 _LEAST_SAVED = 32
@@ -31,7 +42,8 @@ def lower(
     model: Any,
     passes: Sequence[Pass] | None = None,
     stack: Stacking | None = None,
-    remat: str | None = None,
+    remat: Remat | None = None,
+    inference: bool = False,
 ) -> Program:
     """Returns the program of a model: `init` and `apply` as pure functions.
 
@@ -45,10 +57,15 @@ def lower(
             inside loops. Numbers are the same up to rounding, random ones exactly.
         remat: "blocks" recomputes the inner tensors of stacked blocks in the backward pass, for
             memory of one block in the place of all; or the name of a policy of `jax.checkpoint`,
-            such as "dots_saveable".
+            such as "dots_saveable". Or names of single layers and nested models to recompute, as a
+            list, or as a dict with a policy for each. Layers named here are not stacked.
+        inference: whether to run `INFERENCE_PASSES`, for a program that only predicts: what acts
+            in training alone is dropped, and BatchNormalization becomes part of the weights of the
+            layer before it. `program.fold(variables)` makes those weights, once for many calls.
 
     Raises:
-        GraphError: the model has no graph yet, or `remat` found no repeated blocks.
+        GraphError: the model has no graph yet, `remat` found no repeated blocks, or names a layer
+            that is not there.
         ConfigError: an option has a value it cannot have.
     """
     graph = getattr(model, "lowering_graph", None)
@@ -58,6 +75,13 @@ def lower(
             expected="a model made of inputs and outputs, or one that has been called on data",
             hint="call it once: model(x), or build it with kgraph.Model(inputs, outputs)",
         )
+    if inference:
+        if passes is not None:
+            raise ConfigError(
+                "Either `passes` or `inference` says which passes run",
+                hint="passes=(*kgraph.compiler.INFERENCE_PASSES, ...)",
+            )
+        passes = INFERENCE_PASSES
     if stack is None:
         stack = "auto" if passes is None else False
     return lower_graph(graph, model.lowering_layers, passes, model.lowering_root, stack, remat)
@@ -69,31 +93,36 @@ def lower_graph(
     passes: Sequence[Pass] | None = None,
     root: str = "",
     stack: Stacking = False,
-    remat: str | None = None,
+    remat: Remat | None = None,
 ) -> Program:
     """Returns the program of a graph whose layer names stand for `layers`."""
     check_stacking(stack, remat)
-    history = run_passes(graph, DEFAULT_PASSES if passes is None else passes)
+    passes = DEFAULT_PASSES if passes is None else passes
+    if remat is not None and not isinstance(remat, str):
+        passes, remat = (*passes, remat_layers(_policies(remat))), None
+    history = run_passes(graph, passes)
     originals: dict[str, tuple[LayerSpec, Layer]] = {}
     _collect(graph, layers, "", originals)
     specs = {**flat_graph(history).layers, **history[-1][1].layers}
+    folds = _folds(specs, originals)
     live = {
-        name: _live_layer(name, spec, originals)
+        name: folds[name].layer if name in folds else _live_layer(name, spec, originals)
         for name, spec in specs.items()
         if spec.class_name != INPUT_CLASS and not spec.is_stack
     }
     owners = {
         name: layers[name] for name, spec in graph.layers.items() if spec.class_name != INPUT_CLASS
     }
-    plain = Program(history, live, owners, root)
+    inference = any(pass_ in INFERENCE_ONLY for pass_ in passes)
+    plain = Program(history, live, owners, root, folds, inference)
     if stack is False:
         return plain
     trained = {id(place.weight): place.trained for place in plain.places}
     least, saves = (2, 0) if stack is True else (_LEAST_BLOCKS, 0 if remat else _LEAST_SAVED)
     stacking = stack_blocks(stacking_facts(live, trained), least, saves, remat)
     after = run_passes(plain.graph, (stacking,))
-    program = Program([*history, *after[1:]], live, owners, root)
-    if remat is not None and not program.stacks:
+    program = Program([*history, *after[1:]], live, owners, root, folds, inference)
+    if remat is not None and all(s.plan.count == 1 for s in program.stacks.values()):
         raise GraphError(
             "The model has no repeated blocks, so there is nothing to rematerialise",
             hint="leave out remat; blocks are the same if classes, options and wiring are",
@@ -105,11 +134,23 @@ def check_stacking(stack: Any, remat: Any) -> None:
     """Raises ConfigError for values that the options `stack` and `remat` cannot have."""
     if stack not in ("auto", True, False) or not isinstance(stack, (bool, str)):
         raise ConfigError('stack is True, False or "auto"', received=repr(stack))
-    checkpoint_policy(remat)
-    if stack is False and remat is not None:
+    for policy in (
+        (remat,) if remat is None or isinstance(remat, str) else _policies(remat).values()
+    ):
+        checkpoint_policy(policy)
+    if stack is False and isinstance(remat, str):
         raise ConfigError(
             "Only stacked blocks can be rematerialised", hint='leave out stack, or pass "auto"'
         )
+
+
+def _policies(remat: Remat | None) -> dict[str, str]:
+    """Returns the policy for each layer, or under "" the one for stacked blocks."""
+    if remat is None or isinstance(remat, str):
+        return {} if remat is None else {"": remat}
+    if isinstance(remat, Mapping):
+        return dict(remat)
+    return dict.fromkeys(remat, "nothing_saveable")
 
 
 def _loops_badly(program: Program) -> bool:
@@ -118,6 +159,7 @@ def _loops_badly(program: Program) -> bool:
         has_foreign_code(program.layers[name])
         for stack in program.stacks.values()
         for name in stack.layers
+        if stack.plan.count > 1
     )
     if not foreign or jax.default_backend() != "cpu":
         return False
@@ -132,6 +174,18 @@ def _collect(
         if spec.graph is not None:
             inner: Any = layers[name]
             _collect(spec.graph, inner.graph_layers, f"{prefix}{name}/", found)
+
+
+def _folds(
+    specs: Mapping[str, LayerSpec], originals: Mapping[str, tuple[LayerSpec, Layer]]
+) -> dict[str, Fold]:
+    """Returns the live folded layers by name."""
+    found = {}
+    for name, spec in specs.items():
+        if spec.is_folded:
+            plan = FoldPlan.of(spec)
+            found[name] = Fold(spec, originals[plan.layer][1], originals[plan.norm][1])
+    return found
 
 
 def _live_layer(name: str, spec: LayerSpec, originals: dict[str, tuple[LayerSpec, Layer]]) -> Layer:

@@ -90,6 +90,8 @@ class Stack:
 
     def run(self, arrays: Sequence[Array], context: Context) -> list[Array]:
         """Returns the outputs of the node, and leaves new state and losses in the context."""
+        if self.plan.count == 1:
+            return self._run_once(arrays, context)
         plan = self.plan
         first, outer = list(arrays[: plan.carried]), list(arrays[plan.carried :])
         shared = {id(weight): context.value(weight) for weight in self._shared}
@@ -120,6 +122,36 @@ class Stack:
             final[output] if output < plan.carried else seen[output - plan.carried][k]
             for output, k in plan.taken
         ]
+
+    def _run_once(self, arrays: Sequence[Array], context: Context) -> list[Array]:
+        """Runs a single block, which needs no loop: it is there to be computed again."""
+        weights = {id(w): context.value(w) for layer in self.layers.values() for w in layer.weights}
+        updated: list[int] = []
+
+        def block(arrays: list[Array], values: list[Array]) -> Any:
+            inner = context.inside(dict(zip(weights, values)))
+            bound = {name: binding.bind(layer, inner, name) for name, layer in self.layers.items()}
+            outputs, _ = run_graph(self.body, bound, arrays, inner)
+            after = binding.updates(inner)
+            updated[:] = after
+            context.effects |= inner.effects
+            return outputs, inner.losses, list(after.values())
+
+        again = jax.checkpoint(block, policy=self._policy)
+        outputs, losses, state = again(list(arrays), list(weights.values()))
+        self._check_owned(updated, context)
+        context.losses += losses
+        context.values.update(zip(updated, state))
+        return [outputs[output] for output, _ in self.plan.taken]
+
+    def _check_owned(self, updated: Sequence[int], context: Context) -> None:
+        """Raises StateError if a layer that updates its state also runs outside of the block."""
+        for name, layer in self.layers.items():
+            if id(layer) in context.bound and any(id(w) in updated for w in layer.weights):
+                raise StateError(
+                    f"{name!r} updates its state, and is called both in {self.name!r} and outside",
+                    hint="name it in remat itself, so that all of its calls are computed again",
+                )
 
     def _value(self, stacked: StackedWeight, context: Context) -> Array:
         """Returns the weights of all blocks: packed already, or stacked now."""
@@ -176,7 +208,7 @@ def checkpoint_policy(remat: str | None) -> Function | None:
     """
     if remat is None or remat == "blocks":
         return None
-    if remat not in POLICIES:
+    if not isinstance(remat, str) or remat not in POLICIES:
         raise ConfigError(
             "This is no way to rematerialise",
             expected=", ".join(map(repr, ("blocks", *POLICIES))),

@@ -163,5 +163,9 @@ def show_node(graph: Graph, node: Node) -> str:
     reads = ", ".join(ref.node if not ref.index else str(ref) for ref in node.inputs)
     masks = [str(mask) for mask in node.masks if mask is not None]
     masked = f"; masked by {', '.join(dict.fromkeys(masks))}" if masks else ""
-    what = f"{spec.config['count']} blocks" if spec.is_stack else spec.class_name
+    what = _blocks(spec.config["count"]) if spec.is_stack else spec.class_name
     return f"{node.name}: {made} = {what}({reads}{masked})"
+
+
+def _blocks(count: int) -> str:
+    return f"{count} blocks" if count > 1 else "recomputed"

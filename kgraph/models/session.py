@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import optimizers
-from kgraph.compiler import DEFAULT_PASSES, lower_graph
-from kgraph.compiler.lower import Stacking
+from kgraph.compiler import DEFAULT_PASSES, Pass, lower_graph
+from kgraph.compiler.lower import Remat, Stacking
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
@@ -42,7 +42,8 @@ class Session(Execution):
     _eager: bool = False
     _block_size: int | None = None
     _stack: Stacking = False
-    _remat: str | None = None
+    _remat: Remat | None = None
+    _passes: tuple[Pass, ...] | None = None
 
     @property
     def compiled(self) -> bool:
@@ -74,7 +75,10 @@ class Session(Execution):
         if self._engine is None or self._engine_key != key:
             targets = [None if t is None else (None, *t.shape[1:]) for t in batch.targets]
             objective = make_objective(self._options, graph, targets)
-            passes = (*DEFAULT_PASSES, expose_logits(objective.logits))
+            if self._passes is None:
+                passes = (*DEFAULT_PASSES, expose_logits(objective.logits))
+            else:
+                passes, objective = self._passes, replace(objective, logits=())
             program = lower_graph(
                 graph, self.lowering_layers, passes, self.lowering_root, self._stack, self._remat
             )

@@ -9,15 +9,16 @@ from typing import Any, Literal
 import numpy as np
 
 from kgraph import optimizers
-from kgraph.compiler.lower import Stacking, check_stacking
+from kgraph.compiler import Pass
+from kgraph.compiler.lower import Remat, Stacking, check_stacking
 from kgraph.data import check_validation_split, make_source, refuse_with_dataset
 from kgraph.data import split as split_rows
 from kgraph.errors import ConfigError
 from kgraph.models.evaluating import Evaluating, answer, number_of_rows
 from kgraph.models.fitting import check_data, open_data, place_rows, training_work, validator
-from kgraph.saving.checkpoints import Checkpoint
+from kgraph.saving import checkpoints
+from kgraph.training import callbacks as callback_classes
 from kgraph.training.callbacks import CallbackList, History
-from kgraph.training.callbacks.backup_and_restore import checkpoint_of
 from kgraph.training.compile_options import CompileOptions, check_options
 from kgraph.training.custom_loss import LossFn
 from kgraph.training.loop import Fit, Unwatched
@@ -44,7 +45,8 @@ class Trainable(Evaluating):
         auto_scale_loss: bool = True,
         loss_fn: LossFn | None = None,
         stack: Stacking = "auto",
-        remat: str | None = None,
+        remat: Remat | None = None,
+        passes: Sequence[Pass] | None = None,
     ) -> None:
         """Sets how the model is trained. A new call starts a new optimizer; weights stay.
 
@@ -74,8 +76,10 @@ class Trainable(Evaluating):
                 `program.penalties(variables["params"])`.
             stack: whether repeated blocks are computed by one body, so that the time to compile
                 does not grow with their number; see `kgraph.lower`.
-            remat: "blocks", or the name of a policy of `jax.checkpoint`: what stacked blocks keep
-                for the backward pass; see `kgraph.lower`.
+            remat: "blocks", the name of a policy of `jax.checkpoint`, or names of layers: what is
+                computed again in the backward pass, to save memory; see `kgraph.lower`.
+            passes: what to run over the graph in the place of the standard pipeline, in this
+                order; () runs none, and losses are then computed from the outputs as they are.
 
         Raises:
             ConfigError: a name is unknown, or a dict has a key that is no output.
@@ -106,6 +110,7 @@ class Trainable(Evaluating):
         self._engine = self._training = None
         self._eager = run_eagerly or jit_compile is False
         self._stack, self._remat = (False if self._eager else stack), remat
+        self._passes = None if passes is None else tuple(passes)
         self._block_size = None if steps_per_execution == "auto" else steps_per_execution
         self.stop_training = False
 
@@ -133,7 +138,7 @@ class Trainable(Evaluating):
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
         seed: int | None = None,
-        checkpoint: Checkpoint | None = None,
+        checkpoint: checkpoints.Checkpoint | None = None,
         check_finite: bool = False,
     ) -> History:
         """Trains the model, and returns its History.
@@ -181,8 +186,8 @@ class Trainable(Evaluating):
             if validation_data is None:
                 (x, y, sample_weight), held = split_rows((x, y, sample_weight), validation_split)
                 validation_data = held
-        if checkpoint is None:
-            checkpoint = checkpoint_of(callbacks)
+        if checkpoint is None and callbacks is not None:
+            checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
         recovery = None if checkpoint is None else Recovery(checkpoint, self._identity())
         with recovery or contextlib.nullcontext():
             seeds = self.seed_words(seed)

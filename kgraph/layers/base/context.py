@@ -60,6 +60,12 @@ class Context:
             self._scope.pop()
             self.training = outer
 
+    def inside(self, values: Mapping[int, Array]) -> Context:
+        """Returns a context for a part of this run that is traced apart: same paths, same keys."""
+        inner = Context(values, self.training, self.key)
+        inner._scope, inner._draws = self._scope, self._draws
+        return inner
+
     def value(self, weight: Weight) -> Array:
         """Returns the array that stands for a weight in this run."""
         found = self.values.get(id(weight))
