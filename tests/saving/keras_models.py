@@ -11,6 +11,10 @@ import jax
 import keras
 import numpy as np
 
+OLDER = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15)
+"""Whether the Keras at hand is older than the one whose files are written. Files go to Keras 3.12
+as well: put that on PYTHONPATH, and the same tests run under it."""
+
 
 @contextlib.contextmanager
 def relaxed() -> Iterator[None]:
@@ -223,15 +227,131 @@ def many_options(K: Any) -> Any:
     return K.Model(x, L.Dense(2, kernel_constraint=K.constraints.MaxNorm(1.0))(L.Flatten()(y)))
 
 
+def tied_embedding(K: Any) -> Any:
+    L, words = K.layers, K.Input((4,), dtype="int32")
+    table = L.ReversibleEmbedding(9, 3, name="table")
+    return K.Model(words, table(L.LayerNormalization()(table(words)), reverse=True))
+
+
+def spectral(K: Any) -> Any:
+    L, x = K.layers, K.Input((6, 2))
+    y = L.SpectralNormalization(L.Conv1D(3, 2, activation="tanh"), power_iterations=2)(x)
+    return K.Model(x, L.SpectralNormalization(L.Dense(2))(L.Flatten()(y)))
+
+
+def mobile_net_like(K: Any) -> Any:
+    """Separable blocks as of MobileNetV2: padding, bounded rectifiers, a linear bottleneck."""
+    L, image = K.layers, K.Input((9, 9, 2))
+    x = L.ZeroPadding2D(((0, 1), (0, 1)))(image)
+    x = L.ReLU(6.0)(L.BatchNormalization(momentum=0.999)(L.Conv2D(4, 3, 2, use_bias=False)(x)))
+    y = L.Conv2D(8, 1, use_bias=False, padding="same")(x)
+    y = L.ReLU(6.0)(L.BatchNormalization(epsilon=1e-3)(y))
+    y = L.DepthwiseConv2D(3, padding="same", use_bias=False)(y)
+    y = L.Conv2D(4, 1, use_bias=False)(L.ReLU(6.0)(L.BatchNormalization()(y)))
+    x = L.GlobalAveragePooling2D(keepdims=True)(L.Add()([x, y]))
+    x = L.Dropout(0.0)(L.Conv2D(3, 1)(x))
+    return K.Model(image, L.Softmax()(L.Reshape((3,))(x)))
+
+
+def u_net_like(K: Any) -> Any:
+    L, image = K.layers, K.Input((8, 8, 1))
+    down = L.Conv2D(2, 3, padding="same", activation="relu")(image)
+    x = L.MaxPooling2D()(down)
+    x = L.SpatialDropout2D(0.0)(L.Conv2D(3, 3, padding="same", activation="elu")(x))
+    x = L.Conv2DTranspose(2, 2, strides=2, padding="same")(x)
+    x = L.Cropping2D(1)(L.Concatenate()([down, x]))
+    return K.Model(image, L.Conv2D(1, 1, activation="sigmoid")(x))
+
+
+def inception_like(K: Any) -> Any:
+    """Parallel branches that are joined, and channels that gate themselves."""
+    L, image = K.layers, K.Input((6, 6, 2))
+    branches = [L.Conv2D(2, n, padding="same", activation="relu")(image) for n in (1, 3)]
+    branches += [L.Conv2D(1, 1)(L.AveragePooling2D(3, 1, "same")(image))]
+    x = L.Concatenate(axis=-1)(branches)
+    gate = L.Dense(5, "sigmoid")(L.Dense(2, "relu")(L.GlobalMaxPooling2D()(x)))
+    x = L.Multiply()([x, L.Reshape((1, 1, 5))(gate)])
+    return K.Model(image, L.Dense(2)(L.Flatten()(x)))
+
+
+def sequence_to_sequence(K: Any) -> Any:
+    L, source, target = K.layers, K.Input((None, 3)), K.Input((None, 2))
+    encoded, h, c = L.LSTM(4, return_sequences=True, return_state=True)(source)
+    decoded = L.LSTM(4, return_sequences=True)(target, initial_state=[h, c])
+    context = L.Attention(use_scale=True)([decoded, encoded])
+    return K.Model([source, target], L.TimeDistributed(L.Dense(2))(L.add([decoded, context])))
+
+
+def siamese(K: Any) -> Any:
+    L = K.layers
+    tower = K.Sequential([K.Input((4,)), L.Dense(3, "relu"), L.UnitNormalization()], name="tower")
+    a, b = K.Input((4,)), K.Input((4,))
+    one, two = tower(a), tower(b)
+    close = L.Dot(axes=1, normalize=True)([one, two])
+    return K.Model([a, b], L.Dense(1, "sigmoid")(L.concatenate([K.ops.abs(one - two), close])))
+
+
+def text_cnn(K: Any) -> Any:
+    L, words = K.layers, K.Input((7,), dtype="int32")
+    x = L.Embedding(9, 3)(words)
+    found = [L.GlobalMaxPooling1D()(L.Conv1D(2, n, activation="relu")(x)) for n in (2, 3)]
+    return K.Model(words, L.Dense(2, "softmax")(L.Concatenate()(found)))
+
+
+def tabular(K: Any) -> Any:
+    """Preprocessing layers in front of a net, and inputs in a dict."""
+    L = K.layers
+    inputs = {
+        "age": K.Input((2,), name="age"), "size": K.Input((3,), name="size"),
+        "kind": K.Input((1,), name="kind", dtype="int32"),
+    }  # fmt: skip
+    age = L.Normalization(mean=[1.0, 2.0], variance=[4.0, 0.5])(inputs["age"])
+    size = L.Rescaling(0.5, offset=-1.0)(inputs["size"])
+    kind = L.CategoryEncoding(9, output_mode="one_hot")(inputs["kind"])
+    x = L.Dense(3, "selu", bias_regularizer="l1")(L.concatenate([age, size, kind]))
+    return K.Model(inputs, {"score": L.Dense(1, name="score")(x)})
+
+
+def vision_transformer(K: Any) -> Any:
+    L, image = K.layers, K.Input((4, 4, 2))
+    x = L.Reshape((4, 4))(L.Conv2D(4, 2, 2, name="patches")(image))
+    x = L.EinsumDense("abc,cd->abd", (None, 4), bias_axes="d")(x)
+    y = L.LayerNormalization(epsilon=1e-6)(x)
+    x = L.add([x, L.MultiHeadAttention(2, 2, name="attention")(y, y, use_causal_mask=True)])
+    y = L.Dense(4)(L.Dense(6, "gelu")(L.LayerNormalization(epsilon=1e-6)(x)))
+    return K.Model(image, L.Dense(2)(L.GlobalAveragePooling1D()(L.add([x, y]))))
+
+
+def video(K: Any) -> Any:
+    L, frames = K.layers, K.Input((3, 4, 4, 1))
+    x = L.ConvLSTM2D(2, 2, return_sequences=True)(frames)
+    x = L.Conv3D(2, (2, 1, 1), activation="relu")(x)
+    return K.Model(frames, L.Dense(1)(L.GlobalAveragePooling3D()(x)))
+
+
+def two_directions(K: Any) -> Any:
+    """Directions that differ, masks by data, and a recurrent net that is called twice."""
+    L, series = K.layers, K.Input((5, 3))
+    x = L.Masking(0.0)(series)
+    x = L.Bidirectional(
+        L.LSTM(2, return_sequences=True), merge_mode="sum",
+        backward_layer=L.GRU(2, return_sequences=True, go_backwards=True),
+    )(x)  # fmt: skip
+    again = L.SimpleRNN(2, return_sequences=True, name="again")
+    return K.Model(series, L.GlobalAveragePooling1D()(again(again(x))))
+
+
 _MAKERS = (
     mlp, sequential, autoencoder, ensemble, shared, nested_twice, tickets, resnet,
     masked_rnn, masked_bidirectional, stacked_cells, states, transformer, grouped_attention,
     vgg_like, separable,
     operators, functions, conditions, time_distributed_model, nested_sequential, frozen,
-    mixed_precision, many_options,
+    mixed_precision, many_options, tied_embedding, spectral, mobile_net_like, u_net_like,
+    inception_like, sequence_to_sequence, siamese, text_cnn, tabular, vision_transformer, video,
+    two_directions,
 )  # fmt: skip
 MODELS: dict[str, Callable[[Any], Any]] = {make.__name__: make for make in _MAKERS}
-OPTIMIZERS = (
+_OPTIMIZERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Adam", {"amsgrad": True}),
     ("SGD", {"momentum": 0.9, "nesterov": True}),
     ("RMSprop", {"momentum": 0.5, "centered": True}),
@@ -248,6 +368,8 @@ OPTIMIZERS = (
     ("ScheduleFreeAdamW", {}),
     ("Adam", {"gradient_accumulation_steps": 2}),
 )
+_OTHER_BEFORE = {"Muon", "ScheduleFreeAdamW"}  # Keras 3.12 steps otherwise, or has none
+OPTIMIZERS = [o for o in _OPTIMIZERS if not (OLDER and o[0] in _OTHER_BEFORE)]
 
 
 def data_for(model: Any, rows: int = 4, seed: int = 0) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ import jax
 import keras
 import numpy as np
 import pytest
-from keras_models import relaxed
+from keras_models import OLDER, relaxed
 
 import kgraph
 
@@ -19,16 +19,34 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "layers"))
 from cases import Case, all_cases
 
 SKIPPED = {
-    "group_query_attention",  # Keras takes its inputs as arrays, but not as symbols
-    "normalization",  # random weights make Keras' layer disagree with itself until it is loaded
-    "pipeline",  # Keras' own class cannot read what it writes
-    "random_",  # draws in a call with training=True
-    "reversible_embedding reverse",  # is called without its first, other call
-    "spectral_normalization",  # is not exchanged
+    "group_query_attention",  # Keras refuses symbols of these sizes: model `grouped_attention`
+    "reversible_embedding reverse",  # needs its other call before: model `tied_embedding`
 }
 """Beginnings of the names of cases that are left out."""
+OTHER_BEFORE = {
+    "conv1d_transpose", "conv2d_transpose", "conv3d_transpose",  # other padding in some of them
+    "layer_normalization two axes",  # other order of the axes of its weights
+}  # fmt: skip
+"""Beginnings of the names of cases in which Keras 3.12 computes something else."""
+
+
+def is_known(case: Case) -> bool:
+    """Tells whether this Keras has the layer, which an older one may not."""
+    if OLDER and case.id.startswith(tuple(OTHER_BEFORE)):
+        return False
+    try:
+        case.make(keras.layers)
+    except (AttributeError, ValueError):
+        if OLDER:
+            return False
+        raise
+    return True
+
+
 EXCHANGED = [
-    case for case in all_cases() if case.keras and not any(case.id.startswith(s) for s in SKIPPED)
+    case
+    for case in all_cases()
+    if case.keras and is_known(case) and not any(case.id.startswith(s) for s in SKIPPED)
 ]
 SAMPLE = [case for case in EXCHANGED if case.id in {
     "dense relu", "conv2d same strides", "conv1d causal", "lstm masked", "gru reset before",
@@ -89,8 +107,11 @@ def test_rows_keep_their_numbers(cases: list[Case], tmp_path: Path):
         theirs.set_weights(
             [rng.uniform(0.1, 0.5, w.shape).astype(w.dtype) for w in theirs.get_weights()]
         )
+        for layer in theirs.layers:
+            if isinstance(layer, keras.layers.Normalization):
+                layer.finalize_state()  # else it has not noticed the new weights
         theirs.save(first)
-        expected = theirs.predict(arrays, verbose=0)
+        expected = keras.tree.flatten(theirs.predict(arrays, verbose=0))
     ours = kgraph.models.load_model(first)
     with relaxed():
         found = ours.predict(arrays, verbose=0)

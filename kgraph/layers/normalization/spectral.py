@@ -14,6 +14,8 @@ from kgraph.layers.core.wrapper import Wrapper
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array, Tree
 
+_MOST_ITERATIONS = 1_000
+
 
 class SpectralNormalization(Wrapper):
     """Runs a layer with its kernel divided by an estimate of the kernel's largest singular value.
@@ -27,11 +29,14 @@ class SpectralNormalization(Wrapper):
 
     The layer inside keeps its kernel as the optimizer left it, and inference divides as well. (In
     Keras training writes the divided kernel back, which is lost on the JAX backend, and inference
-    uses the kernel as it is kept: with JAX a trained model then computes something else.)
+    uses the kernel as it is kept: with JAX a trained model then computes something else. A model
+    from a Keras file has `divide_in_inference=False`; a Keras file of any other has its kernel
+    divided already.)
 
     Args:
         layer: has a weight `kernel` or `embeddings`.
         power_iterations: how many iterations each call adds.
+        divide_in_inference: whether inference divides; False is what Keras does.
 
     Raises:
         ConfigError: `power_iterations` is not positive, or `layer` is not a layer.
@@ -48,9 +53,18 @@ class SpectralNormalization(Wrapper):
     '1.000'
     """
 
-    def __init__(self, layer: Any, power_iterations: int = 1, **options: Any) -> None:
+    def __init__(
+        self,
+        layer: Any,
+        power_iterations: int = 1,
+        divide_in_inference: bool = True,
+        **options: Any,
+    ) -> None:
         super().__init__(layer, **options)
-        self.power_iterations = check_count(self.label, "power_iterations", power_iterations)
+        self.power_iterations = check_count(
+            self.label, "power_iterations", power_iterations, most=_MOST_ITERATIONS
+        )
+        self.divide_in_inference = divide_in_inference
 
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
@@ -70,22 +84,34 @@ class SpectralNormalization(Wrapper):
 
     def call(self, inputs: Tree, training: bool | None = None) -> Tree:
         layer, target = self.layer, self.target or ""
+        if not (training or self.divide_in_inference):
+            return self._as_inputs(layer(inputs), inputs)
         kernel = getattr(layer, target)
-        norm, vector = self._largest_singular_value(kernel)
+        divided, vector = self.divided(kernel, self.vector_u)
         if training:
             self.vector_u = vector
-        setattr(layer, target, (kernel / norm).astype(kernel.dtype))
+        setattr(layer, target, divided)
         try:
             outputs = layer(inputs)
         finally:
             setattr(layer, target, kernel)  # the optimizer's, not to be updated here
+        return self._as_inputs(outputs, inputs)
+
+    @staticmethod
+    def _as_inputs(outputs: Tree, inputs: Tree) -> Tree:
+        """Returns the outputs in the dtype of floating inputs."""
         floating = hasattr(inputs, "dtype") and jnp.issubdtype(inputs.dtype, jnp.floating)
         return outputs.astype(inputs.dtype) if floating else outputs
 
-    def _largest_singular_value(self, kernel: Array) -> tuple[Array, Array]:
-        """Returns the estimate (1 for a kernel of zeros) and the vector that led to it."""
+    def divided(self, kernel: Array, start: Array) -> tuple[Array, Array]:
+        """Returns the kernel divided by the estimate, and the vector that led to it.
+
+        Args:
+            kernel: one of zeros stays so.
+            start: the vector that led to the estimate before.
+        """
         matrix = kernel.reshape(-1, kernel.shape[-1]).astype(wide_dtype(kernel.dtype))
-        vector = start = self.vector_u.astype(matrix.dtype)
+        vector = start = start.astype(matrix.dtype)
         left = vector @ matrix.T
         for i in range(self.power_iterations):
             left = _unit(left if i == 0 else vector @ matrix.T)
@@ -93,7 +119,8 @@ class SpectralNormalization(Wrapper):
         left, vector = jax.lax.stop_gradient((left, vector))
         norm = jnp.sum(left @ matrix * vector)
         empty = norm == 0
-        return jnp.where(empty, 1, norm), jnp.where(empty, start, vector)
+        result = (kernel / jnp.where(empty, 1, norm)).astype(kernel.dtype)
+        return result, jnp.where(empty, start, vector)
 
 
 def _unit(vector: Array) -> Array:

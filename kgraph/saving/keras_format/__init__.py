@@ -6,16 +6,21 @@ are the closed tables of what both sides have; `weight_paths` and `optimizer_slo
 are kept. `load`, `save` and `weights_file` put these together.
 """
 
-from kgraph.saving.keras_format.load import load_keras_model
-from kgraph.saving.keras_format.save import save_keras_model
-from kgraph.saving.keras_format.suffixes import Format, keras_format_of
-from kgraph.saving.keras_format.weights_file import load_keras_weights, save_keras_weights
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Format",
-    "keras_format_of",
-    "load_keras_model",
-    "load_keras_weights",
-    "save_keras_model",
-    "save_keras_weights",
-]
+from kgraph.late import late_names
+
+if TYPE_CHECKING:
+    from kgraph.saving.keras_format.load import load_keras_model as load_keras_model
+    from kgraph.saving.keras_format.save import save_keras_model as save_keras_model
+    from kgraph.saving.keras_format.suffixes import Format as Format
+    from kgraph.saving.keras_format.suffixes import keras_format_of as keras_format_of
+    from kgraph.saving.keras_format.weights_file import KerasWeights as KerasWeights
+    from kgraph.saving.keras_format.weights_file import save_keras_weights as save_keras_weights
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "load": "load_keras_model",
+        "save": "save_keras_model",
+        "suffixes": "Format keras_format_of",
+        "weights_file": "KerasWeights save_keras_weights",
+    })  # fmt: skip

@@ -9,11 +9,13 @@ from typing import Any
 from kgraph.layers.base import Layer
 from kgraph.saving.file_error import refusing
 from kgraph.saving.keras_format.archive import CONFIG
+from kgraph.saving.keras_format.names import SPELLED
 from kgraph.saving.keras_format.objects_in import CUSTOM, ObjectReader
 
-_KNOWN = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
+KNOWN = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
 _IGNORED = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
 """How Keras runs steps. What they compute is the same."""
+_KINDS = {"loss": "loss", "metrics": "metric", "weighted_metrics": "metric"}
 
 
 def read_compile_options(path: Path, model: Any, data: Any) -> None:
@@ -26,12 +28,12 @@ def read_compile_options(path: Path, model: Any, data: Any) -> None:
     if not isinstance(data, Mapping):
         raise reader.error("is no Keras config", "compile_config", expected="options")
     for key in data:
-        if key not in (*_KNOWN, *_IGNORED):
+        if key not in (*KNOWN, *_IGNORED):
             raise reader.error("has a compile option not known", "compile_config", received=key)
     options = {
         key: reader.value(item, f"compile_config.{key}")
         for key, item in data.items()
-        if key in _KNOWN
+        if key in KNOWN
     }
     with refusing(
         path, "cannot be compiled", member=CONFIG, at="compile_config",
@@ -47,4 +49,18 @@ def _no_model(reader: ObjectReader, _cls: Any, _data: Any, at: str) -> Layer:
 def compile_config(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Returns Keras' form of compile options that are Keras' values already."""
     fixed = {"run_eagerly": False, "steps_per_execution": 1, "jit_compile": "auto"}
-    return {**{key: plain.get(key) for key in _KNOWN}, **fixed}
+    said = {key: plain.get(key) for key in KNOWN}
+    for key, kind in _KINDS.items():
+        said[key] = _spelled(said[key], SPELLED[kind])
+    return {**said, **fixed}
+
+
+def _spelled(item: Any, names: Mapping[str, str]) -> Any:
+    """Returns options with names as Keras spells them."""
+    if isinstance(item, str):
+        return names.get(item, item)
+    if isinstance(item, list):
+        return [_spelled(part, names) for part in item]
+    if isinstance(item, dict) and "class_name" not in item:
+        return {key: _spelled(part, names) for key, part in item.items()}
+    return item

@@ -178,9 +178,14 @@ def _call(
 
 
 def _given(layer: Layer, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the keywords that say something: Keras also notes those which are None."""
+    """Returns the keywords that say something: Keras also notes those which are None.
+
+    It notes `training` as well, its default if nobody gave it (so False for Dropout), and does not
+    read it: what the whole model is run with takes its place.
+    """
     names = call_spec(type(layer)).names
-    return {k: v for k, v in kwargs.items() if v is not None or (k in names and k != "mask")}
+    said = {k: v for k, v in kwargs.items() if v is not None or (k in names and k != "mask")}
+    return {k: v for k, v in said.items() if k != "training"}
 
 
 def _run_function(thing: _Function, args: Any, kwargs: Any) -> Any:

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class ArrayFile:
 
     Fields:
         arrays: header of each array by path, in the order of the file.
-        attributes: text attributes of the groups by path: what the old weight files need.
+        groups: paths of the groups.
     """
 
     def __init__(self, path: Path, member: str | None, data: bytes | bytearray) -> None:
@@ -59,7 +60,7 @@ class ArrayFile:
         with refusing(path, "holds no HDF5 data that can be read", member=member):
             self._file = h5py.File(io.BytesIO(data), "r")
         self.arrays: dict[str, StoredArray] = {}
-        self.groups: list[str] = []
+        self.groups: set[str] = set()
         try:
             with refusing(path, "holds HDF5 data that is damaged", member=member):
                 self._check(len(data))
@@ -82,12 +83,18 @@ class ArrayFile:
                 self._file[path].read_direct(array)
         return array.view(jnp.bfloat16) if stored.dtype == "bfloat16" else array
 
+    def text(self, group: str, name: str) -> str | None:
+        """Returns a group's attribute that is a text, or None."""
+        with refusing(self.path, "holds an attribute that cannot be read", member=self.member):
+            found = (self._file[group] if group else self._file).attrs.get(name)
+        return found if isinstance(found, str) else None
+
     def texts(self, group: str, name: str) -> list[str] | None:
         """Returns an attribute that lists texts (split over `name0`, `name1` if it is long)."""
         with refusing(self.path, "holds an attribute that cannot be read", member=self.member):
             found = self._file[group].attrs if group else self._file.attrs
-            parts = [name] if name in found else []
-            parts += [f"{name}{i}" for i in range(1000) if f"{name}{i}" in found]
+            pieces = takewhile(found.__contains__, (f"{name}{i}" for i in count()))
+            parts = [name] if name in found else list(pieces)
             if not parts:
                 return None
             items = [item for part in parts for item in np.asarray(found[part]).tolist()]
@@ -111,7 +118,7 @@ class ArrayFile:
         waiting = [("", self._file, 0)]
         while waiting:
             prefix, group, depth = waiting.pop()
-            self.groups.append(prefix)
+            self.groups.add(prefix)
             if depth > MAX_DEPTH:
                 raise self._error("is nested too deep", prefix, MAX_DEPTH, "more")
             for name in group:

@@ -18,34 +18,25 @@ def is_legacy(file: ArrayFile) -> bool:
     return _root(file) is not None
 
 
-def legacy_places(file: ArrayFile, model: Any) -> dict[str, Weight]:
-    """Returns the model's weights by the path of their arrays.
+def legacy_places(file: ArrayFile, model: Any, by_name: bool) -> dict[str, Weight]:
+    """Returns the model's weights by the path of their arrays, those that have one.
 
-    Layers with weights are paired by name if both sides have the same names, and in their order
-    otherwise (names that were numbered automatically differ from session to session).
+    Layers with weights are paired by name if both sides have the same names, or another number of
+    layers; else in their order (automatic names differ from session to session).
 
-    Raises:
-        ModelFileError: the file has other layers than the model, or a layer has other weights.
+    Args:
+        by_name: whether they are paired by name in any case.
     """
     root = _root(file) or ""
     stored = _stored(file, root)
     layers = {x.name: x for x in _layers(model) if x.named_weights_exist}
-    if len(stored) != len(layers):
-        raise file_error(
-            file.path, "has other layers than the model", expected=f"{len(layers)} with weights",
-            received=f"{len(stored)} with weights",
-        )  # fmt: skip
-    by_name = set(stored) == set(layers)
+    same = len(stored) == len(layers) and set(stored) != set(layers)
+    pairs = zip(stored, layers.values() if same and not by_name else map(layers.get, stored))
     found: dict[str, Weight] = {}
-    for (name, paths), layer in zip(stored.items(), layers.values()):
-        layer = layers[name] if by_name else layer
-        weights = [*layer.trainable_weights, *layer.non_trainable_weights]
-        if len(paths) != len(weights):
-            raise file_error(
-                file.path, "has other weights than the model", at=name,
-                expected=f"{len(weights)} in {layer.name}", received=f"{len(paths)}",
-            )  # fmt: skip
-        found.update(zip(paths, weights))
+    for name, layer in pairs:
+        if layer is not None:
+            weights = [*layer.trainable_weights, *layer.non_trainable_weights]
+            found.update(zip(stored[name], weights))
     return found
 
 
@@ -60,7 +51,11 @@ def _root(file: ArrayFile) -> str | None:
 def _stored(file: ArrayFile, root: str) -> Mapping[str, list[str]]:
     """Returns the paths of the arrays of each layer that has any."""
     found: dict[str, list[str]] = {}
+    listed: set[str] = set()
     for name in file.texts(root, "layer_names") or []:
+        if name in listed:
+            raise file_error(file.path, "lists a layer twice", at=name)
+        listed.add(name)
         group = f"{root}/{name}".lstrip("/")
         if group not in file.groups:
             raise file_error(file.path, "lists a layer that it does not hold", at=name)

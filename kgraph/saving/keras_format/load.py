@@ -52,11 +52,11 @@ def load_keras_model(
     with ArrayFile(path, WEIGHTS, archive.weights) as file:
         places = _compared(file, model, reader.order)
         trained = compile and model.compiled and _training_state(file, model, reader.order)
-        values = {id(weight): fitting(file, at, weight) for at, weight in places.items()}
+        values = {at: fitting(file, at, weight) for at, weight in places.items()}
     del archive, file  # its bytes go before the arrays are copied to the device
     for at, weight in places.items():
         weight.path = weight.path or at
-        weight.assign(values.pop(id(weight)))
+        weight.assign(values.pop(at))
     if trained:
         model.restore_training_state(trained)
     return model

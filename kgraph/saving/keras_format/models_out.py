@@ -101,6 +101,8 @@ class ModelWriter(ObjectWriter):
         if scope.graph.layers[node.layer].class_name == INPUT_CLASS:
             return {}
         args, kwargs = scope.arguments(node)
+        if kwargs.get("training") is not None:
+            self.cannot(place, f"training={kwargs['training']} in a call, which Keras ignores")
         return {
             "args": [self._argument(item, place) for item in args],
             "kwargs": {key: self._argument(item, place) for key, item in kwargs.items()},

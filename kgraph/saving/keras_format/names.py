@@ -42,10 +42,7 @@ MODULES: Mapping[str, str] = {
 FUNCTIONAL = ("keras.src.models.functional", "Functional")
 SEQUENTIAL = ("keras", "Sequential")
 
-NOT_IN_KERAS = frozenset({
-    "FlaxLayer", "JaxLayer", "Layer", "RecurrentCell",
-    "SpectralNormalization",  # its kernel stands at another place in Keras' files
-})  # fmt: skip
+NOT_IN_KERAS = frozenset({"FlaxLayer", "JaxLayer", "Layer", "RecurrentCell"})
 """Public layers of kgraph's that no Keras file describes by their name."""
 
 
@@ -76,17 +73,43 @@ MEANINGLESS: Mapping[str, frozenset[str]] = {"AdditiveAttention": frozenset({"se
 
 UNWRITTEN: Mapping[str, frozenset[str]] = {
     f"SpatialDropout{n}D": frozenset({"trainable"}) for n in (1, 2, 3)
-} | dict.fromkeys(("Discretization", "Pipeline"), frozenset({"trainable"}))
+} | {"Discretization": frozenset({"trainable"}), "Pipeline": frozenset({"trainable", "dtype"})}
 """Options that all layers have but for which Keras' constructor has no argument."""
 
 LEFT_OUT: Mapping[str, Any] = {
     "flash_attention": None,
+    "ignore_class": None,
+    "input_axes": None,
+    "oov_method": "floormod",
+    "output_axes": None,
     "renorm": False,
     "renorm_clipping": None,
     "renorm_momentum": 0.99,
+    "salt": None,
+    "sliding_window": None,
     "use_gate": False,
 }
-"""Options that older releases of Keras 3 do not know. With these values they are not written."""
+"""Options that Keras 3.12 does not know. With these values, its behaviour, they are not written."""
+
+KERAS_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "SpectralNormalization": {"divide_in_inference": False},
+}
+"""Options that only kgraph's class has, with the values that mean Keras' behaviour."""
+
+NEEDED: Mapping[str, frozenset[str]] = {"Muon": frozenset({"rms_rate"})}
+"""Options without which a config is of an older release, whose class computes something else."""
+
+SPELLED: Mapping[str, Mapping[str, str]] = {
+    "activation": {
+        "jax.nn.relu": "relu", "jax.nn.softmax": "softmax", "jax.nn.log_softmax": "log_softmax",
+    },
+    "loss": {"kullback_leibler_divergence": "kl_divergence", "logcosh": "log_cosh"},
+    "metric": {
+        "kld": "kl_divergence", "KLD": "kl_divergence", "logcosh": "log_cosh_error",
+        "rmse": "root_mean_squared_error", "RMSE": "root_mean_squared_error",
+    },
+}  # fmt: skip
+"""Names that Keras spells otherwise, by kind."""
 
 RENAMED_ATTRIBUTES: Mapping[tuple[str, str], str] = {
     ("MultiHeadAttention", "gate_dense"): "_gate_dense",

@@ -16,8 +16,10 @@ from kgraph.saving.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import CONFIG
 from kgraph.saving.keras_format.names import (
     DEFAULTS,
+    KERAS_OPTIONS,
     KINDS,
     MEANINGLESS,
+    NEEDED,
     is_exchanged,
 )
 
@@ -155,6 +157,13 @@ class ObjectReader:
             received=f"{name} of {module}, registered as {registered}", hint=CUSTOM,
         )  # fmt: skip
 
+    def _check_release(self, cls: Any, options: Mapping[str, Any], at: str) -> None:
+        if missing := NEEDED.get(cls.__name__, frozenset()) - set(options):
+            raise self.error(
+                "is of an older Keras, which computes otherwise", at, expected=sorted(missing)[0],
+                received=cls.__name__, hint="load it with compile=False",
+            )  # fmt: skip
+
     def _plain(self, cls: Any, is_own: bool, config: Mapping[str, Any], at: str) -> Any:
         options = {
             key: self.value(item, f"{at}.config.{key[:40]}")
@@ -163,8 +172,9 @@ class ObjectReader:
         }
         if not is_own and "from_config" in vars(cls):
             options = {key: describe(item) for key, item in options.items()}
-        if is_own and not issubclass(cls, Layer):
-            options = {key: item for key, item in options.items() if key != "shared_object_id"}
+        if is_own:
+            self._check_release(cls, options, at)
+            options = {**_repaired(cls, options), **KERAS_OPTIONS.get(cls.__name__, {})}
         try:
             return cls.from_config(options)
         except ModelFileError:
@@ -174,6 +184,22 @@ class ObjectReader:
             raise self.error(
                 "has an object that cannot be made", at, expected=cls.__name__, received=what
             ) from error
+
+
+def _repaired(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Returns options as the class takes them, where Keras writes what its own class refuses."""
+    if not issubclass(cls, Layer):
+        return {key: item for key, item in options.items() if key != "shared_object_id"}
+    if cls.__name__ != "RandomShear":
+        return options
+    return {key: _one_number(item) if "factor" in key else item for key, item in options.items()}
+
+
+def _one_number(factor: Any) -> Any:
+    """Returns the number for which a pair `[-f, f]` stands."""
+    if isinstance(factor, list) and len(factor) == 2 and factor[0] == -factor[1]:
+        return factor[1]
+    return factor
 
 
 def _own_class(kind: str, name: str) -> Any:

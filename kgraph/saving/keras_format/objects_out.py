@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +12,22 @@ from kgraph.graph.dims import BATCH, unnamed_dims
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.registry import Opaque, describe, get_registered_name
 from kgraph.saving.file_error import shown
-from kgraph.saving.keras_format.names import KINDS, LEFT_OUT, MODULES, UNWRITTEN, is_exchanged
+from kgraph.saving.keras_format.names import (
+    KERAS_OPTIONS,
+    KINDS,
+    LEFT_OUT,
+    MODULES,
+    SPELLED,
+    UNWRITTEN,
+    is_exchanged,
+)
 
-_REPORTED = 8
+_REPORTED = 50
+_HINT = (
+    "save it as a .kgraph file; or use what Keras has in these places; register functions of your "
+    "own (@kgraph.saving.register_keras_serializable()); leave out what compile was given "
+    "(include_optimizer=False)"
+)
 
 
 class ObjectWriter:
@@ -38,7 +52,7 @@ class ObjectWriter:
         raise ConfigError(
             f"{label} cannot be written as a Keras file",
             received=rows + ([f"and {more} more"] if more else []),
-            hint="save it as a .kgraph file, or use what Keras has in these places",
+            hint=_HINT,
         )
 
     # --- values ----------------------------------------------------------------------------------
@@ -56,7 +70,7 @@ class ObjectWriter:
         if isinstance(item, Mapping):
             return self._mapping(item, place)
         if isinstance(item, Opaque):
-            self.cannot(place, item.text)
+            self.cannot(place, re.sub(" at 0x[0-9a-f]+", "", item.text))
             return None
         return self.value(describe(item), place)
 
@@ -90,11 +104,14 @@ class ObjectWriter:
         config = self.value(item["config"], place)
         if ">" in name or kind not in MODULES:
             return _custom(name, config)
-        return _object(MODULES[kind], name, config)
+        return _object(MODULES[kind], name, known_to_all(config))
 
     def _function(self, kind: str, name: str, place: str) -> Any:
+        if name.startswith("jax.") and name not in SPELLED.get(kind, {}):
+            self.cannot(place, f"the function {name}")
+            return None
         if kind in MODULES:
-            return name
+            return SPELLED.get(kind, {}).get(name, name)
         if kind != "custom":
             self.cannot(place, f"a function of kind {kind}")
             return None
@@ -120,15 +137,13 @@ class ObjectWriter:
         if isinstance(layer, InputLayer):
             return self._input(layer, name)
         cls = type(layer)
+        if layer.is_own and not is_exchanged(cls.__name__):
+            self.cannot(place, f"Keras has no {cls.__name__}")
+            return _object(MODULES["layer"], cls.__name__, {})
         config = self.options(layer, place, name)
         if not layer.is_own:
-            made = _custom(get_registered_name(cls), config)
-        elif not is_exchanged(cls.__name__):
-            self.cannot(place, f"Keras has no {cls.__name__}")
-            made = _object(MODULES["layer"], cls.__name__, {})
-        else:
-            made = _object(MODULES["layer"], cls.__name__, config)
-        return made
+            return _custom(get_registered_name(cls), config)
+        return _object(MODULES["layer"], cls.__name__, config)
 
     def options(self, layer: Layer, place: str, name: str) -> dict[str, Any]:
         """Returns the options of a layer: recorded arguments, or what its own get_config says."""
@@ -138,12 +153,9 @@ class ObjectWriter:
         config.update(name=name, trainable=layer._trainable, dtype=policy(layer))
         if not layer.is_own:
             return config
-        unwritten = UNWRITTEN.get(type(layer).__name__, frozenset())
-        return {
-            key: item
-            for key, item in config.items()
-            if key not in unwritten and not (key in LEFT_OUT and item == LEFT_OUT[key])
-        }
+        name_of_class = type(layer).__name__
+        unwritten = {*UNWRITTEN.get(name_of_class, ()), *KERAS_OPTIONS.get(name_of_class, ())}
+        return {key: item for key, item in known_to_all(config).items() if key not in unwritten}
 
     def _input(self, layer: InputLayer, name: str) -> dict[str, Any]:
         dims = layer.tensor_spec.dims
@@ -157,6 +169,11 @@ class ObjectWriter:
         if layer.optional:
             config["optional"] = True
         return _object(MODULES["layer"], "InputLayer", config)
+
+
+def known_to_all(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns options without those that older releases of Keras do not know, nor need here."""
+    return {k: v for k, v in config.items() if not (k in LEFT_OUT and v == LEFT_OUT[k])}
 
 
 def policy(layer: Layer) -> dict[str, Any]:

@@ -11,13 +11,14 @@ import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.layers.base import create_values
-from kgraph.registry import custom_object_scope
+from kgraph.registry import custom_object_scope, describe
 from kgraph.saving import strict_json
 from kgraph.saving.atomic import put_in_place, workshop
 from kgraph.saving.description import live_classes
 from kgraph.saving.keras_format.archive import CONFIG, METADATA, WEIGHTS, write_archive
-from kgraph.saving.keras_format.compile_options import compile_config
+from kgraph.saving.keras_format.compile_options import KNOWN, compile_config
 from kgraph.saving.keras_format.hdf5 import import_h5py, write_arrays
+from kgraph.saving.keras_format.kept_arrays import kept_arrays
 from kgraph.saving.keras_format.layer_order import check_order
 from kgraph.saving.keras_format.load import trained_places
 from kgraph.saving.keras_format.models_in import ModelReader
@@ -55,7 +56,7 @@ def save_keras_model(model: Any, path: Path, include_optimizer: bool = True) -> 
     _prove(model, path, config, writer)
     places = weight_paths(model, writer.order)
     create_values(model.named_weights())
-    arrays = {at: np.asarray(weight.value) for at, weight in places.items()} | state
+    arrays = kept_arrays(model, places) | state
     names = group_names(model, writer.order)
     if state:
         names["optimizer/vars"] = model.optimizer.name
@@ -86,14 +87,10 @@ def write_file(path: Path, members: Mapping[str, bytes] | bytes) -> None:
 
 def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Returns the compile options, and the optimizer's arrays if it has made a step."""
-    try:
-        plain = model.compile_config()
-    except ConfigError as error:
-        writer.cannot("compile", error.what)
-        return {}, {}
-    if "exclude_from_weight_decay" in plain["optimizer"]["config"]:
-        writer.cannot("optimizer", "patterns of exclude_from_weight_decay")
-    config = compile_config({key: writer.value(item, key) for key, item in plain.items()})
+    options = model.compile_options()
+    config = compile_config({key: _written(writer, item, key) for key, item in options.items()})
+    if "loss_fn" in options:
+        writer.cannot("compile", "a loss_fn")
     state = model.training_state()
     if state is None:
         return config, {}
@@ -113,6 +110,20 @@ def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], dict[str
         writer.cannot("optimizer", str(error))
         return config, {}
     return config, {f"optimizer/vars/{i}": array for i, array in enumerate(arrays)}
+
+
+def _written(writer: ModelWriter, option: Any, name: str) -> Any:
+    """Returns an option of `compile` in Keras' form."""
+    if name not in KNOWN:
+        return None
+    try:
+        plain = describe(option)
+    except ConfigError as error:
+        writer.cannot(name, str(error).partition("\n")[0])
+        return None
+    if name == "optimizer" and "exclude_from_weight_decay" in plain["config"]:
+        writer.cannot(name, "patterns of exclude_from_weight_decay")
+    return writer.value(plain, name)
 
 
 def _prove(model: Any, path: Path, config: bytes, writer: ModelWriter) -> None:

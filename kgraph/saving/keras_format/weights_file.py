@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kgraph.errors import ModelFileError, StateError
+from kgraph.errors import StateError
 from kgraph.layers.base import Layer, create_values
 from kgraph.layers.base.weight import Weight
-from kgraph.saving.file_error import file_error, refusing, shown
+from kgraph.saving.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, file_size, read_archive
 from kgraph.saving.keras_format.hdf5 import ArrayFile, write_arrays
+from kgraph.saving.keras_format.kept_arrays import kept_arrays
 from kgraph.saving.keras_format.legacy_weights import is_legacy, legacy_places
-from kgraph.saving.keras_format.load import fits, fitting
 from kgraph.saving.keras_format.save import write_file
 from kgraph.saving.keras_format.weight_paths import group_names, live_order, weight_paths
 
 MAX_FILE = 2**40
-_REPORTED = 4
+_OPTIMIZER = "optimizer/"
+_MEMBERS = "layers"
+"""The attribute of Keras' models under which layers have numbers in the place of names."""
 
 
 def save_keras_weights(model: Layer, path: Path) -> None:
@@ -35,67 +37,90 @@ def save_keras_weights(model: Layer, path: Path) -> None:
     if not places:
         raise StateError(f"{model.label} has no weights yet", hint="call it on data once")
     create_values(model.named_weights())
-    arrays = {at: np.asarray(weight.value) for at, weight in places.items()}
-    write_file(path, write_arrays(arrays, group_names(model, order)))
+    write_file(path, write_arrays(kept_arrays(model, places), group_names(model, order)))
 
 
-def load_keras_weights(model: Layer, path: Path, skip_mismatch: bool = False) -> None:
-    """Sets the weights of a model from a `.weights.h5`, a `.keras`, or an older `.h5` file.
+class KerasWeights:
+    """The weights in a `.weights.h5`, a `.keras`, or an older `.h5` file, while it is open.
 
-    All are set, or none. Floats are brought to the dtype of the weight.
+    Keras numbers the layers of a class; so does this, unless they are wanted by their names.
 
     Args:
-        model: a model that has its weights.
         path: the file.
-        skip_mismatch: whether weights that are not in both, or differ in shape, are left as they
-            are, with a warning, in the place of an error.
+        model: what they are for: its paths stand for the arrays that have a place in it.
+        by_name: whether layers are those of the same name, wherever they stand.
+
+    Fields:
+        specs: shape and dtype of each as text, by the path of the weight (or in the file).
 
     Raises:
-        StateError: the model has no weights yet.
-        ModelFileError: the file is missing or damaged, or its weights are not those of the model.
+        ModelFileError: the file is missing, damaged, or no such file.
     """
+
+    def __init__(self, path: Path, model: Layer, by_name: bool) -> None:
+        self.path, self._model, self._by_name = path, model, by_name
+
+    def __enter__(self) -> KerasWeights:
+        self._file = _open(self.path)
+        try:
+            self._stored = self._pair()
+        except BaseException:
+            self._file.__exit__()
+            raise
+        self.specs = {name: str(self._file.arrays[at]) for name, at in self._stored.items()}
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._file.__exit__(*error)
+
+    def read(self, wanted: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields path in the model and array."""
+        for name in wanted:
+            yield name, self._file.read(self._stored[name])
+
+    def _pair(self) -> dict[str, str]:
+        """Returns the place of each array in the file by the path that it has in the model."""
+        file, paths = self._file, {id(w): path for path, w in self._model.named_weights()}
+        arrays = {at: at for at in file.arrays if not at.startswith(_OPTIMIZER)}
+        if is_legacy(file):
+            places: Mapping[str, Weight] = legacy_places(file, self._model, self._by_name)
+        else:
+            order = live_order(self._model)
+            places = weight_paths(self._model, order)
+            if self._by_name:
+                names = group_names(self._model, order)
+                places = {_named(at, names): weight for at, weight in places.items()}
+                noted = self._noted()
+                arrays = {_named(at, noted): at for at in reversed(arrays)}
+        found = {title: at for title, at in arrays.items() if title not in places}
+        found.update({paths[id(places[key])]: at for key, at in arrays.items() if key in places})
+        return found
+
+    def _noted(self) -> dict[str, str | None]:
+        """Returns the name of each layer that the file notes, by group."""
+        noted = {group: self._file.text(group, "name") for group in self._file.groups}
+        if not any(noted.values()):
+            raise file_error(
+                self.path, "does not say the names of its layers",
+                hint="load it into a model of the same layers, without strict=False",
+            )  # fmt: skip
+        return noted
+
+
+def _open(path: Path) -> ArrayFile:
     if path.suffix == ".keras":
-        member, data = WEIGHTS, read_archive(path).weights
-    else:
-        with refusing(path, "cannot be read"):
-            if (size := file_size(path)) > MAX_FILE:
-                raise file_error(path, "is too large", expected=MAX_FILE, received=size)
-            member, data = None, path.read_bytes()
-    with ArrayFile(path, member, data) as file:
-        places = legacy_places(file, model) if is_legacy(file) else None
-        if places is None:
-            places = weight_paths(model, live_order(model))
-        if not places:
-            raise StateError(f"{model.label} has no weights yet", hint="call it on data once")
-        chosen = _chosen(file, places, skip_mismatch)
-        values = {at: fitting(file, at, weight) for at, weight in chosen.items()}
-    for at, weight in chosen.items():
-        weight.path = weight.path or at
-        weight.assign(values[at])
+        return ArrayFile(path, WEIGHTS, read_archive(path).weights)
+    with refusing(path, "cannot be read"):
+        if (size := file_size(path)) > MAX_FILE:
+            raise file_error(path, "is too large", expected=MAX_FILE, received=size)
+        return ArrayFile(path, None, path.read_bytes())
 
 
-def _chosen(
-    file: ArrayFile, places: Mapping[str, Weight], skip_mismatch: bool
-) -> dict[str, Weight]:
-    """Returns the weights that the file has, and raises (or warns) about the others."""
-    stored = {at for at in file.arrays if not at.startswith("optimizer/")}
-    rows = []
-    chosen = {}
-    for at in [*places, *sorted(stored - set(places))]:
-        weight, array = places.get(at), file.arrays.get(at)
-        if weight is not None and array is not None and fits(weight, array):
-            chosen[at] = weight
-            continue
-        ours = "-" if weight is None else f"{list(weight.shape)} {weight.dtype}"
-        rows.append(f"{shown(at, 40)}: {ours} | {array or '-'}")
-    if rows:
-        more = [f"and {len(rows) - _REPORTED} more"] if len(rows) > _REPORTED else []
-        error = ModelFileError(
-            f"The file {shown(str(file.path)[-60:])!r} has other weights than the model",
-            weights=["where: model | file", *rows[:_REPORTED], *more],
-            hint="load it into the model it was saved from, or pass skip_mismatch=True",
-        )
-        if not skip_mismatch:
-            raise error
-        warnings.warn(str(error), UserWarning, stacklevel=5)
-    return chosen
+def _named(at: str, names: Mapping[str, str | None]) -> str:
+    """Returns the path of an array with the names of layers in the place of their numbers."""
+    parts = at.split("/")
+    for i in range(1, len(parts)):
+        name = names.get("/".join([*at.split("/")[: i + 1], "vars"]))
+        if parts[i - 1] == _MEMBERS and name:
+            parts[i] = name
+    return "/".join(parts)

@@ -1,0 +1,33 @@
+"""The arrays of a model as Keras keeps them: those of the weights, but for divided kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from kgraph.layers import SpectralNormalization
+from kgraph.layers.base import Layer
+from kgraph.layers.base.weight import Weight
+
+
+def kept_arrays(model: Layer, places: Mapping[str, Weight]) -> dict[str, np.ndarray]:
+    """Returns what a file for Keras holds, by path.
+
+    A kernel that kgraph divides in inference is written divided, as Keras does not divide there.
+    """
+    divided = dict(_divided(model))
+    return {
+        at: divided[id(weight)] if id(weight) in divided else np.asarray(weight.value)
+        for at, weight in places.items()
+    }
+
+
+def _divided(layer: Layer) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields the kernels to be divided by the ids of their weights, inner divisions first."""
+    for _, child in layer.children():
+        yield from _divided(child)
+    if isinstance(layer, SpectralNormalization) and layer.divide_in_inference and layer.built:
+        kernel: Weight = vars(layer.layer)[layer.target or ""]
+        array, _ = layer.divided(kernel.value, layer.vector_u.value)
+        yield id(kernel), np.asarray(array)
