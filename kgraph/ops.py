@@ -7,7 +7,7 @@ and no others: a model file cannot reach any other function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.errors import nearest
+from kgraph.errors import GraphError, nearest
+from kgraph.graph.structure import leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base import Layer
 from kgraph.layers.base.calling import has_symbols
@@ -59,10 +60,15 @@ def _norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     return jnp.linalg.norm(x, ord=ord, axis=axis, keepdims=keepdims)
 
 
+def _einsum(*operands: Any, optimize: Any = "auto", **options: Any) -> Array:
+    return jnp.einsum(*operands, optimize=optimize, **options)  # "optimal" may take for ever
+
+
 _OWN: dict[str, Function] = {
     "getitem": _getitem,
     "cast": _cast,
     "convert_to_tensor": lambda x, dtype=None: jnp.asarray(x, dtype=dtype),
+    "einsum": _einsum,
     "norm": _norm,
     "shape": jnp.shape,
 }
@@ -88,6 +94,37 @@ def function(name: str) -> Function:
     raise AttributeError(f"this version of JAX has no {name!r}")
 
 
+MOST_WRITTEN_OUT = 10_000
+"""How many pieces or rounds a node may be written out as: a file of a kilobyte could ask for any
+number."""
+_MOST_SEARCHED = 8  # tensors of an einsum; finding its best order takes exponential time
+
+
+def written_out(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+    """Returns in how many pieces or rounds JAX traces a call of a function."""
+
+    def argument(place: int, name: str, default: Any) -> Any:
+        return args[place] if len(args) > place else kwargs.get(name, default)
+
+    if name in ("split", "array_split"):
+        sections = argument(1, "indices_or_sections", 1)
+        return len(sections) + 1 if np.ndim(sections) else int(sections)
+    if name == "diff":
+        return argument(1, "n", 1)
+    shape = getattr(argument(0, "array", argument(0, "x", None)), "shape", ())
+    if name == "unstack":
+        axis = kwargs.get("axis", 0)
+        size = shape[axis] if -len(shape) <= axis < len(shape) else None
+        return size if isinstance(size, int) else 1
+    if name == "pad" and argument(2, "mode", "constant") not in ("constant", "edge", "empty"):
+        sizes = [size for size in shape if isinstance(size, int) and size > 0]
+        widest = max(map(abs, leaves(argument(1, "pad_width", 0))), default=0)
+        return widest // min(sizes, default=1)
+    if name == "einsum" and kwargs.get("optimize") not in (None, "auto", "greedy", False):
+        return 1 if len(args) <= _MOST_SEARCHED + 1 else MOST_WRITTEN_OUT + 1
+    return 1
+
+
 class Operation(Layer):
     """One function of `kgraph.ops` as a layer: what the graph holds for `ops.tanh(x)`.
 
@@ -109,6 +146,15 @@ class Operation(Layer):
 
     def mixes_rows(self, training: bool) -> bool:
         return self.function not in _ELEMENTWISE
+
+    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        count = written_out(self.function, args, kwargs)
+        if count > MOST_WRITTEN_OUT:
+            raise GraphError(
+                f"{self.label} would be written out as too many operations",
+                expected=f"at most {MOST_WRITTEN_OUT}",
+                received=count,
+            )
 
     def call(self, *args: Any, **kwargs: Any) -> Tree:
         return function(self.function)(*args, **kwargs)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kgraph import export, saving
 from kgraph.compiler.inputs import arrange_inputs, conform
 from kgraph.compiler.run import run_graph
 from kgraph.errors import ConfigError, GraphError, StateError, check_keys, nearest
-from kgraph.export import export
 from kgraph.graph import Graph, SymbolicTensor, freeze, verify
 from kgraph.graph.structure import fill, leaves, map_structure
 from kgraph.layers.base import InputLayer, Layer
@@ -17,13 +17,6 @@ from kgraph.models.execution import Execution
 from kgraph.models.looks import Looks
 from kgraph.models.plain import graph_from_config, graph_to_config
 from kgraph.models.trainable import Trainable
-from kgraph.saving import (
-    WeightReport,
-    load_weights,
-    model_to_json,
-    save_model,
-    save_weights,
-)
 from kgraph.types import Shape, Tree
 
 
@@ -236,31 +229,37 @@ class Model(Trainable, Costing, Execution, Looks, Layer):
         Raises:
             ConfigError: an option of a layer, such as a lambda, cannot be written down.
         """
-        return model_to_json(self, **options)
+        return saving.model_to_json(self, **options)
 
     def compile_objects(self) -> list[Any]:
         """Returns what `compile` was given: optimizer, losses and metrics, classes of one's own."""
         return [] if self._options is None else [self.optimizer, *vars(self._options).values()]
 
-    def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
+    def save(
+        self,
+        filepath: Any,
+        overwrite: bool = True,
+        include_optimizer: bool = True,
+        wait: bool = True,
+    ) -> saving.PendingSave | None:
         """Writes architecture, weights, compile options and optimizer state into one file.
 
-        See `kgraph.saving.save_model`, also for folders and files of Keras'.
+        See `kgraph.saving.save_model`, also for folders, files of Keras' and `wait=False`.
         """
-        save_model(self, filepath, overwrite, include_optimizer)
+        return saving.save_model(self, filepath, overwrite, include_optimizer, wait)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Writes the weights alone into one file: `.kgraph`, `.safetensors` or `.weights.h5`."""
-        save_weights(self, filepath, overwrite=overwrite)
+        saving.save_weights(self, filepath, overwrite=overwrite)
 
     def load_weights(
         self, filepath: Any, skip_mismatch: bool = False, strict: bool = True
-    ) -> WeightReport | None:
+    ) -> saving.WeightReport:
         """Reads weights from a file into the layers of the same paths; says which.
 
         See `kgraph.saving.load_weights`.
         """
-        return load_weights(self, filepath, skip_mismatch, strict)
+        return saving.load_weights(self, filepath, skip_mismatch, strict)
 
     def export(
         self,
@@ -273,7 +272,7 @@ class Model(Trainable, Costing, Execution, Looks, Layer):
 
         See `kgraph.export.export`; `kgraph.export.load` reads the file.
         """
-        export(self, filepath, weights, platforms, overwrite)
+        export.export(self, filepath, weights, platforms, overwrite)
 
     @classmethod
     def from_config(

@@ -139,6 +139,13 @@ def _share(layers: dict[str, Any], aliases: Mapping[str, str]) -> None:
     for path, first in aliases.items():
         owner, attribute = _place(layers, path)
         target, name = _place(layers, first)
+        for end, found in ((path, owner[attribute]), (first, target[name])):
+            if not isinstance(found, Layer):
+                raise GraphError(
+                    f"The config shares {end!r}, which is no layer",
+                    expected="paths of layers",
+                    received=type(found).__name__,
+                )
         owner[attribute] = target[name]
 
 

@@ -1,35 +1,37 @@
 """Models and weights in files, and the names under which your own classes are found in them."""
 
-from kgraph.registry import (
-    custom_object_scope,
-    get_custom_objects,
-    get_registered_name,
-    get_registered_object,
-    register_keras_serializable,
-)
-from kgraph.saving.load import load_model
-from kgraph.saving.model_json import model_from_json, model_to_json
-from kgraph.saving.objects import deserialize_keras_object, serialize_keras_object
-from kgraph.saving.save import save_model
-from kgraph.saving.weight_report import WeightReport
-from kgraph.saving.weights import load_weights, save_weights
+from typing import TYPE_CHECKING
 
-CustomObjectScope = custom_object_scope
+from kgraph.late import late_names
 
-__all__ = [
-    "CustomObjectScope",
-    "WeightReport",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "get_custom_objects",
-    "get_registered_name",
-    "get_registered_object",
-    "load_model",
-    "load_weights",
-    "model_from_json",
-    "model_to_json",
-    "register_keras_serializable",
-    "save_model",
-    "save_weights",
-    "serialize_keras_object",
-]
+if TYPE_CHECKING:
+    from kgraph.registry import CustomObjectScope as CustomObjectScope
+    from kgraph.registry import custom_object_scope as custom_object_scope
+    from kgraph.registry import get_custom_objects as get_custom_objects
+    from kgraph.registry import get_registered_name as get_registered_name
+    from kgraph.registry import get_registered_object as get_registered_object
+    from kgraph.registry import register_keras_serializable as register_keras_serializable
+    from kgraph.saving.load import load_model as load_model
+    from kgraph.saving.model_json import model_from_json as model_from_json
+    from kgraph.saving.model_json import model_to_json as model_to_json
+    from kgraph.saving.objects import deserialize_keras_object as deserialize_keras_object
+    from kgraph.saving.objects import serialize_keras_object as serialize_keras_object
+    from kgraph.saving.pending import PendingSave as PendingSave
+    from kgraph.saving.save import save_model as save_model
+    from kgraph.saving.weight_report import WeightReport as WeightReport
+    from kgraph.saving.weights import load_weights as load_weights
+    from kgraph.saving.weights import save_weights as save_weights
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "kgraph.registry": (
+            "CustomObjectScope custom_object_scope get_custom_objects get_registered_name "
+            "get_registered_object register_keras_serializable"
+        ),
+        "load": "load_model",
+        "model_json": "model_from_json model_to_json",
+        "objects": "deserialize_keras_object serialize_keras_object",
+        "pending": "PendingSave",
+        "save": "save_model",
+        "weight_report": "WeightReport",
+        "weights": "load_weights save_weights",
+    })  # fmt: skip

@@ -20,14 +20,14 @@ _in_use: set[str] = set()
 
 
 @contextlib.contextmanager
-def workshop(target: Path) -> Iterator[Path]:
+def workshop(target: Path, token: str = "") -> Iterator[Path]:
     """Makes a private folder beside the target, and takes it away again whatever happens.
 
     Beside it, because a rename is atomic only within one file system. Folders that a killed process
-    of this machine left behind are taken away first.
+    of this machine left behind are taken away first. `token` ends its name, if there is one.
     """
     _sweep(target.parent)
-    name = f".kgraph-saving-{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    name = f".kgraph-saving-{_host()}-{os.getpid()}-{token or secrets.token_hex(4)}"
     folder = target.parent / name
     _in_use.add(name)  # before it exists, so that no other thread sweeps it away
     try:
@@ -39,6 +39,17 @@ def workshop(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _in_use.discard(name)
+
+
+def check_writable(folder: Path) -> None:
+    """Makes a folder if it is not there, and in it something that goes away again.
+
+    Raises:
+        OSError: one of these cannot be done.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with workshop(folder / "probe"):
+        pass
 
 
 def put_in_place(new: Path, target: Path) -> None:

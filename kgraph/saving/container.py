@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from kgraph.errors import ModelFileError
 from kgraph.saving import strict_json
-from kgraph.saving.checkpoints.digests import array_digests
+from kgraph.saving.array_reader import DAMAGED, ArrayReader, ShardingOf, compare_digests
 from kgraph.saving.file_error import file_error, refusing
-from kgraph.saving.manifest import ARRAYS, MANIFEST, Manifest, parse_manifest
+from kgraph.saving.manifest import MANIFEST, Manifest, parse_manifest
 from kgraph.saving.misfit import Misfit
 from kgraph.saving.parts import (
     COPY,
@@ -26,9 +27,7 @@ from kgraph.saving.parts import (
     open_regular,
     sha256_of,
 )
-from kgraph.saving.safetensors import ArraySpec, Layout, make_layout
 
-_DAMAGED = "is damaged"
 _RETRIES = 5
 
 
@@ -39,7 +38,7 @@ class Container:
     path: Path
     manifest: Manifest
     parts: dict[str, Part]
-    layout: Layout
+    arrays: ArrayReader
 
     def read(self, name: str) -> Any:
         """Returns what a JSON part says, its digest verified."""
@@ -49,9 +48,9 @@ class Container:
                 self.path, "holds JSON that is not accepted", member=name,
                 expected=f"at most {strict_json.MAX_BYTES} bytes", received=member.size,
             )  # fmt: skip
-        with refusing(self.path, _DAMAGED, member=name, hint=COPY):
+        with refusing(self.path, DAMAGED, member=name, hint=COPY):
             data = self.parts[name].read(0, member.size)
-            self._compare(name, member.sha256, hashlib.sha256(data).hexdigest())
+            compare_digests(self.path, name, member.sha256, hashlib.sha256(data).hexdigest())
         return _decode(self.path, name, data)
 
     def read_arrays(self, wanted: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
@@ -59,46 +58,22 @@ class Container:
 
         The caller has compared their shapes with those of a model: only these take memory.
         """
-        part = self.parts[ARRAYS]
-        digests = {entry.path: entry.sha256 for entry in self.manifest.arrays}
-        for name, start in self.layout.starts.items():
-            if name not in wanted:
-                continue
-            with refusing(self.path, _DAMAGED, member=ARRAYS, at=name, hint=COPY):
-                array = part.read_array(start, self.layout.specs[name])
-                self._compare(ARRAYS, digests[name], array_digests([array])[0], name)
-            yield name, array
-            del array  # before memory is taken for the next one
+        for entry in self.arrays.in_file_order(wanted):
+            yield entry.path, self.arrays.whole(entry)
 
-    def _compare(self, member: str, expected: str, received: str, at: str | None = None) -> None:
-        if received != expected:
-            raise file_error(
-                self.path, _DAMAGED, member=member, at=at, expected=f"SHA-256 {expected}",
-                received=received, hint=COPY,
-            )  # fmt: skip
+    def load_arrays(
+        self, wanted: Collection[str], shardings: ShardingOf | None = None
+    ) -> Iterator[tuple[str, jax.Array]]:
+        """Yields the wanted arrays like `read_arrays`, but on devices.
 
-    def check_arrays(self) -> None:
-        """Compares the header of the arrays with the one that the manifest's table gives."""
-        with refusing(self.path, _DAMAGED, member=ARRAYS, hint=COPY):
-            header = self.parts[ARRAYS].read(0, len(self.layout.header))
-            if header != self.layout.header:
-                raise file_error(
-                    self.path, "holds other arrays than its manifest lists", member=ARRAYS,
-                    at="header", hint=COPY,
-                )  # fmt: skip
-            digests = [entry.sha256 for entry in self.manifest.arrays]
-            expected = self.manifest.members[ARRAYS].sha256
-            self._compare(ARRAYS, expected, arrays_digest(header, digests), "the table")
-
-
-def arrays_digest(header: bytes, digests: list[str]) -> str:
-    """Returns the digest of a member of arrays: see `Member`."""
-    return hashlib.sha256(header + b"".join(map(bytes.fromhex, digests))).hexdigest()
-
-
-def layout_of(manifest: Manifest) -> Layout:
-    """Returns where the arrays of a manifest are."""
-    return make_layout([ArraySpec(e.path, e.shape, e.dtype) for e in manifest.arrays])
+        Args:
+            wanted: their paths.
+            shardings: returns, for a path and a shape, how that array is spread over devices; None
+                for the first device.
+        """
+        for entry in self.arrays.in_file_order(wanted):
+            sharding = None if shardings is None else shardings(entry.path, entry.shape)
+            yield entry.path, self.arrays.placed(entry, sharding)
 
 
 @contextlib.contextmanager
@@ -115,9 +90,9 @@ def open_container(path: Path, expect_sha256: str | None = None) -> Iterator[Con
     """
     with contextlib.ExitStack() as stack:
         found = _folder if path.is_dir() else _file
-        with refusing(path, _DAMAGED):
+        with refusing(path, DAMAGED):
             container = found(path, expect_sha256, stack)
-            container.check_arrays()
+            container.arrays.check_headers()
         yield container
 
 
@@ -163,7 +138,7 @@ def _manifest(path: Path, part: Part) -> Manifest:
             path, "holds JSON that is not accepted", member=MANIFEST,
             expected=f"at most {strict_json.MAX_BYTES} bytes", received=part.size,
         )  # fmt: skip
-    with refusing(path, _DAMAGED, member=MANIFEST, hint=COPY):
+    with refusing(path, DAMAGED, member=MANIFEST, hint=COPY):
         data = part.read(0, part.size)
     try:
         return parse_manifest(_decode(path, MANIFEST, data))
@@ -177,21 +152,15 @@ def _manifest(path: Path, part: Part) -> Manifest:
 
 
 def _container(path: Path, manifest: Manifest, parts: dict[str, Part]) -> Container:
-    layout = layout_of(manifest)
     declared = {name: member.size for name, member in manifest.members.items()}
     found = {name: part.size for name, part in parts.items()}
     if declared != found:
         odd = sorted(set(declared.items()) ^ set(found.items()))[0][0]
         raise file_error(
-            path, _DAMAGED, member=odd, expected=f"{declared.get(odd, 'no such member')} (bytes)",
+            path, DAMAGED, member=odd, expected=f"{declared.get(odd, 'no such member')} (bytes)",
             received=f"{found.get(odd, 'no such member')}", hint=COPY,
         )  # fmt: skip
-    if layout.size != declared[ARRAYS]:
-        raise file_error(
-            path, "holds other arrays than its manifest lists", member=ARRAYS,
-            expected=f"{layout.size} bytes", received=declared[ARRAYS], hint=COPY,
-        )  # fmt: skip
-    return Container(path, manifest, parts, layout)
+    return Container(path, manifest, parts, ArrayReader(path, manifest, parts))
 
 
 def _decode(path: Path, name: str, data: bytes) -> Any:

@@ -1,28 +1,27 @@
-"""Writing: what a save consists of, into one file or a folder, and always the same bytes."""
+"""Writing: what a save consists of, and how it becomes one file; always the same bytes."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.saving import strict_json
+from kgraph.saving.array_entry import ArrayEntry
+from kgraph.saving.array_reader import arrays_digest
 from kgraph.saving.atomic import put_in_place, workshop
 from kgraph.saving.checkpoints.digests import array_digests
-from kgraph.saving.checkpoints.lock import FolderLock
-from kgraph.saving.checkpoints.step_files import make_folder
-from kgraph.saving.container import arrays_digest
-from kgraph.saving.manifest import ARRAYS, MANIFEST, ArrayEntry, Manifest, Member, parse_manifest
+from kgraph.saving.manifest import ARRAYS, MANIFEST, Manifest, Member, parse_manifest
 from kgraph.saving.misfit import Misfit
-from kgraph.saving.parts import is_ours, name_in_folder
-from kgraph.saving.safetensors import DTYPES, ArraySpec, Layout, make_layout
+from kgraph.saving.pieces import Stored
+from kgraph.saving.safetensors import DTYPES, ArraySpec, make_layout
 from kgraph.saving.stored_zip import write_zip
 
 _BLOCK = 2**19  # still in the cache of the processor when it is written, after its checksum
@@ -36,102 +35,65 @@ class Content:
     Fields:
         kind: "model" or "weights".
         documents: JSON bytes by name of the part.
-        arrays: by path.
+        arrays: by path; in a folder an array may be in pieces.
         graph_hash: of the model, if it has a graph.
     """
 
     kind: str
     documents: Mapping[str, bytes]
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, Stored]
     graph_hash: str | None = None
 
 
 def write_file(path: Path, content: Content) -> None:
-    """Writes one file, so that the old or the new one is there, whole.
+    """Writes one file, so that the old or the new one is there, whole. Its arrays are whole ones.
 
     Raises:
         OSError: it cannot be written; names the path.
     """
     check_dtypes(content.arrays)
-    layout = _layout(content)
+    arrays = {name: array for name, array in content.arrays.items() if _is_whole(array)}
+    assert len(arrays) == len(content.arrays)
+    layout = make_layout([ArraySpec(n, a.shape, a.dtype.name) for n, a in arrays.items()])
     with ThreadPoolExecutor(1) as pool, naming(path), workshop(path) as folder:
-        digests = pool.submit(array_digests, list(content.arrays.values()))
+        digests = pool.submit(array_digests, list(arrays.values()))
 
         def head() -> Iterator[Chunk]:  # the last member: by then the digests are there
-            yield _manifest(content, layout, digests.result())[1]
+            found = digests.result()
+            entries = [
+                ArrayEntry(name, array.shape, array.dtype.name, digest)
+                for (name, array), digest in zip(arrays.items(), found, strict=True)
+            ]
+            member = Member(layout.size, arrays_digest(layout.header, found))
+            yield make_manifest(content, entries, {ARRAYS: member})[1]
 
         members: dict[str, tuple[int, Iterable[Chunk]]] = {
             name: (len(data), [data]) for name, data in content.documents.items()
         }
-        members[ARRAYS] = (layout.size, _chunks(content, layout))
+        chunks = array_chunks(layout.header, [arrays[name] for name in layout.starts])
+        members[ARRAYS] = (layout.size, chunks)
         members[MANIFEST] = (0, head())
         write_zip(folder / "new", members)
         put_in_place(folder / "new", path)
 
 
-def write_folder(path: Path, content: Content) -> None:
-    """Writes a folder of parts. `manifest.json`, replaced at the end, makes them the saved model.
-
-    Raises:
-        OSError: it cannot be written; names the path.
-        StateError: another process is saving into the folder.
-    """
-    check_dtypes(content.arrays)
-    layout = _layout(content)
-    manifest, head = _manifest(content, layout, array_digests(list(content.arrays.values())))
-    names = {name: name_in_folder(name, m.sha256) for name, m in manifest.members.items()}
-    parts: dict[str, Iterable[Chunk]] = {name: [data] for name, data in content.documents.items()}
-    parts[ARRAYS] = _chunks(content, layout)
-    with naming(path):
-        make_folder(path)
-        lock = FolderLock(path)
-        lock.acquire()
-        try:
-            with workshop(path / MANIFEST) as aside:
-                for name, chunks in parts.items():
-                    _write(aside / "new", chunks)
-                    put_in_place(aside / "new", path / names[name])
-                _write(aside / "new", [head])
-                put_in_place(aside / "new", path / MANIFEST)
-            for entry in os.listdir(path):
-                if is_ours(entry) and entry not in names.values():
-                    os.unlink(path / entry)
-            lock.remove()
-        finally:
-            lock.release()
+def _is_whole(array: Stored) -> TypeGuard[np.ndarray]:
+    return isinstance(array, np.ndarray)
 
 
-def _write(path: Path, chunks: Iterable[Chunk]) -> None:
-    with open(path, "wb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-
-
-def _layout(content: Content) -> Layout:
-    arrays = content.arrays.items()
-    return make_layout([ArraySpec(name, a.shape, a.dtype.name) for name, a in arrays])
-
-
-def _chunks(content: Content, layout: Layout) -> Iterator[Chunk]:
-    return array_chunks(layout.header, [content.arrays[name] for name in layout.starts])
-
-
-def _manifest(content: Content, layout: Layout, digests: list[str]) -> tuple[Manifest, bytes]:
-    """Returns the manifest, also as JSON.
+def make_manifest(
+    content: Content, entries: Sequence[ArrayEntry], members: Mapping[str, Member]
+) -> tuple[Manifest, bytes]:
+    """Returns the manifest of a save, also as JSON, given what describes its arrays.
 
     Raises:
         ConfigError: it would be refused when read.
     """
-    members = {
+    documents = {
         name: Member(len(data), hashlib.sha256(data).hexdigest())
         for name, data in content.documents.items()
     }
-    members[ARRAYS] = Member(layout.size, arrays_digest(layout.header, digests))
-    entries = [
-        ArrayEntry(name, array.shape, array.dtype.name, digest)
-        for (name, array), digest in zip(content.arrays.items(), digests, strict=True)
-    ]
-    manifest = Manifest(content.kind, members, entries, content.graph_hash)
+    manifest = Manifest(content.kind, {**documents, **members}, entries, content.graph_hash)
     head = strict_json.encode(manifest.plain(), "The manifest")
     try:
         parse_manifest(strict_json.decode(head))
@@ -143,7 +105,7 @@ def _manifest(content: Content, layout: Layout, digests: list[str]) -> tuple[Man
     return manifest, head
 
 
-def check_dtypes(arrays: Mapping[str, np.ndarray]) -> None:
+def check_dtypes(arrays: Mapping[str, Stored]) -> None:
     """Raises ConfigError for an array of a dtype that cannot be stored."""
     for name, array in arrays.items():
         if array.dtype.name not in DTYPES:

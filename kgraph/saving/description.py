@@ -139,7 +139,7 @@ def _add(found: dict[str, type], thing: Recorded) -> None:
     if cls.__module__.partition(".")[0] == "kgraph":
         return
     name = get_registered_name(cls)
-    if name == cls.__name__ and name in registered_names(thing.kind):
+    if name == cls.__name__ and name in registered_names(thing.kind, like=name):
         raise ConfigError(
             f"Your class {name!r} has the name of one of kgraph's own",
             expected="a name that a file can tell from it",

@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
 from kgraph.registry import custom_object_scope, get_registered_object
+from kgraph.saving.array_entry import is_digest
+from kgraph.saving.array_reader import ShardingOf
 from kgraph.saving.container import Container, check_sha256, open_container
 from kgraph.saving.description import model_from_document
 from kgraph.saving.diagnose import culprit
 from kgraph.saving.document_check import OWN, check_document, check_values, objects_in
 from kgraph.saving.file_error import file_error, harmless, reason_of, refusing, shown
 from kgraph.saving.keras_format import keras_format_of, load_keras_model
-from kgraph.saving.manifest import KGRAPH_VERSION, MODEL, TRAINING_OPTIONS, is_digest
+from kgraph.saving.manifest import KGRAPH_VERSION, MODEL, TRAINING_OPTIONS
 from kgraph.saving.misfit import Misfit, check, check_keys
 from kgraph.saving.parts import open_regular, sha256_of
+from kgraph.saving.pending import settle
 from kgraph.saving.stored_arrays import (
     TRAINING,
     WEIGHTS,
@@ -35,7 +37,15 @@ from kgraph.saving.stored_arrays import (
 from kgraph.types import Array
 
 CUSTOM = "pass classes of your own by name: load_model(path, custom_objects={'Name': Name})"
-_OPTIONS = {"optimizer", "loss", "loss_weights", "metrics", "weighted_metrics"}
+_MODES = {
+    "steps_per_execution": ("a number of steps", lambda v: type(v) is int and v >= 1),
+    "run_eagerly": ("true", lambda v: v is True),
+    "stack": ("true or false", lambda v: isinstance(v, bool)),
+    "remat": ("a policy, or names of layers", lambda v: _is_remat(v)),
+}
+_OPTIONS = {
+    "optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "loss_fn", *_MODES,
+}  # fmt: skip
 _HDF5 = "build the model and call model.load_weights(path), or save it as .keras in Keras"
 
 
@@ -45,6 +55,7 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
     expect_sha256: str | None = None,
+    shardings: ShardingOf | None = None,
 ) -> Any:
     """Returns the model that `save_model` wrote, ready to go on training as if never saved.
 
@@ -58,12 +69,18 @@ def load_model(
         safe_mode: accepted as in Keras; loading is never anything but safe.
         expect_sha256: SHA-256 (hex) that the file must have; of a folder, its `manifest.json`. What
             no other check can find is a well-formed file with other weights.
+        shardings: a function from path and shape of an array to the `jax.sharding.Sharding` that it
+            is to have, or None for the first device. Paths are those of the file:
+            `"weights/dense/kernel"`, `"training/['optimizer'].momentum['dense']['kernel']"`. From a
+            folder, a process reads only the pieces that its devices need.
 
     Raises:
         ModelFileError: the file is missing, damaged, foreign, or does not match.
+        OSError: a save to this path in the background, which is waited for, failed.
     """
     del safe_mode
     path = Path(os.fspath(filepath))
+    settle(path)
     if expect_sha256 is not None:
         expect_sha256 = expect_sha256.lower() if isinstance(expect_sha256, str) else expect_sha256
         if not is_digest(expect_sha256):
@@ -83,10 +100,10 @@ def load_model(
             raise file_error(
                 path, "holds weights only", hint="build the model and call model.load_weights(path)"
             )
-        return _load(container, compile)
+        return _load(container, compile, shardings)
 
 
-def _load(container: Container, compile: bool) -> Any:
+def _load(container: Container, compile: bool, shardings: ShardingOf | None) -> Any:
     path = container.path
     document = container.read(MODEL)
     model = _rebuilt(container, document)
@@ -98,10 +115,7 @@ def _load(container: Container, compile: bool) -> Any:
             expected |= tree_specs(model.abstract_training_state())
     entries = container.manifest.arrays
     compare(path, expected, [e for e in entries if trained or not e.path.startswith(TRAINING)])
-    arrays: dict[str, Array] = {}
-    for name, array in container.read_arrays(set(expected)):
-        arrays[name] = jnp.asarray(array)
-        del array
+    arrays = dict(container.load_arrays(set(expected), shardings))
     assign(model, arrays)
     if trained:
         _restore_training(model, arrays)
@@ -169,8 +183,11 @@ def check_training(data: Any) -> None:
     options = data["compile"]
     check("compile", options, lambda found: isinstance(found, dict), "options by name")
     check("compile", set(options), lambda keys: keys <= _OPTIONS, ", ".join(sorted(_OPTIONS)))
-    for name in ("loss", "metrics", "weighted_metrics"):
+    for name in ("loss", "metrics", "weighted_metrics", "loss_fn"):
         check(f"compile.{name}", options.get(name), _are_names, "names or described objects")
+    for name, (expected, fits) in _MODES.items():
+        if name in options:
+            check(f"compile.{name}", options[name], fits, expected)
     check_values("compile", options)
 
 
@@ -181,6 +198,13 @@ def _are_names(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_are_names, value))
     return value is None or isinstance(value, (str, dict))
+
+
+def _is_remat(value: Any) -> bool:
+    names = list(value.values()) if isinstance(value, dict) else value
+    return isinstance(value, str) or (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    )
 
 
 def _restore_training(model: Any, arrays: Mapping[str, Array]) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
-
 from kgraph.initializers import KEY_VERSION
-from kgraph.saving.misfit import Misfit, check, check_keys, is_count, is_name, is_shape
-from kgraph.saving.safetensors import DTYPES
+from kgraph.saving.array_entry import ArrayEntry, is_digest, parse_entry
+from kgraph.saving.misfit import Misfit, check, check_keys, is_count, is_name
 from kgraph.version import __version__
 
 FORMAT = "kgraph"
@@ -27,41 +24,34 @@ MODEL, TRAINING_OPTIONS, ARRAYS = "model.json", "training.json", "arrays.safeten
 MEMBERS = (MODEL, TRAINING_OPTIONS, ARRAYS)
 KINDS = ("model", "weights")
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PART = re.compile(r"arrays-\d{5}\.safetensors")
+
+
+def arrays_member(number: int) -> str:
+    """Returns the name of the part with the arrays of a writer; the first may be the only one.
+
+    >>> arrays_member(0), arrays_member(12)
+    ('arrays.safetensors', 'arrays-00012.safetensors')
+    """
+    return f"arrays-{number:05d}.safetensors" if number else ARRAYS
+
+
+def is_arrays_member(name: str) -> bool:
+    """Tells whether a part holds arrays."""
+    return name == ARRAYS or _PART.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
 class Member:
     """Size in bytes and digest (hex) of one part of a file.
 
-    The digest of a JSON part is its SHA-256. That of `arrays.safetensors` is the SHA-256 of its
-    header followed by the digests of its arrays (32 bytes each, in the order of the table), so
-    that one pass over the data verifies both.
+    The digest of a JSON part is its SHA-256. That of a part with arrays is the SHA-256 of its
+    header followed by the digests of its arrays and pieces (32 bytes each, in the order of the
+    table), so that one pass over the data verifies both.
     """
 
     size: int
     sha256: str
-
-
-@dataclass(frozen=True)
-class ArrayEntry:
-    """One array: its path (`"weights/dense/kernel"`), exact shape, dtype, digest of its bytes.
-
-    The bytes are those of the array in C order, little endian; the digest is that of
-    `array_digests`.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: str
-    sha256: str
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * jnp.dtype(self.dtype).itemsize
-
-    def __str__(self) -> str:
-        return f"{list(self.shape)} {self.dtype}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +83,7 @@ class Manifest:
             "key_version": self.key_version,
             "graph_hash": self.graph_hash,
             "members": {name: [m.size, m.sha256] for name, m in self.members.items()},
-            "arrays": [[a.path, list(a.shape), a.dtype, a.sha256] for a in self.arrays],
+            "arrays": [entry.plain() for entry in self.arrays],
         }
         return {**content, "sha256": manifest_digest(content)}
 
@@ -122,10 +112,12 @@ def parse_manifest(data: Any) -> Manifest:
     check("members", data["members"], lambda m: isinstance(m, dict), "an object")
     check("arrays", data["arrays"], lambda a: isinstance(a, list), "a list")
     members = {name: _member(name, m) for name, m in data["members"].items()}
-    arrays = [_array(f"arrays[{i}]", a) for i, a in enumerate(data["arrays"])]
-    if len({a.path for a in arrays}) != len(arrays):
+    arrays = [parse_entry(f"arrays[{i}]", a) for i, a in enumerate(data["arrays"])]
+    stored = [piece.name for entry in arrays for piece in entry.stored()]
+    if len({a.path for a in arrays}) != len(arrays) or len(set(stored)) != len(stored):
         raise Misfit("arrays", "distinct paths", "a path twice")
-    wanted = {ARRAYS} | ({MODEL} if data["kind"] == "model" else set())
+    used = {arrays_member(p.part) for entry in arrays for p in entry.pieces}
+    wanted = {ARRAYS} | used | ({MODEL} if data["kind"] == "model" else set())
     optional = {TRAINING_OPTIONS} if data["kind"] == "model" else set()
     if not wanted <= set(members) <= wanted | optional:
         raise Misfit("members", ", ".join(sorted(wanted)), ", ".join(sorted(members)))
@@ -136,25 +128,11 @@ def parse_manifest(data: Any) -> Manifest:
     )  # fmt: skip
 
 
-def is_digest(value: Any) -> bool:
-    """Tells whether a value is a SHA-256 in hexadecimal."""
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
-
-
 def _member(name: str, data: Any) -> Member:
-    check("members", name, lambda n: n in MEMBERS, "the name of a member")
+    known = name in MEMBERS or is_arrays_member(name)
+    check("members", name, lambda _: known, "the name of a member")
     place = f"members[{name!r}]"
     check(place, data, lambda d: isinstance(d, list) and len(d) == 2, "size and SHA-256")
     check(place, data[0], is_count, "a size")
     check(place, data[1], is_digest, "a SHA-256")
     return Member(*data)
-
-
-def _array(place: str, data: Any) -> ArrayEntry:
-    check(place, data, lambda d: isinstance(d, list) and len(d) == 4, "[path, shape, dtype, sha]")
-    path, shape, dtype, digest = data
-    check(f"{place}.path", path, is_name, "a path")
-    check(f"{place}.shape", shape, is_shape, "a shape")
-    check(f"{place}.dtype", dtype, lambda d: isinstance(d, str) and d in DTYPES, "a dtype")
-    check(f"{place}.sha256", digest, is_digest, "a SHA-256")
-    return ArrayEntry(path, tuple(shape), dtype, digest)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.saving.manifest import ArrayEntry
+from kgraph.saving.array_entry import ArrayEntry
 from kgraph.types import Array
 
 

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.registry import custom_object_scope
 from kgraph.saving import strict_json
-from kgraph.saving.content import Content, write_file, write_folder
+from kgraph.saving.content import Content, write_file
 from kgraph.saving.description import live_classes, model_document, model_from_document
 from kgraph.saving.document_check import check_document
+from kgraph.saving.folder import FolderWriter
 from kgraph.saving.keras_format import keras_format_of, save_keras_model
 from kgraph.saving.load import check_training
 from kgraph.saving.manifest import MODEL, TRAINING_OPTIONS
 from kgraph.saving.paths import asks_for_folder, folder_path, save_path, target_path
-from kgraph.saving.stored_arrays import tree_paths, tree_specs, weight_arrays, weight_specs
+from kgraph.saving.pending import PendingSave, settle, start_save
+from kgraph.saving.pieces import snapshot
+from kgraph.saving.stored_arrays import tree_paths, tree_specs, weight_specs, weight_values
 
 
 def save_model(
-    model: Any, filepath: Any, overwrite: bool = True, include_optimizer: bool = True
-) -> None:
+    model: Any,
+    filepath: Any,
+    overwrite: bool = True,
+    include_optimizer: bool = True,
+    wait: bool = True,
+) -> PendingSave | None:
     """Writes a model: graph, weights, compile options and training state. The same gives the same.
 
     Before anything is written the model is rebuilt from its description and compared. The old file
@@ -35,31 +41,51 @@ def save_model(
     files, with a piece of the digest in their names (`model-0123456789abcdef.json`): a new save
     writes beside the old one and then replaces `manifest.json`, which says what counts.
 
+    In a folder an array that is spread over devices stays in pieces, each with its digest, and of
+    several processes (`jax.distributed`) each writes those that it has: all call `save` at the same
+    place, with a folder that all of them see. Such a folder loads on any number of devices.
+
     Args:
         model: any model; one defined by code must have been called on data once.
         filepath: a name that ends in `.kgraph`, or one without a suffix; one that ends in `/`, for
             a folder; or one that ends in `.keras`, for a file that Keras 3 loads.
         overwrite: whether a file of this name is replaced.
         include_optimizer: whether compile options and training state are saved as well.
+        wait: whether to return only when the model is on the disk. Otherwise its arrays have been
+            copied, and may be changed or donated, and a thread does the rest.
+
+    Returns:
+        without `wait`, an object whose `wait()` returns when the model is on the disk, or raises
+        what went wrong; otherwise None.
 
     Raises:
         ConfigError: something (a lambda, say) cannot be written down, or Keras has no counterpart
             for it; the message names it.
         ModelFileError: the path cannot be written to.
         StateError: another process is saving into the folder.
-        OSError: the disk is full, or fails.
+        OSError: the disk is full, or fails; or this happened to a save to the same path before,
+            of which nobody has heard yet.
     """
     if keras_format_of(filepath) == "model":
+        if not wait:
+            raise ConfigError(
+                "A file of Keras' is written before `save` returns", received="wait=False",
+                hint="save as .kgraph, or into a folder: save('name/', wait=False)",
+            )  # fmt: skip
         save_keras_model(model, target_path(filepath, overwrite), include_optimizer)
-        return
+        return None
+    settle(filepath)
     folder = asks_for_folder(filepath)
     path = folder_path(filepath, overwrite) if folder else save_path(filepath, overwrite)
-    content = _content(model, include_optimizer)
-    write = write_folder if folder else write_file
-    write(path, content)
+    content = _content(model, include_optimizer, copy=not wait, spread=folder)
+    write = FolderWriter(path).write if folder else partial(write_file, path)
+    if not wait:
+        return start_save(path, partial(write, content))
+    write(content)
+    return None
 
 
-def _content(model: Any, include_optimizer: bool) -> Content:
+def _content(model: Any, include_optimizer: bool, copy: bool, spread: bool) -> Content:
     compiled = model.compile_config() if include_optimizer else None
     document = model_document(model)
     documents = {MODEL: strict_json.encode(document, model.label)}
@@ -69,10 +95,11 @@ def _content(model: Any, include_optimizer: bool) -> Content:
     training = model.training_state() if compiled is not None else None
     if not _prove(model, documents, training):
         training = None
-    arrays = weight_arrays(model)
+    values: dict[str, Any] = weight_values(model)
     if training is not None:
-        arrays |= {name: np.asarray(leaf) for name, leaf in tree_paths(training).items()}
+        values |= tree_paths(training)
     graph = model.lowering_graph
+    arrays = snapshot(values, copy, spread)
     return Content("model", documents, arrays, None if graph is None else graph.content_hash)
 
 

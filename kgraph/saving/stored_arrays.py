@@ -10,18 +10,18 @@ import jax
 import numpy as np
 
 from kgraph.layers.base import Layer, create_values
+from kgraph.saving.array_entry import ArrayEntry
 from kgraph.saving.file_error import file_error
-from kgraph.saving.manifest import ArrayEntry
-from kgraph.types import Tree
+from kgraph.types import Array, Tree
 
 WEIGHTS = "weights/"
 TRAINING = "training/"
 
 
-def weight_arrays(model: Layer) -> dict[str, np.ndarray]:
-    """Returns each weight on the host by path, first values made where there are none yet."""
+def weight_values(model: Layer) -> dict[str, Array]:
+    """Returns the array of each weight by path, first values made where there are none yet."""
     create_values(model.named_weights())
-    return {WEIGHTS + path: np.asarray(weight.value) for path, weight in model.named_weights()}
+    return {WEIGHTS + path: weight.value for path, weight in model.named_weights()}
 
 
 def weight_specs(model: Layer) -> dict[str, str]:

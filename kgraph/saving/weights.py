@@ -7,24 +7,27 @@ import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from kgraph.errors import ConfigError, StateError
-from kgraph.layers.base import Layer
+from kgraph.layers.base import Layer, Weight
 from kgraph.saving import strict_json
 from kgraph.saving.atomic import put_in_place, workshop
 from kgraph.saving.checkpoints.digests import array_digests
 from kgraph.saving.container import open_container
 from kgraph.saving.content import Content, array_chunks, check_dtypes, naming, write_file
 from kgraph.saving.file_error import file_error, refusing
-from kgraph.saving.keras_format import keras_format_of, load_keras_weights, save_keras_weights
+from kgraph.saving.keras_format import KerasWeights, keras_format_of, save_keras_weights
 from kgraph.saving.load import assign
 from kgraph.saving.misfit import Misfit
 from kgraph.saving.parts import COPY, Part, open_regular
 from kgraph.saving.paths import save_path, target_path
+from kgraph.saving.pending import settle
+from kgraph.saving.pieces import snapshot
 from kgraph.saving.safetensors import (
     LENGTH_BYTES,
     SUFFIX,
@@ -34,7 +37,7 @@ from kgraph.saving.safetensors import (
     make_layout,
     parse_layout,
 )
-from kgraph.saving.stored_arrays import WEIGHTS, weight_arrays, weight_specs
+from kgraph.saving.stored_arrays import WEIGHTS, weight_specs, weight_values
 from kgraph.saving.weight_report import WeightReport, compare_weights
 from kgraph.types import Array
 
@@ -60,15 +63,19 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
     if keras_format_of(filepath) == "weights":
         save_keras_weights(model, target_path(filepath, overwrite))
     elif os.fspath(filepath).endswith(SUFFIX):
-        _write_safetensors(target_path(filepath, overwrite), _named(weight_arrays(model)))
+        _write_safetensors(target_path(filepath, overwrite), _named(_gathered(model)))
     else:
         path = save_path(filepath, overwrite, "weights")
-        write_file(path, Content("weights", {}, weight_arrays(model)))
+        write_file(path, Content("weights", {}, _gathered(model)))
+
+
+def _gathered(model: Layer) -> dict[str, Any]:
+    return snapshot(weight_values(model), copy=False, spread=False)
 
 
 def load_weights(
     model: Any, filepath: Any, skip_mismatch: bool = False, strict: bool = True
-) -> WeightReport | None:
+) -> WeightReport:
     """Sets the weights of a model from a file of weights or of a model, by layer path.
 
     All that fit are set, or none. Floats are brought to the dtype of the weight. To start a model
@@ -82,34 +89,30 @@ def load_weights(
         skip_mismatch: whether weights that are not in both, or differ in shape, are left as they
             are, with a warning, in the place of an error.
         strict: False leaves weights that are only in the model or only in the file as they are,
-            without a warning. A weight of another shape is an error still.
+            without a warning. A weight of another shape is an error still. Files of Keras' number
+            the layers of each class; with False the names that they note beside count.
 
     Returns:
-        which weights were set, and which were not; None for files of Keras'.
+        which weights were set, and which were not.
 
     Raises:
         StateError: the model has no weights yet.
-        ConfigError: `strict=False` with a file of Keras', which has layer numbers and no paths.
         ModelFileError: the file is missing or damaged, or its weights are not those of the model.
     """
     path = Path(os.fspath(filepath))
+    settle(path)
     if keras_format_of(path) is not None:
-        if not strict:
-            raise ConfigError(
-                "Files of Keras' are loaded whole", received="strict=False",
-                hint="pass skip_mismatch=True",
-            )  # fmt: skip
-        load_keras_weights(model, path, skip_mismatch)
-        return None
-    reader = _SafetensorsReader if path.suffix == SUFFIX else _ContainerReader
-    with reader(path) as file:
+        reader: _Reader = KerasWeights(path, model, by_name=not strict)
+    else:
+        reader = _SafetensorsReader(path) if path.suffix == SUFFIX else _ContainerReader(path)
+    with reader as file:
         report, arrays = _chosen(model, file, skip_mismatch, strict)
     assign(model, arrays)
     return report
 
 
 def _chosen(
-    model: Layer, file: _SafetensorsReader | _ContainerReader, skip_mismatch: bool, strict: bool
+    model: Layer, file: _Reader, skip_mismatch: bool, strict: bool
 ) -> tuple[WeightReport, dict[str, Array]]:
     """Returns the report, and the arrays to set."""
     ours = _named(weight_specs(model))
@@ -124,17 +127,26 @@ def _chosen(
         error = report.error(file.path, "give layers the names that they have in the file")
         warnings.warn(str(error), UserWarning, stacklevel=4)
     arrays: dict[str, Array] = {}
-    dtypes = {WEIGHTS + path: weight.dtype for path, weight in model.named_weights()}
+    weights = dict(model.named_weights())
     for name, array in file.read(set(report.loaded)):
-        arrays[WEIGHTS + name] = _fitting(file.path, name, array, dtypes[WEIGHTS + name])
-        del array
+        host = _fitting(file.path, name, array, weights[name].dtype)
+        arrays[WEIGHTS + name] = _beside(weights[name], host)
+        del array, host
     return report, arrays
 
 
-def _fitting(path: Path, name: str, array: np.ndarray, dtype: str) -> Array:
+def _beside(weight: Weight, array: np.ndarray) -> Array:
+    """Returns an array spread over devices as the value of a weight is now."""
+    sharding = weight.value.sharding if weight.has_value else None
+    if sharding is None or len(sharding.device_set) == 1:
+        return jax.device_put(array)
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def _fitting(path: Path, name: str, array: np.ndarray, dtype: str) -> np.ndarray:
     """Returns an array in the dtype of its weight; numbers that it cannot hold are an error."""
     if array.dtype.name == dtype:
-        return jnp.asarray(array)
+        return array
     with np.errstate(all="ignore"):
         narrow = array.astype(jnp.dtype(dtype))
     if not np.array_equal(np.isfinite(array), np.isfinite(narrow)):
@@ -142,7 +154,7 @@ def _fitting(path: Path, name: str, array: np.ndarray, dtype: str) -> Array:
             path, "has numbers that the weight cannot hold", at=name, expected=dtype,
             received=array.dtype.name,
         )  # fmt: skip
-    return jnp.asarray(narrow)
+    return narrow
 
 
 def _named(by_path: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,9 +215,8 @@ class _SafetensorsReader:
             if name not in wanted:
                 continue
             with refusing(self.path, "is damaged", at=name, hint=COPY):
-                array = part.read_array(start, self._layout.specs[name])
-                expected = self._digests.get(name)
-                if expected is not None and (found := array_digests([array])[0]) != expected:
+                array, found = part.read_array(start, self._layout.specs[name])
+                if (expected := self._digests.get(name)) not in (None, found):
                     raise Misfit(name, f"SHA-256 {expected}", found)
             yield name, array
             del array
@@ -233,6 +244,9 @@ class _SafetensorsReader:
             if not isinstance(digests, dict) or set(digests) != set(self._layout.specs):
                 raise Misfit(_DIGESTS, "a digest for each array", "others")
         return digests
+
+
+_Reader: TypeAlias = _ContainerReader | _SafetensorsReader | KerasWeights
 
 
 def _write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

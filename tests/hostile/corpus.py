@@ -7,12 +7,15 @@ where the fault lies deeper than they reach, as somebody would who means harm.
 from __future__ import annotations
 
 from corpus_arrays import array_tables, headers, manifests
-from corpus_graph import graphs, training
+from corpus_graph import graphs, training, written_out
 from corpus_model import classes, options
 from corpus_zip import files, texts, zips
 from drafts import Case
 
-TABLES = (files, zips, texts, manifests, array_tables, headers, classes, options, graphs, training)
+TABLES = (
+    files, zips, texts, manifests, array_tables, headers, classes, options, graphs, training,
+    written_out,
+)  # fmt: skip
 
 
 def cases() -> dict[str, dict[str, Case]]:

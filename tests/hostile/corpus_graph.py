@@ -8,6 +8,8 @@ from typing import Any
 
 from drafts import ESCAPE, Draft, Table, changed_model
 
+import kgraph as keras
+
 
 def graphs() -> Table:
     config: dict[str, Callable[[Any], Any]] = {
@@ -168,4 +170,90 @@ def training() -> Table:
 
 def _trained(draft: Draft, edit: Callable[[Any], Any]) -> bytes:
     edit(draft.training)
+    return draft.bytes()
+
+
+def written_out() -> Table:
+    """A kilobyte that asks for a million operations, or for a table of gigabytes."""
+    many = 2**24
+    nodes: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
+        "split": ("split", [{"slot": 0}, many], {"axis": 1}),
+        "split, by name": ("split", [{"slot": 0}], {"indices_or_sections": many, "axis": 1}),
+        "array_split": ("array_split", [{"slot": 0}, many], {"axis": 1}),
+        "unstack": ("unstack", [{"slot": 0}], {"axis": 1}),
+        "diff": ("diff", [{"slot": 0}], {"n": many}),
+    }
+    for name, (function, args, kwargs) in nodes.items():
+        yield f"ops.{name}", lambda d, c=(function, args, kwargs): _alone(d, many, *c)
+    widths = [[0, 0], [0, many]]
+    yield "ops.pad", lambda d: _alone(d, 4, "pad", [{"slot": 0}, widths], {"mode": "reflect"})
+    size = 14
+    yield (
+        "ops.einsum",
+        lambda d: _alone(
+            d, 4, "einsum", [",".join(["ab"] * size), *({"slot": 0} for _ in range(size))],
+            {"optimize": "optimal"},
+        ),
+    )  # fmt: skip
+    layers: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "an unrolled RNN": (keras.layers.SimpleRNN(2, unroll=True, name="r"), (3, 2)),
+        "power iterations": (
+            keras.layers.SpectralNormalization(keras.layers.Dense(2), name="r"), (3,)
+        ),
+        "a mel table": (
+            keras.layers.MelSpectrogram(16, sequence_stride=8, num_mel_bins=4, name="r"), (40,)
+        ),
+        "a mel window": (
+            keras.layers.MelSpectrogram(16, sequence_stride=8, num_mel_bins=4, name="r"), (40,)
+        ),
+        "places for unknown words": (
+            keras.layers.IntegerLookup(vocabulary=[7], name="r"), (3,)
+        ),
+        "a wide blur": (keras.layers.RandomGaussianBlur(kernel_size=3, name="r"), (4, 4, 3)),
+    }  # fmt: skip
+    changes: dict[str, Callable[[Any], Any]] = {
+        "an unrolled RNN": lambda c: c["layers"]["x"]["config"].update(dims=["batch", many, 2]),
+        "power iterations": lambda c: c["layers"]["r"]["config"].update(power_iterations=many),
+        "a mel table": lambda c: c["layers"]["r"]["config"].update(num_mel_bins=many),
+        "a mel window": lambda c: c["layers"]["r"]["config"].update(fft_length=2**30),
+        "places for unknown words": lambda c: c["layers"]["r"]["config"].update(
+            num_oov_indices=many
+        ),
+        "a wide blur": lambda c: c["layers"]["r"]["config"].update(kernel_size=many + 1),
+    }
+    for name, (layer, shape) in layers.items():
+        yield name, lambda d, i=(layer, shape, changes[name]): _with_layer(d, *i)
+
+
+def _alone(
+    draft: Draft, size: int, function: str, args: list[Any], kwargs: dict[str, Any]
+) -> bytes:
+    """Returns a file whose model calls one function on an input of a size."""
+    x = keras.Input((4,), name="x")
+    config = json.loads(keras.Model(x, keras.ops.tanh(x), name="m").to_json())["model"]["config"]
+    (node,) = config["nodes"]
+    operation = config["layers"][node["layer"]]
+    operation["config"]["function"] = function
+    config["layers"]["x"]["config"]["dims"] = ["batch", size]
+    tensors = sum(1 for item in args if isinstance(item, dict))
+    used = [{"slot": i} for i in range(tensors)]
+    slots = iter(used)
+    node["args"] = [next(slots) if isinstance(item, dict) else item for item in args]
+    node["kwargs"], node["inputs"] = kwargs, [["x", 0]] * tensors
+    return _described_by(draft, config)
+
+
+def _with_layer(
+    draft: Draft, layer: Any, shape: tuple[int, ...], change: Callable[[Any], Any]
+) -> bytes:
+    """Returns a file whose model is one layer, its config changed."""
+    dtype = "int32" if isinstance(layer, keras.layers.IntegerLookup) else "float32"
+    x = keras.Input(shape, name="x", dtype=dtype)
+    config = json.loads(keras.Model(x, layer(x), name="m").to_json())["model"]["config"]
+    change(config)
+    return _described_by(draft, config)
+
+
+def _described_by(draft: Draft, config: Any) -> bytes:
+    draft.model["model"]["config"] = config
     return draft.bytes()

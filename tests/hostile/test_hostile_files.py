@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from corpus import cases
 from drafts import Draft, good_model
-from watching import peak_memory, state, watched
+from watching import peak_memory, state, warm, watched
 
 from kgraph import saving
 from kgraph.errors import ModelFileError
@@ -22,6 +22,7 @@ SECONDS, MEMORY = 2.0, 64 * 2**20
 @pytest.fixture(scope="module")
 def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
     path = tmp_path_factory.mktemp("good") / "good.kgraph"
+    warm()
     good_model().save(path)
     saving.load_model(path)  # so that all modules are there
     return Draft(path)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import io
 import os
 import random
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
+import keras_fuzz
 import pytest
 from drafts import Draft, good_model
 from hypothesis import HealthCheck, given, settings
-from watching import peak_memory, state
+from watching import peak_memory, state, warm
 
 import kgraph as keras
 from kgraph import layers, saving
 from kgraph.errors import ModelFileError
 
 pytestmark = pytest.mark.slow
+ROOT = Path(keras.__file__).parents[1]
 THOROUGH = bool(os.environ.get("KGRAPH_THOROUGH"))
 """With this variable set there are as many trials as a release should stand."""
 
@@ -42,6 +47,7 @@ VALUES = (
 @pytest.fixture(scope="module")
 def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
     path = tmp_path_factory.mktemp("good") / "good.kgraph"
+    warm()
     good_model().save(path)
     saving.load_model(path)
     return Draft(path)
@@ -180,3 +186,15 @@ def test_changed_bytes_of_a_member_with_repaired_digests(draft, data, tmp_path_f
     path = tmp_path_factory.getbasetemp() / "fuzz.kgraph"
     path.write_bytes(changed.bytes())
     load_or_refuse(path)
+
+
+def test_changed_bytes_of_files_of_keras(tmp_path: Path):
+    number, count = random.randrange(10**9), 5000 if THOROUGH else 200
+    done = subprocess.run(
+        [sys.executable, keras_fuzz.__file__, str(number), str(count), str(tmp_path)],
+        capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert done.returncode == 0, f"seed {number}, code {done.returncode}: {done.stderr[-3000:]}"
+    outcomes = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert min(outcomes.values()) > 10, outcomes

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kgraph import config, registry
+from kgraph import config, late, registry
 
 FORBIDDEN = (
     "exec", "compile", "import", "marshal.", "pickle.", "socket.", "subprocess.", "os.system",
@@ -34,6 +34,12 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_hook)
+
+
+def warm() -> None:
+    """Imports what kgraph imports when a name is first asked for."""
+    for kind in {kind for table in late.tables for kind in table.kinds}:
+        registry.registered_names(kind)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Forks processes that save checkpoints and may be killed; run as a program of its own.
 
 Importing JAX and Orbax takes seconds, so it is done once, and children are forked from here before
-JAX has started a backend: they save NumPy arrays. For each line on stdin (JSON: `folder`, `options`
+JAX has started a backend: they save NumPy arrays. For each line on stdin (JSON: `place`, `options`
 of Checkpoint, `steps` to save, `limit` on the size of files, `go`: whether to wait for a file of
 that name) a child is forked and its pid printed. A child writes `saved <step>`, `failed <message>`
 and `end` to the file `<folder>.log`.
@@ -33,7 +33,7 @@ def arrays_of(step):
 
 
 def run(order):
-    folder = Path(order["folder"])
+    folder = Path(order["place"])
     if order.get("go"):
         while not Path(order["go"]).exists():
             time.sleep(0.005)

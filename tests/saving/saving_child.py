@@ -1,8 +1,8 @@
 """A process that saves models when told to, for tests that kill it or break its system calls.
 
-It reads one JSON line after another: `{"path": ..., "values": [...], "limit": ..., "go": ...}`. For
-each it forks a child and prints its pid. The child (once the file `go` is there) saves a model for
-each value, and writes `saved VALUE` or `failed ERROR` to the file beside the path that ends in
+It reads one JSON line after another: `{"place": ..., "values": [...], "limit": ..., "go": ...}`.
+For each it forks a child and prints its pid. The child (once the file `go` is there) saves a model
+for each value, and writes `saved VALUE` or `failed ERROR` to the file beside the place that ends in
 `.log`.
 """
 
@@ -40,7 +40,7 @@ def value_of(model: Any) -> int:
 
 
 def save_all(order: dict[str, Any], model: Any) -> None:
-    path = order["path"]
+    path = order["place"]
     log = os.open(path.rstrip("/") + ".log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     if order.get("go"):  # what is imported late is imported now
         warm = f"{path.rstrip('/')}.warm.kgraph"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import random
 import shutil
@@ -11,14 +9,23 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import checkpoint_child
 import numpy as np
 import pytest
 from checkpoint_child import arrays_of
+from faults import (
+    ROOT,
+    THOROUGH,
+    Children,
+    end_of,
+    failing_call,
+    little_disk,
+    log_of,
+    needs_strace,
+    until,
+)
 
-import kgraph
 from kgraph.saving.checkpoints import Checkpoint, DamagedStepError
 
 pytestmark = [
@@ -27,64 +34,14 @@ pytestmark = [
     # catch it.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ROOT = Path(kgraph.__file__).parents[1]
-THOROUGH = bool(os.environ.get("KGRAPH_THOROUGH"))
-"""With this variable set, each system call fails once and 200 kills are tried: fifteen minutes."""
-
-
-class Children:
-    """Processes that save, forked from one that has imported everything."""
-
-    def __init__(self):
-        self.server = subprocess.Popen(
-            [sys.executable, checkpoint_child.__file__],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert self.server.stdout is not None
-        assert self.server.stdout.readline() == "ready\n"
-
-    def start(self, folder, steps, **order):
-        """Forks one and returns its pid."""
-        order = {"options": {"keep": 2, "best": "loss"}, **order}
-        line = json.dumps({"folder": str(folder), "steps": steps, **order})
-        print(line, file=self.server.stdin, flush=True)
-        return int(self.server.stdout.readline())
-
-    def run(self, folder, steps, **order):
-        """Forks one and returns what it wrote, when it has ended."""
-        end_of(folder, self.start(folder, steps, **order))
-        return log_of(folder)
-
-    def close(self):
-        with contextlib.suppress(BrokenPipeError):
-            self.server.stdin.close()
-        self.server.wait(10)
-        self.server.stdout.close()
+OPTIONS = {"keep": 2, "best": "loss"}
 
 
 @pytest.fixture(scope="module")
 def children():
-    found = Children()
+    found = Children(checkpoint_child)
     yield found
     found.close()
-
-
-def log_of(folder):
-    path = Path(f"{folder}.log")
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def end_of(folder, pid, limit=30.0):
-    """Waits until a process is gone."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.002)
-    raise AssertionError(f"process {pid} of {folder} does not end: {log_of(folder)}")
 
 
 def check_all(folder):
@@ -112,14 +69,13 @@ def test_a_kill_at_any_moment_loses_no_complete_step(tmp_path, children):
     struck = 0
     for trial in range(200 if THOROUGH else 24):
         asynchronous = trial % 2 == 0
-        options = {"keep": 2, "best": "loss", "asynchronous": asynchronous}
-        pid = children.start(folder, 10**6, options=options)
+        options = {**OPTIONS, "asynchronous": asynchronous}
+        pid = children.start(folder, steps=10**6, options=options)
         before = len(log_of(folder))
-        while len(log_of(folder)) == before:  # at least one save of its own, so there is progress
-            time.sleep(0.002)
+        until(lambda before=before: len(log_of(folder)) > before, "nothing is saved")
         time.sleep(rng.uniform(0, 0.12))
         os.kill(pid, signal.SIGKILL)
-        end_of(folder, pid)
+        end_of(pid, folder)
         steps = check_all(folder)
         acknowledged = [int(line.split()[1]) for line in log_of(folder) if line.startswith("saved")]
         where = f"seed {seed}, trial {trial}: {steps}, said to be saved: {acknowledged[-1]}"
@@ -127,7 +83,7 @@ def test_a_kill_at_any_moment_loses_no_complete_step(tmp_path, children):
         assert len(steps) >= min(2, acknowledged[-1]), where
         struck += bool(litter_of(folder))
     assert struck, f"seed {seed}: no kill fell into a save"
-    children.run(folder, steps[-1] + 1)
+    children.run(folder, steps=steps[-1] + 1, options=OPTIONS)
     assert log_of(folder)[-1] == "end"
     assert not litter_of(folder)
     assert check_all(folder)[-1] == steps[-1] + 1
@@ -158,7 +114,7 @@ def test_a_program_that_ends_without_close_finishes_its_save(tmp_path, case):
 
 def test_a_reader_beside_a_writer_sees_whole_steps(tmp_path, children):
     folder = tmp_path / "run"
-    pid = children.start(folder, 10**6, options={"keep": 1})
+    pid = children.start(folder, steps=10**6, options={"keep": 1})
     try:
         seen = set()
         end = time.monotonic() + 20
@@ -189,33 +145,20 @@ def moments():
                 yield call, fault, position
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@needs_strace
 def test_a_system_call_that_fails_spoils_nothing(tmp_path, children):
     """One fault in one save: the step is whole or not there; the one before it is as it was."""
     outcomes = {"saved": 0, "failed": 0, "killed": 0}
-    children.run(tmp_path / "first", 1)
+    children.run(tmp_path / "first", steps=1, options=OPTIONS)
     assert log_of(tmp_path / "first") == ["saved 1", "end"]
     for call, fault, position in moments():
         folder = tmp_path / f"{call}-{fault}-{position}"
         shutil.copytree(tmp_path / "first", folder)
         go = tmp_path / "go"
         go.unlink(missing_ok=True)
-        pid = children.start(folder, 2, go=str(go))
-        inject = f"inject={call}:{fault}:when={position}"
-        tracer = subprocess.Popen(
-            [*f"strace -f -p {pid} -o /dev/null -e trace={call} -e".split(), inject],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert tracer.stderr is not None
-        first = tracer.stderr.readline()
-        if "attached" not in first:
-            go.touch()
-            tracer.wait()
-            pytest.skip(f"strace cannot attach here: {first}")
-        go.touch()
-        end_of(folder, pid)
-        tracer.communicate()
+        pid = children.start(folder, steps=2, options=OPTIONS, go=str(go))
+        with failing_call(pid, go, call, fault, position):
+            end_of(pid, folder)
         steps, log, where = check_all(folder), log_of(folder), f"{call}, {fault}, {position}"
         assert 1 in steps, where
         text = " ".join(log)
@@ -237,47 +180,37 @@ def test_a_system_call_that_fails_spoils_nothing(tmp_path, children):
 
 def test_a_limit_on_file_sizes_is_one_clear_error(tmp_path, children):
     folder = tmp_path / "run"
-    children.run(folder, 1)
+    children.run(folder, steps=1, options=OPTIONS)
     for limit in (4000, 100_000, 300_000):
-        log = children.run(folder, 2, limit=limit)
+        log = children.run(folder, steps=2, options=OPTIONS, limit=limit)
         assert log[-1] == "end"
         assert "failed" in log[-2], log
         assert len(log[-2]) < 600
         assert "Step 2 could not be saved" in log[-2] or "cannot be written to" in log[-2]
         assert check_all(folder) == [1]
-    assert children.run(folder, 2)[-2:] == ["saved 2", "end"]
+    assert children.run(folder, steps=2, options=OPTIONS)[-2:] == ["saved 2", "end"]
     assert check_all(folder) == [1, 2]
     assert not litter_of(folder)
 
 
-@pytest.fixture
-def little_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("no small file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk_leaves_the_older_steps_and_saving_goes_on(little_disk):
-    folder = little_disk / "run"
-    with Checkpoint(folder, keep=None) as checkpoint:
-        for step in range(1, 10):
-            checkpoint.save(step, arrays_of(step), {"step": step})
-            try:
-                checkpoint.wait()
-            except OSError as error:
-                text = str(error)
-                break
-        assert f"Step {step} could not be saved" in text
-        assert "No space left on device" in text
-        assert check_all(folder) == list(range(1, step))
-        assert not litter_of(folder)
-        shutil.rmtree(folder / "step_000000001")
-        checkpoint.save(step, arrays_of(step), {"step": step}, wait=True)
-    assert check_all(folder) == list(range(2, step + 1))
+def test_a_full_disk_leaves_the_older_steps_and_saving_goes_on(tmp_path):
+    with little_disk(tmp_path / "disk", "size=2m") as disk:
+        folder = disk / "run"
+        with Checkpoint(folder, keep=None) as checkpoint:
+            for step in range(1, 10):
+                checkpoint.save(step, arrays_of(step), {"step": step})
+                try:
+                    checkpoint.wait()
+                except OSError as error:
+                    text = str(error)
+                    break
+            assert f"Step {step} could not be saved" in text
+            assert "No space left on device" in text
+            assert check_all(folder) == list(range(1, step))
+            assert not litter_of(folder)
+            shutil.rmtree(folder / "step_000000001")
+            checkpoint.save(step, arrays_of(step), {"step": step}, wait=True)
+        assert check_all(folder) == list(range(2, step + 1))
 
 
 def test_damaged_bytes_are_noticed_wherever_they_are(tmp_path):

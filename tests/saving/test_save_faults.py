@@ -5,87 +5,40 @@ Whatever happens, the old file or the new one is there, whole; and who was told 
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import saving_child
+from faults import (
+    THOROUGH,
+    Children,
+    end_of,
+    failing_call,
+    little_disk,
+    log_of,
+    needs_strace,
+    traced,
+    until,
+)
 from saving_child import model_of, value_of
 
-import kgraph
 from kgraph import saving
 from kgraph.errors import ModelFileError
-
-ROOT = Path(kgraph.__file__).parents[1]
-THOROUGH = bool(os.environ.get("KGRAPH_THOROUGH"))
-"""With this variable set, each system call fails once and 200 kills are tried."""
-
-
-class Children:
-    """Processes that save, forked from one that has imported everything."""
-
-    def __init__(self):
-        self.server = subprocess.Popen(
-            [sys.executable, saving_child.__file__],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert self.server.stdout.readline() == "ready\n"
-
-    def start(self, path, values, **order):
-        """Forks one and returns its pid."""
-        line = json.dumps({"path": str(path), "values": list(values), **order})
-        print(line, file=self.server.stdin, flush=True)
-        return int(self.server.stdout.readline())
-
-    def run(self, path, values, **order):
-        """Forks one and returns what it wrote, when it has ended."""
-        end_of(self.start(path, values, **order))
-        return log_of(path)
-
-    def close(self):
-        with contextlib.suppress(BrokenPipeError):
-            self.server.stdin.close()
-        self.server.wait(10)
-        self.server.stdout.close()
 
 
 @pytest.fixture(scope="module")
 def children():
-    found = Children()
+    found = Children(saving_child)
     yield found
     found.close()
 
 
-def log_of(path):
-    log = Path(f"{str(path).rstrip('/')}.log")
-    return log.read_text().splitlines() if log.exists() else []
-
-
-def end_of(pid, limit=60.0):
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.002)
-    raise AssertionError(f"process {pid} does not end")
-
-
-def until_warm(path, limit=60.0):
-    end = time.monotonic() + limit
-    while "warm" not in log_of(path):
-        assert time.monotonic() < end
-        time.sleep(0.002)
+def until_warm(path):
+    until(lambda: "warm" in log_of(path), "the process does not begin")
 
 
 def litter_of(path):
@@ -100,13 +53,12 @@ def _kills(children, path, trials):
     target = f"{path}/" if path.name == "folder" else path
     struck = 0
     for trial in range(trials):
-        pid = children.start(target, range(1, 10**6))
+        pid = children.start(target, values=list(range(1, 10**4)))
         before = len(log_of(path))
-        while len(log_of(path)) == before:
-            time.sleep(0.002)
+        until(lambda before=before: len(log_of(path)) > before, "nothing is saved")
         time.sleep(rng.uniform(0, 0.1))
         os.kill(pid, signal.SIGKILL)
-        end_of(pid)
+        end_of(pid, path)
         said = int(log_of(path)[-1].split()[1])
         value = value_of(saving.load_model(path))
         assert value in (said, said + 1), f"seed {seed}, trial {trial}: {value} after {said}"
@@ -141,30 +93,21 @@ def _save_under(children, folder, call, fault, position, name):
     path = folder / name
     target = f"{path}/" if name == "folder" else path
     go = folder / "go"
-    pid = children.start(target, [2], go=str(go))
+    pid = children.start(target, values=[2], go=str(go))
     until_warm(path)
-    trace = f"strace -f -p {pid} -o {folder / 'trace.log'} -e trace={call} -e".split()
-    tracer = subprocess.Popen(
-        [*trace, f"inject={call}:{fault}:when={position}"], stderr=subprocess.PIPE, text=True
-    )
-    first = tracer.stderr.readline()
-    go.touch()
-    if "attached" not in first:
-        tracer.wait()
-        pytest.skip(f"strace cannot attach here: {first}")
-    end_of(pid)
-    tracer.communicate()
+    with failing_call(pid, go, call, fault, position):
+        end_of(pid, path)
     return " ".join(log_of(path)[2:])  # after "saved 1" and "warm"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@needs_strace
 @pytest.mark.parametrize("name", ["m.kgraph", "folder"])
 def test_a_system_call_that_fails_spoils_nothing(name, tmp_path, children):
     outcomes = {"saved": 0, "failed": 0, "killed": 0}
     first = tmp_path / "first"
     first.mkdir()
-    children.run(f"{first / name}/" if name == "folder" else first / name, [1])
+    children.run(f"{first / name}/" if name == "folder" else first / name, values=[1])
     for call in CALLS:
         for fault in FAULTS:
             # The first calls of a kind may be the child's own before the save.
@@ -189,22 +132,14 @@ def test_a_system_call_that_fails_spoils_nothing(name, tmp_path, children):
     assert min(outcomes.values()) > 1, outcomes
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@needs_strace
 def test_all_is_on_the_disk_before_it_has_its_name(tmp_path, children):
     path, go, trace = tmp_path / "m.kgraph", tmp_path / "go", tmp_path / "trace.log"
-    pid = children.start(path, [1], go=str(go))
+    pid = children.start(path, values=[1], go=str(go))
     until_warm(path)
-    tracer = subprocess.Popen(
-        ["strace", "-f", "-y", "-p", str(pid), "-o", str(trace), "-e", "trace=fsync,rename,write"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    if "attached" not in tracer.stderr.readline():
-        go.touch()
-        tracer.wait()
-        pytest.skip("strace cannot attach here")
-    go.touch()
-    end_of(pid)
-    tracer.communicate()
+    options = ["-y", "-o", str(trace), "-e", "trace=fsync,rename,write"]
+    with traced(pid, go, options):
+        end_of(pid, path)
     calls = [line for line in trace.read_text().splitlines() if str(tmp_path) in line]
     calls = [line.split(maxsplit=1)[1] for line in calls if ".log>" not in line]
     renamed = next(i for i, call in enumerate(calls) if call.startswith("rename"))
@@ -217,27 +152,22 @@ def test_all_is_on_the_disk_before_it_has_its_name(tmp_path, children):
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, children):
     path = tmp_path / "m.kgraph"
-    log = children.run(path, [1])
+    log = children.run(path, values=[1])
     before = path.read_bytes()
     limits = [1, 100, 4000, 100_000, len(before) - 1]
     for limit in limits:
-        log = children.run(path, [2], limit=limit)
+        log = children.run(path, values=[2], limit=limit)
         assert "failed OSError" in log[-1]
         assert "m.kgraph" in log[-1]
         assert path.read_bytes() == before
-    assert children.run(path, [2])[-1] == "saved 2"
+    assert children.run(path, values=[2])[-1] == "saved 2"
     assert value_of(saving.load_model(path)) == 2
     assert litter_of(path) == []
 
 
 @pytest.mark.slow
 def test_a_small_file_system_that_is_full(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("no small file system can be mounted here")
-    try:
+    with little_disk(tmp_path / "disk", "size=1m") as disk:
         model_of(1).save(disk / "a.kgraph")
         for target in (disk / "b.kgraph", f"{disk}/folder/", disk / "a.kgraph"):
             (disk / "ballast").write_bytes(bytes(500_000))
@@ -248,18 +178,16 @@ def test_a_small_file_system_that_is_full(tmp_path):
         shutil.rmtree(disk / "folder")
         model_of(3).save(disk / "a.kgraph")
         assert value_of(saving.load_model(disk / "a.kgraph")) == 3
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def _race(children, path, saves, loads):
     target = f"{path}/" if path.name == "folder" else path
-    children.run(target, [1])
-    savers = [children.start(target, range(1, saves)) for _ in range(2)]
+    children.run(target, values=[1])
+    savers = [children.start(target, values=list(range(1, saves))) for _ in range(2)]
     for _ in range(loads):
         assert value_of(saving.load_model(path)) in range(1, saves)
     for pid in savers:
-        end_of(pid)
+        end_of(pid, path)
     return [line for line in log_of(path) if not line.startswith("saved")]
 
 

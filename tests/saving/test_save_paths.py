@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 
+import numpy as np
 import pytest
+from faults import little_disk
 from saved_models import assert_same_weights, dense, litter
 
-from kgraph import saving
+from kgraph import callbacks, saving
 from kgraph.errors import ConfigError, ModelFileError
 from kgraph.saving import atomic, content, paths
+from kgraph.saving.checkpoints import Checkpoint
 
 
 @pytest.mark.parametrize("name", ["m.h5", "m.weights.h5", "m.v2", "m.safetensors"])
@@ -101,3 +105,58 @@ def test_bytes_are_durable_before_the_name_and_the_name_before_the_return(tmp_pa
     (tmp_path / "new").write_bytes(b"x")
     atomic.put_in_place(tmp_path / "new", tmp_path / "target")
     assert seen == ["fsync", "replace", "fsync"]
+
+
+def one_step() -> tuple[np.ndarray, np.ndarray]:
+    return np.ones((2, 4), "float32"), np.ones((2, 2), "float32")
+
+
+def test_a_folder_that_is_read_only_is_named_and_before_the_first_step(tmp_path):
+    with little_disk(tmp_path / "disk", "ro") as disk:
+        model = dense()
+        for save in (model.save, model.save_weights):
+            with pytest.raises(OSError, match=r"Read-only file system.*disk"):
+                save(disk / "m.kgraph")
+        for target in (f"{disk}/m/", f"{disk}/new/m/"):
+            with pytest.raises((OSError, ModelFileError), match=r"disk"):
+                model.save(target)
+        with pytest.raises(OSError, match=r"Read-only file system.*disk"):
+            model.save(f"{disk}/m/", wait=False)
+        model.compile("sgd", "mse")
+        for options in (
+            {"callbacks": [callbacks.ModelCheckpoint(f"{disk}/{{epoch}}.kgraph")]},
+            {"callbacks": [callbacks.ModelCheckpoint(f"{disk}/in/{{epoch}}.kgraph")]},
+            {"checkpoint": Checkpoint(disk / "run")},
+        ):
+            with pytest.raises(OSError, match=r"disk"):
+                model.fit(*one_step(), verbose=0, **options)
+        assert model.training_state() is None or int(model.training_state()["step"]) == 0
+        assert not os.listdir(disk)
+
+
+def test_other_folders_for_temporary_files_are_not_used(tmp_path, monkeypatch):
+    with little_disk(tmp_path / "disk", "size=4m") as disk:
+        # A folder that is not there, and one on another file system.
+        for step, place in enumerate(("/nowhere", str(disk))):
+            monkeypatch.setenv("TMPDIR", place)
+            monkeypatch.setattr(tempfile, "tempdir", place)
+            model = dense()
+            model.save(tmp_path / "m.kgraph")
+            model.save(f"{tmp_path}/m/")
+            model.save(tmp_path / "m.keras")
+            model.save_weights(tmp_path / "m.safetensors")
+            with Checkpoint(tmp_path / "run") as checkpoint:
+                checkpoint.save(step, {"w": np.ones(3)}, {})
+            assert_same_weights(model, saving.load_model(tmp_path / "m"))
+            assert_same_weights(model, saving.load_model(tmp_path / "m.kgraph"))
+            assert not os.listdir(disk)
+
+
+def test_a_folder_may_have_any_name(tmp_path):
+    model = dense()
+    for name in ("mit Leerzeichen \u00e9", "x" * 250, "a.kgraph"):
+        model.save(f"{tmp_path}/{name}/")
+        assert_same_weights(model, saving.load_model(tmp_path / name))
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    model.save(f"{tmp_path}/link/")
+    assert_same_weights(model, saving.load_model(tmp_path / "target"))

@@ -10,6 +10,7 @@ from saved_models import assert_same_weights
 
 import kgraph as keras
 from kgraph import layers, saving
+from kgraph.errors import ConfigError
 
 ROWS = np.random.default_rng(1).normal(size=(22, 4)).astype("float32")
 LABELS = np.random.default_rng(2).integers(0, 3, 22)
@@ -118,3 +119,28 @@ def test_a_save_inside_fit_is_the_training_at_that_moment(tmp_path):
     _fit(loaded)
     assert_same_weights(loaded, saving.load_model(tmp_path / "1.kgraph"))
     assert_same_weights(loaded, model)
+
+
+def squares(program, variables, batch, key):
+    outputs, state = program.apply(variables, batch.x, training=key is not None, key=key)
+    loss = ((outputs - batch.y) ** 2).mean()
+    return loss, {"state": state, "outputs": outputs}
+
+
+def test_a_loss_fn_and_how_steps_run_are_saved(tmp_path):
+    x = keras.Input((4,))
+    model = keras.Model(x, layers.Dense(3, name="units")(x))
+    how = {"stack": False, "remat": ["units"], "steps_per_execution": 2}
+    model.compile("sgd", loss_fn=squares, **how)
+    with pytest.raises(ConfigError, match=r"loss_fn[\s\S]*register_keras_serializable"):
+        model.save(tmp_path / "m.kgraph")
+    assert not any(tmp_path.iterdir())
+    saving.register_keras_serializable("save_training")(squares)
+    model.save(tmp_path / "m.kgraph")
+    loaded = saving.load_model(tmp_path / "m.kgraph")
+    assert loaded.compile_config() == model.compile_config()
+    assert {name: loaded.compile_config()[name] for name in how} == how
+    targets = np.ones((22, 3), np.float32)
+    assert loaded.evaluate(ROWS, targets, verbose=0) == model.evaluate(ROWS, targets, verbose=0)
+    with pytest.raises(ConfigError, match="a loss_fn"):
+        model.save(tmp_path / "m.keras")

@@ -133,8 +133,3 @@ def test_numbers_that_the_dtype_cannot_hold_are_refused(tmp_path):
     wide.save_weights(tmp_path / "w.kgraph")
     with pytest.raises(ModelFileError, match=r"cannot hold[\s\S]*d/bias"):
         short.load_weights(tmp_path / "w.kgraph")
-
-
-def test_files_of_keras_are_loaded_whole(tmp_path):
-    with pytest.raises(ValueError, match=r"loaded whole[\s\S]*skip_mismatch=True"):
-        dense().load_weights(tmp_path / "w.weights.h5", strict=False)

@@ -12,16 +12,23 @@ from kgraph.errors import ConfigError, nearest
 _COMMON = ("activity_regularizer", "trainable", "dtype", "autocast", "name")
 
 
-def check_count(owner: str, option: str, value: Any, least: int = 1) -> int:
-    """Returns a whole number of at least `least`, or raises ConfigError."""
+def check_count(
+    owner: str, option: str, value: Any, least: int = 1, most: int | None = None
+) -> int:
+    """Returns a whole number of at least `least`, or raises ConfigError.
+
+    `most` is for what is paid for before any array exists: tables, and loops that are written out.
+    A model file of a kilobyte could ask for any number.
+    """
     try:
         count = operator.index(value) if not isinstance(value, bool) else None
     except TypeError:
         count = None
-    if count is None or count < least:
+    if count is None or count < least or (most is not None and count > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ConfigError(
             f"{owner} cannot have this value of `{option}`",
-            expected=f"a whole number of at least {least}",
+            expected=f"a whole number {bounds}",
             received=repr(value),
         )
     return count

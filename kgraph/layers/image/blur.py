@@ -134,11 +134,13 @@ def _gaussian(size: int, sigma: Array) -> Array:
 
 def _odd_pair(value: Any) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
-    odd = all(isinstance(v, int) and not isinstance(v, bool) and v > 0 and v % 2 for v in pair)
+    odd = all(
+        isinstance(v, int) and not isinstance(v, bool) and 0 < v < 1_000 and v % 2 for v in pair
+    )
     if len(pair) != 2 or not odd:
         raise ConfigError(
             "RandomGaussianBlur cannot have this value of `kernel_size`",
-            expected="an odd number, or a pair of them for width and height",
+            expected="an odd number below 1000, or a pair of them for width and height",
             received=repr(value),
         )
     return pair

@@ -14,6 +14,7 @@ from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array
 
 _WINDOWS = {"hann": (0.5, 0.5), "hamming": (0.54, 0.46)}
+_MOST_SAMPLES, _MOST_CELLS = 2**20, 2**24  # of a frame, and of the table of frequencies
 
 
 class MelSpectrogram(Layer):
@@ -70,9 +71,11 @@ class MelSpectrogram(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**{"autocast": False, **options})
-        self.fft_length = check_count(self.label, "fft_length", fft_length)
+        self.fft_length = check_count(self.label, "fft_length", fft_length, most=_MOST_SAMPLES)
         self.sequence_stride = check_count(self.label, "sequence_stride", sequence_stride)
-        self.num_mel_bins = check_count(self.label, "num_mel_bins", num_mel_bins)
+        self.num_mel_bins = check_count(
+            self.label, "num_mel_bins", num_mel_bins, most=_MOST_CELLS // self.fft_length
+        )
         length = fft_length if sequence_length is None else sequence_length
         self.sequence_length = check_count(self.label, "sequence_length", length)
         top_freq = max_freq or int(sampling_rate / 2)

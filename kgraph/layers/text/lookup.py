@@ -23,6 +23,8 @@ from kgraph.layers.text.vocabulary import Vocabulary, make_vocabulary, read_voca
 _MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 _OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 
+_MOST_PLACES = 2**20
+
 
 class _Lookup(Layer):
     """Base of layers with a vocabulary.
@@ -58,7 +60,9 @@ class _Lookup(Layer):
         name = type(self).__name__
         self.output_mode = _OLD_MODES.get(output_mode, output_mode)
         check_choice(name, "output_mode", self.output_mode, _MODES)
-        self.num_oov_indices = check_count(name, "num_oov_indices", num_oov_indices, least=0)
+        self.num_oov_indices = check_count(
+            name, "num_oov_indices", num_oov_indices, least=0, most=_MOST_PLACES
+        )
         self.mask_token = None if mask_token is None else self.plain(mask_token)
         self.oov_token = None if oov_token is None else self.plain(oov_token)
         self.invert, self.pad_to_max_tokens = bool(invert), bool(pad_to_max_tokens)

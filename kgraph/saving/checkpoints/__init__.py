@@ -1,6 +1,14 @@
 """Checkpoint: a folder of training checkpoints. It knows arrays and plain data, and no models."""
 
-from kgraph.saving.checkpoints.checkpoint import Checkpoint
-from kgraph.saving.checkpoints.step_error import DamagedStepError
+from typing import TYPE_CHECKING
 
-__all__ = ["Checkpoint", "DamagedStepError"]
+from kgraph.late import late_names
+
+if TYPE_CHECKING:
+    from kgraph.saving.checkpoints.checkpoint import Checkpoint as Checkpoint
+    from kgraph.saving.checkpoints.step_error import DamagedStepError as DamagedStepError
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "checkpoint": "Checkpoint",
+        "step_error": "DamagedStepError",
+    })  # fmt: skip

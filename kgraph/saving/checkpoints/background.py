@@ -26,6 +26,11 @@ class Background:
         self._thread = threading.Thread(target=self._run, args=(work,), name=name)
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether the work is under way."""
+        return self._thread is not None and self._thread.is_alive()
+
     def _run(self, work: Callable[[], None]) -> None:
         try:
             work()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -36,6 +36,33 @@ def array_digests(arrays: Sequence[np.ndarray], threads: int | None = None) -> l
         with ThreadPoolExecutor(threads) as pool:
             parts = iter(list(pool.map(_sha256, flat)))
     return [hashlib.sha256(b"".join(next(parts) for _ in own)).hexdigest() for own in blocks]
+
+
+def filled(array: np.ndarray, fill: Callable[[int, memoryview], None], threads: int | None) -> str:
+    """Fills an array, a block at a time, and returns its digest: see `array_digests`.
+
+    Each block is hashed by the core that filled it, while it is in that core's cache; several cores
+    also share the work of the system, which has to find memory for the array.
+
+    Args:
+        array: in C order.
+        fill: is given the place of a block (in bytes from the start) and the block to be filled.
+        threads: how many to use; as many as there are cores, if None.
+    """
+
+    def work(job: tuple[int, memoryview]) -> bytes:
+        fill(*job)
+        return _sha256(job[1])
+
+    blocks = _blocks(array)
+    jobs = list(zip(range(0, array.nbytes, _BLOCK), blocks, strict=True))
+    threads = min(threads or os.cpu_count() or 1, _MAX_THREADS, len(jobs))
+    if threads <= 1:
+        parts = list(map(work, jobs))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(work, jobs))
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _blocks(array: np.ndarray) -> list[memoryview]:

@@ -48,7 +48,7 @@ def to_host(tree: Tree, copy: bool, spare: HostArrays | None = None) -> HostArra
         if isinstance(value, jax.Array):
             value.copy_to_host_async()  # all transfers at once, before the first is waited for
     old = {} if spare is None else {s.path: a for s, a in zip(spare.specs, spare.arrays)}
-    arrays = [_on_host(value, copy, old.get(path)) for path, value in zip(leaves, values)]
+    arrays = [on_host(value, copy, old.get(path)) for path, value in zip(leaves, values)]
     return HostArrays(specs, arrays, hollow)
 
 
@@ -95,7 +95,8 @@ def _data(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
 
 
-def _on_host(value: Any, copy: bool, spare: np.ndarray | None) -> np.ndarray:
+def on_host(value: Any, copy: bool, spare: np.ndarray | None = None) -> np.ndarray:
+    """Returns a JAX or NumPy array as a NumPy array in C order; see `to_host`."""
     host = np.asarray(value)
     if not host.dtype.isnative:
         host = host.astype(host.dtype.newbyteorder("="))

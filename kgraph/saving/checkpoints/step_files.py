@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.saving.array_entry import ArrayEntry
 from kgraph.saving.atomic import WORKSHOPS, workshop
 from kgraph.saving.checkpoints.digests import array_digests
 from kgraph.saving.checkpoints.host_arrays import HostArrays
 from kgraph.saving.checkpoints.plain_meta import decode_meta
 from kgraph.saving.checkpoints.step_error import damaged, reading
 from kgraph.saving.checkpoints.step_manifest import MANIFEST, StepManifest, decode_manifest
-from kgraph.saving.manifest import ArrayEntry
 from kgraph.saving.orbax_adapter import read_arrays, write_arrays
 
 META, ARRAYS = "meta.json", "arrays"

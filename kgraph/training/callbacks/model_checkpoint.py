@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kgraph.errors import ConfigError, nearest
+from kgraph.saving.atomic import check_writable
 from kgraph.saving.paths import check_suffix
 from kgraph.training.callbacks.callback import Logs, Mode
 from kgraph.training.callbacks.monitor import MonitorCallback
@@ -32,6 +33,7 @@ class ModelCheckpoint(MonitorCallback):
     Raises:
         ConfigError: `filepath` does not end as such a file does, or has a field that neither the
             logs nor the counters fill; or `save_freq` is neither.
+        OSError: the folder cannot be written to; raised before the first step.
     """
 
     state_attributes = ("best", "_epoch", "_unsaved_batches", "_last_batch")
@@ -66,6 +68,7 @@ class ModelCheckpoint(MonitorCallback):
         return super().wants_batches(mode)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        check_writable(Path(self.filepath.partition("{")[0] + "_").parent)  # now: see above
         if self.save_best_only:
             super().on_train_begin(logs)
 

@@ -1,0 +1,130 @@
+"""The table of arrays in a manifest: what is stored of each, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+
+from kgraph.saving.misfit import check, is_count, is_name, is_shape
+from kgraph.saving.pieces import grid
+from kgraph.saving.safetensors import DTYPES
+
+MAX_PARTS = 100_000
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A block of an array that was spread over devices: where it begins, and in which part it is.
+
+    `name` is what it is called in that part.
+    """
+
+    name: str
+    start: tuple[int, ...]
+    shape: tuple[int, ...]
+    sha256: str
+    part: int = 0
+
+
+@dataclass(frozen=True)
+class ArrayEntry:
+    """One array: its path (`"weights/dense/kernel"`), exact shape, dtype, digest of its bytes.
+
+    The bytes are those of the array in C order, little endian; the digest is that of
+    `array_digests`. An array in pieces has instead the SHA-256 of the digests of its pieces.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    sha256: str
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * jnp.dtype(self.dtype).itemsize
+
+    def __str__(self) -> str:
+        return f"{list(self.shape)} {self.dtype}"
+
+    def stored(self) -> tuple[Piece, ...]:
+        """Returns what is stored of it: its pieces, or the whole as one."""
+        whole = Piece(self.path, (0,) * len(self.shape), self.shape, self.sha256)
+        return self.pieces or (whole,)
+
+    def plain(self) -> list[Any]:
+        """Returns the entry as JSON types."""
+        row = [self.path, list(self.shape), self.dtype, self.sha256]
+        pieces = [[list(p.start), list(p.shape), p.sha256, p.part] for p in self.pieces]
+        return [*row, pieces] if pieces else row
+
+
+def entry_of(
+    path: str, shape: Sequence[int], dtype: str, pieces: Iterable[tuple[Any, Any, str, int]]
+) -> ArrayEntry:
+    """Returns the entry of an array in pieces, given as start, shape, digest and part."""
+    made = tuple(
+        Piece(piece_name(path, start, size), tuple(start), tuple(size), digest, part)
+        for start, size, digest, part in pieces
+    )
+    return ArrayEntry(path, tuple(shape), dtype, pieces_digest(made), made)
+
+
+def pieces_digest(pieces: Iterable[Piece]) -> str:
+    """Returns the digest of an array in pieces."""
+    return hashlib.sha256(b"".join(bytes.fromhex(p.sha256) for p in pieces)).hexdigest()
+
+
+def piece_name(path: str, start: Sequence[int], shape: Sequence[int]) -> str:
+    """Returns what a piece is called in its part.
+
+    >>> piece_name("weights/dense/kernel", (0, 4), (8, 4))
+    'weights/dense/kernel[0:8,4:8]'
+    """
+    slices = [f"{first}:{first + size}" for first, size in zip(start, shape, strict=True)]
+    return f"{path}[{','.join(slices)}]"
+
+
+def is_digest(value: Any) -> bool:
+    """Tells whether a value is a SHA-256 in hexadecimal."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def parse_entry(place: str, data: Any) -> ArrayEntry:
+    """Returns the entry that `ArrayEntry.plain` wrote. Every value is checked.
+
+    Raises:
+        Misfit: it is not one; names the place.
+    """
+    whole = isinstance(data, list) and len(data) in (4, 5)
+    check(place, data, lambda _: whole, "[path, shape, dtype, sha]")
+    path, shape, dtype, digest, *more = data
+    check(f"{place}.path", path, is_name, "a path")
+    check(f"{place}.shape", shape, is_shape, "a shape")
+    check(f"{place}.dtype", dtype, lambda d: isinstance(d, str) and d in DTYPES, "a dtype")
+    check(f"{place}.sha256", digest, is_digest, "a SHA-256")
+    if not more:
+        return ArrayEntry(path, tuple(shape), dtype, digest)
+    check(f"{place}.pieces", more[0], lambda found: isinstance(found, list), "a list")
+    for i, row in enumerate(more[0]):
+        check(f"{place}.pieces[{i}]", row, _is_piece, "[start, shape, sha, part]")
+    fits = more[0] and grid([(row[0], row[1]) for row in more[0]], shape)
+    check(f"{place}.pieces", more[0], lambda _: fits, "pieces that make up the array")
+    entry = entry_of(path, shape, dtype, more[0])
+    check(f"{place}.sha256", digest, lambda d: d == entry.sha256, "the digest of its pieces")
+    return entry
+
+
+def _is_piece(row: Any) -> bool:
+    if not isinstance(row, list) or len(row) != 4:
+        return False
+    start, shape, digest, part = row
+    fits = is_shape(start) and is_shape(shape) and len(start) == len(shape) > 0
+    return fits and is_digest(digest) and is_count(part) and part < MAX_PARTS

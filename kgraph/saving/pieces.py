@@ -1,0 +1,99 @@
+"""Arrays on their way into a file: whole, or in the pieces that the devices of a process hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from kgraph.errors import ConfigError
+from kgraph.saving.checkpoints.host_arrays import on_host
+
+Start = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """An array that several devices share.
+
+    Fields:
+        shape, dtype: of the whole of it.
+        pieces: where each piece begins and what it holds, in rising order; of an array that is
+            spread over processes, those that this process has to write.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    pieces: Sequence[tuple[Start, np.ndarray]]
+
+
+Stored = np.ndarray | Spread
+
+
+def snapshot(values: Mapping[str, Any], copy: bool, spread: bool) -> dict[str, Stored]:
+    """Brings arrays to host memory.
+
+    Args:
+        values: JAX and NumPy arrays by path.
+        copy: whether the result stays the same when the arrays are changed or donated.
+        spread: whether an array on several devices stays in pieces, each copied from its device;
+            otherwise it is gathered.
+
+    Raises:
+        ConfigError: an array is to be gathered of which other processes have a part.
+    """
+    for value in values.values():
+        if isinstance(value, jax.Array):
+            value.copy_to_host_async()  # all transfers at once, before the first is waited for
+    return {
+        path: _in_pieces(value, copy) if spread and _is_spread(value) else _whole(path, value, copy)
+        for path, value in values.items()
+    }
+
+
+def grid(pieces: Iterable[tuple[Start, Sequence[int]]], shape: Sequence[int]) -> bool:
+    """Tells whether pieces (start and shape) make up an array, as the cells of a grid."""
+    cells = [tuple(zip(start, size, strict=True)) for start, size in pieces]
+    if len(set(cells)) != len(cells) or any(len(cell) != len(shape) for cell in cells):
+        return False
+    count = 1
+    for axis, total in enumerate(shape):
+        end = 0
+        cuts = sorted({cell[axis] for cell in cells})
+        for start, size in cuts:
+            if start != end or size < 1:
+                return False
+            end = start + size
+        if end != total:
+            return False
+        count *= len(cuts)
+    return count == len(cells)
+
+
+def _is_spread(value: Any) -> bool:
+    if not isinstance(value, jax.Array) or not value.size:
+        return False
+    return not (value.is_fully_replicated and value.addressable_shards)
+
+
+def _in_pieces(value: jax.Array, copy: bool) -> Spread:
+    found = {
+        tuple(part.indices(size)[0] for part, size in zip(shard.index, value.shape, strict=True)):
+        on_host(shard.data, copy)
+        for shard in value.addressable_shards
+        if shard.replica_id == 0
+    }  # fmt: skip
+    return Spread(value.shape, np.dtype(value.dtype), sorted(found.items(), key=lambda p: p[0]))
+
+
+def _whole(path: str, value: Any, copy: bool) -> np.ndarray:
+    here = not isinstance(value, jax.Array) or value.is_fully_addressable
+    if not (here or value.is_fully_replicated):
+        raise ConfigError(
+            f"{path!r} is spread over several processes, and one file has one writer",
+            hint="save into a folder, which each process writes its part of: save('name/')",
+        )
+    return on_host(value, copy)
