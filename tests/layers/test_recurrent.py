@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -43,6 +45,18 @@ def in_training(layer, x, seed=0):
     """Returns the outputs of a layer in training, on its own weights."""
     values = {id(w): w.value for w in layer.weights}
     return bind(layer, Context(values, True, jax.random.key(seed)), layer.name)(jnp.asarray(x))
+
+
+def pure(layer, x, key=None, **options):
+    """Returns a built layer as a function of its weights, the input and a key, and its weights."""
+    layer(x)
+    ids = [id(w) for w in layer.weights]
+
+    def apply(weights, x, key=key):
+        context = Context(dict(zip(ids, weights, strict=True)), key is not None, key)
+        return bind(layer, context, layer.name)(x, **options)
+
+    return apply, [jnp.asarray(w.value) for w in layer.weights]
 
 
 # --- states --------------------------------------------------------------------------------------
@@ -244,26 +258,29 @@ def test_states_of_a_wrong_size_are_reported():
 # --- the loop ------------------------------------------------------------------------------------
 
 
-def primitives(jaxpr):
-    """Yields the equations of a jaxpr that are in no loop."""
-    return [str(equation.primitive) for equation in jaxpr.eqns]
+def products(text, trips):
+    """Returns how many matrix products a compiled program has, and how many are in its loops."""
+    loops = set(re.findall(r"body=(%[\w.]+)", text))
+    assert len(loops) == trips
+    parts = re.split(r"\n(?=(?:ENTRY )?%\S+ \()", text)
+    inside = [part for part in parts if part.split(" ")[0] in loops]
+    called = {name for part in inside for name in re.findall(r"calls=(%[\w.]+)", part)}
+    inside += [part for part in parts if part.split(" ")[0] in called]
+    return text.count(" dot("), sum(part.count(" dot(") for part in inside)
 
 
-@pytest.mark.parametrize("mask", [None, np.ones((3, 5), bool)])
-def test_the_input_is_projected_outside_the_loop(mask):
-    layer = LSTM(4)
-    layer(X)
-    values = {id(w): w.value for w in layer.weights}
+@pytest.mark.parametrize("kind", [LSTM, GRU, SimpleRNN])
+def test_one_product_of_a_step_is_in_the_loop_and_one_in_the_loop_backwards(kind):
+    layer, mask = kind(4), np.array([[True, True, False, True, True]] * 3)
+    apply, weights = pure(layer, X, mask=mask)
 
-    def run(x):
-        return bind(layer, Context(values), layer.name)(x, mask=mask)
+    def compiled(function):
+        return jax.jit(function).lower(weights, X).compile().as_text()
 
-    jaxpr = jax.make_jaxpr(run)(X).jaxpr
-    assert primitives(jaxpr).count("dot_general") == 1
-    (loop,) = [e for e in jaxpr.eqns if str(e.primitive) == "scan"]
-    body = loop.params["jaxpr"].jaxpr
-    assert str(body).count("dot_general") == 1
-    assert loop.params["length"] == 5
+    # outside: the input's product forwards; backwards, the gradients of both kernels and the input
+    assert products(compiled(apply), 1) == (2, 1)
+    gradients = jax.grad(lambda w, x: jnp.sum(apply(w, x) ** 2), argnums=(0, 1))
+    assert products(compiled(gradients), 2) == (6, 2)
 
 
 def test_runs_under_shard_map():
@@ -371,7 +388,12 @@ def test_bidirectional_starts_with_given_weights():
     [
         (lambda: LSTM(0), "positive whole number for units"),
         (lambda: GRU(2, dropout=1.5), "rate for dropout"),
-        (lambda: LSTM(2, use_cudnn=True), "none of cuDNN"),
+        (lambda: GRU(2, use_cudnn=True), "JAX offers cuDNN's LSTM only"),
+        (lambda: LSTM(2, "relu", use_cudnn=True), r"tanh for its output[\s\S]*use_cudnn=\"auto\""),
+        (lambda: LSTM(2, recurrent_dropout=0.1, use_cudnn=True), "no recurrent_dropout"),
+        (lambda: LSTM(2, unroll=True, use_cudnn=True), "cannot be unrolled"),
+        (lambda: LSTM(2, dtype="bfloat16", use_cudnn=True), "float32 only, not in bfloat16"),
+        (lambda: LSTM(2, use_cudnn="yes"), "use_cudnn"),
         (lambda: Bidirectional(LSTM(2), merge_mode="add"), "'concat'"),
         (lambda: Bidirectional(Dense(2)), "wraps a recurrent layer"),
         (

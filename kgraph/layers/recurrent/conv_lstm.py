@@ -15,7 +15,7 @@ from kgraph.layers.recurrent.cell import WeightedCell, aligned, check_units
 from kgraph.layers.recurrent.forget_bias import ForgetBias
 from kgraph.layers.recurrent.lstm import lstm_step
 from kgraph.layers.recurrent.rnn import RNN
-from kgraph.types import Array, Shape
+from kgraph.types import Array, Shape, Tree
 
 
 class ConvLSTMCell(WeightedCell):
@@ -40,6 +40,7 @@ class ConvLSTMCell(WeightedCell):
     """
 
     gates_with_own_masks = 4
+    recurrent_is_added = True
 
     def __init__(
         self,
@@ -123,11 +124,13 @@ class ConvLSTMCell(WeightedCell):
         ones = (1,) * (-self.channel_axis - 1)
         return made + aligned(self.bias.reshape((-1, *ones)), made.ndim)
 
+    def product(self, weights: Tree, state: Array, mask: Array | None) -> Array:
+        one = (1,) * self.rank
+        return self._convolve(state, weights, mask, one, "same", one)
+
     def step(self, projected: Array, states: Sequence[Array], mask: Array | None) -> list[Array]:
         state, carry = states
-        one = (1,) * self.rank
-        recurrent = self._convolve(state, self.recurrent_kernel, mask, one, "same", one)
-        gates = jnp.split(projected + recurrent, 4, axis=self.channel_axis)
+        gates = jnp.split(projected + self.recur(state, mask), 4, axis=self.channel_axis)
         return lstm_step(self, gates, carry)
 
     def start(self, projected: Array) -> list[Array]:

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from kgraph import activations
 from kgraph.layers.recurrent.cell import WeightedCell, add_bias, check_units, masked_matmul
-from kgraph.layers.recurrent.rnn import RNN, check_use_cudnn
-from kgraph.types import Array, Shape
+from kgraph.layers.recurrent.cudnn import check_use_cudnn
+from kgraph.layers.recurrent.gates import gru_gates, has_usual_activations
+from kgraph.layers.recurrent.rnn import RNN
+from kgraph.types import Array, Shape, Tree
 
 
 class GRUCell(WeightedCell):
@@ -48,6 +50,8 @@ class GRUCell(WeightedCell):
     >>> RNN(GRUCell(4))(Input((10, 3))).shape
     (None, 4)
     """
+
+    recurrent_is_added = False
 
     def __init__(
         self,
@@ -94,12 +98,20 @@ class GRUCell(WeightedCell):
             bias = bias[0]
         return add_bias(masked_matmul(inputs, self.kernel, mask), bias)
 
+    def recurrent_weights(self) -> Tree:
+        return self.recurrent_kernel, None if self.bias is None else self.bias[1]
+
+    def product(self, weights: Tree, state: Array, mask: Array | None) -> Array:
+        kernel, bias = weights
+        return add_bias(masked_matmul(state, kernel, mask), bias)
+
     def step(self, projected: Array, states: Sequence[Array], mask: Array | None) -> list[Array]:
         (state,) = states
         x_z, x_r, x_g = jnp.split(projected, 3, axis=-1)
         if self.reset_after:
-            bias = None if self.bias is None else self.bias[1]
-            recurrent = add_bias(masked_matmul(state, self.recurrent_kernel, mask), bias)
+            recurrent = self.recur(state, mask)
+            if has_usual_activations(self):
+                return [gru_gates(projected, recurrent, state)]
             h_z, h_r, h_g = jnp.split(recurrent, 3, axis=-1)
             z, r = self._gates(x_z + h_z, x_r + h_r)
             candidate = self.activation(x_g + r * h_g)
@@ -126,7 +138,7 @@ class GRU(RNN):
         units to seed: see `GRUCell`.
         return_sequences, return_state, go_backwards, stateful, unroll: see `RNN`.
         reset_after: see `GRUCell`.
-        use_cudnn: "auto" or False; there is one implementation for all devices.
+        use_cudnn: "auto" or False; JAX offers cuDNN's LSTM only.
 
     Raises:
         ConfigError: see `GRUCell`; or `use_cudnn=True`.
@@ -164,7 +176,6 @@ class GRU(RNN):
         use_cudnn: bool | str = "auto",
         **options: Any,
     ) -> None:
-        check_use_cudnn("GRU", use_cudnn)
         cell = GRUCell(
             units, activation, recurrent_activation, use_bias,
             kernel_initializer, recurrent_initializer, bias_initializer,
@@ -177,3 +188,4 @@ class GRU(RNN):
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
         self.units = units
+        check_use_cudnn(self, use_cudnn, is_lstm=False)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from kgraph import activations
-from kgraph.layers.recurrent.cell import WeightedCell, add_bias, check_units, masked_matmul
+from kgraph.layers.recurrent import cudnn
+from kgraph.layers.recurrent.cell import WeightedCell, add_bias, aligned, check_units, masked_matmul
 from kgraph.layers.recurrent.forget_bias import ForgetBias
-from kgraph.layers.recurrent.rnn import RNN, check_use_cudnn
-from kgraph.types import Array, Shape
+from kgraph.layers.recurrent.gates import has_usual_activations, lstm_gates
+from kgraph.layers.recurrent.rnn import RNN
+from kgraph.types import Array, Shape, Tree
 
 
 class LSTMCell(WeightedCell):
@@ -48,6 +51,8 @@ class LSTMCell(WeightedCell):
     >>> RNN(LSTMCell(4))(Input((10, 3))).shape
     (None, 4)
     """
+
+    recurrent_is_added = True
 
     def __init__(
         self,
@@ -93,7 +98,9 @@ class LSTMCell(WeightedCell):
         return add_bias(masked_matmul(inputs, self.kernel, mask), self.bias)
 
     def step(self, projected: Array, states: Sequence[Array], mask: Array | None) -> list[Array]:
-        gates = projected + masked_matmul(states[0], self.recurrent_kernel, mask)
+        gates = projected + self.recur(states[0], mask)
+        if has_usual_activations(self):
+            return list(lstm_gates(gates, states[1]))
         return lstm_step(self, jnp.split(gates, 4, axis=-1), states[1])
 
 
@@ -114,10 +121,15 @@ class LSTM(RNN):
     Args:
         units to seed: see `LSTMCell`.
         return_sequences, return_state, go_backwards, stateful, unroll: see `RNN`.
-        use_cudnn: "auto" or False; there is one implementation for all devices.
+        use_cudnn: True asks for cuDNN's kernel on NVIDIA GPUs, by `jax.experimental.rnn`; other
+            devices run the loop, and so does a call with unknown sizes. It computes in float32 (in
+            TF32, unless JAX's matmul precision is "highest"), takes the usual activations and no
+            mask, recurrent dropout or unrolling, and has no forward-mode derivatives. "auto" and
+            False run the loop: whether the kernel is faster has not been measured.
 
     Raises:
-        ConfigError: see `LSTMCell`; or `use_cudnn=True`.
+        ConfigError: see `LSTMCell`; or `use_cudnn=True` with other options than these.
+        GraphError: a mask with `use_cudnn=True`.
 
     >>> from kgraph.layers import Input
     >>> LSTM(4)(Input((10, 3))).shape
@@ -152,7 +164,6 @@ class LSTM(RNN):
         use_cudnn: bool | str = "auto",
         **options: Any,
     ) -> None:
-        check_use_cudnn("LSTM", use_cudnn)
         cell = LSTMCell(
             units, activation, recurrent_activation, use_bias,
             kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias,
@@ -165,3 +176,32 @@ class LSTM(RNN):
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
         self.units = units
+        cudnn.check_use_cudnn(self, use_cudnn, is_lstm=True)
+        self.use_cudnn = use_cudnn
+
+    def run_steps(
+        self,
+        inputs: Array,
+        initial_state: Tree,
+        mask: Array | None,
+        training: bool | None,
+        constants: Tree,
+    ) -> tuple[Array, list[Any]]:
+        loop = super().run_steps
+        if self.use_cudnn is not True or not cudnn.applies(self, inputs, mask):
+            return loop(inputs, initial_state, mask, training, constants)
+        states = initial_state or self.get_initial_state(inputs.shape[1])
+        states = [jnp.asarray(state, self.compute_dtype) for state in states]
+
+        def on_cudnn(inputs: Array, states: list[Array]) -> tuple[Array, list[Any]]:
+            dropped = self.cell.draw_mask(inputs[0], self.cell.dropout, training)
+            inputs = inputs if dropped is None else inputs * aligned(dropped, 3)
+            outputs, states = cudnn.run(self.cell, inputs, states, self.go_backwards)
+            return outputs if self.return_sequences else outputs[-1], states
+
+        return jax.lax.platform_dependent(
+            inputs,
+            states,
+            cuda=on_cudnn,
+            default=lambda inputs, states: loop(inputs, states, None, training, None),
+        )

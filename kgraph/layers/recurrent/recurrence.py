@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import jax
@@ -11,7 +12,8 @@ from kgraph.errors import StateError, message
 from kgraph.graph.structure import map_structure
 from kgraph.layers.base import Layer
 from kgraph.layers.base.binding import updates
-from kgraph.layers.recurrent.cell import RecurrentCell
+from kgraph.layers.recurrent.cell import RecurrentCell, WeightedCell
+from kgraph.layers.recurrent.late_weights import LateWeights
 from kgraph.layers.recurrent.scan import Recurrence
 from kgraph.types import Array, Tree
 
@@ -48,7 +50,22 @@ def _hoisted(cell: RecurrentCell, inputs: Array, states: Tree, training: bool | 
         step=lambda x, before: cell.step(x, before, mask),
         output=lambda after: after[0],
         final=lambda after: after,
+        late=_late(cell, mask),
     )
+
+
+def _late(cell: RecurrentCell, mask: Array | None) -> LateWeights | None:
+    """Returns the weights of a cell whose gradients can be taken after the loop, if it has any."""
+    is_added = vars(type(cell)).get("recurrent_is_added")
+    if not isinstance(cell, WeightedCell) or is_added is None:
+        return None
+
+    def step(x: Array, before: Tree, recur: Any, mask: Array | None) -> list[Array]:
+        running = copy(cell)
+        vars(running)["recur"] = recur
+        return running.step(x, before, mask)
+
+    return LateWeights(cell.recurrent_weights(), mask, cell.product, is_added, step)
 
 
 def _called(

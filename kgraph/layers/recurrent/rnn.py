@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, GraphError, check_choice, message
+from kgraph.errors import ConfigError, GraphError, message
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import InputSpec, Layer, Weight
@@ -145,15 +145,9 @@ class RNN(Layer):
         if initial_state is None:
             initial_state = self.states
         inputs = jnp.swapaxes(sequences.astype(self.cell.compute_dtype), 0, 1)
-        loop = recurrence(self.cell, inputs, initial_state, training, constants)
-        outputs, states = run(
-            loop,
-            None if mask is None else jnp.swapaxes(mask, 0, 1).astype(bool),
-            collect=self.return_sequences,
-            zero_output_for_mask=self.zero_output_for_mask,
-            go_backwards=self.go_backwards,
-            unroll=self.unroll,
-        )
+        if mask is not None:
+            mask = jnp.swapaxes(mask, 0, 1).astype(bool)
+        outputs, states = self.run_steps(inputs, initial_state, mask, training, constants)
         if self.stateful:
             self.states = states
         if self.return_sequences:
@@ -161,20 +155,29 @@ class RNN(Layer):
         result = (outputs, *states) if self.return_state else outputs
         return map_structure(lambda y: y.astype(self.compute_dtype), result)
 
+    def run_steps(
+        self,
+        inputs: Array,
+        initial_state: Tree,
+        mask: Array | None,
+        training: bool | None,
+        constants: Tree,
+    ) -> tuple[Array, list[Any]]:
+        """Returns the outputs and the states after the last step.
+
+        Shapes: inputs `[time, batch, *features]`, mask `[time, batch]`, outputs
+        `[time, batch, *out]` in the order of computation, or `[batch, *out]`.
+        """
+        return run(
+            recurrence(self.cell, inputs, initial_state, training, constants),
+            mask,
+            collect=self.return_sequences,
+            zero_output_for_mask=self.zero_output_for_mask,
+            go_backwards=self.go_backwards,
+            unroll=self.unroll,
+        )
+
     def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
         mask = next(leaves(previous_mask))
         kept = mask if self.return_sequences else None
         return [kept] if self.return_state else kept
-
-
-def check_use_cudnn(owner: str, use_cudnn: bool | str) -> None:
-    """Raises ConfigError for `use_cudnn=True`, which asks for what there is not."""
-    check_choice(owner, "use_cudnn", use_cudnn, ("auto", True, False))
-    if use_cudnn is True:
-        raise ConfigError(
-            message(
-                f"{owner} has one implementation for all devices, and none of cuDNN's",
-                received="use_cudnn=True",
-                hint='use_cudnn="auto"',
-            )
-        )

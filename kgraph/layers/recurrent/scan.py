@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import GraphError
+from kgraph.layers.recurrent.late_weights import LateWeights, Recur, run_late
 from kgraph.types import Array, Tree
 
 
@@ -23,6 +24,7 @@ class Recurrence:
         step: from the inputs of one step and the states to the new states.
         output: from the states after a step to its output.
         final: from the states after the last step to those that are the cell's.
+        late: the weights that the loop may differentiate after its end, if any.
     """
 
     inputs: Array
@@ -30,6 +32,7 @@ class Recurrence:
     step: Callable[[Array, Tree], Tree]
     output: Callable[[Tree], Array]
     final: Callable[[Tree], list[Any]]
+    late: LateWeights | None = None
 
 
 def run(
@@ -54,28 +57,13 @@ def run(
         go_backwards: whether the last step is the first to be computed.
         unroll: whether the loop is written out; needs a known number of steps.
     """
-
-    def body(states: Tree, xs: tuple[Array, Array]) -> tuple[Tree, Array]:
-        inputs, keep = xs
-        new = _like(recurrence.step(inputs, states), states)
-        if keep is not None:
-            new = jax.tree.map(lambda now, before: _where(keep, now, before), new, states)
-        if not stacked:
-            return new, None
-        output = recurrence.output(new)
-        if keep is not None and zero_output_for_mask:
-            output = _where(keep, output, jnp.zeros_like(output))
-        return new, output
-
-    zeroes_last = mask is not None and zero_output_for_mask
-    stacked = collect or zeroes_last
-    states, outputs = jax.lax.scan(
-        body,
-        recurrence.states,
-        (recurrence.inputs, mask),
-        reverse=go_backwards,
-        unroll=True if unroll else 1,
-    )
+    stacked = collect or (mask is not None and zero_output_for_mask)
+    loop = _loop(recurrence, stacked, zero_output_for_mask, go_backwards, unroll)
+    late, rest = recurrence.late, (recurrence.states, mask)
+    if late is None:
+        (states, outputs), _ = loop(None, None, recurrence.inputs, None, rest)
+    else:
+        states, outputs = run_late(loop, late, recurrence.inputs, rest)
     if not stacked:
         output = recurrence.output(states)
     elif collect:
@@ -83,6 +71,44 @@ def run(
     else:
         output = outputs[0 if go_backwards else -1]
     return output, recurrence.final(states)
+
+
+def _loop(
+    recurrence: Recurrence, stacked: bool, zero_output_for_mask: bool, reverse: bool, unroll: bool
+) -> Callable[..., Any]:
+    """Returns the loop as `run_late` takes it; without late weights, those arguments are None."""
+    late = recurrence.late
+
+    def step(
+        inputs: Array, states: Tree, tap: Any, weights: Tree, dropped: Any
+    ) -> tuple[Tree, Any]:
+        if late is None:
+            return recurrence.step(inputs, states), None
+        recur = Recur(late, weights, tap)
+        return late.step(inputs, states, recur, dropped), recur.state
+
+    def loop(weights: Tree, dropped: Any, inputs: Array, taps: Any, rest: Any) -> Any:
+        def body(states: Tree, xs: Any) -> tuple[Tree, Any]:
+            inputs, keep, tap = xs
+            new, met = step(inputs, states, tap, weights, dropped)
+            new = _like(new, states)
+            if keep is not None:
+                new = jax.tree.map(lambda now, before: _where(keep, now, before), new, states)
+            if not stacked:
+                return new, (None, met)
+            output = recurrence.output(new)
+            if keep is not None and zero_output_for_mask:
+                output = _where(keep, output, jnp.zeros_like(output))
+            return new, (output, met)
+
+        states, mask = rest
+        # Several steps in one iteration made the way back slower on a CPU (a quarter, LSTM(256)).
+        states, (outputs, met) = jax.lax.scan(
+            body, states, (inputs, mask, taps), reverse=reverse, unroll=True if unroll else 1
+        )
+        return (states, outputs), met
+
+    return loop
 
 
 def _where(keep: Array, now: Array, before: Array) -> Array:

@@ -39,6 +39,8 @@ class SimpleRNNCell(WeightedCell):
     (None, 4)
     """
 
+    recurrent_is_added = True
+
     def __init__(
         self,
         units: int,
@@ -75,8 +77,7 @@ class SimpleRNNCell(WeightedCell):
         return add_bias(masked_matmul(inputs, self.kernel, mask), self.bias)
 
     def step(self, projected: Array, states: Sequence[Array], mask: Array | None) -> list[Array]:
-        recurrent = masked_matmul(states[0], self.recurrent_kernel, mask)
-        return [self.activation(projected + recurrent)]
+        return [self.activation(projected + self.recur(states[0], mask))]
 
 
 class SimpleRNN(RNN):
