@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 
 import jax
 
+from kgraph.training.xla_options import xla_options
+
 Form: TypeAlias = tuple[tuple[str, Any], ...]
 """What an executable is for: pairs of a label and a hashable value."""
 
@@ -113,10 +115,11 @@ class Compiler:
         reason = self._reason(name, form)
         start = time.perf_counter()
         lowered = jax.jit(function, donate_argnums=donate).lower(*args)
-        key = _fingerprint(lowered)
+        text = lowered.as_text()
+        key = _fingerprint(lowered, text)
         traced = time.perf_counter() - start
         shared = key in _SHARED
-        executable = _SHARED[key] if shared else lowered.compile()
+        executable = _SHARED[key] if shared else lowered.compile(xla_options(text) or None)
         if key is not None:
             _SHARED[key] = executable
             _SHARED.move_to_end(key)
@@ -186,12 +189,11 @@ def _aval(leaf: Any) -> tuple[Any, ...]:
     return tuple(leaf.shape), str(leaf.dtype), bool(getattr(leaf, "weak_type", False)), sharding
 
 
-def _fingerprint(lowered: Any) -> Any:
+def _fingerprint(lowered: Any, text: str) -> Any:
     """Returns a value that is equal for programs that do the same to arguments of the same form.
 
     None for a program that calls back into Python: its text does not say which function it calls.
     """
-    text = lowered.as_text()
     if any(word in text for word in _CALLBACKS):
         return None
     options = repr(sorted(jax.config.values.items()))

@@ -57,8 +57,9 @@ def _is_own(judge: Any) -> bool:
 def loops_well(program: Program, inputs: Sequence[Any], size: int, backend: str) -> bool:
     """Tells whether steps of this program may run in a loop on the device.
 
-    On a CPU, XLA runs a convolution inside a loop 30 to 45 times slower than outside of one
-    (jax 0.7 to 0.10), so a program with convolutions runs there step by step.
+    On a CPU, XLA runs the gradients of a convolution inside a loop 10 to 45 times slower than
+    outside of one (jax 0.7 to 0.10), so a program with convolutions runs there step by step, unless
+    the pass `use_cpu_forms` has marked all of them.
 
     Args:
         program: what is to run.
@@ -68,14 +69,23 @@ def loops_well(program: Program, inputs: Sequence[Any], size: int, backend: str)
     """
     if backend != "cpu":
         return True
-    modules = (type(layer).__module__ for layer in program.layers.values())
-    if any(module.startswith("kgraph.layers.convolution") for module in modules):
-        return False  # without a look at the whole program, which takes time
+    marked = {node.name: node.layer for node in program.flat_graph.nodes if node.lowering}
+    for name in set(program.layers).difference(marked.values()):
+        if type(program.layers[name]).__module__.startswith("kgraph.layers.convolution"):
+            return False  # without a look at the whole program, which takes time
+
+    # Observed, repeated blocks are written out, so that each node can be told by its name.
+    observe = (lambda *_: None) if marked else None
+    specs = program.specs() if marked else program.packed.specs()
 
     def forward(variables: Tree, inputs: Sequence[Any]) -> list[Array]:
-        return program.run(variables, inputs, training=False).outputs
+        key = jax.random.key(0) if program.draws_always else None
+        return program.run(variables, inputs, key=key, observe=observe).outputs
 
-    variables = jax.eval_shape(program.init, jax.random.key(0))
     rows = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), inputs)
-    names = (e.primitive.name for e in equations(jax.make_jaxpr(forward)(variables, rows)))
-    return "conv_general_dilated" not in names
+    others = (
+        equation
+        for equation in jax.make_jaxpr(forward)(specs, rows).eqns
+        if str(equation.source_info.name_stack) not in marked
+    )
+    return not any(e.primitive.name == "conv_general_dilated" for e in equations(others))

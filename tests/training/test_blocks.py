@@ -10,6 +10,7 @@ import pytest
 from engine_runs import BATCH, LABELS, ROWS, WEIGHTS, X, assert_same, compiled, trained
 
 from kgraph.callbacks import Callback
+from kgraph.compiler import DEFAULT_PASSES
 from kgraph.data import ArraySource
 from kgraph.models import fitting
 from kgraph.training import engine as engines
@@ -57,12 +58,13 @@ def test_the_size_of_blocks_changes_nothing(build: Any, x: Any, monkeypatch: Any
     assert_same(expected, trained(compiled(build), x))
 
 
-def test_convolutions_run_outside_of_loops_on_a_cpu() -> None:
-    def loops(build: Any, x: Any) -> bool:
-        return trained(compiled(build), x, epochs=1).model._engine._loops
+def test_convolutions_loop_on_a_cpu_only_in_the_forms_for_it() -> None:
+    def loops(build: Any, x: Any, **options: Any) -> bool:
+        return trained(compiled(build, **options), x, epochs=1).model._engine._loops
 
     assert loops(runs.mlp, X)
-    assert not loops(runs.convolutional, runs.IMAGES)
+    assert loops(runs.convolutional, runs.IMAGES)
+    assert not loops(runs.convolutional, runs.IMAGES, passes=DEFAULT_PASSES)
 
 
 @pytest.mark.parametrize("shuffle", [True, False, "batch"])

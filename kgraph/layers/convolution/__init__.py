@@ -1,22 +1,36 @@
 """Convolutions."""
 
-from kgraph.layers.convolution.conv import Conv1D, Conv2D, Conv3D
-from kgraph.layers.convolution.depthwise import DepthwiseConv1D, DepthwiseConv2D
-from kgraph.layers.convolution.separable import SeparableConv1D, SeparableConv2D
-from kgraph.layers.convolution.transposed import (
-    Conv1DTranspose,
-    Conv2DTranspose,
-    Conv3DTranspose,
-)
+from typing import TYPE_CHECKING
 
-Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
-Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
-Convolution3DTranspose = Conv3DTranspose
-SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D
+from kgraph.late import late_names
 
-__all__ = [
-    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose",
-    "Convolution1D", "Convolution1DTranspose", "Convolution2D", "Convolution2DTranspose",
-    "Convolution3D", "Convolution3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D",
-    "SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D",
-]  # fmt: skip
+if TYPE_CHECKING:
+    from kgraph.layers.convolution.aliases import Convolution1D as Convolution1D
+    from kgraph.layers.convolution.aliases import Convolution1DTranspose as Convolution1DTranspose
+    from kgraph.layers.convolution.aliases import Convolution2D as Convolution2D
+    from kgraph.layers.convolution.aliases import Convolution2DTranspose as Convolution2DTranspose
+    from kgraph.layers.convolution.aliases import Convolution3D as Convolution3D
+    from kgraph.layers.convolution.aliases import Convolution3DTranspose as Convolution3DTranspose
+    from kgraph.layers.convolution.aliases import SeparableConvolution1D as SeparableConvolution1D
+    from kgraph.layers.convolution.aliases import SeparableConvolution2D as SeparableConvolution2D
+    from kgraph.layers.convolution.conv import Conv1D as Conv1D
+    from kgraph.layers.convolution.conv import Conv2D as Conv2D
+    from kgraph.layers.convolution.conv import Conv3D as Conv3D
+    from kgraph.layers.convolution.depthwise import DepthwiseConv1D as DepthwiseConv1D
+    from kgraph.layers.convolution.depthwise import DepthwiseConv2D as DepthwiseConv2D
+    from kgraph.layers.convolution.separable import SeparableConv1D as SeparableConv1D
+    from kgraph.layers.convolution.separable import SeparableConv2D as SeparableConv2D
+    from kgraph.layers.convolution.transposed import Conv1DTranspose as Conv1DTranspose
+    from kgraph.layers.convolution.transposed import Conv2DTranspose as Conv2DTranspose
+    from kgraph.layers.convolution.transposed import Conv3DTranspose as Conv3DTranspose
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "aliases": (
+            "Convolution1D Convolution1DTranspose Convolution2D Convolution2DTranspose "
+            "Convolution3D Convolution3DTranspose SeparableConvolution1D SeparableConvolution2D"
+        ),
+        "conv": "Conv1D Conv2D Conv3D",
+        "depthwise": "DepthwiseConv1D DepthwiseConv2D",
+        "separable": "SeparableConv1D SeparableConv2D",
+        "transposed": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
+    })  # fmt: skip

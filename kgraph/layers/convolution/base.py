@@ -1,4 +1,4 @@
-"""What all convolutions share: options of the window, the bias, and the one call of XLA."""
+"""What all convolutions share: options of the window, and the bias."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import jax
 from kgraph import activations, constraints, initializers, regularizers
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base import InputSpec
+from kgraph.layers.convolution.on_cpu import convolve_on_cpu
 from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
+from kgraph.layers.convolution.window import Window, convolve
 from kgraph.types import Array, Function, Shape
 
 Option: TypeAlias = Any
@@ -80,31 +82,26 @@ class _ConvolutionBase(_SpatialLayer):
         """Size of the window along each axis: the kernel with the gaps of its dilation."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation_rate))
 
-    def layout(self, kernel: str = "IO") -> tuple[str, str, str]:
-        """Returns XLA's names of the axes of input, kernel and output.
-
-        Args:
-            kernel: the order of the last two axes of the kernel, `"IO"` (in, out) or `"OI"`.
-        """
-        spatial = "DHW"[3 - self.rank :]
-        images = f"N{spatial}C" if self.data_format == "channels_last" else f"NC{spatial}"
-        return images, spatial + kernel, images
-
     def convolve(self, inputs: Array, kernel: Array, groups: int = 1) -> Array:
         """Convolves with the options of the layer."""
         if self.padding == "valid":
             window = f"kernel_size={self.kernel_size}, dilation_rate={self.dilation_rate}"
             self.check_window_fits(inputs, self.reach, f"its kernel ({window})")
-        causal = [(reach - 1, 0) for reach in self.reach]
-        return jax.lax.conv_general_dilated(
-            inputs.astype(kernel.dtype),
-            kernel,
-            window_strides=self.strides,
+        causal = tuple((reach - 1, 0) for reach in self.reach)
+        window = Window(
+            strides=self.strides,
             padding=causal if self.padding == "causal" else self.padding.upper(),
-            rhs_dilation=self.dilation_rate,
-            dimension_numbers=self.layout(),
-            feature_group_count=groups,
+            dilation=self.dilation_rate,
+            stretch=(1,) * self.rank,
+            groups=groups,
+            channels_last=self.data_format == "channels_last",
         )
+        return self.run_window(inputs, kernel, window)
+
+    def run_window(self, inputs: Array, kernel: Array, window: Window) -> Array:
+        """Convolves as the compiler has decided (`convolve_on_cpu`), or else by XLA's operation."""
+        run = convolve_on_cpu if self._lowering else convolve
+        return run(inputs.astype(kernel.dtype), kernel, window)
 
     def finish(self, outputs: Array) -> Array:
         """Adds the bias and applies the activation."""

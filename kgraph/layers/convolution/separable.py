@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-
 from kgraph import constraints, initializers, regularizers
 from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase
 from kgraph.layers.convolution.depthwise import as_grouped
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
+from kgraph.layers.convolution.window import Window
 from kgraph.types import Array, Shape
 
 
@@ -74,13 +73,12 @@ class _SeparableConvolution(_ConvolutionBase):
 
     def call(self, inputs: Array) -> Array:
         kernel, groups = as_grouped(self.depthwise_kernel)
-        outputs = jax.lax.conv_general_dilated(
-            self.convolve(inputs, kernel, groups),
-            self.pointwise_kernel,
-            window_strides=(1,) * self.rank,
-            padding="VALID",
-            dimension_numbers=self.layout(),
+        ones = (1,) * self.rank
+        pointwise = Window(
+            ones, "VALID", ones, ones, channels_last=self.data_format == "channels_last"
         )
+        between = self.convolve(inputs, kernel, groups)
+        outputs = self.run_window(between, self.pointwise_kernel, pointwise)
         return self.finish(outputs)
 
 

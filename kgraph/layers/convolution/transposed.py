@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import ConfigError
 from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
+from kgraph.layers.convolution.window import Pads, Window
 from kgraph.types import Array, Shape
 
 
@@ -60,22 +62,22 @@ class _TransposedConvolution(_ConvolutionBase):
         self.declare_bias(self.filters)
 
     def call(self, inputs: Array) -> Array:
-        outputs = jax.lax.conv_general_dilated(
-            inputs.astype(self.kernel.dtype),
-            jax.lax.rev(self.kernel, range(self.rank)),
-            window_strides=(1,) * self.rank,
+        window = Window(
+            strides=(1,) * self.rank,
             padding=self._transposed_pads(),
-            lhs_dilation=self.strides,
-            rhs_dilation=self.dilation_rate,
-            dimension_numbers=self.layout(kernel="OI"),
+            dilation=self.dilation_rate,
+            stretch=self.strides,
+            channels_last=self.data_format == "channels_last",
         )
+        kernel = jnp.swapaxes(jax.lax.rev(self.kernel, range(self.rank)), -1, -2)
+        outputs = self.run_window(inputs, kernel, window)
         return self.finish(outputs)
 
-    def _transposed_pads(self) -> list[tuple[int, int]]:
+    def _transposed_pads(self) -> Pads:
         """Returns the zeros before and after each axis of the input, stretched by the strides."""
         extras = self.output_padding or (None,) * self.rank
         rows = zip(self.reach, self.strides, extras)
-        return [_pad(self.padding, reach, stride, extra) for reach, stride, extra in rows]
+        return tuple(_pad(self.padding, reach, stride, extra) for reach, stride, extra in rows)
 
     def _check_output_padding(self, value: Sizes | None) -> tuple[int, ...] | None:
         if value is None:

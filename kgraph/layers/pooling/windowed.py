@@ -11,6 +11,7 @@ import numpy as np
 
 from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
 from kgraph.layers.normalization.statistics import wide_dtype
+from kgraph.layers.pooling.max_on_cpu import max_on_cpu
 from kgraph.types import Array
 
 
@@ -32,9 +33,7 @@ class _Pooling(_SpatialLayer):
 
     def reduce(self, inputs: Array, start: Any, combine: Any) -> Array:
         """Combines the cells of each window; `start` is neutral, and stands for padding too."""
-        if self.padding == "valid":
-            what = f"its window (pool_size={self.pool_size})"
-            self.check_window_fits(inputs, self.pool_size, what)
+        self.check_window(inputs)
         return jax.lax.reduce_window(
             inputs,
             start,
@@ -43,6 +42,12 @@ class _Pooling(_SpatialLayer):
             self.over_all_axes(self.strides),
             self.padding.upper(),
         )
+
+    def check_window(self, inputs: Array) -> None:
+        """Raises GraphError if no window fits into the input."""
+        if self.padding == "valid":
+            what = f"its window (pool_size={self.pool_size})"
+            self.check_window_fits(inputs, self.pool_size, what)
 
 
 class _MaxPooling(_Pooling):
@@ -57,7 +62,11 @@ class _MaxPooling(_Pooling):
         super().__init__(pool_size, strides, padding, data_format, **options)
 
     def call(self, inputs: Array) -> Array:
-        return self.reduce(inputs, lowest(inputs.dtype), jax.lax.max)
+        if not self._lowering or not jnp.issubdtype(inputs.dtype, jnp.floating):
+            return self.reduce(inputs, lowest(inputs.dtype), jax.lax.max)
+        self.check_window(inputs)
+        window, strides = map(self.over_all_axes, (self.pool_size, self.strides))
+        return max_on_cpu(inputs, window, strides, self.padding.upper())
 
 
 class _AveragePooling(_Pooling):
