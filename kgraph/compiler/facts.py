@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from kgraph.graph.graph import Graph
+from kgraph.graph.structure import leaves
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.weight import Weight
 from kgraph.registry import Opaque, describe
@@ -18,35 +20,38 @@ _NAMING = frozenset({"explicit_name", "kept_name", "order", "built", "_policy", 
 
 
 def stacking_facts(
-    layers: Mapping[str, Layer], trained: Mapping[int, bool]
+    layers: Mapping[str, Layer], trained: Mapping[int, bool], suited: Collection[str] = ()
 ) -> dict[str, str | None]:
     """Returns a text for each layer, equal for those that one body may compute; None for never.
 
     Equal must be: which weights are trained, their regularizers and constraints; and, for classes
     that are not kgraph's own, every attribute. Never stacked are layers that draw by a numbered
     seed, have weights in common with another layer or attributes that cannot be compared; and, on a
-    CPU, convolutions: XLA runs them there 30 to 45 times slower inside a loop (jax 0.7 to 0.10).
+    CPU, convolutions as JAX writes them: XLA runs their gradients there 10 to 45 times slower
+    inside a loop (jax 0.7 to 0.10).
 
     Args:
         layers: the live layers by name.
         trained: for each weight (by identity), whether training changes it.
+        suited: names of convolutions that `use_cpu_forms` has marked, which loop well.
     """
     distinct = {id(layer): layer for layer in layers.values()}
+    loops = {id(layer) for name, layer in layers.items() if name in suited}
     uses = Counter(id(w) for layer in distinct.values() for w in layer.weights)
     known: dict[int, str | None] = {}
     for layer in distinct.values():
-        facts = _facts(layer, trained)
+        facts = _facts(layer, trained, id(layer) in loops)
         if any(uses[id(weight)] > 1 for weight in layer.weights):
             facts = None
         known[id(layer)] = facts
     return {name: known[id(layer)] for name, layer in layers.items()}
 
 
-def _facts(layer: Layer, trained: Mapping[int, bool]) -> str | None:
+def _facts(layer: Layer, trained: Mapping[int, bool], loops: bool) -> str | None:
     inside = list(_tree(layer))
     if not layer.built or any(getattr(item, "seed", None) is not None for item in inside):
         return None
-    if any(map(_is_convolution, inside)) and jax.default_backend() == "cpu":
+    if not loops and any(map(_is_convolution, inside)) and jax.default_backend() == "cpu":
         return None
     weights = [
         [path, w.dtype, w.trainable, trained.get(id(w), False), describe(w.regularizer),
@@ -116,6 +121,30 @@ def has_foreign_code(layer: Layer) -> bool:
         or _names_foreign(describe(item.get_config()))
         for item in _tree(layer)
     )
+
+
+def draws_always(graph: Graph, layers: Mapping[str, Layer]) -> bool:
+    """Tells whether a graph may draw random numbers outside of training as well.
+
+    That is where a call says so (`Dropout(0.5)(x, training=True)`), or in code of the user's.
+    """
+    for node in graph.nodes:
+        inner = graph.layers[node.layer].graph
+        if "random" not in node.effects:
+            continue
+        if any(item is True for item in leaves((node.args, node.kwargs))):
+            return True
+        if inner is not None and draws_always(inner, _layers_inside(node.layer, layers)):
+            return True
+        if node.layer in layers and has_foreign_code(layers[node.layer]):
+            return True
+    return False
+
+
+def _layers_inside(name: str, layers: Mapping[str, Layer]) -> Mapping[str, Layer]:
+    """Returns the layers of a model that is called as a whole, or those around repeated blocks."""
+    model: Any = layers.get(name)
+    return layers if model is None else getattr(model, "graph_layers", {})
 
 
 def _names_foreign(config: Any) -> bool:

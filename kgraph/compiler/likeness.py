@@ -53,7 +53,7 @@ class Likeness:
         facts = [
             layer, self.uses[self._object(node.layer)], describe(node.args),
             describe(node.kwargs), describe(node.structure), str(nesting), own_masks,
-            sorted(node.effects),
+            sorted(node.effects), node.lowering,
             [[spec and [*spec.dims, spec.dtype]] for spec in (*node.outputs, *node.mask_specs)],
             [r and [str(self.graph.spec(r)), r.mask] for r in reads_of(node)],
         ]  # fmt: skip

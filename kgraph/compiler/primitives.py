@@ -7,8 +7,9 @@ from typing import Any
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
-    """Yields every equation of a jaxpr and of the jaxprs inside it."""
-    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+    """Yields every equation of a jaxpr (or of some of its equations) and of those inside it."""
+    jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+    for equation in getattr(jaxpr, "eqns", jaxpr):
         yield equation
         for value in equation.params.values():
             for inner in value if isinstance(value, (list, tuple)) else (value,):

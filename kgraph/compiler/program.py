@@ -10,11 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.compiler.facts import draws_always
+from kgraph.compiler.folded import Fold
 from kgraph.compiler.inputs import arrange_inputs, conform
 from kgraph.compiler.run import Observer, run_graph
 from kgraph.compiler.stacked import Stack
 from kgraph.compiler.variables import Place, Variables, VariableTrees, get_leaf
-from kgraph.errors import StateError
+from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
 from kgraph.graph.stack import stacks_in
 from kgraph.graph.structure import fill
@@ -52,6 +54,8 @@ class Program(VariableTrees):
         graph: the graph that runs.
         flat_graph: the same before repeated blocks were stacked: each call is a node.
         stacks: the repeated blocks that are computed by one body each.
+        folds: the layers with a normalisation folded into them.
+        inference: whether its passes hold outside of training alone.
         passes: name of each pass and the graph after it, the model's own first.
         input_names, output_names: the model's, in order.
     """
@@ -62,8 +66,11 @@ class Program(VariableTrees):
         layers: Mapping[str, Layer],
         owners: Mapping[str, Layer],
         root: str = "",
+        folds: Mapping[str, Fold] | None = None,
+        inference: bool = False,
     ) -> None:
         self.passes = tuple(passes)
+        self.folds, self.inference = dict(folds or {}), inference
         self.graph = self.passes[-1][1]
         self.flat_graph = flat_graph(self.passes)
         self.layers, self._owners = dict(layers), dict(owners)
@@ -89,6 +96,11 @@ class Program(VariableTrees):
                 collection = "params" if weight.trainable else "state"
                 found[id(weight)] = Place(collection, tuple(path.split("/")), weight, trained)
         return tuple(found.values())
+
+    @cached_property
+    def draws_always(self) -> bool:
+        """Whether a key is needed outside of training as well: see `draws_always` in `facts`."""
+        return draws_always(self.graph, self.layers)
 
     # --- the pure functions ----------------------------------------------------------------------
 
@@ -118,6 +130,7 @@ class Program(VariableTrees):
             key: a JAX key, needed where a layer draws random numbers.
 
         Raises:
+            ConfigError: `training` is on, and the program is for inference.
             DataError: the inputs do not fit the model.
             StateError: the variables do not fit the model, or a key is missing.
         """
@@ -137,13 +150,15 @@ class Program(VariableTrees):
         `observe(node, outputs)` is called for each node that was computed; repeated blocks are
         then not stacked, and the variables must not be packed.
         """
+        if training and self.inference:
+            raise self._no_training()
         graph = self.graph if observe is None else self.flat_graph
         arrays = arrange_inputs(self.model_graph, inputs)
         arrays = conform(self.model_graph, arrays)
         form = self.form_of(variables)
         values = form.by_weight(variables)
         form._check_shapes(values)
-        context = Context(values, training=training, key=key)
+        context = Context(self.with_folded(values), training=training, key=key)
         called = dict.fromkeys(node.layer for node in graph.calls)
         bound: dict[str, Any] = {
             name: self.stacks[name] if name in self.stacks
@@ -154,6 +169,14 @@ class Program(VariableTrees):
         after = {**context.values, **binding.updates(context)}
         state = form.nest(after, ("state",))["state"]
         return Run(outputs, masks, context.losses, state)
+
+    def _no_training(self) -> ConfigError:
+        return ConfigError(
+            "A program for inference cannot run in training",
+            expected="training=False",
+            received=f"training=True, after the passes {', '.join(n for n, _ in self.passes[1:])}",
+            hint="kgraph.lower(model) returns the program for both",
+        )
 
     def _check_shapes(self, values: Mapping[int, Any]) -> None:
         for place in self.places:
@@ -192,7 +215,7 @@ class Program(VariableTrees):
 
     def jaxpr(self, batch: int = 2, training: bool = False) -> Any:
         """Returns the jaxpr of `apply` for a batch of this size; unknown sizes count as 8."""
-        variables = jax.eval_shape(self.init, jax.random.key(0))
+        variables = self.specs()
         inputs = [_example(self.model_graph.spec(ref), batch) for ref in self.model_graph.inputs]
         key = jax.eval_shape(lambda: jax.random.key(0))
 

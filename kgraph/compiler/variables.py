@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
-from kgraph.compiler.packing import stack_rows, take_row
+import jax
+import jax.numpy as jnp
+
+from kgraph.compiler.folded import Fold, folded_values
+from kgraph.compiler.packing import stack_rows, take_rows
 from kgraph.compiler.stacked import Stack, StackedWeight
 from kgraph.errors import StateError, nearest
+from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.weight import Weight
 
 Variables = dict[str, Any]
@@ -32,14 +37,21 @@ class VariableTrees:
 
     Attributes:
         stacks: the repeated blocks that are computed by one body each.
+        folds: the layers with a normalisation folded into them.
     """
 
     stacks: dict[str, Stack]
+    folds: dict[str, Fold]
+    layers: dict[str, Layer]
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
         """Where each weight stands, each once."""
         return ()
+
+    def specs(self) -> Variables:
+        """Returns shape and dtype of each weight, nested as variables are."""
+        return self.nest({id(p.weight): _spec(p.weight) for p in self.places})
 
     def nest(
         self, values: Mapping[int, Any], collections: Sequence[str] = ("params", "state")
@@ -68,6 +80,41 @@ class VariableTrees:
             found[id(place.weight)] = get_leaf(variables[place.collection], place.path)
         return found
 
+    # --- folded variables ------------------------------------------------------------------------
+
+    @cached_property
+    def folded(self) -> Self:
+        """This program for folded variables: without the weights that only made folded ones."""
+        used = {id(w) for layer in self.layers.values() for w in layer.weights}
+        sources = {id(w) for fold in self.folds.values() for w in fold.sources}
+        kept = [p for p in self.places if id(p.weight) in used or id(p.weight) not in sources]
+        made = [
+            Place("params", (fold.name, w.name or ""), w, trained=False)
+            for fold in self.folds.values()
+            for w in fold.weights
+        ]
+        form = copy.copy(self)
+        vars(form).pop("trained", None)
+        vars(form).pop("packed", None)
+        vars(form).update(places=(*kept, *made), folded=form)
+        return form
+
+    def fold(self, variables: Mapping[str, Any]) -> Variables:
+        """Returns variables in which normalisations are part of the weights of the layers before.
+
+        A program for inference takes these as well as the model's own, and then folds nothing
+        itself. There is no way back: weights that no layer reads any more are left out.
+
+        Args:
+            variables: the model's, `{"params": ..., "state": ...}`.
+        """
+        return self.folded.nest(self.with_folded(self.by_weight(variables)))
+
+    def with_folded(self, values: Mapping[int, Any]) -> dict[int, Any]:
+        """Returns values by weight, with those of folded weights computed if they are missing."""
+        missing = [f for f in self.folds.values() if id(f.weights[0]) not in values]
+        return {**values, **folded_values(missing, values)} if missing else dict(values)
+
     # --- packed variables ------------------------------------------------------------------------
 
     @cached_property
@@ -88,10 +135,12 @@ class VariableTrees:
         return form
 
     def form_of(self, variables: Mapping[str, Any]) -> Self:
-        """Returns this program, or its form for packed variables if these are packed."""
+        """Returns this program, or its form for folded or packed variables if these are so."""
         trees = [tree for tree in variables.values() if isinstance(tree, Mapping)]
+        is_folded = any(name in tree for name in self.folds for tree in trees)
         is_packed = any(name in tree for name in self.stacks for tree in trees)
-        return self.packed if is_packed else self
+        form = self.folded if is_folded else self
+        return form.packed if is_packed else form
 
     def pack(self, variables: Mapping[str, Any]) -> Variables:
         """Returns variables in which the weights of repeated blocks are stacked.
@@ -127,13 +176,17 @@ class VariableTrees:
         for stacked in self._stacked:
             whole = found.pop(id(stacked.whole), None)
             if whole is not None:
-                rows = {id(w): take_row(whole, k) for k, w in enumerate(stacked.members)}
-                found.update(rows)
+                rows = take_rows(whole, len(stacked.members))
+                found.update(zip(map(id, stacked.members), rows))
         return found
 
     @property
     def _stacked(self) -> list[StackedWeight]:
         return [stacked for stack in self.stacks.values() for stacked in stack.weights]
+
+
+def _spec(weight: Weight) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(weight.shape, jnp.dtype(weight.dtype))
 
 
 def set_leaf(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:

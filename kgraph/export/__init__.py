@@ -16,8 +16,18 @@ run only files from people whose code you would run. (`load_model`, by contrast,
 Writing and reading need the package `flatbuffers`: `pip install kgraph[export]`.
 """
 
-from kgraph.export.exported_model import ExportedModel, load
-from kgraph.export.exporting import export
-from kgraph.export.signature import TensorInfo
+from typing import TYPE_CHECKING
 
-__all__ = ["ExportedModel", "TensorInfo", "export", "load"]
+from kgraph.late import late_names
+
+if TYPE_CHECKING:
+    from kgraph.export.exported_model import ExportedModel as ExportedModel
+    from kgraph.export.exported_model import load as load
+    from kgraph.export.exporting import export as export
+    from kgraph.export.signature import TensorInfo as TensorInfo
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "exported_model": "ExportedModel load",
+        "exporting": "export",
+        "signature": "TensorInfo",
+    })  # fmt: skip

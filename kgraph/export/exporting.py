@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.compiler import lower
 from kgraph.errors import ConfigError, check_choice
 from kgraph.export.lowering import lower_inference, place_name
 from kgraph.export.package import Package, write_package
@@ -48,8 +49,9 @@ def export(
     chosen = None if platforms is None else check_platforms(platforms)
     target = _target(path, overwrite)
     require_flatbuffers()
-    program = model.program_for()
-    values = program.by_weight(model.variables_of(program))
+    whole = lower(model, inference=True, stack=False)  # with no passes for this machine alone
+    program = whole.folded
+    values = program.by_weight(whole.fold(model.variables_of(whole)))
     arrays = {place_name(p): np.asarray(values[id(p.weight)]) for p in program.places}
     inside = weights == "inside"
     exported, signature = lower_inference(program, arrays, inside, chosen)

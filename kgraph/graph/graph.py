@@ -145,6 +145,7 @@ def _plain_node(node: Node) -> dict[str, Any]:
         "output_masks": [_plain_ref(ref) for ref in node.output_masks],
         "mask_specs": [_plain_spec(spec) for spec in node.mask_specs],
         "effects": list(node.effects),
+        **({"lowering": node.lowering} if node.lowering else {}),
     }
 
 
@@ -164,7 +165,8 @@ def show_node(graph: Graph, node: Node) -> str:
     masks = [str(mask) for mask in node.masks if mask is not None]
     masked = f"; masked by {', '.join(dict.fromkeys(masks))}" if masks else ""
     what = _blocks(spec.config["count"]) if spec.is_stack else spec.class_name
-    return f"{node.name}: {made} = {what}({reads}{masked})"
+    lowering = f"; {node.lowering}" if node.lowering else ""
+    return f"{node.name}: {made} = {what}({reads}{masked}){lowering}"
 
 
 def _blocks(count: int) -> str:

@@ -76,6 +76,11 @@ class LayerSpec:
         return self.own and self.class_name == STACK_CLASS
 
     @property
+    def is_folded(self) -> bool:
+        """Whether it describes a layer with a normalisation folded into it (`FoldPlan`)."""
+        return self.own and self.class_name.endswith(FOLDED)
+
+    @property
     def parameters(self) -> int:
         """Number of scalars in the weights."""
         total = 0
@@ -104,6 +109,7 @@ class Node:
             None.
         mask_specs: spec of each mask that this node makes itself, or None.
         effects: what a call does besides its result: "random", "state", "loss", "stops mask".
+        lowering: how a pass has decided that the layer computes, where it knows several ways.
         source: the user's line.
     """
 
@@ -118,6 +124,7 @@ class Node:
     output_masks: tuple[Ref | None, ...] = ()
     mask_specs: tuple[TensorSpec | None, ...] = ()
     effects: tuple[str, ...] = ()
+    lowering: str = ""
     source: Source | None = field(default=None, compare=False)
 
     @property
@@ -136,3 +143,6 @@ INPUT_CLASS = "InputLayer"
 
 STACK_CLASS = "Stack"
 """Class name of the nodes that stand for repeated blocks."""
+
+FOLDED = "+BatchNormalization"
+"""What is added to the class name of a layer with a normalisation folded into it."""

@@ -1,8 +1,20 @@
 """Models: the only objects that hold state for users."""
 
-from kgraph.models.clone import clone_model
-from kgraph.models.model import Model
-from kgraph.models.sequential import Sequential
-from kgraph.saving import load_model, model_from_json, save_model
+from typing import TYPE_CHECKING
 
-__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+from kgraph.late import late_names
+
+if TYPE_CHECKING:
+    from kgraph.models.clone import clone_model as clone_model
+    from kgraph.models.model import Model as Model
+    from kgraph.models.sequential import Sequential as Sequential
+    from kgraph.saving import load_model as load_model
+    from kgraph.saving import model_from_json as model_from_json
+    from kgraph.saving import save_model as save_model
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "clone": "clone_model",
+        "model": "Model",
+        "sequential": "Sequential",
+        "kgraph.saving": "load_model model_from_json save_model",
+    })  # fmt: skip

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import jax
 import jax.numpy as jnp
 
-from kgraph.compiler.costs import Costs, count_costs
+from kgraph.compiler import costs
 from kgraph.compiler.costs.dims import known_sizes, unknown_sizes, with_sizes
 from kgraph.compiler.costs.work import sizes as sizes_of
 from kgraph.errors import ConfigError
@@ -33,7 +33,7 @@ _MOST_ROWS = 1 << 24
 class Costing(Session):
     """The part of a model that says what it costs."""
 
-    def cost(self, batch_size: int = 1, sizes: Mapping[str, int] | None = None) -> Costs:
+    def cost(self, batch_size: int = 1, sizes: Mapping[str, int] | None = None) -> costs.Costs:
         """Returns parameters, activations and FLOPs of a training step, node by node.
 
         Nothing is compiled, and no weight is made. Layers of kgraph's own have a rule each; a layer
@@ -57,7 +57,7 @@ class Costing(Session):
         """
         graph = self._known_lowering_graph()
         trained = {id(weight) for _, weight, trained in self._walk_weights("", True) if trained}
-        return count_costs(graph, self.lowering_layers, trained, batch_size, sizes)
+        return costs.count_costs(graph, self.lowering_layers, trained, batch_size, sizes)
 
     def memory(
         self, batch_size: int = 32, y: Tree = None, sizes: Mapping[str, int] | None = None

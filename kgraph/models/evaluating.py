@@ -100,11 +100,10 @@ class Evaluating(Session):
         data = open_data(self, source)
         data.first = data.first._replace(targets=[], weights=[])
         check_data(self, data, None)
-        program = self.program_for()
-        self.variables_of(program)
+        inference = self.inference_for()
         call_list = CallbackList(callbacks, self, {"steps": source.steps})
-        if self._predictor is None or self._predictor.program is not program:
-            self._predictor = Predictor(program, self.compiler)
+        if self._predictor is None or self._predictor.inference is not inference:
+            self._predictor = Predictor(inference, self.compiler)
         each = 1
         if batch_size is None and steps is None:
             each = in_larger_batches(data, self, self._predictor.pads, call_list, "predict")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from kgraph.compiler import Pass, Program, lower_graph
+from kgraph.compiler import INFERENCE_PASSES, Pass, Program, lower_graph, platform_passes
+from kgraph.compiler.inference import Inference
 from kgraph.errors import StateError
 from kgraph.graph import Graph, freeze
 from kgraph.graph.structure import leaves, map_structure
@@ -24,12 +26,17 @@ class Execution(Layer):
     """The part of a model that lowers it and calls it on arrays."""
 
     unbound_attributes = Layer.unbound_attributes | {
-        "_compiler", "_engine", "_graph", "_jitted", "_predictor", "_program", "_running", "_seen",
-        "_symbols", "_traced", "_training", "history", "optimizer",
+        "_compiler", "_engine", "_graph", "_inference", "_inference_key", "_inferring", "_jitted",
+        "_predictor", "_program", "_running", "_seen", "_symbols", "_traced", "_training",
+        "history", "optimizer",
     }  # fmt: skip
     _program: Program | None = None
     _program_key: Any = None
     _jitted: Callable[..., Any] | None = None
+    _passes: tuple[Pass, ...] | None = None
+    _inference: Inference | None = None
+    _inference_key: Any = None
+    _inferring: Callable[..., Any] | None = None
     _traced: tuple[Any, Graph, dict[str, Layer]] | None = None
     _seen: Tree = None
 
@@ -70,7 +77,7 @@ class Execution(Layer):
         symbols = map_structure(symbol, inputs)
         frozen = freeze(symbols, self(symbols), lambda s: s)
         vars(self)["_traced"] = (key, frozen.graph, frozen.layers)
-        self._program = None
+        self._forget_programs()
 
     def program_for(self, inputs: Tree = None, passes: Sequence[Pass] | None = None) -> Program:
         """Returns the program of this model, lowered again only when something in it changed.
@@ -81,10 +88,7 @@ class Execution(Layer):
         """
         if inputs is not None:
             self.trace_for(inputs)
-        graph = self.lowering_graph
-        if graph is None:
-            raise StateError(f"{self.label} has no graph yet", hint="call it on data once")
-        flags = tuple(trained for _, _, trained in self._walk_weights("", True))
+        graph, flags = self._lowered_from()
         key = (graph, flags, tuple(passes) if passes is not None else None)
         if self._program is None or self._program_key != key:
             self._program = lower_graph(graph, self.lowering_layers, passes, self.lowering_root)
@@ -92,10 +96,43 @@ class Execution(Layer):
             self._jitted = None
         return self._program
 
+    def inference_for(self, inputs: Tree = None) -> Inference:
+        """Returns the program that predicts, with its weights; see `program_for`.
+
+        Its passes are `INFERENCE_PASSES`, or those that `compile` was given.
+        """
+        if inputs is not None:
+            self.trace_for(inputs)
+        graph, flags = self._lowered_from()
+        passes = self._passes
+        if passes is None:
+            passes = (*INFERENCE_PASSES, *platform_passes(jax.default_backend()))
+        key = (graph, flags, passes)
+        if self._inference is None or self._inference_key != key:
+            layers, root = self.lowering_layers, self.lowering_root
+            self._inference = Inference(lower_graph(graph, layers, passes, root))
+            self._inference_key, self._inferring = key, None
+        self._create_values(self._inference.program)
+        return self._inference
+
+    def _lowered_from(self) -> tuple[Graph, tuple[bool, ...]]:
+        """Returns what decides how the model is lowered: its graph, and which weights train."""
+        graph = self.lowering_graph
+        if graph is None:
+            raise StateError(f"{self.label} has no graph yet", hint="call it on data once")
+        return graph, tuple(trained for _, _, trained in self._walk_weights("", True))
+
+    def _forget_programs(self) -> None:
+        """Lowers the model anew when it is next needed: its layers are others now."""
+        self._program = self._inference = None
+
     def variables_of(self, program: Program) -> dict[str, Any]:
         """Returns the weights as the program's variables; those without a value get one now."""
-        create_values(("/".join(place.path), place.weight) for place in program.places)
+        self._create_values(program)
         return program.nest({id(place.weight): place.weight.value for place in program.places})
+
+    def _create_values(self, program: Program) -> None:
+        create_values(("/".join(place.path), place.weight) for place in program.places)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         functional = self._context is None and self.inner_graph is not None
@@ -111,16 +148,15 @@ class Execution(Layer):
     ) -> Tree:
         """Runs the compiled program on arrays; state that training changes is kept."""
         inputs = map_structure(_to_jax, numbers_as_array(inputs))
+        if not training:
+            inference = self.inference_for(inputs)
+            infer = self._inferring = self._inferring or jax.jit(inference.program.apply)
+            key = eager_key() if inference.program.draws_always else None
+            return infer(inference.variables(), inputs, key=key)[0]
         program = self.program_for(inputs)
-        if self._jitted is None:
-            self._jitted = jax.jit(program.apply, static_argnames="training")
-        training = bool(training)
-        key = eager_key() if training else None
-        outputs, state = self._jitted(
-            self.variables_of(program), inputs, training=training, key=key
-        )
-        if training:
-            self._keep(program, state)
+        train = self._jitted = self._jitted or jax.jit(partial(program.apply, training=True))
+        outputs, state = train(self.variables_of(program), inputs, key=eager_key())
+        self._keep(program, state)
         return outputs
 
     def _keep(self, program: Program, state: Tree) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph.compiler.costs import Costs
-from kgraph.visualization import model_html, plot_model, summary, to_mermaid
+from kgraph import visualization
+from kgraph.compiler import costs
 
 
 class Looks:
@@ -20,21 +20,21 @@ class Looks:
         show_trainable: bool = False,
         layer_range: Any = None,
         symbolic: bool = False,
-        cost: bool | Costs = False,
+        cost: bool | costs.Costs = False,
     ) -> None:
         """Prints layers, output shapes and parameter counts. See `kgraph.visualization.summary`."""
-        summary(
+        visualization.summary(
             self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range,
             symbolic, cost,
         )  # fmt: skip
 
     def plot(self, to_file: str = "model.svg", **options: Any) -> Any:
         """Draws the model into a file. See `kgraph.utils.plot_model`."""
-        return plot_model(self, to_file, **options)
+        return visualization.plot_model(self, to_file, **options)
 
     def to_mermaid(self, **options: Any) -> str:
         """Returns the graph as a Mermaid flow chart. See `kgraph.visualization.to_mermaid`."""
-        return to_mermaid(self, **options)
+        return visualization.to_mermaid(self, **options)
 
     def _repr_html_(self) -> str:
-        return model_html(self)
+        return visualization.model_html(self)

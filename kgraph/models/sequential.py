@@ -82,7 +82,7 @@ class Sequential(Model):
         elif self._graph is not None:
             self._graph, self.built = None, False
             self.graph_layers = {}
-            self._program = None
+            self._forget_programs()
 
     def _connect(self, entry: InputLayer) -> None:
         self._symbols = (
@@ -95,7 +95,7 @@ class Sequential(Model):
             if layer is not entry:
                 tensor = layer(tensor)
         self._become(symbol, tensor)
-        self._program = None
+        self._forget_programs()
 
     @property
     def layers(self) -> list[Layer]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import optimizers
-from kgraph.compiler import DEFAULT_PASSES, Pass, lower_graph
+from kgraph.compiler import DEFAULT_PASSES, lower_graph, platform_passes
 from kgraph.compiler.lower import Remat, Stacking
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
@@ -24,6 +24,7 @@ from kgraph.training.compilation import Compiler, CompileReport
 from kgraph.training.compile_options import CompileOptions, make_objective
 from kgraph.training.custom_loss import logged_names
 from kgraph.training.engine import Engine, new_optimizer_state
+from kgraph.training.state import copied
 from kgraph.training.step import Batch, split_params
 from kgraph.types import Tree
 
@@ -43,7 +44,6 @@ class Session(Execution):
     _block_size: int | None = None
     _stack: Stacking = False
     _remat: Remat | None = None
-    _passes: tuple[Pass, ...] | None = None
 
     @property
     def compiled(self) -> bool:
@@ -76,7 +76,8 @@ class Session(Execution):
             targets = [None if t is None else (None, *t.shape[1:]) for t in batch.targets]
             objective = make_objective(self._options, graph, targets)
             if self._passes is None:
-                passes = (*DEFAULT_PASSES, expose_logits(objective.logits))
+                here = platform_passes(jax.default_backend())
+                passes = (*DEFAULT_PASSES, *here, expose_logits(objective.logits))
             else:
                 passes, objective = self._passes, replace(objective, logits=())
             program = lower_graph(
@@ -146,9 +147,11 @@ class Session(Execution):
     ) -> Iterator[None]:
         """Runs the engine from what training has reached, and keeps what it reaches."""
         self.refuse_second_fit()
-        key = jax.random.wrap_key_data(jnp.asarray(training["key"]), impl="threefry2x32")
+        key = jax.random.wrap_key_data(jax.device_put(training["key"]), impl="threefry2x32")
         self.variables_of(engine.program)
         with engine.running(training["optimizer"], key, training["step"], metrics):
+            if self._inference is not None:
+                self._inference.forget()
             if self._training is not None:
                 self._training["optimizer"] = None  # the engine has the only copy
             self._running = engine
@@ -167,21 +170,39 @@ class Session(Execution):
 
     # --- saving ----------------------------------------------------------------------------------
 
+    def compile_options(self) -> dict[str, Any] | None:
+        """Returns what `compile` was given; None before `compile`.
+
+        `passes` are left out: they change no result. So is what has its default.
+        """
+        if self._options is None or self.optimizer is None:
+            return None
+        options = {
+            "optimizer": self.optimizer,
+            "loss": self._options.loss,
+            "loss_weights": self._options.loss_weights,
+            "metrics": self._options.metrics,
+            "weighted_metrics": self._options.weighted_metrics,
+        }
+        modes = {
+            "loss_fn": (self._options.loss_fn, None),
+            "steps_per_execution": (self._block_size or "auto", "auto"),
+            "run_eagerly": (self._eager, False),
+            "stack": (self._stack, not self._eager and "auto"),
+            "remat": (self._remat, None),
+        }
+        return options | {name: given for name, (given, usual) in modes.items() if given != usual}
+
     def compile_config(self) -> dict[str, Any] | None:
         """Returns what `compile` was given as plain data; None before `compile`.
 
         Raises:
             ConfigError: something in it (a lambda, an optax object) cannot be written down.
         """
-        if self._options is None or self.optimizer is None:
+        options = self.compile_options()
+        if options is None:
             return None
-        options = {
-            "loss": self._options.loss,
-            "loss_weights": self._options.loss_weights,
-            "metrics": self._options.metrics,
-            "weighted_metrics": self._options.weighted_metrics,
-        }
-        plain = {"optimizer": describe(self.optimizer), **describe(options)}
+        plain = {name: describe(given) for name, given in options.items()}
         for path, value in find_opaque(plain):
             raise ConfigError(
                 f"The compile option {path} of {self.label} cannot be written down",
@@ -206,7 +227,7 @@ class Session(Execution):
         if self._running is not None:  # steps reuse its arrays
             self._running.sync_learning_rate()
             state = self._running.plain_state
-            found |= {"optimizer": jax.tree.map(jnp.copy, state.optimizer), "step": state.step}
+            found |= {"optimizer": copied(state.optimizer), "step": state.step}
         return found
 
     def abstract_training_state(self) -> dict[str, Tree]:
@@ -214,11 +235,7 @@ class Session(Execution):
         assert self.optimizer is not None
         program = self.program_for()
         optimizer = self.optimizer
-        params = {
-            id(p.weight): jax.ShapeDtypeStruct(p.weight.shape, jnp.dtype(p.weight.dtype))
-            for p in program.places
-        }
-        trained = split_params(program, program.nest(params)["params"])[0]
+        trained = split_params(program, program.specs()["params"])[0]
         scalar = jax.ShapeDtypeStruct((), jnp.int32)
         return {
             "optimizer": jax.eval_shape(optimizer.init, trained),

@@ -80,6 +80,7 @@ class Trainable(Evaluating):
                 computed again in the backward pass, to save memory; see `kgraph.lower`.
             passes: what to run over the graph in the place of the standard pipeline, in this
                 order; () runs none, and losses are then computed from the outputs as they are.
+                Predictions run them as well.
 
         Raises:
             ConfigError: a name is unknown, or a dict has a key that is no output.

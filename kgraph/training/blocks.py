@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.training.state import TrainState
-from kgraph.training.step import Batch, Step
+from kgraph.training.step import Batch, Given, Step
 from kgraph.types import Array, Tree
 
 
@@ -68,7 +68,7 @@ def test_blocks(step: Step, cut: Cut) -> Callable[..., Tree]:
     def block(variables: TrainState, metrics: Tree, rows: Batch, start: Array, stop: Array) -> Tree:
         def one(i: Array, metrics: Tree) -> Tree:
             batch, kept = _slice(rows, i, cut)
-            return step(replace(variables, metrics=metrics), batch, kept).metrics
+            return step(replace(variables, metrics=metrics, step=i), batch, kept).metrics
 
         return _steps(one, metrics, start, stop, cut.looped)
 
@@ -78,18 +78,18 @@ def test_blocks(step: Step, cut: Cut) -> Callable[..., Tree]:
 def predict_blocks(
     predict: Callable[..., list[Array]], cut: Cut
 ) -> Callable[..., tuple[list[Array], Array]]:
-    """Returns `block(variables, found, rows, base, start, stop)`, which fills in predictions.
+    """Returns `block(given, found, rows, base, start, stop)`, which fills in predictions.
 
     `found` has room for some rows of each output, beginning with row `base`. Returns it, and an
     array of its own to wait for.
     """
 
     def block(
-        variables: Tree, found: list[Array], rows: Batch, base: Array, start: Array, stop: Array
+        given: Given, found: list[Array], rows: Batch, base: Array, start: Array, stop: Array
     ) -> tuple[list[Array], Array]:
         def one(i: Array, found: list[Array]) -> list[Array]:
             batch, _ = _slice(rows, i, cut)
-            outputs = predict(variables, batch.inputs)
+            outputs = predict(given, batch.inputs, i)
             place = _low(rows, i, cut) - base
             return [
                 jax.lax.dynamic_update_slice_in_dim(room, output.astype(room.dtype), place, 0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from kgraph.compiler import Place, Program
 from kgraph.compiler.variables import get_leaf
+from kgraph.layers.base.weight import root_key
 from kgraph.optimizers import Optimizer
 from kgraph.training.blocks import Cut, train_blocks
 from kgraph.training.compilation import Compiler, Form, Function, shapes_of
@@ -107,6 +108,14 @@ class Engine:
         nested = self.program.nest(values)
         return TrainState(nested["params"], nested["state"], None, None, None, None)
 
+    def evaluation_key(self) -> Array | None:
+        """Returns a key to evaluate with, for a program that draws random numbers always."""
+        if not self.program.draws_always:
+            return None
+        if self.is_running:  # the same after a resume
+            return jax.random.fold_in(jax.random.fold_in(self.state.key, self.state.step), 1)
+        return jax.random.wrap_key_data(jnp.asarray(root_key()), impl="threefry2x32")
+
     # --- ownership -------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -123,7 +132,7 @@ class Engine:
             TrainState(
                 variables["params"], variables["state"], optimizer_state,
                 self.objective.init() if metrics is None else metrics,
-                key, jnp.array(step, jnp.int32),
+                key, jnp.asarray(step, jnp.int32),
             )
         )  # fmt: skip
         self._form = (("state", shapes_of(self._state)),)
@@ -153,9 +162,7 @@ class Engine:
         return fetch, store
 
     def _give_back(self) -> None:
-        state = self.plain_state
-        variables = {"params": state.params, "state": state.state}
-        values = self.program.by_weight(variables)
+        values = self._packing.values(self.state)
         for place in self.program.places:
             place.weight.take_back(values[id(place.weight)])
 

@@ -15,7 +15,7 @@ from kgraph.training.device_rows import DeviceRows
 from kgraph.training.engine import Engine
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, Step
-from kgraph.types import Tree
+from kgraph.types import Array, Tree
 
 
 class Evaluation:
@@ -28,7 +28,9 @@ class Evaluation:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._metrics: Tree = engine.objective.init()
-        self._form: Form = (("variables", shapes_of(engine.variables())),)
+        self._key = engine.evaluation_key()
+        self._number = 0
+        self._form: Form = (("variables", shapes_of(self._variables())),)
 
     def rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:
         """Takes in the batches from `start` to `stop` of arrays on the device."""
@@ -44,11 +46,15 @@ class Evaluation:
             "test batch", "evaluate (one batch)", lambda: _one_batch(step)
         )
         form = (("data", shapes_of((batch, kept))), *self._form)
-        self._run(function, form, (batch, kept), 1)
+        self._run(function, form, (batch, kept, np.int32(self._number)), 1)
+        self._number += 1
+
+    def _variables(self) -> TrainState:
+        return replace(self._engine.variables(), key=self._key)
 
     def _run(self, function: Function, form: Form, data: tuple[Any, ...], steps: int) -> None:
         engine = self._engine
-        args = (engine.variables(), self._metrics, *data)  # a callback may have set weights
+        args = (self._variables(), self._metrics, *data)  # a callback may have set weights
         executable = function.prepared(form, *args)
         engine.test_throttle.ready()
         with engine.eagerly():
@@ -63,7 +69,7 @@ class Evaluation:
 
 
 def _one_batch(step: Step) -> Callable[..., Tree]:
-    def block(variables: TrainState, metrics: Tree, batch: Batch, kept: Any) -> Tree:
-        return step(replace(variables, metrics=metrics), batch, kept).metrics
+    def block(variables: TrainState, metrics: Tree, batch: Batch, kept: Any, number: Array) -> Tree:
+        return step(replace(variables, metrics=metrics, step=number), batch, kept).metrics
 
     return block

@@ -72,20 +72,23 @@ class Objective:
     # --- pure functions --------------------------------------------------------------------------
 
     def score(
-        self, program: Program, variables: Tree, batch: Any, key: Array | None, kept: Array | None
-    ) -> Scored:
+        self, program: Program, variables: Tree, batch: Any, key: Array | None, kept: Array | None,
+        training: bool = True,
+    ) -> Scored:  # fmt: skip
         """Returns the loss of a batch and what metrics need of it.
 
         Args:
             program: what to run.
             variables: its parameters and state.
             batch: a `Batch`.
-            key: of random layers; None evaluates, without training's effects.
+            key: of random layers; None if none is random.
             kept: `[rows]` bool, False for rows that only pad the batch; None for all.
+            training: False evaluates, without training's effects.
         """
         if self.loss_fn is not None:
-            return Scored(*call_loss_fn(self.loss_fn, program, variables, batch, key))
-        run = program.run(variables, batch.inputs, training=key is not None, key=key)
+            given = key if training else None
+            return Scored(*call_loss_fn(self.loss_fn, program, variables, batch, given))
+        run = program.run(variables, batch.inputs, training=training, key=key)
         parts = self._losses(run, batch.targets, batch.weights, kept)
         terms = [w * parts[f"{n}_loss"] for n, w, loss in self._weighted() if loss is not None]
         terms += [*run.losses, program.penalties(variables["params"])]

@@ -11,19 +11,19 @@ from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from kgraph.compiler import Program
+from kgraph.compiler.inference import Inference
 from kgraph.data import ArraySource
+from kgraph.layers.base.weight import root_key
 from kgraph.training.blocks import Cut, predict_blocks
 from kgraph.training.callbacks import CallbackList
 from kgraph.training.compilation import Compiler, Function, shapes_of
 from kgraph.training.device_rows import DeviceRows, padded_batch
 from kgraph.training.pace import Pace, Throttle
 from kgraph.training.padding import loops_well, padding_is_exact
-from kgraph.training.step import Batch, make_predict
-from kgraph.types import Array, Tree
+from kgraph.training.step import Batch, Given, make_predict
+from kgraph.types import Array
 
 _ALL = sys.maxsize
 
@@ -35,15 +35,18 @@ class Predictor:
     """The compiled predictions of a program.
 
     Args:
-        program: what to run.
+        inference: what to run, with its weights.
         compiler: makes the executables.
     """
 
-    def __init__(self, program: Program, compiler: Compiler) -> None:
-        self.program, self._compiler = program, compiler
+    def __init__(self, inference: Inference, compiler: Compiler) -> None:
+        self.inference, self._compiler = inference, compiler
+        self.program = program = inference.program
+        folded = ", BatchNormalization folded" if program.folds else ""
+        self._name = f"predict ({folded[2:]})" if folded else "predict"
         self.throttle = Throttle(Pace())
         self._predict = make_predict(program)
-        self._one = Function(compiler, "predict (one batch)", self._predict)
+        self._one = Function(compiler, f"predict (one batch{folded})", self._predict)
         self._blocks: dict[Cut, Function] = {}
         self._loops: bool | None = None
 
@@ -59,35 +62,35 @@ class Predictor:
             self._loops = not self._compiler.eager and well
         return self._loops
 
-    def variables(self) -> Tree:
-        """Returns the weights as they are now."""
-        values = {id(place.weight): place.weight.value for place in self.program.places}
-        return self.program.nest(values)
+    def given(self) -> Given:
+        """Returns the weights as they are now, and a new key where one is needed."""
+        key = root_key() if self.program.draws_always else None
+        return Given(self.inference.variables(), key)
 
-    def batch(self, variables: Tree, batch: Batch) -> list[Array]:
+    def batch(self, given: Given, batch: Batch, number: int) -> list[Array]:
         """Returns the outputs of one batch, on the device."""
-        form = (("data", shapes_of(batch.inputs)), ("variables", shapes_of(variables)))
+        form = (("data", shapes_of(batch.inputs)), ("variables", shapes_of(given.variables)))
         with self._eagerly():
-            return self._one(form, variables, batch.inputs)
+            return self._one(form, given, batch.inputs, np.int32(number))
 
-    def shapes(self, variables: Tree, batch: Batch) -> list[Any]:
+    def shapes(self, given: Given, batch: Batch) -> list[Any]:
         """Returns shape and dtype of each output for a batch like this."""
-        return jax.eval_shape(self._predict, variables, batch.inputs)
+        return jax.eval_shape(self._predict, given, batch.inputs, np.int32(0))
 
     def block(
-        self, variables: Tree, found: list[Array], rows: DeviceRows, cut: Cut, base: int,
+        self, given: Given, found: list[Array], rows: DeviceRows, cut: Cut, base: int,
         start: int, stop: int,
     ) -> list[Array]:  # fmt: skip
         """Returns `found`, which begins at row `base`, with the batches `start` to `stop`."""
         if cut not in self._blocks:
             made = predict_blocks(self._predict, cut)
-            self._blocks[cut] = Function(self._compiler, "predict", made, donate=(1,))
+            self._blocks[cut] = Function(self._compiler, self._name, made, donate=(1,))
         form = (
             ("batch", (cut.size, cut.padded)), ("data", rows.form), ("found", shapes_of(found)),
-            ("variables", shapes_of(variables)),
+            ("variables", shapes_of(given.variables)),
         )  # fmt: skip
         bounds = np.int32(base), np.int32(start), np.int32(stop)
-        args = (variables, found, rows.batch, *bounds)
+        args = (given, found, rows.batch, *bounds)
         executable = self._blocks[cut].prepared(form, *args)
         self.throttle.ready()
         with self._eagerly():
@@ -110,30 +113,30 @@ def predict_rows(
         rows: its arrays, on the device.
         told: called with the number of batches done.
     """
-    variables = predictor.variables()
+    given = predictor.given()
     size = min(source.batch_size, source.rows)
     steps = min(-(-source.rows // size), source.steps)
     total = min(steps * size, source.rows)
     tail = total % size if total == source.rows and not predictor.pads else 0
     example = jax.tree.map(lambda a: a[:size], rows.batch)
-    shapes = predictor.shapes(variables, example)
+    shapes = predictor.shapes(given, example)
     results = [np.empty((total, *s.shape[1:]), s.dtype) for s in shapes]
     cut = Cut(size, source.rows % size > 0 and predictor.pads, predictor.loops(rows.batch, size))
     whole = steps - (tail > 0)
-    for low, high, found, base in _chunks(predictor, variables, rows, cut, shapes, whole, told):
+    for low, high, found, base in _chunks(predictor, given, rows, cut, shapes, whole, told):
         high = min(high, total)
         for result, array in zip(results, found):
             result[low:high] = np.asarray(array)[low - base : high - base]
     if tail:  # the model mixes rows: a smaller batch cannot be padded
         last = jax.tree.map(lambda a: a[total - tail :], rows.batch)
-        for result, array in zip(results, predictor.batch(variables, last)):
+        for result, array in zip(results, predictor.batch(given, last, whole)):
             result[total - tail :] = np.asarray(array)
         told(steps)
     return results
 
 
 def _chunks(
-    predictor: Predictor, variables: Tree, rows: DeviceRows, cut: Cut, shapes: Sequence[Any],
+    predictor: Predictor, given: Given, rows: DeviceRows, cut: Cut, shapes: Sequence[Any],
     steps: int, told: Callable[[int], None],
 ) -> Iterator[tuple[int, int, list[Array], int]]:  # fmt: skip
     """Yields (first row, row after the last, outputs, row with which these begin), one chunk late.
@@ -148,11 +151,11 @@ def _chunks(
         stop = min(first + chunk, steps)
         held = min(chunk * cut.size, count)
         base = min(first * cut.size, count - held)
-        found = [jnp.zeros((held, *s.shape[1:]), s.dtype) for s in shapes]
+        found = jax.device_put([np.zeros((held, *s.shape[1:]), s.dtype) for s in shapes])
         done = first
         while done < stop:
             until = min(stop, done + (predictor.throttle.pace.next_size() if cut.looped else 1))
-            found = predictor.block(variables, found, rows, cut, base, done, until)
+            found = predictor.block(given, found, rows, cut, base, done, until)
             told(done := until)
         for array in found:
             array.copy_to_host_async()
@@ -179,7 +182,7 @@ def predict_stream(
         told: called with the number of batches done.
         listener: told of each batch and its outputs.
     """
-    variables = predictor.variables()
+    given = predictor.given()
     found: list[list[np.ndarray]] = []
     waiting: deque[tuple[int, list[Array]]] = deque()
     most = 0
@@ -192,10 +195,10 @@ def predict_stream(
         if listener is not None:
             listener.on_predict_batch_begin(number)
         most = max(most, batch.rows)
-        given = padded_batch(batch, most) if predictor.pads else batch
-        outputs = predictor.batch(variables, given)
+        filled = padded_batch(batch, most) if predictor.pads else batch
+        outputs = predictor.batch(given, filled, number)
         # What has no row for each row of the batch is not cut.
-        waiting.append((batch.rows if given.rows != batch.rows else _ALL, outputs))
+        waiting.append((batch.rows if filled.rows != batch.rows else _ALL, outputs))
         while len(waiting) > (1 if listener is None else 0):
             fetch()
         if listener is not None:

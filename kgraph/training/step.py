@@ -16,6 +16,24 @@ from kgraph.training.state import TrainState
 from kgraph.types import Array, Tree
 
 
+class Given(NamedTuple):
+    """What predictions are made with.
+
+    Fields:
+        variables: params and state.
+        key: words of a random key, or None for a program that draws nothing outside of training.
+    """
+
+    variables: Tree
+    key: Array | None = None
+
+    def key_of(self, number: int | Array) -> Array | None:
+        """Returns the key of a batch."""
+        if self.key is None:
+            return None
+        return jax.random.fold_in(jax.random.wrap_key_data(self.key, impl="threefry2x32"), number)
+
+
 class Batch(NamedTuple):
     """Some rows, flat: inputs in the order of the graph, targets and weights by output."""
 
@@ -66,21 +84,27 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
 
 
 def make_test_step(program: Program, objective: Objective) -> Step:
-    """Returns the step of evaluation: forward, loss and metrics; nothing else changes."""
+    """Returns the step of evaluation: forward, loss and metrics; nothing else changes.
+
+    Of the state, `key` is None for a program that draws nothing outside of training; else it is the
+    key of the evaluation, and `step` the number of the batch.
+    """
 
     def test_step(state: TrainState, batch: Batch, kept: Array | None = None) -> TrainState:
         variables = {"params": state.params, "state": state.state}
-        scored = objective.score(program, variables, batch, None, kept)
+        key = None if state.key is None else jax.random.fold_in(state.key, state.step)
+        scored = objective.score(program, variables, batch, key, kept, training=False)
         return replace(state, metrics=objective.update(state.metrics, batch, scored, kept))
 
     return test_step
 
 
-def make_predict(program: Program) -> Callable[[Tree, Sequence[Any]], list[Array]]:
-    """Returns `predict(variables, inputs)`: the outputs, flat."""
+def make_predict(program: Program) -> Callable[[Given, Sequence[Any], Any], list[Array]]:
+    """Returns `predict(given, inputs, number)`: the outputs of the batch of this number, flat."""
 
-    def predict(variables: Tree, inputs: Sequence[Any]) -> list[Array]:
-        run: Run = program.run(variables, list(inputs), training=False)
+    def predict(given: Given, inputs: Sequence[Any], number: Any) -> list[Array]:
+        key = given.key_of(number)
+        run: Run = program.run(given.variables, list(inputs), training=False, key=key)
         return run.outputs[: len(program.output_names)]
 
     return predict

@@ -15,7 +15,7 @@ from jax import export
 
 from kgraph.graph.node import TensorSpec
 from kgraph.training.memory import abstract_state
-from kgraph.training.step import Batch, make_predict, make_train_step
+from kgraph.training.step import Batch, Given, make_predict, make_train_step
 
 PLATFORMS = ("tpu", "cuda")
 QUICK = {("batch_norm", "tpu"), ("mixed_bfloat16", "cuda")}
@@ -46,7 +46,8 @@ def functions(name):
     state = abstract_state(engine)
     variables = {"params": state.params, "state": state.state}
     train = jax.jit(lambda state, batch: step(state, batch, None), donate_argnums=0)
-    return (train, (state, batch)), (jax.jit(make_predict(engine.program)), (variables, inputs))
+    predict = jax.jit(lambda *given: make_predict(engine.program)(*given, 0))
+    return (train, (state, batch)), (predict, (Given(variables), inputs))
 
 
 def check_text(text):

@@ -240,6 +240,6 @@ def test_statistics_at_all_times_never_see_rows_that_pad() -> None:
     weights = [len(x) for x, _ in cut()]
     loss = model.evaluate(X, ONE_HOT, BATCH, 0)
     np.testing.assert_allclose(loss, np.average(by_batch, weights=weights), rtol=1e-6)
-    assert not Predictor(model.program_for(), model.compiler).pads
+    assert not Predictor(model.inference_for(), model.compiler).pads
     parts = [model.predict(x, len(x), 0) for x, _ in cut()]
     np.testing.assert_allclose(model.predict(X, BATCH, 0), np.concatenate(parts), rtol=1e-5)

@@ -1,7 +1,17 @@
 """What a model costs before it runs: parameters, activations and arithmetic, node by node."""
 
-from kgraph.compiler.costs.count import count_costs
-from kgraph.compiler.costs.report import Cost, Costs
-from kgraph.compiler.costs.work import Work
+from typing import TYPE_CHECKING
 
-__all__ = ["Cost", "Costs", "Work", "count_costs"]
+from kgraph.late import late_names
+
+if TYPE_CHECKING:
+    from kgraph.compiler.costs.count import count_costs as count_costs
+    from kgraph.compiler.costs.report import Cost as Cost
+    from kgraph.compiler.costs.report import Costs as Costs
+    from kgraph.compiler.costs.work import Work as Work
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "count": "count_costs",
+        "report": "Cost Costs",
+        "work": "Work",
+    })  # fmt: skip

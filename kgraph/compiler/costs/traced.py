@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import jaxpr_as_fun
 
 from kgraph.compiler.costs.work import Work, elements
 from kgraph.graph.node import Node, TensorSpec
@@ -171,6 +170,8 @@ def _flops(function: Callable[..., Any], *given: Any) -> int:
 
 
 def _count(closed: Any) -> int:
+    from jax.extend.core import jaxpr_as_fun  # late: it brings Pallas along (13 ms)
+
     avals = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in closed.in_avals]
     analysis: Any = jax.jit(jaxpr_as_fun(closed)).lower(*avals).cost_analysis()
     total = _sum(analysis)

@@ -8,8 +8,9 @@ from kgraph.compiler.passes.inline_models import inline_models
 from kgraph.compiler.passes.merge_equal import merge_equal
 from kgraph.compiler.passes.remat_layers import remat_layers
 from kgraph.compiler.passes.stack_blocks import stack_blocks
+from kgraph.compiler.passes.use_cpu_forms import use_cpu_forms
 
 __all__ = [
     "drop_noise", "drop_unused", "expose_logits", "fold_norms", "inline_models", "merge_equal",
-    "remat_layers", "stack_blocks",
+    "remat_layers", "stack_blocks", "use_cpu_forms",
 ]  # fmt: skip

@@ -1,0 +1,129 @@
+"""Folded layers: live layers whose weights are made of those of a layer and a normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from kgraph import initializers
+from kgraph.graph.fold import FoldPlan
+from kgraph.graph.node import LayerSpec
+from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.weight import Weight
+from kgraph.types import Array
+
+
+class Fold:
+    """A layer that does the work of a linear layer and the normalisation behind it.
+
+    Args:
+        spec: its description, a `FoldPlan`.
+        linear, norm: the live layers.
+
+    Attributes:
+        name: under which the graph knows it.
+        layer: the live layer, with weights of its own.
+        sources: the weights that these are made of.
+    """
+
+    def __init__(self, spec: LayerSpec, linear: Any, norm: Any) -> None:
+        self.plan = FoldPlan.of(spec)
+        self.name = self.plan.name
+        self._linear, self._norm = linear, norm
+        kernel = vars(linear)[self.plan.kernel]
+        dtype = linear.compute_dtype if linear.autocast else kernel.dtype
+        self._dtype = jnp.dtype(dtype)
+        shapes = {w.path: w.shape for w in spec.weights}
+        self._kernel, self._bias = (
+            Weight(shapes[path], initializers.Zeros(), dtype, name=path)
+            for path in (self.plan.kernel, "bias")
+        )
+        self.layer: Layer = linear.variant(self.plan.config)
+        others = [w for w in linear._weights if w is not kernel and w is not linear.bias]
+        own: dict[str, Any] = {self.plan.kernel: self._kernel, "bias": self._bias}
+        vars(self.layer).update(own, _weights=[self._kernel, *others, self._bias])
+
+    @property
+    def sources(self) -> list[Weight]:
+        """The weights of the two layers that the folded ones depend on."""
+        norm = self._norm
+        known = [vars(self._linear)[self.plan.kernel], self._linear.bias, norm.gamma, norm.beta]
+        return [w for w in (*known, norm.moving_mean, norm.moving_variance) if w is not None]
+
+    @property
+    def weights(self) -> tuple[Weight, Weight]:
+        """The folded kernel and bias."""
+        return self._kernel, self._bias
+
+    def compute(self, values: Mapping[int, Any], xp: ModuleType) -> list[Any]:
+        """Returns the folded kernel and bias, computed in float32 at least, in NumPy or JAX.
+
+        Args:
+            values: the array of each source, by the weight's identity.
+            xp: `numpy` or `jax.numpy`.
+        """
+        plan, norm = self.plan, self._norm
+        kernel = values[id(vars(self._linear)[plan.kernel])]
+        wide: Any = xp.float64 if kernel.dtype == xp.float64 else xp.float32
+
+        def laid(weight: Weight) -> Any:
+            return xp.asarray(values[id(weight)], wide).reshape(plan.offsets)
+
+        factor = 1 / xp.sqrt(laid(norm.moving_variance) + wide(norm.epsilon))
+        if norm.gamma is not None:
+            factor = factor * laid(norm.gamma)
+        bias = -laid(norm.moving_mean)
+        if self._linear.bias is not None:
+            bias = bias + xp.asarray(values[id(self._linear.bias)], wide)
+        bias = bias * factor
+        if norm.beta is not None:
+            bias = bias + laid(norm.beta)
+        kernel = xp.asarray(kernel, wide) * factor.reshape(plan.scales)
+        return [xp.asarray(w, self._dtype) for w in (kernel, bias)]
+
+
+def folded_values(folds: Iterable[Fold], values: Mapping[int, Any]) -> dict[int, Array]:
+    """Returns the array of each folded weight, by its identity.
+
+    Arrays are folded on the host, where nothing has to be compiled for it, and moved together; what
+    is traced, or lies on other hosts too, is folded by JAX.
+
+    Args:
+        folds: the folded layers.
+        values: the array of each weight of the model, by its identity.
+    """
+    found: dict[int, Array] = {}
+    moving: list[tuple[Weight, np.ndarray, Any]] = []
+    for fold in folds:
+        sources = [values[id(weight)] for weight in fold.sources]
+        if all(map(_on_host, sources)):
+            flat = len(fold.plan.offsets) == 1
+            homes = [_home(sources[0]), _home(sources[-1]) if flat else None]
+            with np.errstate(all="ignore"):  # what is infinite is so in JAX too, in silence
+                moving += zip(fold.weights, fold.compute(values, np), homes)
+        else:
+            found |= zip(map(id, fold.weights), fold.compute(values, jnp))
+    with jax.ensure_compile_time_eval():  # real arrays, even while somebody's jit is tracing
+        moved = _moved([array for _, array, _ in moving], [home for _, _, home in moving])
+    return found | {id(weight): array for (weight, _, _), array in zip(moving, moved)}
+
+
+def _on_host(array: Any) -> bool:
+    return not isinstance(array, Tracer) and getattr(array, "is_fully_addressable", True)
+
+
+def _home(array: Any) -> Any:
+    """Returns where an array has been put by the user, or None if JAX chose."""
+    return array.sharding if getattr(array, "committed", False) else None
+
+
+def _moved(arrays: Sequence[np.ndarray], homes: Sequence[Any]) -> list[Array]:
+    if not any(homes):
+        return jax.device_put(list(arrays))
+    return [jax.device_put(array, home) for array, home in zip(arrays, homes)]
