@@ -16,9 +16,13 @@ from benchmarks import (
     build_time,
     building,
     checkpoint_cost,
+    convolutional,
+    convolutions,
     deep_nets,
     import_cost,
+    inference,
     layer_times,
+    recurrent,
     saving_cost,
     step_time,
     whole_passes,
@@ -36,7 +40,11 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[list[Result]]]] = {
     "checkpoint": checkpoint_cost.run,
     "building": building.run,
     "deep": deep_nets.run,
+    "recurrent": recurrent.run,
     "saving": saving_cost.run,
+    "convolutions": convolutions.run,
+    "convolutional": convolutional.run,
+    "inference": inference.run,
 }
 
 

@@ -7,18 +7,15 @@
 >>> program = keras.lower(model)  # pure init and apply, for jit, grad, vmap, ...
 """
 
+from typing import TYPE_CHECKING
+
 from kgraph import (
     activations,
-    applications,
-    backend,
-    callbacks,
     compiler,
     config,
     constraints,
     data,
-    datasets,
     errors,
-    export,
     initializers,
     layers,
     losses,
@@ -28,21 +25,40 @@ from kgraph import (
     optimizers,
     regularizers,
     saving,
-    utils,
-    visualization,
 )
 from kgraph.compiler import Program, lower
 from kgraph.config import DTypePolicy
 from kgraph.graph import Graph, SymbolicTensor
 from kgraph.initializers import Initializer
-from kgraph.layers import Input, InputSpec, Layer
+from kgraph.late import late_names
+from kgraph.layers.base import Input, InputSpec, Layer
 from kgraph.losses import Loss
 from kgraph.metrics import Metric
 from kgraph.models import Model, Sequential
 from kgraph.optimizers import Optimizer
 from kgraph.regularizers import Regularizer
-from kgraph.saving.checkpoints import Checkpoint
 from kgraph.version import __version__
+
+if TYPE_CHECKING:
+    from kgraph import applications as applications
+    from kgraph import backend as backend
+    from kgraph import callbacks as callbacks
+    from kgraph import datasets as datasets
+    from kgraph import export as export
+    from kgraph import utils as utils
+    from kgraph import visualization as visualization
+    from kgraph.saving.checkpoints import Checkpoint as Checkpoint
+else:
+    __getattr__, __dir__, _ = late_names(__name__, {
+        "applications": "",
+        "backend": "",
+        "callbacks": "",
+        "datasets": "",
+        "export": "",
+        "utils": "",
+        "visualization": "",
+        "saving.checkpoints": "Checkpoint",
+    })  # fmt: skip
 
 KerasTensor = SymbolicTensor
 

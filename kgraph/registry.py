@@ -20,6 +20,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy
 
 from kgraph.errors import ConfigError, message, nearest
+from kgraph.late import load_kind
 
 T = TypeVar("T")
 
@@ -103,8 +104,15 @@ def register(kind: str, name: str, thing: T) -> T:
     return thing
 
 
-def registered_names(kind: str) -> list[str]:
-    """Returns the names of kgraph's own objects of one kind."""
+def registered_names(kind: str, like: str | None = None) -> list[str]:
+    """Returns the names of kgraph's own objects of one kind.
+
+    Args:
+        kind: which kind.
+        like: None for all. With a name, none that is equal to it but for case and `_` is missing,
+            others may be: modules that a script does not need stay unimported.
+    """
+    load_kind(kind, like)
     return sorted(name for k, name in _own if k == kind)
 
 
@@ -162,11 +170,14 @@ def custom_object_scope(custom_objects: Mapping[str, Any] | None) -> Iterator[No
         _scoped.reset(token)
 
 
+CustomObjectScope = custom_object_scope
+
+
 def lookup(kind: str, name: Any) -> Any:
     """Returns the class or function known as `name`; a ConfigError names the nearest ones."""
     found = get_registered_object(name) if isinstance(name, str) else None
     if found is None and isinstance(name, str):
-        found = _own.get((kind, name))
+        found = _find_own(kind, name)
     if found is None:
         raise ConfigError(
             message(
@@ -180,6 +191,18 @@ def lookup(kind: str, name: Any) -> Any:
             )
         )
     return found
+
+
+def _find_own(kind: str, name: str) -> Any | None:
+    """Returns kgraph's own object of this name; what is not imported yet may have it.
+
+    `name` chooses among modules of kgraph, by tables (`late.py`); it never becomes a module's name.
+    """
+    if (kind, name) not in _own:
+        load_kind(kind, like=name)
+    if (kind, name) not in _own:  # a name that is not public, or an alias
+        load_kind(kind)
+    return _own.get((kind, name))
 
 
 def resolve(kind: str, identifier: Any) -> Any:

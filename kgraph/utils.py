@@ -9,9 +9,9 @@ import numpy as np
 from kgraph.config import set_random_seed
 from kgraph.data import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
 from kgraph.errors import DataError
-from kgraph.registry import custom_object_scope as CustomObjectScope
-from kgraph.registry import custom_object_scope as custom_object_scope
 from kgraph.registry import (
+    CustomObjectScope,
+    custom_object_scope,
     get_custom_objects,
     get_registered_name,
     get_registered_object,

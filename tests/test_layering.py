@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 import kgraph
+from kgraph import registry
 
 ROOT = Path(kgraph.__file__).parent
 ORDER = {
-    "errors": 0, "types": 0, "config": 0, "registry": 0, "version": 0,
+    "errors": 0, "types": 0, "config": 0, "late": 0, "registry": 0, "version": 0,
     "graph": 1, "data": 1, "datasets": 1,
     "initializers": 1, "regularizers": 1, "constraints": 1, "activations": 1,
     "layers": 2, "ops": 2,
@@ -24,12 +27,17 @@ ORDER = {
     "models": 6,
     "applications": 7, "utils": 7, "wrappers": 7, "backend": 8, "__init__": 9, "__main__": 10,
 }  # fmt: skip
-WITHOUT_JAX = {"errors", "types", "config", "registry", "version", "graph"}
+WITHOUT_JAX = {"errors", "types", "config", "late", "registry", "version", "graph"}
 HEAVY = {
     "flax", "orbax", "optax", "pydot", "tqdm", "pooch", "h5py", "rich", "treescope", "matplotlib",
     "sklearn", "torch", "tensorflow", "keras", "grain", "IPython",
 }  # fmt: skip
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
+OWN_MODULES = sorted(
+    ".".join(("kgraph", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+    for path in FILES
+    if path.name != "__main__.py"
+)
 
 
 def part_of(path: Path) -> str:
@@ -39,13 +47,14 @@ def part_of(path: Path) -> str:
 def imports(path: Path) -> list[tuple[str, int, bool]]:
     """Returns each imported module with its line, and whether it is imported inside a function.
 
-    Imports for the type checker alone do not count.
+    Imports for the type checker alone do not count. Those of a table of late names do.
     """
     found: list[tuple[str, int, bool]] = []
 
     def visit(node: ast.AST, inside: bool) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                found.extend((name, child.lineno, False) for name in late_modules(path, child))
                 continue
             if isinstance(child, ast.Import):
                 found.extend((alias.name, child.lineno, inside) for alias in child.names)
@@ -61,6 +70,23 @@ def imports(path: Path) -> list[tuple[str, int, bool]]:
 
     visit(ast.parse(path.read_text()), False)
     return found
+
+
+def late_table(tree: ast.AST) -> dict[str, str]:
+    """Returns the table that a package gives to `late_names`, or nothing."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "late_names":
+            return ast.literal_eval(node.args[1])
+    return {}
+
+
+def late_modules(path: Path, tree: ast.AST) -> list[str]:
+    return [in_full(path, module) for module in late_table(tree)]
+
+
+def in_full(path: Path, module: str) -> str:
+    package = ".".join(("kgraph", *path.relative_to(ROOT).parts[:-1]))
+    return module if module.startswith("kgraph.") else f"{package}.{module}"
 
 
 def test_every_part_has_its_place():
@@ -119,19 +145,110 @@ AFTER_IMPORT = """
 import json, sys
 import kgraph
 from jax._src import xla_bridge
-loaded = sorted({name.partition(".")[0] for name in sys.modules})
-print(json.dumps([loaded, len(xla_bridge._backends)]))
+loaded = sorted(sys.modules)
+backends = len(xla_bridge._backends)
+assert kgraph.registry.lookup("layer", "resizing") is kgraph.layers.Resizing
+assert "kgraph.layers.text" not in sys.modules
+assert type(kgraph.optimizers.get("RMSPROP")).__name__ == "RMSprop"
+assert "kgraph.optimizers.adam" not in sys.modules
+assert kgraph.registry.lookup("layer", "RandomWarp").__module__ == "kgraph.layers.image.warp"
+names = {}
+while new := {kind for kind, _ in kgraph.registry._own} - set(names):
+    names |= {kind: kgraph.registry.registered_names(kind) for kind in new}
+names |= {kind: kgraph.registry.registered_names(kind) for kind in names}
+print(json.dumps([loaded, backends, names]))
 """
+LATE = (
+    "kgraph.applications", "kgraph.callbacks", "kgraph.compiler.costs.traced", "kgraph.datasets",
+    "kgraph.export.exporting", "kgraph.layers.attention", "kgraph.layers.convolution.conv",
+    "kgraph.layers.image", "kgraph.layers.interop", "kgraph.layers.preprocessing",
+    "kgraph.layers.recurrent",
+    "kgraph.layers.text", "kgraph.optimizers.adam", "kgraph.saving.checkpoints.checkpoint",
+    "kgraph.saving.keras_format", "kgraph.saving.save", "kgraph.training.callbacks.tensor_board",
+    "kgraph.utils", "kgraph.visualization.dot", "jax.extend",
+)  # fmt: skip
 
 
-def test_importing_kgraph_loads_no_heavy_package_and_starts_no_backend():
+class Fresh(NamedTuple):
+    """A new process: modules after the import, backends, then names that the registry finds."""
+
+    loaded: set[str]
+    backends: int
+    names: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Fresh:
+    """What a new process has after `import kgraph`."""
     done = subprocess.run(
-        [sys.executable, "-c", AFTER_IMPORT],
-        capture_output=True, text=True, check=True, cwd=ROOT.parent,
-    )  # fmt: skip
-    loaded, backends = json.loads(done.stdout)
-    assert not set(loaded) & HEAVY
-    assert backends == 0
+        [sys.executable, "-c", AFTER_IMPORT], capture_output=True, text=True, cwd=ROOT.parent
+    )
+    assert not done.returncode, done.stderr
+    loaded, backends, names = json.loads(done.stdout)
+    return Fresh(set(loaded), backends, names)
+
+
+def test_importing_kgraph_loads_no_heavy_package_and_starts_no_backend(fresh):
+    assert not {name.partition(".")[0] for name in fresh.loaded} & HEAVY
+    assert fresh.backends == 0
+
+
+def test_importing_kgraph_loads_nothing_that_a_first_script_does_not_need(fresh):
+    assert sorted(fresh.loaded & set(LATE)) == []
+    assert set(LATE) <= {*OWN_MODULES, "jax.extend"}
+
+
+def test_only_the_tables_import_late():
+    users = [path.name for path in FILES if "import_module" in path.read_text()]
+    users += [path.name for path in FILES if "__import__(" in path.read_text()]
+    assert users == ["late.py"]
+
+
+WITH_TABLE = [path for path in FILES if late_table(ast.parse(path.read_text()))]
+
+
+@pytest.mark.parametrize("path", WITH_TABLE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_type_checkers_see_what_the_table_of_late_names_has(path):
+    tree = ast.parse(path.read_text())
+    checked: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for item in node.body:
+                if isinstance(item, ast.ImportFrom):
+                    names = [alias.name for alias in item.names]
+                    if names == ["*"]:
+                        names = importlib.import_module(item.module).__all__
+                    checked.setdefault(item.module, set()).update(names)
+    package = in_full(path, "").removesuffix(".")
+    table: dict[str, set[str]] = {}
+    for module, names in late_table(tree).items():
+        if names:
+            table[in_full(path, module)] = set(names.split())
+        else:
+            table.setdefault(package, set()).add(module)
+    assert checked == table
+
+
+@pytest.mark.parametrize("path", WITH_TABLE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_late_name_is_hidden_by_a_module_of_its_package(path):
+    # Importing `package.thing` sets the attribute `thing`, and then nobody asks for the late name.
+    modules = {item.stem for item in path.parent.iterdir()}
+    names = {n for row in late_table(ast.parse(path.read_text())).values() for n in row.split()}
+    assert not names & modules
+
+
+def test_the_tables_lead_to_everything_that_is_registered(fresh):
+    for name in OWN_MODULES:
+        importlib.import_module(name)
+    kinds = {kind for kind, _ in registry._own}
+    assert fresh.names == {kind: registry.registered_names(kind) for kind in kinds}
+
+
+def test_the_order_of_imports_decides_no_name():
+    for (kind, name), thing in registry._own.items():
+        if isinstance(thing, type) and name == thing.__name__:
+            short = registry._own[kind, registry.snake_case(name)]
+            assert short is thing or not isinstance(short, type)  # or a function of this name
 
 
 PUBLIC = [

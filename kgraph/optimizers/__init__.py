@@ -1,56 +1,59 @@
 """Optimizers with the numbers of Keras 3, and any optax transformation as one."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from kgraph.optimizers import schedules
-from kgraph.optimizers.adadelta import Adadelta
-from kgraph.optimizers.adafactor import Adafactor
-from kgraph.optimizers.adagrad import Adagrad
-from kgraph.optimizers.adam import Adam
-from kgraph.optimizers.adamax import Adamax
-from kgraph.optimizers.adamw import AdamW
-from kgraph.optimizers.ftrl import Ftrl
-from kgraph.optimizers.lamb import Lamb
-from kgraph.optimizers.lion import Lion
-from kgraph.optimizers.lookup import deserialize, get, serialize
-from kgraph.optimizers.loss_scale import LossScaleOptimizer, LossScaleState
-from kgraph.optimizers.multi import MultiOptimizer, MultiState
-from kgraph.optimizers.muon import Muon
-from kgraph.optimizers.nadam import Nadam
-from kgraph.optimizers.optax_optimizer import OptaxOptimizer
-from kgraph.optimizers.optimizer import Optimizer
-from kgraph.optimizers.optimizer_map import OptimizerMap, Parameter
-from kgraph.optimizers.rmsprop import RMSprop
-from kgraph.optimizers.schedule_free_adamw import ScheduleFreeAdamW
-from kgraph.optimizers.sgd import SGD
-from kgraph.optimizers.state import OptimizerState
+from kgraph.late import late_names
 
-__all__ = [
-    "SGD",
-    "Adadelta",
-    "Adafactor",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Ftrl",
-    "Lamb",
-    "Lion",
-    "LossScaleOptimizer",
-    "LossScaleState",
-    "MultiOptimizer",
-    "MultiState",
-    "Muon",
-    "Nadam",
-    "OptaxOptimizer",
-    "Optimizer",
-    "OptimizerMap",
-    "OptimizerState",
-    "Parameter",
-    "RMSprop",
-    "ScheduleFreeAdamW",
-    "deserialize",
-    "get",
-    "schedules",
-    "serialize",
-]
+if TYPE_CHECKING:
+    from kgraph.optimizers import schedules as schedules
+    from kgraph.optimizers.adadelta import Adadelta as Adadelta
+    from kgraph.optimizers.adafactor import Adafactor as Adafactor
+    from kgraph.optimizers.adagrad import Adagrad as Adagrad
+    from kgraph.optimizers.adam import Adam as Adam
+    from kgraph.optimizers.adamax import Adamax as Adamax
+    from kgraph.optimizers.adamw import AdamW as AdamW
+    from kgraph.optimizers.ftrl import Ftrl as Ftrl
+    from kgraph.optimizers.lamb import Lamb as Lamb
+    from kgraph.optimizers.lion import Lion as Lion
+    from kgraph.optimizers.lookup import deserialize as deserialize
+    from kgraph.optimizers.lookup import get as get
+    from kgraph.optimizers.lookup import serialize as serialize
+    from kgraph.optimizers.loss_scale import LossScaleOptimizer as LossScaleOptimizer
+    from kgraph.optimizers.loss_scale import LossScaleState as LossScaleState
+    from kgraph.optimizers.multi import MultiOptimizer as MultiOptimizer
+    from kgraph.optimizers.multi import MultiState as MultiState
+    from kgraph.optimizers.muon import Muon as Muon
+    from kgraph.optimizers.nadam import Nadam as Nadam
+    from kgraph.optimizers.optax_optimizer import OptaxOptimizer as OptaxOptimizer
+    from kgraph.optimizers.optimizer import Optimizer as Optimizer
+    from kgraph.optimizers.optimizer_map import OptimizerMap as OptimizerMap
+    from kgraph.optimizers.optimizer_map import Parameter as Parameter
+    from kgraph.optimizers.rmsprop import RMSprop as RMSprop
+    from kgraph.optimizers.schedule_free_adamw import ScheduleFreeAdamW as ScheduleFreeAdamW
+    from kgraph.optimizers.sgd import SGD as SGD
+    from kgraph.optimizers.state import OptimizerState as OptimizerState
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "schedules": "",
+        "adadelta": "Adadelta",
+        "adafactor": "Adafactor",
+        "adagrad": "Adagrad",
+        "adam": "Adam",
+        "adamax": "Adamax",
+        "adamw": "AdamW",
+        "ftrl": "Ftrl",
+        "lamb": "Lamb",
+        "lion": "Lion",
+        "lookup": "deserialize get serialize",
+        "loss_scale": "LossScaleOptimizer LossScaleState",
+        "multi": "MultiOptimizer MultiState",
+        "muon": "Muon",
+        "nadam": "Nadam",
+        "optax_optimizer": "OptaxOptimizer",
+        "optimizer": "Optimizer",
+        "optimizer_map": "OptimizerMap Parameter",
+        "rmsprop": "RMSprop",
+        "schedule_free_adamw": "ScheduleFreeAdamW",
+        "sgd": "SGD",
+        "state": "OptimizerState",
+    }, kinds=("optimizer", "optimizer_map", "schedule"))  # fmt: skip

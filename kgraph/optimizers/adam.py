@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.options import Options
-from kgraph.optimizers.per_parameter import Formula, MakeSlots, Slots, per_parameter
+from kgraph.optimizers.per_parameter import Formula, MakeSlots, Slots, per_parameter, zeros_like
 from kgraph.types import Array
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def scale_by_adam_hat(
 
 def zero_slots(*names: str) -> MakeSlots:
     """Returns a maker of slots of the parameter's shape and dtype that start at zero."""
-    return lambda parameter: {name: jnp.zeros_like(parameter) for name in names}
+    return lambda parameter: {name: zeros_like(parameter) for name in names}
 
 
 def moments(gradient: Array, slots: Slots, beta_1: float, beta_2: float) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from kgraph.errors import ConfigError, message
 from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.options import Options
-from kgraph.optimizers.per_parameter import Slots, per_parameter
+from kgraph.optimizers.per_parameter import Slots, per_parameter, zeros_like
 from kgraph.types import Array
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Ftrl(Optimizer):
 
         def make_slots(parameter: Array) -> Slots:
             accumulator = jnp.full_like(parameter, self.initial_accumulator_value)
-            return {"accumulator": accumulator, "linear": jnp.zeros_like(parameter)}
+            return {"accumulator": accumulator, "linear": zeros_like(parameter)}
 
         def formula(gradient: Array, w: Array, slots: Slots, _: Array) -> tuple[Array, Slots]:
             rate = learning_rate.astype(w.dtype)

@@ -70,7 +70,7 @@ def deserialize(
 
 def _class_named(name: str) -> Any:
     """Returns the class; kgraph's own are known by name in any case, as in Keras."""
-    known = {known.lower(): known for known in registered_names("optimizer")}
+    known = {known.lower(): known for known in registered_names("optimizer", like=name)}
     return lookup("optimizer", known.get(name.lower(), name))
 
 

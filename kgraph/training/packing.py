@@ -19,24 +19,29 @@ from kgraph.compiler.packing import take_row
 from kgraph.compiler.variables import get_leaf, set_leaf
 from kgraph.optimizers import Optimizer
 from kgraph.training.objective import Objective
-from kgraph.training.state import TrainState
+from kgraph.training.state import TrainState, copied
 from kgraph.types import Array, Tree
 
-_ELEMENTWISE = (
-    optimizers.SGD, optimizers.Adam, optimizers.AdamW, optimizers.Adamax, optimizers.Nadam,
-    optimizers.RMSprop, optimizers.Adagrad, optimizers.Adadelta, optimizers.Ftrl, optimizers.Lion,
-)  # fmt: skip
+# By name, so that the others need not be imported.
+_ELEMENTWISE = {
+    f"kgraph.optimizers.{name.lower()}.{name}"
+    for name in (
+        "SGD", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop", "Adagrad", "Adadelta", "Ftrl", "Lion",
+    )
+}  # fmt: skip
 
 
 def is_elementwise(optimizer: Optimizer) -> bool:
     """Tells whether an update treats each number of a parameter by itself, whatever its path.
 
-    A rule that looks at norms or shapes of parameters gives other numbers for stacked ones.
+    A rule that looks at norms or shapes of parameters gives other numbers for stacked ones. The
+    state of those that do not is made of trees like the parameters, and can be packed as they are.
     """
     if isinstance(optimizer, optimizers.LossScaleOptimizer):
         return is_elementwise(optimizer.inner_optimizer)
     spares = "exclude_from_weight_decay" in optimizer.get_config()
-    return type(optimizer) in _ELEMENTWISE and optimizer.clipnorm is None and not spares
+    rule = f"{type(optimizer).__module__}.{type(optimizer).__name__}"
+    return rule in _ELEMENTWISE and optimizer.clipnorm is None and not spares
 
 
 class Packing:
@@ -58,25 +63,26 @@ class Packing:
         optimizer = self._optimizer
         if not self._may or not any(stack.weights for stack in self._program.stacks.values()):
             return False
-        if optimizer is None or not is_elementwise(optimizer):
-            return False
-        program = self._program
-        made = jax.eval_shape(optimizer.init, trained_specs(program))
-        packed = self._packed_moments(made)
-        wanted = jax.eval_shape(optimizer.init, trained_specs(program.packed))
-        return jax.tree.structure(packed) == jax.tree.structure(wanted) and all(
-            a.shape == b.shape for a, b in zip(jax.tree.leaves(packed), jax.tree.leaves(wanted))
-        )
+        return optimizer is not None and is_elementwise(optimizer)
 
     def taken_over(self, state: TrainState) -> TrainState:
         """Returns the state in arrays of its own, packed where that is on."""
         if not self.is_on:
-            return jax.tree.map(jnp.copy, state)
+            return copied(state)
         variables = self._program.pack({"params": state.params, "state": state.state})
         moments = self._packed_moments(state.optimizer)
         packed = replace(state, **variables, optimizer=moments)
         held = {id(leaf) for leaf in jax.tree.leaves(state)}
-        return jax.tree.map(lambda leaf: jnp.copy(leaf) if id(leaf) in held else leaf, packed)
+        leaves, structure = jax.tree.flatten(packed)
+        copies = iter(copied([leaf for leaf in leaves if id(leaf) in held]))
+        return structure.unflatten([next(copies) if id(x) in held else x for x in leaves])
+
+    def values(self, state: TrainState) -> dict[int, Array]:
+        """Returns the array of each weight, by identity."""
+        program, variables = self._program, {"params": state.params, "state": state.state}
+        if not self.is_on:
+            return program.by_weight(variables)
+        return program.unpack_values(program.packed.by_weight(variables))
 
     def unpack(self, state: TrainState) -> TrainState:
         """Returns the state with an array for each weight of each layer."""
@@ -136,11 +142,7 @@ class Packing:
 
 def trained_specs(program: Program) -> Tree:
     """Returns shape and dtype of each trained parameter."""
-    specs = {
-        id(p.weight): jax.ShapeDtypeStruct(p.weight.shape, jnp.dtype(p.weight.dtype))
-        for p in program.places
-    }
-    return _tree(program, specs)
+    return _tree(program, program.by_weight(program.specs()))
 
 
 def with_leaf(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:

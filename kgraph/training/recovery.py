@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from kgraph.errors import StateError
-from kgraph.saving.checkpoints import Checkpoint
+from kgraph.saving import checkpoints
 from kgraph.training.callback_states import join_arrays, like_arrays, split_arrays
 from kgraph.training.callbacks import Callback, CallbackList
 from kgraph.training.engine import Engine
@@ -60,7 +60,7 @@ class Recovery:
         finished: whether something other than the number of epochs had ended the training.
     """
 
-    def __init__(self, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
+    def __init__(self, checkpoint: checkpoints.Checkpoint, identity: Mapping[str, Any]) -> None:
         self._checkpoint, self._identity = checkpoint, dict(identity)
         self._meta: dict[str, Any] | None = None
         self._key = np.zeros(2, np.uint32)

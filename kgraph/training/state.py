@@ -34,3 +34,11 @@ class TrainState:
     metrics: Tree
     key: Array
     step: Array
+
+
+def copied(tree: Tree) -> Tree:
+    """Returns a tree of arrays of their own, where the given ones are.
+
+    `jnp.copy` compiles once for each shape: 1.1 s for 40 shapes (jax 0.10.2, CPU).
+    """
+    return jax.device_put(tree, may_alias=False)

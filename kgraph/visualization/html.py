@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from kgraph.visualization.drawing import Options, draw
+from kgraph.visualization.layer_table import header, row_cells
 from kgraph.visualization.rows import Row, is_branching, summary_rows
-from kgraph.visualization.summary import header, row_cells
 from kgraph.visualization.svg import drawing_to_svg
 from kgraph.visualization.text import printable
 from kgraph.visualization.totals import total_lines, totals

@@ -28,6 +28,7 @@ NEVER_OPTIONS = {
 
 EXTRA_OPTIONS = {
     ("InputLayer", "dims"): "exact sizes by name, as configs keep them",
+    ("SpectralNormalization", "divide_in_inference"): "Keras does not, and its files say so",
 }
 """Options that Keras has not, and why."""
 

@@ -228,7 +228,7 @@ def test_spectral_normalization_of_zeros_and_of_a_table():
     assert np.linalg.norm(rows, 2) == pytest.approx(1, abs=1e-4)
     with pytest.raises(GraphError, match=r"weight named kernel or embeddings[\s\S]*Dropout"):
         SpectralNormalization(Dropout(0.5))(Input((3,)))
-    with pytest.raises(ConfigError, match=r"`power_iterations`[\s\S]*at least 1"):
+    with pytest.raises(ConfigError, match=r"`power_iterations`[\s\S]*from 1 to 1000"):
         SpectralNormalization(Dense(3), power_iterations=0)
     with pytest.raises(ConfigError, match=r"wraps a Layer[\s\S]*relu"):
         SpectralNormalization("relu")

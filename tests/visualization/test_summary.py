@@ -11,7 +11,7 @@ from guide_models import GUIDE, mnist_model, nested, oracle, ticket, toy_resnet
 import kgraph
 from kgraph.errors import ConfigError
 from kgraph.visualization import summary, summary_rows, summary_text
-from kgraph.visualization.summary import row_cells
+from kgraph.visualization.layer_table import row_cells
 from kgraph.visualization.table import fitting_widths, table_lines
 from kgraph.visualization.text import columns, printable, wrap
 from kgraph.visualization.totals import readable_size, total_lines, totals

@@ -18,7 +18,16 @@ from kgraph.layers.base.weight import Weight
 from kgraph.types import Array
 
 INTERNAL = frozenset(
-    {"_arguments", "_weights", "_context", "_origin", "_segment", "_first_call", "_own_losses"}
+    {
+        "_arguments",
+        "_weights",
+        "_context",
+        "_origin",
+        "_segment",
+        "_lowering",
+        "_first_call",
+        "_own_losses",
+    }
 )
 """Attributes of the base class that hold no weights or layers of the user's."""
 
@@ -30,6 +39,7 @@ class Bindable:
         _context: the run of a bound copy; None on the layer itself.
         _origin: the layer that a copy was made from.
         _segment: what a copy adds to the path of its run.
+        _lowering: how a pass has decided that a copy computes; "" for the usual way.
         path_free_attributes: containers whose attribute name is left out of paths.
         unbound_attributes: what is no part of the layer: copies keep it, and nothing looks inside.
     """
@@ -39,6 +49,7 @@ class Bindable:
     _context: Context | None = None
     _origin: Any = None
     _segment: str = ""
+    _lowering: str = ""
 
 
 def members(layer: Any, kind: type) -> Iterator[tuple[str, Any]]:

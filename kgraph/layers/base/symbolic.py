@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -89,17 +89,32 @@ def _renamed(spec: TensorSpec | None, names: dict[str, str]) -> TensorSpec | Non
 
 def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> str | None:
     """Returns what decides the result, or None for a layer whose result is not to be remembered."""
-    if not layer.remembers_inference or any(True for _ in layer.children()):
+    parts = list(_tree(layer))
+    if not all(part.remembers_inference for part in parts):
         return None
-    config = {k: v for k, v in describe(layer.get_config()).items() if k != "name"}
-    facts = [config, describe(list(template)), describe([_facts(s) for s in (*inputs, *masks)])]
+    if not all(part.built for part in parts[1:]):  # the call may be what builds a layer inside
+        return None
+    if any(type(part).__module__.startswith("kgraph.models.") for part in parts):  # long configs
+        return None
+    options = [[type(part).__qualname__, _without_name(part)] for part in parts]
+    facts = [options, describe(list(template)), describe([_facts(s) for s in (*inputs, *masks)])]
     if next(find_opaque(facts), None) is not None:
         return None
     shapes = [[list(w.shape), w.dtype] for _, w in layer.named_weights()]
     flags: Any = jax.config
     settings = [flags.jax_enable_x64, str(flags.jax_numpy_dtype_promotion)]
     nesting = str(map_structure(lambda _: 0, template))  # a list and a tuple are described alike
-    return json.dumps([type(layer).__qualname__, facts, nesting, shapes, settings, len(inputs)])
+    return json.dumps([facts, nesting, shapes, settings, len(inputs)])
+
+
+def _tree(layer: Any) -> Iterator[Any]:
+    yield layer
+    for _, child in layer.children():
+        yield from _tree(child)
+
+
+def _without_name(layer: Any) -> dict[str, Any]:
+    return {k: v for k, v in describe(layer.get_config()).items() if k != "name"}
 
 
 def _facts(spec: TensorSpec | None) -> Any:

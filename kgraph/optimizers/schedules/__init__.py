@@ -1,25 +1,32 @@
 """Learning rate schedules: the rate as a function of the number of updates made."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from kgraph.optimizers.schedules.cosine_decay import CosineDecay
-from kgraph.optimizers.schedules.cosine_decay_restarts import CosineDecayRestarts
-from kgraph.optimizers.schedules.exponential_decay import ExponentialDecay
-from kgraph.optimizers.schedules.inverse_time_decay import InverseTimeDecay
-from kgraph.optimizers.schedules.lookup import deserialize, get, serialize
-from kgraph.optimizers.schedules.piecewise_constant_decay import PiecewiseConstantDecay
-from kgraph.optimizers.schedules.polynomial_decay import PolynomialDecay
-from kgraph.optimizers.schedules.schedule import LearningRateSchedule
+from kgraph.late import late_names
 
-__all__ = [
-    "CosineDecay",
-    "CosineDecayRestarts",
-    "ExponentialDecay",
-    "InverseTimeDecay",
-    "LearningRateSchedule",
-    "PiecewiseConstantDecay",
-    "PolynomialDecay",
-    "deserialize",
-    "get",
-    "serialize",
-]
+if TYPE_CHECKING:
+    from kgraph.optimizers.schedules.cosine_decay import CosineDecay as CosineDecay
+    from kgraph.optimizers.schedules.cosine_decay_restarts import (
+        CosineDecayRestarts as CosineDecayRestarts,
+    )
+    from kgraph.optimizers.schedules.exponential_decay import ExponentialDecay as ExponentialDecay
+    from kgraph.optimizers.schedules.inverse_time_decay import InverseTimeDecay as InverseTimeDecay
+    from kgraph.optimizers.schedules.lookup import deserialize as deserialize
+    from kgraph.optimizers.schedules.lookup import get as get
+    from kgraph.optimizers.schedules.lookup import serialize as serialize
+    from kgraph.optimizers.schedules.piecewise_constant_decay import (
+        PiecewiseConstantDecay as PiecewiseConstantDecay,
+    )
+    from kgraph.optimizers.schedules.polynomial_decay import PolynomialDecay as PolynomialDecay
+    from kgraph.optimizers.schedules.schedule import LearningRateSchedule as LearningRateSchedule
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "cosine_decay": "CosineDecay",
+        "cosine_decay_restarts": "CosineDecayRestarts",
+        "exponential_decay": "ExponentialDecay",
+        "inverse_time_decay": "InverseTimeDecay",
+        "lookup": "deserialize get serialize",
+        "piecewise_constant_decay": "PiecewiseConstantDecay",
+        "polynomial_decay": "PolynomialDecay",
+        "schedule": "LearningRateSchedule",
+    }, kinds=("schedule",))  # fmt: skip

@@ -1,41 +1,48 @@
 """Callbacks: objects that take part in training, evaluation and prediction."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from kgraph.training.callbacks.backup_and_restore import BackupAndRestore
-from kgraph.training.callbacks.callback import Callback
-from kgraph.training.callbacks.callback_list import CallbackList
-from kgraph.training.callbacks.csv_logger import CSVLogger
-from kgraph.training.callbacks.early_stopping import EarlyStopping
-from kgraph.training.callbacks.history import History
-from kgraph.training.callbacks.json_logger import JSONLogger
-from kgraph.training.callbacks.lambda_callback import LambdaCallback
-from kgraph.training.callbacks.learning_rate_scheduler import LearningRateScheduler
-from kgraph.training.callbacks.model_checkpoint import ModelCheckpoint
-from kgraph.training.callbacks.orbax_checkpoint import OrbaxCheckpoint
-from kgraph.training.callbacks.progbar_logger import ProgbarLogger
-from kgraph.training.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
-from kgraph.training.callbacks.remote_monitor import RemoteMonitor
-from kgraph.training.callbacks.swap_ema_weights import SwapEMAWeights
-from kgraph.training.callbacks.tensor_board import TensorBoard
-from kgraph.training.callbacks.terminate_on_nan import TerminateOnNaN
+from kgraph.late import late_names
 
-__all__ = [
-    "BackupAndRestore",
-    "CSVLogger",
-    "Callback",
-    "CallbackList",
-    "EarlyStopping",
-    "History",
-    "JSONLogger",
-    "LambdaCallback",
-    "LearningRateScheduler",
-    "ModelCheckpoint",
-    "OrbaxCheckpoint",
-    "ProgbarLogger",
-    "ReduceLROnPlateau",
-    "RemoteMonitor",
-    "SwapEMAWeights",
-    "TensorBoard",
-    "TerminateOnNaN",
-]
+if TYPE_CHECKING:
+    from kgraph.training.callbacks.backup_and_restore import BackupAndRestore as BackupAndRestore
+    from kgraph.training.callbacks.callback import Callback as Callback
+    from kgraph.training.callbacks.callback_list import CallbackList as CallbackList
+    from kgraph.training.callbacks.csv_logger import CSVLogger as CSVLogger
+    from kgraph.training.callbacks.early_stopping import EarlyStopping as EarlyStopping
+    from kgraph.training.callbacks.history import History as History
+    from kgraph.training.callbacks.json_logger import JSONLogger as JSONLogger
+    from kgraph.training.callbacks.lambda_callback import LambdaCallback as LambdaCallback
+    from kgraph.training.callbacks.learning_rate_scheduler import (
+        LearningRateScheduler as LearningRateScheduler,
+    )
+    from kgraph.training.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckpoint
+    from kgraph.training.callbacks.orbax_checkpoint import OrbaxCheckpoint as OrbaxCheckpoint
+    from kgraph.training.callbacks.progbar_logger import ProgbarLogger as ProgbarLogger
+    from kgraph.training.callbacks.reduce_lr_on_plateau import (
+        ReduceLROnPlateau as ReduceLROnPlateau,
+    )
+    from kgraph.training.callbacks.remote_monitor import RemoteMonitor as RemoteMonitor
+    from kgraph.training.callbacks.swap_ema_weights import SwapEMAWeights as SwapEMAWeights
+    from kgraph.training.callbacks.tensor_board import TensorBoard as TensorBoard
+    from kgraph.training.callbacks.terminate_on_nan import TerminateOnNaN as TerminateOnNaN
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "backup_and_restore": "BackupAndRestore",
+        "callback": "Callback",
+        "callback_list": "CallbackList",
+        "csv_logger": "CSVLogger",
+        "early_stopping": "EarlyStopping",
+        "history": "History",
+        "json_logger": "JSONLogger",
+        "lambda_callback": "LambdaCallback",
+        "learning_rate_scheduler": "LearningRateScheduler",
+        "model_checkpoint": "ModelCheckpoint",
+        "orbax_checkpoint": "OrbaxCheckpoint",
+        "progbar_logger": "ProgbarLogger",
+        "reduce_lr_on_plateau": "ReduceLROnPlateau",
+        "remote_monitor": "RemoteMonitor",
+        "swap_ema_weights": "SwapEMAWeights",
+        "tensor_board": "TensorBoard",
+        "terminate_on_nan": "TerminateOnNaN",
+    }, kinds=("callback",))  # fmt: skip

@@ -66,17 +66,17 @@ class BackupAndRestore(Callback):
         if self.delete_checkpoint:
             self.checkpoint.clear()
 
+    @staticmethod
+    def checkpoint_among(callbacks: Any) -> Checkpoint | None:
+        """Returns the checkpoint of the BackupAndRestore among callbacks, nested lists included.
 
-def checkpoint_of(callbacks: Any) -> Checkpoint | None:
-    """Returns the checkpoint of the BackupAndRestore among callbacks, nested lists included.
-
-    Raises:
-        ConfigError: there are two of them.
-    """
-    found = list(_backups(callbacks))
-    if len(found) > 1:
-        raise ConfigError("A training has one BackupAndRestore at most", received=len(found))
-    return found[0].checkpoint if found else None
+        Raises:
+            ConfigError: there are two of them.
+        """
+        found = list(_backups(callbacks))
+        if len(found) > 1:
+            raise ConfigError("A training has one BackupAndRestore at most", received=len(found))
+        return found[0].checkpoint if found else None
 
 
 def _backups(callbacks: Any) -> list[BackupAndRestore]:

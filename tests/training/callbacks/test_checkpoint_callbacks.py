@@ -12,7 +12,7 @@ from kgraph.errors import ConfigError, ModelFileError, StateError
 from kgraph.models import model_from_json
 from kgraph.saving.checkpoints import Checkpoint
 from kgraph.training.callbacks import Callback
-from kgraph.training.callbacks.backup_and_restore import BackupAndRestore, checkpoint_of
+from kgraph.training.callbacks.backup_and_restore import BackupAndRestore
 from kgraph.training.callbacks.orbax_checkpoint import OrbaxCheckpoint
 
 RNG = np.random.default_rng(0)
@@ -89,10 +89,10 @@ def test_a_backup_belongs_to_fit(tmp_path):
     backup = BackupAndRestore(tmp_path / "b")
     with pytest.raises(StateError, match="not in force"):
         backup.on_train_begin()
-    assert checkpoint_of([None, [backup]]) is backup.checkpoint
-    assert checkpoint_of(None) is None
+    assert BackupAndRestore.checkpoint_among([None, [backup]]) is backup.checkpoint
+    assert BackupAndRestore.checkpoint_among(None) is None
     with pytest.raises(ConfigError, match=r"one BackupAndRestore[\s\S]*2"):
-        checkpoint_of([backup, backup])
+        BackupAndRestore.checkpoint_among([backup, backup])
     for bad in (0, True, "batch", False):
         with pytest.raises(ConfigError, match=f"save_freq[\\s\\S]*received +{bad!r}"):
             BackupAndRestore(tmp_path / "b", save_freq=bad)
