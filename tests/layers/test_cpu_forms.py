@@ -16,6 +16,8 @@ from kgraph.layers.convolution.on_cpu import convolve_on_cpu
 from kgraph.layers.convolution.window import Window, convolve
 from kgraph.layers.pooling.max_on_cpu import max_on_cpu
 
+enable_x64 = (jax if hasattr(jax, "enable_x64") else jax.experimental).enable_x64  # jax 0.7
+
 RANDOM = np.random.default_rng(0)
 
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], Window]] = {
@@ -83,7 +85,7 @@ def test_values_and_derivatives_are_those_of_xlas_convolution(name: str) -> None
 def test_other_dtypes_stay_what_they_are(dtype: str) -> None:
     shape, kernel_shape, window = CASES["strides"]
     rounding = {"float16": 2e-3, "bfloat16": 2e-2, "float64": 1e-14}[dtype]
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         x, w = draw(*shape, dtype=dtype), draw(*kernel_shape, dtype=dtype)
 
         def gradients(convolution: Any) -> Any:
