@@ -136,9 +136,7 @@ def check_stacking(stack: Any, remat: Any) -> None:
     """Raises ConfigError for values that the options `stack` and `remat` cannot have."""
     if stack not in ("auto", True, False) or not isinstance(stack, (bool, str)):
         raise ConfigError('stack is True, False or "auto"', received=repr(stack))
-    for policy in (
-        (remat,) if remat is None or isinstance(remat, str) else _policies(remat).values()
-    ):
+    for policy in _policies(remat).values():
         checkpoint_policy(policy)
     if stack is False and isinstance(remat, str):
         raise ConfigError(

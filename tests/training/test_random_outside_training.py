@@ -85,3 +85,14 @@ def test_only_what_is_always_random_needs_a_key():
     attended = MultiHeadAttention(1, 2, dropout=0.5)(inputs, inputs)
     assert not kgraph.lower(Model(inputs, Dropout(0.5)(attended))).draws_always
     assert kgraph.lower(direct()).draws_always
+
+
+def test_each_batch_of_an_evaluation_draws_anew():
+    model = direct()
+    model.compile("sgd", "mse")
+    targets = np.tile(np.where(np.arange(80).reshape(20, 4) % 3, 2, 0), (3, 1)).astype(np.float32)
+    losses = []
+    for rows in (20, 60):  # three equal batches would have the loss of one
+        kgraph.utils.set_random_seed(5)
+        losses.append(model.evaluate(ROWS[:rows], targets[:rows], batch_size=20, verbose=0))
+    assert abs(losses[0] - losses[1]) > 1e-3
