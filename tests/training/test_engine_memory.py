@@ -58,7 +58,8 @@ def test_sixty_rounds_leave_nothing_behind() -> None:
     gc.collect()
     grown = _resident() - resident
     print(f"live arrays {arrays} -> {len(jax.live_arrays())}, resident +{grown / MIB:.1f} MiB")
-    assert len(jax.live_arrays()) == arrays
+    # Fewer is no fault: a thread of an earlier test may have let go of its own meanwhile.
+    assert len(jax.live_arrays()) <= arrays
     # One copy of the data is 1 MiB, and 300 calls are made. Seen: 5 MiB, and 6 after 120 rounds.
     assert grown < 16 * MIB
 
