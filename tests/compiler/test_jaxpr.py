@@ -166,4 +166,4 @@ def test_a_large_model_is_built_and_described_without_one_array():
     key = jax.eval_shape(lambda: jax.random.key(0))
     described = jax.eval_shape(program.init, key)
     assert sum(leaf.size for leaf in jax.tree.leaves(described)) == 143_667_240
-    assert len(jax.live_arrays()) == before
+    assert len(jax.live_arrays()) <= before
