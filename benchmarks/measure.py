@@ -34,6 +34,7 @@ def race(
     units: int = 1,
     unit: str = "run",
     rounds: int = 5,
+    before: Run = lambda: None,
 ) -> list[Result]:
     """Times the contenders in turn, `rounds` times; the first of them is the baseline.
 
@@ -43,11 +44,13 @@ def race(
         units: how many units (steps, say) one run does.
         unit: what a unit is called.
         rounds: how often each runs.
+        before: what is done before each run, and not timed.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for i in range(rounds):
         order = list(contenders)
         for name in order[i % len(order) :] + order[: i % len(order)]:
+            before()
             start = time.perf_counter()
             contenders[name]()
             times[name].append((time.perf_counter() - start) / units)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import subprocess
 import sys
@@ -45,7 +46,12 @@ def build(library: Any, small: bool) -> Any:
 
 
 def run(rounds: int = 5, small: bool = False) -> Iterator[list[Result]]:
-    """Yields times of saves and loads in interleaved rounds, and of digests alone."""
+    """Yields times of saves and loads in interleaved rounds, and of digests alone.
+
+    A load is done when its arrays are: Keras returns while threads of XLA still copy them, and the
+    next contender would share the cores with these. And garbage is collected before each run:
+    models of Keras are cycles of references, and would give back their memory in somebody's time.
+    """
     import keras
 
     import kgraph
@@ -61,14 +67,15 @@ def run(rounds: int = 5, small: bool = False) -> Iterator[list[Result]]:
             "kgraph, folder": lambda: ours.save(f"{folder}/model/"),
         }
         loads: dict[str, Callable[[], object]] = {
-            "Keras": lambda: keras.models.load_model(folder / "keras.keras"),
-            "kgraph": lambda: kgraph.models.load_model(folder / "kgraph.kgraph"),
-            "kgraph, folder": lambda: kgraph.models.load_model(folder / "model"),
+            "Keras": lambda: _finished(keras.models.load_model(folder / "keras.keras")),
+            "kgraph": lambda: _finished(kgraph.models.load_model(folder / "kgraph.kgraph")),
+            "kgraph, folder": lambda: _finished(kgraph.models.load_model(folder / "model")),
         }
         for contender in (*saves.values(), *loads.values()):  # imports, and memory of the system
             contender()
-        yield race(f"save {size} parameters", saves, unit="save", rounds=rounds)
-        yield race(f"load {size} parameters", loads, unit="load", rounds=rounds)
+        often = {"rounds": rounds, "before": gc.collect}
+        yield race(f"save {size} parameters", saves, unit="save", **often)
+        yield race(f"load {size} parameters", loads, unit="load", **often)
         arrays = [np.asarray(w.value) for w in ours.weights]
         gigabytes = sum(array.nbytes for array in arrays) / 1e9
         times = {"digests": [_seconds(lambda: array_digests(arrays)) for _ in range(rounds)]}
@@ -81,6 +88,13 @@ def run(rounds: int = 5, small: bool = False) -> Iterator[list[Result]]:
                 f"load {size}, {library}: arrays {held / 1e6:.0f} MB, peak {peak / 1e6:.0f} MB "
                 f"more than before it, {peak / held:.2f} times the arrays"
             )
+
+
+def _finished(model: Any) -> None:
+    """Waits until the weights of a model have their values."""
+    import jax
+
+    jax.block_until_ready([weight.value for weight in model.weights])
 
 
 def _seconds(action: Callable[[], object]) -> float:

@@ -44,9 +44,16 @@ if TYPE_CHECKING:
     from kgraph import backend as backend
     from kgraph import callbacks as callbacks
     from kgraph import datasets as datasets
+    from kgraph import distribution as distribution
+    from kgraph import dtype_policies as dtype_policies
     from kgraph import export as export
+    from kgraph import mixed_precision as mixed_precision
+    from kgraph import preprocessing as preprocessing
+    from kgraph import random as random
+    from kgraph import tree as tree
     from kgraph import utils as utils
     from kgraph import visualization as visualization
+    from kgraph import wrappers as wrappers
     from kgraph.saving.checkpoints import Checkpoint as Checkpoint
 else:
     __getattr__, __dir__, _ = late_names(__name__, {
@@ -54,19 +61,28 @@ else:
         "backend": "",
         "callbacks": "",
         "datasets": "",
+        "distribution": "",
+        "dtype_policies": "",
         "export": "",
+        "mixed_precision": "",
+        "preprocessing": "",
+        "random": "",
+        "tree": "",
         "utils": "",
         "visualization": "",
+        "wrappers": "",
         "saving.checkpoints": "Checkpoint",
     })  # fmt: skip
 
+FloatDTypePolicy = DTypePolicy
 KerasTensor = SymbolicTensor
 
 __all__ = [
-    "Checkpoint", "DTypePolicy", "Graph", "Initializer", "Input", "InputSpec", "KerasTensor",
-    "Layer", "Loss", "Metric", "Model", "Optimizer", "Program", "Regularizer", "Sequential",
-    "SymbolicTensor", "__version__", "activations", "applications", "backend", "callbacks",
-    "compiler", "config", "constraints", "data", "datasets", "errors", "export", "initializers",
-    "layers", "losses", "lower", "metrics", "models", "ops", "optimizers", "regularizers", "saving",
-    "utils", "visualization",
+    "Checkpoint", "DTypePolicy", "FloatDTypePolicy", "Graph", "Initializer", "Input", "InputSpec",
+    "KerasTensor", "Layer", "Loss", "Metric", "Model", "Optimizer", "Program", "Regularizer",
+    "Sequential", "SymbolicTensor", "__version__", "activations", "applications", "backend",
+    "callbacks", "compiler", "config", "constraints", "data", "datasets", "distribution",
+    "dtype_policies", "errors", "export", "initializers", "layers", "losses", "lower", "metrics",
+    "mixed_precision", "models", "ops", "optimizers", "preprocessing", "random", "regularizers",
+    "saving", "tree", "utils", "visualization", "wrappers",
 ]  # fmt: skip

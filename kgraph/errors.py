@@ -87,6 +87,17 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
     return f"did you mean {' or '.join(map(repr, close))}?" if close else None
 
 
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Returns names for a message, in quotation marks; of very many the first and their number.
+
+    >>> listed(["a", "b", "c"], most=2)
+    "'a', 'b', ... (3 in all)"
+    """
+    names = list(names)
+    text = ", ".join(map(repr, names[:most])) or "nothing"
+    return text if len(names) <= most else f"{text}, ... ({len(names)} in all)"
+
+
 def check_choice(owner: str, option: str, value: object, choices: Iterable[object]) -> None:
     """Raises ConfigError unless `value` is one of `choices`."""
     choices = list(choices)
@@ -109,8 +120,8 @@ def check_keys(what: str, given: Mapping[str, object], known: Iterable[str]) -> 
             raise ConfigError(
                 message(
                     f"{what} has no {key!r}",
-                    expected=", ".join(map(repr, known)) or "nothing",
-                    received=", ".join(map(repr, given)),
+                    expected=listed(known),
+                    received=listed(given),
                     hint=nearest(key, known),
                 )
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -37,10 +38,29 @@ class Opaque:
     identity: int
 
 
+@dataclass(frozen=True)
+class _Form:
+    """What a constructor takes: its parameters in order, without `self` and `**kwargs`."""
+
+    names: tuple[str, ...]
+    positional: tuple[str, ...]
+    defaults: dict[str, Any]
+    rest: str | None
+    open: bool
+
+
 @cache
-def _signature(cls: type) -> inspect.Signature:
-    signature = inspect.signature(cls.__init__)
-    return signature.replace(parameters=list(signature.parameters.values())[1:])
+def _form(cls: type) -> _Form:
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    rest = [p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL]
+    return _Form(
+        tuple(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD),
+        tuple(p.name for p in parameters if p.kind in by_place),
+        {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty},
+        rest[0] if rest else None,
+        any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters),
+    )
 
 
 class Recorded:
@@ -66,17 +86,11 @@ class Recorded:
     def recorded_arguments(self) -> dict[str, Any]:
         """Returns the constructor's arguments by name, with defaults, `**kwargs` spread out."""
         args, kwargs = self._arguments
-        signature = _signature(type(self))
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        found: dict[str, Any] = {}
-        for name, value in bound.arguments.items():
-            parameter = signature.parameters[name]
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                found.update(value)
-            elif parameter.kind is not inspect.Parameter.VAR_POSITIONAL or value:
-                found[name] = value
-        return found
+        form = _form(type(self))
+        given = {**form.defaults, **dict(zip(form.positional, args)), **kwargs}
+        if form.rest is not None and len(args) > len(form.positional):
+            given[form.rest] = args[len(form.positional) :]
+        return {name: given.pop(name) for name in form.names if name in given} | given
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments as plain data (JSON types)."""
@@ -90,12 +104,8 @@ class Recorded:
 
 def accepts(cls: type, option: str) -> bool:
     """Tells whether the constructor of `cls` takes a keyword of this name."""
-    parameters = _signature(cls).parameters.values()
-    return any(
-        p.name == option or p.kind is inspect.Parameter.VAR_KEYWORD
-        for p in parameters
-        if p.kind is not inspect.Parameter.VAR_POSITIONAL
-    )
+    form = _form(cls)
+    return form.open or (option in form.names and option != form.rest)
 
 
 def register(kind: str, name: str, thing: T) -> T:
@@ -260,6 +270,7 @@ def deserialize(kind: str, config: Any, custom_objects: Mapping[str, Any] | None
         return resolve(kind, config)
 
 
+@cache
 def snake_case(name: str) -> str:
     """Returns a class name in snake case, as Keras names layers.
 
@@ -326,6 +337,24 @@ def find_opaque(description: Any, path: str = "") -> Iterator[tuple[str, Opaque]
     elif isinstance(description, list):
         for i, item in enumerate(description):
             yield from find_opaque(item, f"{path}[{i}]")
+
+
+def text_of(description: Any) -> str:
+    """Returns a description as text (JSON), equal for equal ones; an `Opaque` equals itself only.
+
+    >>> text_of({"units": 4, "activation": None})
+    '{"activation":null,"units":4}'
+    """
+    return _ENCODER.encode(description)
+
+
+def _plain_opaque(value: Any) -> dict[str, Any]:
+    if isinstance(value, Opaque):
+        return {"opaque": value.text, "identity": value.identity}
+    raise TypeError(f"{type(value).__name__} in a description is not plain data")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_plain_opaque)
 
 
 def restore(value: Any) -> Any:

@@ -12,6 +12,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if "--xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8".strip()
+# XLA runs these devices on as many threads, and each of them waits in a sum over devices for the
+# others: with eight threads, two sums at once can wait for each other for ever.
+os.environ.setdefault("NPROC", "32")
 
 import jax
 import pytest

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from kgraph.compiler.changed import new_options
 from kgraph.graph.graph import Graph
 from kgraph.graph.structure import leaves
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.weight import Weight
-from kgraph.registry import Opaque, describe
+from kgraph.registry import Opaque, describe, text_of
 
 _NAMING = frozenset({"explicit_name", "kept_name", "order", "built", "_policy", "_trainable"})
 
 
 def stacking_facts(
-    layers: Mapping[str, Layer], trained: Mapping[int, bool], suited: Collection[str] = ()
+    layers: Mapping[str, Layer],
+    trained: Mapping[int, bool],
+    suited: Collection[str] = (),
+    as_made: Collection[str] = (),
 ) -> dict[str, str | None]:
     """Returns a text for each layer, equal for those that one body may compute; None for never.
 
-    Equal must be: which weights are trained, their regularizers and constraints; and, for classes
-    that are not kgraph's own, every attribute. Never stacked are layers that draw by a numbered
+    Equal must be: which weights are trained, their regularizers and constraints; whether layers are
+    frozen, and options set anew since they were made; and, for classes that are not kgraph's own,
+    every attribute. Never stacked are layers that draw by a numbered
     seed, have weights in common with another layer or attributes that cannot be compared; and, on a
     CPU, convolutions as JAX writes them: XLA runs their gradients there 10 to 45 times slower
     inside a loop (jax 0.7 to 0.10).
@@ -34,20 +38,28 @@ def stacking_facts(
         layers: the live layers by name.
         trained: for each weight (by identity), whether training changes it.
         suited: names of convolutions that `use_cpu_forms` has marked, which loop well.
+        as_made: names of layers whose options are known to be those they were made with.
     """
     distinct = {id(layer): layer for layer in layers.values()}
     loops = {id(layer) for name, layer in layers.items() if name in suited}
-    uses = Counter(id(w) for layer in distinct.values() for w in layer.weights)
+    plain = {id(layer) for name, layer in layers.items() if name in as_made}
+    weights = {key: list(layer.named_weights()) for key, layer in distinct.items()}
+    uses = Counter(id(weight) for own in weights.values() for _, weight in own)
     known: dict[int, str | None] = {}
-    for layer in distinct.values():
-        facts = _facts(layer, trained, id(layer) in loops)
-        if any(uses[id(weight)] > 1 for weight in layer.weights):
-            facts = None
-        known[id(layer)] = facts
+    for key, layer in distinct.items():
+        shares = any(uses[id(weight)] > 1 for _, weight in weights[key])
+        facts = (weights[key], trained, key in loops, key in plain)
+        known[key] = None if shares else _facts(layer, *facts)
     return {name: known[id(layer)] for name, layer in layers.items()}
 
 
-def _facts(layer: Layer, trained: Mapping[int, bool], loops: bool) -> str | None:
+def _facts(
+    layer: Layer,
+    named: Sequence[tuple[str, Weight]],
+    trained: Mapping[int, bool],
+    loops: bool,
+    as_made: bool,
+) -> str | None:
     inside = list(_tree(layer))
     if not layer.built or any(getattr(item, "seed", None) is not None for item in inside):
         return None
@@ -56,13 +68,13 @@ def _facts(layer: Layer, trained: Mapping[int, bool], loops: bool) -> str | None
     weights = [
         [path, w.dtype, w.trainable, trained.get(id(w), False), describe(w.regularizer),
          describe(w.constraint)]
-        for path, w in layer.named_weights()
+        for path, w in named
     ]  # fmt: skip
     try:
-        own = [None if item.is_own else _attributes(item) for item in inside]
+        own = [_own_facts(item, as_made) if item.is_own else _attributes(item) for item in inside]
     except _NotComparable:
         return None
-    return json.dumps([weights, own], sort_keys=True, default=_opaque)
+    return text_of([weights, own])
 
 
 def _tree(layer: Layer) -> Iterator[Layer]:
@@ -79,6 +91,13 @@ def _is_convolution(layer: Layer) -> bool:
 
 class _NotComparable(Exception):
     """An attribute says nothing about whether it equals another."""
+
+
+def _own_facts(layer: Layer, as_made: bool) -> Any:
+    """Returns what options of a layer of kgraph's own do not tell: batch statistics are frozen by a
+    flag alone, and options may have been set anew.
+    """
+    return [layer.trainable, _comparable({} if as_made else new_options(layer))]
 
 
 def _attributes(layer: Layer) -> Any:
@@ -106,11 +125,6 @@ def _comparable(value: Any) -> Any:
 def _is_plain_function(value: Any) -> bool:
     """Tells whether the same object means the same: a function or class, nothing with state."""
     return callable(value) and hasattr(value, "__qualname__")
-
-
-def _opaque(value: Any) -> Any:
-    assert isinstance(value, Opaque), type(value)
-    return {"opaque": value.text, "identity": value.identity}
 
 
 def has_foreign_code(layer: Layer) -> bool:

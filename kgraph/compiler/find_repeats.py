@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 from kgraph.compiler.likeness import Facts, Likeness, has_seed, reads_of
 from kgraph.compiler.repeats import Blocks, Carried, Inner, Origin, Repeats, Shared, dependents
@@ -23,18 +23,27 @@ def find_repeats(
     From the end of the graph on, each node is tried as part of a last block, together with an
     earlier node like it as its counterpart in the block before. Going back from both in step gives
     all pairs of counterparts; chains of pairs give the blocks, which are then checked. Among the
-    counterparts of one node the one that covers most nodes wins, then the smallest block.
+    counterparts of one node the one that covers most nodes wins, then the smallest block: so their
+    chains are checked in this order, until some are blocks.
     """
     search = _Search(graph, facts)
     for last in reversed(graph.nodes):
-        found = [
-            repeats
-            for before in search.alike_before(last)
-            if (repeats := search.blocks_from(before, last)) is not None and accept(repeats)
-        ]
-        if found:
-            return max(found, key=lambda repeats: (repeats.size, len(repeats.blocks)))
+        found = [search.chains(before, last.name) for before in search.alike_before(last)]
+        for chains in sorted(found, key=_covered, reverse=True):
+            repeats = search.blocks(chains)
+            if repeats is not None and accept(repeats):
+                return repeats
     return None
+
+
+Chains: TypeAlias = list[list[str]]
+"""For each node of a block, its counterparts in the order of the blocks."""
+
+
+def _covered(chains: Chains) -> tuple[int, int]:
+    """Returns how many nodes, in how many blocks, these chains can make."""
+    count = min(map(len, chains), default=0)
+    return count * len(chains), count
 
 
 class _Search:
@@ -85,8 +94,8 @@ class _Search:
         at = self.number[node.name]
         return self.of_kind[kind][max(0, at - _CANDIDATES) : at][::-1]
 
-    def blocks_from(self, before: str, last: Node) -> Repeats | None:
-        chains = self._chains(before, last.name)
+    def blocks(self, chains: Chains) -> Repeats | None:
+        """Returns the blocks that chains make, or None if they make none."""
         count = min(map(len, chains), default=0)
         if count < 2:
             return None
@@ -106,8 +115,8 @@ class _Search:
                     shifted = trial
         return shifted if len(shifted.carried) < len(best.carried) else best
 
-    def _chains(self, before: str, last: str) -> list[list[str]]:
-        """Returns the counterparts of each node of a block, in the order of the blocks."""
+    def chains(self, before: str, last: str) -> Chains:
+        """Returns the chains of counterparts that begin with these two."""
         later, earlier = {before: last}, {last: before}
         stack = [(before, last)]
         while stack:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
@@ -10,7 +9,7 @@ from typing import Any, TypeAlias
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS, LayerSpec, Node, Ref
 from kgraph.graph.structure import map_structure
-from kgraph.registry import Opaque, describe
+from kgraph.registry import describe, text_of
 
 Facts: TypeAlias = Mapping[str, str | None]
 """What a graph does not know of each layer: equal texts for layers that may be computed by one
@@ -53,11 +52,11 @@ class Likeness:
         facts = [
             layer, self.uses[self._object(node.layer)], describe(node.args),
             describe(node.kwargs), describe(node.structure), str(nesting), own_masks,
-            sorted(node.effects), node.lowering,
+            sorted(node.effects), node.lowering, describe(node.layout),
             [[spec and [*spec.dims, spec.dtype]] for spec in (*node.outputs, *node.mask_specs)],
             [r and [str(self.graph.spec(r)), r.mask] for r in reads_of(node)],
         ]  # fmt: skip
-        return json.dumps(facts, sort_keys=True, default=_opaque)
+        return text_of(facts)
 
     def _layer(self, name: str, spec: LayerSpec) -> str | None:
         if spec.class_name == INPUT_CLASS or spec.is_stack or name in self.entangled:
@@ -69,7 +68,7 @@ class Likeness:
         weights = [[w.path, list(w.shape), w.dtype, w.trainable] for w in spec.weights]
         config = nameless(spec.config)
         facts = [known, spec.class_name, spec.own, config, weights, inner]
-        return json.dumps(facts, sort_keys=True, default=_opaque)
+        return text_of(facts)
 
 
 def nameless(config: Any) -> Any:
@@ -101,8 +100,3 @@ def _prefixes(path: str) -> Iterator[str]:
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
-
-
-def _opaque(value: Any) -> Any:
-    assert isinstance(value, Opaque), type(value)
-    return {"opaque": value.text, "identity": value.identity}

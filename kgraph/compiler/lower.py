@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 
+from kgraph.compiler.changed import without_changed
 from kgraph.compiler.facts import has_foreign_code, stacking_facts
 from kgraph.compiler.folded import Fold
 from kgraph.compiler.passes import remat_layers, stack_blocks
@@ -15,6 +16,7 @@ from kgraph.compiler.pipeline import (
     INFERENCE_ONLY,
     INFERENCE_PASSES,
     Pass,
+    run_pass,
     run_passes,
 )
 from kgraph.compiler.primitives import loops_over
@@ -97,6 +99,7 @@ def lower_graph(
 ) -> Program:
     """Returns the program of a graph whose layer names stand for `layers`."""
     check_stacking(stack, remat)
+    graph = without_changed(graph, layers)
     passes = DEFAULT_PASSES if passes is None else passes
     if remat is not None and not isinstance(remat, str):
         passes, remat = (*passes, remat_layers(_policies(remat))), None
@@ -121,9 +124,11 @@ def lower_graph(
     least, saves = (2, 0) if stack is True else (_LEAST_BLOCKS, 0 if remat else _LEAST_SAVED)
     # A step of 24 stacked convolution blocks takes a CPU 1.2 x as long: only where it is asked for.
     suited = {node.layer for node in plain.graph.nodes if node.lowering and stack is True}
-    stacking = stack_blocks(stacking_facts(live, trained, suited), least, saves, remat)
-    after = run_passes(plain.graph, (stacking,))
-    program = Program([*history, *after[1:]], live, owners, root, folds, inference)
+    as_made = {name for name, spec in plain.graph.layers.items() if spec.own}
+    facts = stacking_facts(live, trained, suited, as_made)
+    stacking = stack_blocks(facts, least, saves, remat)
+    history.append(run_pass(plain.graph, stacking))
+    program = Program(history, live, owners, root, folds, inference)
     if remat is not None and all(s.plan.count == 1 for s in program.stacks.values()):
         raise GraphError(
             "The model has no repeated blocks, so there is nothing to rematerialise",

@@ -1,8 +1,9 @@
 """Stacks arrays along a new first axis and takes them apart, at a cost that does not grow with
-their number when it comes to compiling."""
+their number when it comes to compiling. Weights can be kept stacked until somebody reads one."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +13,63 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from kgraph.layers.base.weight import Weight
 from kgraph.types import Array
+
+
+class Bundle:
+    """Keeps several weights as one array, until somebody reads one of them.
+
+    Nobody else has the array: a training may take it as it is, and give its memory away.
+
+    Args:
+        whole: the weights' arrays, stacked.
+        members: the weights, which hand their arrays over.
+    """
+
+    def __init__(self, whole: Array, members: Sequence[Weight]) -> None:
+        self._whole: Array | None = whole
+        self._members = tuple(members)
+        self._lock = threading.Lock()  # one thread may read while another begins to train
+        for member in self._members:
+            member.keep_in(self)
+
+    @staticmethod
+    def of(members: Sequence[Weight]) -> Bundle:
+        """Returns what keeps just these weights, in this order; made now if there is none."""
+        known = members[0].keeper
+        if isinstance(known, Bundle) and known.keeps(members):
+            return known
+        return Bundle(stack_rows([member.value for member in members]), members)
+
+    def keeps(self, members: Sequence[Weight]) -> bool:
+        """Tells whether these are the weights, and none has been set meanwhile."""
+        same = len(members) == len(self._members)
+        return same and all(
+            one is other and one.keeper is self for one, other in zip(members, self._members)
+        )
+
+    @property
+    def whole(self) -> Array:
+        """The array; not to be changed or given away before `close`."""
+        assert self._whole is not None, "the bundle was taken apart"
+        return self._whole
+
+    def part(self) -> None:
+        """Gives each weight its own array, unless it has another by now."""
+        with self._lock, jax.ensure_compile_time_eval():
+            if self._whole is None:
+                return
+            rows = take_rows(self._whole, len(self._members))
+            for member, row in zip(self._members, rows):
+                if member.keeper is self:
+                    member.take_back(row)
+            self._whole = None
+
+    def close(self) -> None:
+        """Lets go of the array, of which there is a new owner."""
+        with self._lock:
+            self._whole = None
 
 
 def stack_rows(rows: Sequence[Any]) -> Any:

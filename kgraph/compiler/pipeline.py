@@ -50,11 +50,16 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> list[tuple[str, Graph]]:
     verify(graph)
     history = [("model", graph)]
     for pass_ in passes:
-        graph = pass_(graph)
-        name = getattr(pass_, "__name__", repr(pass_))
-        try:
-            verify(graph)
-        except GraphError as error:
-            raise GraphError(f"The pass {name!r} broke the graph. {error}") from error
-        history.append((name, graph))
+        history.append(run_pass(history[-1][1], pass_))
     return history
+
+
+def run_pass(graph: Graph, pass_: Pass) -> tuple[str, Graph]:
+    """Returns the name of a pass and the graph after it, verified."""
+    name, after = getattr(pass_, "__name__", repr(pass_)), pass_(graph)
+    try:
+        if after is not graph:
+            verify(after)
+    except GraphError as error:
+        raise GraphError(f"The pass {name!r} broke the graph. {error}") from error
+    return name, after

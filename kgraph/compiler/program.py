@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from kgraph.compiler.facts import draws_always
 from kgraph.compiler.folded import Fold
@@ -58,7 +59,10 @@ class Program(VariableTrees):
         inference: whether its passes hold outside of training alone.
         passes: name of each pass and the graph after it, the model's own first.
         input_names, output_names: the model's, in order.
+        mesh: the devices that a graph with layouts is spread over; None for one device.
     """
+
+    mesh: Mesh | None = None
 
     def __init__(
         self,
@@ -159,6 +163,7 @@ class Program(VariableTrees):
         values = form.by_weight(variables)
         form._check_shapes(values)
         context = Context(self.with_folded(values), training=training, key=key)
+        context.mesh = self.mesh
         called = dict.fromkeys(node.layer for node in graph.calls)
         bound: dict[str, Any] = {
             name: self.stacks[name] if name in self.stacks

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import jax
 
+from kgraph.compiler.layouts import laid_out
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS, Node, Ref
 from kgraph.graph.structure import fill, flatten
@@ -56,8 +57,10 @@ def run_graph(
             outputs, _ = flatten(layer(*args, **kwargs), is_array)
         if observe is not None:
             observe(node, outputs)
+        mesh = context.mesh if node.layout else None
         for i, output in enumerate(outputs):
-            values[Ref(node.name, i)] = output
+            given = output if mesh is None else laid_out(output, node.layout, mesh)
+            values[Ref(node.name, i)] = given
             if node.mask_specs[i] is not None:
                 values[Ref(node.name, i, mask=True)] = context.mask_of(output)
     found = [values[ref] for ref in graph.outputs]

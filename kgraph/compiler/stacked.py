@@ -186,7 +186,7 @@ class BlockContext(Context):
         names: Mapping[str, tuple[str, ...]],
     ) -> None:
         super().__init__(values, outer.training, outer.key)
-        self._number, self._names = number, names
+        self._number, self._names, self.mesh = number, names, outer.mesh
 
     def next_key(self, seed: int | None = None) -> Array:
         if seed is not None:

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.compiler.folded import Fold, folded_values
-from kgraph.compiler.packing import stack_rows, take_rows
+from kgraph.compiler.packing import Bundle, stack_rows, take_rows
 from kgraph.compiler.stacked import Stack, StackedWeight
 from kgraph.errors import StateError, nearest
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.weight import Weight, initial_values, root_key
 
 Variables = dict[str, Any]
 """`{"params": {...}, "state": {...}}`: nested dictionaries of arrays, by layer path."""
@@ -48,6 +48,29 @@ class VariableTrees:
     def places(self) -> tuple[Place, ...]:
         """Where each weight stands, each once."""
         return ()
+
+    def create_values(self) -> None:
+        """Gives a value to each weight that has none; those of repeated blocks are kept stacked."""
+        missing = {
+            id(place.weight): ("/".join(place.path), place.weight)
+            for place in self.places
+            if not place.weight.has_value
+        }
+        if not missing:
+            return
+        rows = [stacked.members for stacked in self.stacked_weights]
+        groups = [members for members in rows if all(id(w) in missing for w in members)]
+        stacks = [[missing.pop(id(member)) for member in members] for members in groups]
+        pairs = list(missing.values())
+        with jax.ensure_compile_time_eval():  # real arrays, even while somebody's jit is tracing
+            arrays = iter(initial_values(pairs, root_key(), None, stacks))
+        for path, weight in pairs:
+            weight.path = path
+            weight.take_back(next(arrays))
+        for members, stack in zip(groups, stacks):
+            for path, weight in stack:
+                weight.path = path
+            Bundle(next(arrays), members)
 
     def specs(self) -> Variables:
         """Returns shape and dtype of each weight, nested as variables are."""
@@ -120,7 +143,7 @@ class VariableTrees:
     @cached_property
     def packed(self) -> Self:
         """This program for packed variables: its places are those of the stacked weights."""
-        moved = {id(member): s for s in self._stacked for member in s.members}
+        moved = {id(member): s for s in self.stacked_weights for member in s.members}
         found: dict[int, Place] = {}
         for place in self.places:
             stacked = moved.get(id(place.weight))
@@ -164,7 +187,7 @@ class VariableTrees:
     def pack_values(self, values: Mapping[int, Any]) -> dict[int, Any]:
         """Returns values by weight, with those of stacked weights for what is there of them."""
         found = dict(values)
-        for stacked in self._stacked:
+        for stacked in self.stacked_weights:
             rows = [found.pop(id(w)) for w in stacked.members if id(w) in found]
             if rows:
                 found[id(stacked.whole)] = stack_rows(rows)
@@ -173,7 +196,7 @@ class VariableTrees:
     def unpack_values(self, values: Mapping[int, Any]) -> dict[int, Any]:
         """Returns what `pack_values` was given."""
         found = dict(values)
-        for stacked in self._stacked:
+        for stacked in self.stacked_weights:
             whole = found.pop(id(stacked.whole), None)
             if whole is not None:
                 rows = take_rows(whole, len(stacked.members))
@@ -181,7 +204,8 @@ class VariableTrees:
         return found
 
     @property
-    def _stacked(self) -> list[StackedWeight]:
+    def stacked_weights(self) -> list[StackedWeight]:
+        """The weights of all repeated blocks."""
         return [stacked for stack in self.stacks.values() for stacked in stack.weights]
 
 

@@ -18,6 +18,7 @@ from kgraph.data.kinds import is_dataset, refuse_with_dataset
 from kgraph.data.make_source import make_source
 from kgraph.data.mapped import mapped
 from kgraph.data.py_dataset import PyDataset
+from kgraph.data.row_dataset import RowDataset
 from kgraph.data.source import Source
 from kgraph.data.split import check_validation_split, split
 
@@ -28,6 +29,7 @@ __all__ = [
     "IndexedSource",
     "IterableSource",
     "PyDataset",
+    "RowDataset",
     "Shuffle",
     "Source",
     "ahead",

@@ -21,8 +21,9 @@ class IndexedSource:
 
     Args:
         dataset: has `__getitem__(index)`, and `num_batches` or `__len__()`; may have
-            `on_epoch_begin`, `on_epoch_end`, `workers` and `max_queue_size` (see `PyDataset`).
-        shuffle: draws a new order of the batches for each pass.
+            `on_epoch_begin`, `on_epoch_end`, `workers` and `max_queue_size` (see `PyDataset`), and
+            `set_pass(number)`, by which it orders its rows itself (see `RowDataset`).
+        shuffle: draws a new order of the batches for each pass, unless the dataset has `set_pass`.
         seed: of the orders.
         steps_per_epoch: batches per epoch; needed if the dataset has no end.
         class_weight: weights of classes.
@@ -45,7 +46,7 @@ class IndexedSource:
         class_weight: ClassWeight | None = None,
     ) -> None:
         self._dataset = dataset
-        self._shuffle = bool(shuffle)
+        self._shuffle = bool(shuffle) and not hasattr(dataset, "set_pass")
         self._seed = seed
         self._wanted = check_steps(steps_per_epoch)
         self._class_weight = class_weight
@@ -71,6 +72,9 @@ class IndexedSource:
 
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """Yields the batches of one epoch; see `Source.epoch`."""
+        if hasattr(self._dataset, "set_pass"):
+            total = self._total()
+            self._dataset.set_pass(index if total is None else span(index, total, self._wanted)[0])
         _call(self._dataset, "on_epoch_begin")
         numbers = self._numbers(index)
         with closing(self._items(numbers[start:])) as items:  # ends the threads on any way out

@@ -44,7 +44,8 @@ def mapped(dataset: Any, function: Callable[..., Any]) -> Any:
             hint="apply the function to the whole data: x = function(x)",
         )
     if gives_by_number(dataset):
-        return _MappedByNumber(dataset, function)
+        by_pass = hasattr(dataset, "set_pass")
+        return (_MappedByPass if by_pass else _MappedByNumber)(dataset, function)
     if isinstance(dataset, Iterator):
         return (_apply(function, batch) for batch in dataset)
     return (_Mapped if hasattr(dataset, "__len__") else _MappedOpen)(dataset, function)
@@ -92,6 +93,16 @@ class _MappedByNumber(PyDataset):
 
     def on_epoch_end(self) -> None:
         getattr(self._dataset, "on_epoch_end", _nothing)()
+
+
+class _MappedByPass(_MappedByNumber):
+    """Maps a dataset that orders its rows itself."""
+
+    def set_pass(self, number: int) -> None:
+        self._dataset.set_pass(number)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (_apply(self._function, batch) for batch in self._dataset)
 
 
 def _apply(function: Callable[..., Any], batch: Any) -> Any:

@@ -5,16 +5,24 @@ from typing import TYPE_CHECKING
 from kgraph.late import late_names
 
 if TYPE_CHECKING:
+    from kgraph.datasets import boston_housing as boston_housing
+    from kgraph.datasets import california_housing as california_housing
     from kgraph.datasets import cifar10 as cifar10
     from kgraph.datasets import cifar100 as cifar100
     from kgraph.datasets import digits as digits
     from kgraph.datasets import fashion_mnist as fashion_mnist
+    from kgraph.datasets import imdb as imdb
     from kgraph.datasets import mnist as mnist
+    from kgraph.datasets import reuters as reuters
 else:
     __getattr__, __dir__, __all__ = late_names(__name__, {
+        "boston_housing": "",
+        "california_housing": "",
         "cifar10": "",
         "cifar100": "",
         "digits": "",
         "fashion_mnist": "",
+        "imdb": "",
         "mnist": "",
+        "reuters": "",
     })  # fmt: skip

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from kgraph.config import is_interactive_logging_enabled
 from kgraph.errors import DataError, message
 
 TIMEOUT = 30.0
@@ -23,23 +24,34 @@ class RemoteFile:
         name: its path below the cache folder.
         url: where it comes from.
         sha256: what it must hash to, in hexadecimal.
+        md5: the same, where no SHA-256 is published; one of both is given.
     """
 
     name: str
     url: str
-    sha256: str
+    sha256: str = ""
+    md5: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """The hash, as `"algorithm:digest"`."""
+        return f"sha256:{self.sha256}" if self.sha256 else f"md5:{self.md5}"
 
 
 def cache_folder() -> Path:
     """Returns the folder of downloaded data: `$KGRAPH_HOME/datasets`, or `~/.kgraph/datasets`."""
-    return Path(os.environ.get("KGRAPH_HOME") or "~/.kgraph").expanduser() / "datasets"
+    return home() / "datasets"
+
+
+def home() -> Path:
+    """Returns the folder of what kgraph keeps for the user: `$KGRAPH_HOME`, or `~/.kgraph`."""
+    return Path(os.environ.get("KGRAPH_HOME") or "~/.kgraph").expanduser()
 
 
 def fetch(file: RemoteFile, timeout: float | None = None) -> Path:
     """Returns the path of a file whose contents are right, downloading it if need be.
 
-    A cached file is hashed each time; one that does not match is downloaded again. A download goes
-    to a temporary name and is renamed when its hash is right, so a final name is never half a file.
+    A cached file is hashed each time; one that does not match is downloaded again.
 
     Args:
         file: what to fetch.
@@ -50,62 +62,107 @@ def fetch(file: RemoteFile, timeout: float | None = None) -> Path:
             hand.
     """
     target = (cache_folder() / file.name).absolute()
-    if target.is_file() and _sha256(target) == file.sha256:
-        return target
-    _download(file, target, TIMEOUT if timeout is None else timeout)
+    if not (target.is_file() and has_hash(target, file.wanted)):
+        download(file.url, target, file.wanted, file.name, timeout)
     return target
 
 
-def _download(file: RemoteFile, target: Path, timeout: float) -> None:
+def download(
+    url: str, target: Path, wanted: str | None, name: str, timeout: float | None = None
+) -> None:
+    """Downloads a file to a temporary name, and renames it when it is complete and right.
+
+    So a final name is never half a file, and one that is there stays if the download fails.
+
+    Args:
+        url: where it comes from: `http` or `https`.
+        target: where it goes.
+        wanted: what it must hash to, `"sha256:..."` or `"md5:..."`; None takes anything.
+        name: what to call it in messages.
+        timeout: seconds that the server may be silent; None is `TIMEOUT`.
+
+    Raises:
+        DataError: if the file cannot be had or has another hash.
+    """
     import pooch
     import requests  # what pooch itself downloads with
 
-    over_http = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=timeout)
-
-    def download(url: str, temporary: Any, pooch_object: Any) -> None:
-        over_http(url, temporary, pooch_object)
-        received = _sha256(Path(temporary))
-        if received != file.sha256:  # pooch removes the temporary file
-            raise _problem(
-                file,
-                target,
-                "has the wrong contents and was removed",
-                expected=f"sha256 {file.sha256}",
-                received=f"sha256 {received}",
-            )
-
-    checked: Any = download  # pooch's type for it names the arguments of another kind of function
+    timeout = TIMEOUT if timeout is None else timeout
+    shows = is_interactive_logging_enabled()
+    over_http = pooch.HTTPDownloader(progressbar=shows, chunk_size=2**16, timeout=timeout)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, text = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
+    os.close(handle)
+    temporary = Path(text)
     try:
-        known_hash = f"sha256:{file.sha256}"
-        pooch.retrieve(file.url, known_hash, target.name, target.parent, downloader=checked)
+        over_http(url, text, None)  # type: ignore[arg-type]
+        _check(url, target, temporary, wanted, name)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
     except requests.exceptions.HTTPError as error:
-        raise _problem(file, target, "was refused by the server", received=error) from error
+        raise _problem(
+            url, target, wanted, name, "was refused by the server", received=error
+        ) from error
     except requests.exceptions.ChunkedEncodingError as error:
-        raise _problem(file, target, "ended before it was complete", received=error) from error
+        raise _problem(
+            url, target, wanted, name, "ended before it was complete", received=error
+        ) from error
     except requests.exceptions.RequestException as error:
-        host = urlsplit(file.url).hostname
+        host = urlsplit(url).hostname
         what = f"failed: {host} cannot be reached"
         # A silence in the middle of the body arrives as a ConnectionError.
         if isinstance(error, requests.exceptions.Timeout) or "timed out" in str(error):
             what = f"failed: {host} was silent for {timeout:g} s"
-        raise _problem(file, target, what, received=error) from error
+        raise _problem(url, target, wanted, name, what, received=error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _problem(file: RemoteFile, target: Path, what: str, **facts: object) -> DataError:
+def has_hash(path: Path, wanted: str) -> bool:
+    """Tells whether a file hashes to `"algorithm:digest"`."""
+    algorithm, _, digest = wanted.partition(":")
+    return _digest(path, algorithm) == digest.lower()
+
+
+def _check(url: str, target: Path, temporary: Path, wanted: str | None, name: str) -> None:
+    if wanted is not None and not has_hash(temporary, wanted):
+        algorithm, _, digest = wanted.partition(":")
+        raise _problem(
+            url,
+            target,
+            wanted,
+            name,
+            "has the wrong contents and was removed",
+            expected=f"{algorithm} {digest}",
+            received=f"{algorithm} {_digest(temporary, algorithm)}",
+        )
+
+
+def _problem(
+    url: str, target: Path, wanted: str | None, name: str, what: str, **facts: object
+) -> DataError:
+    must = [] if wanted is None else [f"its {wanted.replace(':', ' must be ')}"]
     return DataError(
         message(
-            f"The download of {file.name!r} {what}",
-            at=file.url,
+            f"The download of {name!r} {what}",
+            at=url,
             **facts,
             hint=[
                 f"put the file there by hand: {target}",
-                f"its sha256 must be {file.sha256}",
+                *must,
                 "the environment variable KGRAPH_HOME moves the folder",
             ],
         )
     )
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def _umask() -> int:
+    """Returns the mask of new files' permissions, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

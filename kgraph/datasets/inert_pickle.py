@@ -78,6 +78,34 @@ def load_arrays(contents: bytes, where: str) -> dict[str, Any]:
         ) from error
 
 
+def load_lists(contents: bytes, where: str) -> list[list[int]]:
+    """Returns the lists of whole numbers in a pickled array of lists.
+
+    Args:
+        contents: the pickle.
+        where: what to call it in messages.
+
+    Raises:
+        DataError: if it is anything else.
+    """
+    try:
+        found = _InertUnpickler(io.BytesIO(contents), encoding="bytes").load()
+        lists = found.state[-1]
+        if not all(type(item) is list for item in lists):
+            raise ValueError("not an array of lists")
+        if not all(type(number) is int for item in lists for number in item):
+            raise ValueError("not lists of whole numbers")
+        return lists
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise DataError(
+            message(
+                f"{where} is not a pickled array of lists, and was not read",
+                expected="lists of whole numbers",
+                received=f"{type(error).__name__}: {error}",
+            )
+        ) from error
+
+
 def _text(key: Any) -> str:
     return key.decode() if isinstance(key, bytes) else str(key)
 

@@ -14,7 +14,7 @@ from kgraph.export.exporting import require_flatbuffers
 from kgraph.export.package import Package, read_package
 from kgraph.export.signature import TensorInfo
 from kgraph.graph.structure import fill
-from kgraph.saving.file_error import refusing
+from kgraph.saving.file_error import refusing, shown
 from kgraph.types import Array, Tree
 
 
@@ -89,7 +89,8 @@ def load(path: Any) -> ExportedModel:
     require_flatbuffers()
     file = Path(path).resolve()
     package = read_package(file)
-    hint = f"it was written by jax {package.jax_version}: use that, or export the model again"
+    writer = shown(package.jax_version, 40)
+    hint = f"it was written by jax {writer}: use that, or export the model again"
     with refusing(file, f"is not read by jax {jax.__version__}", hint=hint):
         exported = jax.export.deserialize(bytearray(package.function))
         _check(package, exported)
@@ -103,14 +104,22 @@ def _check(package: Package, exported: jax.export.Exported) -> None:
     """
     if exported.nr_devices != 1:
         raise ValueError(f"it is for {exported.nr_devices} devices")
-    specs = {
-        name: jax.ShapeDtypeStruct(array.shape, array.dtype)
-        for name, array in (package.weights or {}).items()
-    }
-    expected = [*((s.shape, str(s.dtype)) for _, s in sorted(specs.items()))]
-    found = [(a.shape, str(a.dtype)) for a in exported.in_avals]
-    count = len(package.signature.inputs)
-    if found[: len(found) - count] != expected or len(found) != len(expected) + count:
+    if set(exported.platforms) != set(package.platforms):
+        raise ValueError(f"it is for {', '.join(exported.platforms)}")
+    weights, signature = package.weights or {}, package.signature
+    arguments = (dict.fromkeys(weights, 0), [0] * len(signature.inputs))
+    if exported.in_tree != jax.tree.structure((arguments, {})):
         raise ValueError("its arguments are not the weights and inputs beside it")
-    if len(exported.out_avals) != len(package.signature.outputs):
-        raise ValueError("it returns another number of arrays than its manifest says")
+    stored = [TensorInfo(name, weights[name].shape, str(weights[name].dtype)) for name in weights]
+    ordered = sorted(stored, key=lambda info: info.name)
+    expected = [*ordered, *signature.inputs, *signature.outputs]
+    found = [*exported.in_avals, *exported.out_avals]
+    if len(found) != len(expected) or not all(map(_is_like, found, expected)):
+        raise ValueError("it takes or returns other arrays than its manifest says")
+
+
+def _is_like(found: Any, info: TensorInfo) -> bool:
+    """Tells whether an array of a function is as described, but for how unknown sizes are named."""
+    numbers = [pair for pair in zip(found.shape, info.dims) if set(map(type, pair)) & {int}]
+    same = len(found.shape) == len(info.dims) and str(found.dtype) == info.dtype
+    return same and all(size == dim for size, dim in numbers)

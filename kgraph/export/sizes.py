@@ -18,6 +18,7 @@ _FUNCTIONS: dict[str, Callable[[int, int], int]] = {
     "floordiv": operator.floordiv, "mod": operator.mod, "max": max, "min": min,
 }  # fmt: skip
 _LONGEST, _HIGHEST_POWER = 500, 8
+_LARGEST = 2**256  # powers of powers have more digits than any memory holds
 
 
 def is_size(text: object) -> bool:
@@ -26,15 +27,13 @@ def is_size(text: object) -> bool:
         return False
     try:
         compute(text, _One())
-    except ZeroDivisionError:
-        return True
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return False
     return True
 
 
 def compute(text: str, sizes: Mapping[str, int]) -> int | None:
-    """Returns the value of an expression; None if a name is not in `sizes`.
+    """Returns the value of an expression; None if a name is not in `sizes`, or it divides by 0.
 
     Raises:
         ValueError, SyntaxError: it is no expression of sizes.
@@ -44,7 +43,7 @@ def compute(text: str, sizes: Mapping[str, int]) -> int | None:
     """
     try:
         return _value(ast.parse(text.replace("^", "**"), mode="eval").body, sizes)
-    except KeyError:
+    except (KeyError, ZeroDivisionError):
         return None
 
 
@@ -68,6 +67,13 @@ class _One(dict[str, int]):
 
 
 def _value(node: ast.AST, sizes: Mapping[str, int]) -> int:
+    found = _unbounded(node, sizes)
+    if abs(found) > _LARGEST:
+        raise ValueError("a size that is too large")
+    return found
+
+
+def _unbounded(node: ast.AST, sizes: Mapping[str, int]) -> int:
     match node:
         case ast.Constant(value=int() as number):
             return int(number)

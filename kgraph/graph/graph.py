@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from kgraph.graph.node import INPUT_CLASS, LayerSpec, Node, Ref, TensorSpec
-from kgraph.registry import Opaque, describe
+from kgraph.registry import describe, text_of
 from kgraph.types import Tree
 
 
@@ -82,8 +81,7 @@ class Graph:
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 (hex) of everything that counts for equality. Equal in every process."""
-        text = json.dumps(plain(self), sort_keys=True, separators=(",", ":"), default=_opaque)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(text_of(plain(self)).encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Graph) and self.content_hash == other.content_hash
@@ -93,12 +91,6 @@ class Graph:
 
     def __str__(self) -> str:
         return "\n".join(line for node in self.nodes for line in _lines(self, node))
-
-
-def _opaque(value: Any) -> Any:
-    if isinstance(value, Opaque):
-        return {"opaque": value.text, "identity": value.identity}
-    raise TypeError(f"{type(value).__name__} in a graph is not plain data")
 
 
 def plain(graph: Graph) -> dict[str, Any]:
@@ -146,6 +138,7 @@ def _plain_node(node: Node) -> dict[str, Any]:
         "mask_specs": [_plain_spec(spec) for spec in node.mask_specs],
         "effects": list(node.effects),
         **({"lowering": node.lowering} if node.lowering else {}),
+        **({"layout": describe(node.layout)} if node.layout else {}),
     }
 
 
@@ -166,7 +159,8 @@ def show_node(graph: Graph, node: Node) -> str:
     masked = f"; masked by {', '.join(dict.fromkeys(masks))}" if masks else ""
     what = _blocks(spec.config["count"]) if spec.is_stack else spec.class_name
     lowering = f"; {node.lowering}" if node.lowering else ""
-    return f"{node.name}: {made} = {what}({reads}{masked}){lowering}"
+    layout = f"; spread along {node.layout}" if node.layout else ""
+    return f"{node.name}: {made} = {what}({reads}{masked}){lowering}{layout}"
 
 
 def _blocks(count: int) -> str:

@@ -110,6 +110,7 @@ class Node:
         mask_specs: spec of each mask that this node makes itself, or None.
         effects: what a call does besides its result: "random", "state", "loss", "stops mask".
         lowering: how a pass has decided that the layer computes, where it knows several ways.
+        layout: axes of a mesh of devices along which a pass has spread the outputs; () for none.
         source: the user's line.
     """
 
@@ -125,6 +126,7 @@ class Node:
     mask_specs: tuple[TensorSpec | None, ...] = ()
     effects: tuple[str, ...] = ()
     lowering: str = ""
+    layout: tuple[Any, ...] = ()
     source: Source | None = field(default=None, compare=False)
 
     @property

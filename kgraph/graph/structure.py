@@ -25,10 +25,9 @@ class Slot:
 
 def map_structure(function: Callable[[Any], Any], tree: Tree) -> Tree:
     """Returns the structure with `function` applied to everything that is not structure."""
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(map_structure(function, item) for item in tree))
     if isinstance(tree, (list, tuple)):
-        return type(tree)(map_structure(function, item) for item in tree)
+        items = [map_structure(function, item) for item in tree]
+        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
     if isinstance(tree, dict):
         return {key: map_structure(function, item) for key, item in tree.items()}
     return function(tree)
@@ -36,14 +35,20 @@ def map_structure(function: Callable[[Any], Any], tree: Tree) -> Tree:
 
 def leaves(tree: Tree) -> Iterator[Any]:
     """Yields everything in a structure that is not itself structure."""
+    found: list[Any] = []
+    _collect(tree, found)
+    return iter(found)
+
+
+def _collect(tree: Tree, found: list[Any]) -> None:
     if isinstance(tree, (list, tuple)):
         for item in tree:
-            yield from leaves(item)
+            _collect(item, found)
     elif isinstance(tree, dict):
         for item in tree.values():
-            yield from leaves(item)
+            _collect(item, found)
     else:
-        yield tree
+        found.append(tree)
 
 
 def sorted_leaves(tree: Tree) -> Iterator[Any]:

@@ -51,6 +51,13 @@ def reachable(
     return list(finished.values()), seen
 
 
+def sources(symbol: SymbolicTensor) -> list[SymbolicTensor]:
+    """Returns the tensors of `Input` that a tensor is computed from."""
+    calls, _ = reachable([symbol.call], {})
+    symbols = {id(x.call): x for call in calls for x in call.inputs} | {id(symbol.call): symbol}
+    return [symbols[id(call)] for call in calls if not call.inputs]
+
+
 def keras_order(
     outputs: Sequence[Call], stops: dict[tuple[int, int], Call], inputs: Sequence[Call]
 ) -> list[Call]:

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +59,7 @@ class RandomInitializer(Initializer):
 
     A subclass sets `variates` (`"uniform"`: in [0, 1), `"normal"`, or `"truncated_normal"`: within
     two deviations) and defines `transform`, and so can be drawn either by JAX in a trace or on the
-    host without a compilation.
+    host without a compilation. Where it sets `pointwise` as well, several threads draw on the host.
 
     Args:
         seed: with it the values are those of the seed, whatever the key and the path: the same
@@ -71,6 +71,14 @@ class RandomInitializer(Initializer):
     """
 
     variates: Kind = "normal"
+    pointwise: ClassVar[bool] = False
+    """Whether `transform` works number by number, so that it may be given a flat piece. A class
+    that defines `transform` says so itself: its base speaks for another one."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if {"transform", "draw"} & vars(cls).keys():
+            cls.pointwise = vars(cls).get("pointwise", False)
 
     def __init__(self, seed: int | None = None) -> None:
         try:
@@ -96,10 +104,13 @@ class RandomInitializer(Initializer):
 
     def draw(self, shape: tuple[int, ...], words: Array, path: int, xp: ModuleType) -> Array:
         """Returns the float32 values of the weight with this path hash under a key's words."""
-        if self.seed is not None:
-            words, path = seed_words(self.seed), _NO_PATH
+        words, path = self.stream(words, path)
         z = variates(self.variates, words, path, math.prod(shape), xp=xp)
         return self.transform(z.reshape(shape), shape, xp)
+
+    def stream(self, words: Array, path: int) -> tuple[Array, int]:
+        """Returns the words and the path by which is drawn: those given, or the seed's."""
+        return (words, path) if self.seed is None else (seed_words(self.seed), _NO_PATH)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None, key: Any = None) -> Array:
         words = self._own_words() if key is None else key_words(key)

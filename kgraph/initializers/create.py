@@ -21,7 +21,8 @@ from kgraph.initializers.base import (
     floating_dtype,
     standard_dtype,
 )
-from kgraph.initializers.variates import Kind, derived_words, key_words, many_variates, path_hash
+from kgraph.initializers.on_host import Drawing, Kind, draw_all
+from kgraph.initializers.variates import derived_words, key_words, many_variates, path_hash
 from kgraph.types import Array, Function
 
 
@@ -44,7 +45,9 @@ class Request:
 
 
 def create(
-    requests: Sequence[Request], key: Any, shardings: Sequence[Any] | None = None
+    requests: Sequence[Request | Sequence[Request]],
+    key: Any,
+    shardings: Sequence[Any] | None = None,
 ) -> list[jax.Array]:
     """Returns the values that weights ask for, in order.
 
@@ -53,7 +56,8 @@ def create(
     works under jit, vmap and eval_shape. The values agree up to rounding.
 
     Args:
-        requests: what the weights ask for.
+        requests: what the weights ask for. A sequence of requests that differ in their paths alone
+            gets one array, with the values of each as a row.
         key: a typed or raw random key.
         shardings: one for each request (None: the default device). Not used in a trace, where
             `out_shardings` of the jit decides.
@@ -63,14 +67,53 @@ def create(
     """
     words = key_words(key)
     if isinstance(words, Tracer):
-        drawn = _drawn_together(requests, words)
-        return [_values(request, words, jnp, drawn.get(i)) for i, request in enumerate(requests)]
-    values = [_values(request, words, np) for request in requests]
-    return jax.device_put(values, None if shardings is None else list(shardings))
+        drawn = _drawn_together([r for one in requests for r in _rows_of(one)], words)
+        rows = iter(drawn)
+        return [
+            next(rows) if isinstance(one, Request) else jnp.stack([next(rows) for _ in one])
+            for one in requests
+        ]
+    drawings: list[Drawing] = []
+    values = [_on_host(one, words, drawings) for one in requests]
+    draw_all(drawings)
+    if shardings is None or all(s is None or s.is_fully_addressable for s in shardings):
+        return jax.device_put(values, None if shardings is None else list(shardings))
+    return [_among_processes(np.asarray(array), s) for array, s in zip(values, shardings)]
 
 
-def _drawn_together(requests: Sequence[Request], words: Array) -> dict[int, Array]:
-    """Returns the standard variates of all requests that follow the key, by index."""
+def _among_processes(array: np.ndarray, sharding: Any) -> jax.Array:
+    """Returns an array of which this process holds a part; all have made the same numbers."""
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def _rows_of(one: Request | Sequence[Request]) -> Sequence[Request]:
+    return [one] if isinstance(one, Request) else one
+
+
+def _on_host(one: Request | Sequence[Request], words: Array, drawings: list[Drawing]) -> Array:
+    """Returns values, or an array that is still to be filled by what is added to `drawings`."""
+    rows = _rows_of(one)
+    make, shape = rows[0].initializer, tuple(rows[0].shape)
+    if _draws(make) and make.pointwise:
+        found = np.empty((len(rows), *shape), floating_dtype(make, rows[0].dtype))
+        drawings += [_drawing(make, row, words, found[i, ...]) for i, row in enumerate(rows)]
+    elif isinstance(one, Request):
+        return _values(one, words, np)
+    else:
+        found = np.stack([_values(row, words, np) for row in rows])
+    return found[0, ...] if isinstance(one, Request) else found
+
+
+def _drawing(
+    make: RandomInitializer, request: Request, words: Array, target: np.ndarray
+) -> Drawing:
+    words, path = make.stream(words, path_hash(request.path))
+    shape = tuple(request.shape)
+    return Drawing(make.variates, words, path, lambda z: make.transform(z, shape, np), target)
+
+
+def _drawn_together(requests: Sequence[Request], words: Array) -> list[Array]:
+    """Returns the values of requests, those that follow the key from one generator."""
     groups: dict[Kind, list[int]] = {}
     for i, request in enumerate(requests):
         make = request.initializer
@@ -81,7 +124,7 @@ def _drawn_together(requests: Sequence[Request], words: Array) -> dict[int, Arra
         paths = [path_hash(requests[i].path) for i in members]
         counts = [math.prod(requests[i].shape) for i in members]
         drawn |= zip(members, many_variates(kind, words, paths, counts))
-    return drawn
+    return [_values(request, words, jnp, drawn.get(i)) for i, request in enumerate(requests)]
 
 
 def _draws(make: Function) -> TypeGuard[RandomInitializer]:

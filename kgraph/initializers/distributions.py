@@ -17,6 +17,7 @@ class RandomUniform(RandomInitializer):
     """
 
     variates = "uniform"
+    pointwise = True
 
     def __init__(
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
@@ -44,6 +45,7 @@ class RandomNormal(RandomInitializer):
     """
 
     variates = "normal"
+    pointwise = True
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)

@@ -42,15 +42,27 @@ def erf_inv(x: Array, xp: ModuleType) -> Array:
     """
     if xp is not np:
         return jax.lax.erf_inv(x)
-    w = -np.log1p(-x * x)
-    factor = _polynomial(_CENTRE, w - np.float32(2.5))
+    y = np.array(x, np.float32)
+    erf_inv_in_place(y, np.empty_like(y), np.empty_like(y), np.empty_like(y))
+    return y
+
+
+def erf_inv_in_place(x: np.ndarray, w: np.ndarray, v: np.ndarray, factor: np.ndarray) -> None:
+    """Replaces each x (float32) by its `erf_inv`; `w`, `v`, `factor` are buffers of its shape."""
+    np.multiply(x, x, out=w)
+    np.negative(w, out=w)
+    np.log1p(w, out=w)
+    np.negative(w, out=w)
+    np.subtract(w, 2.5, out=v)
+    _polynomial(_CENTRE, v, factor)
     tail = np.flatnonzero(w >= 5)  # 0.3 % of uniform draws
-    factor[tail] = _polynomial(_TAIL, np.sqrt(w[tail]) - np.float32(3))
-    return factor * x
+    beyond = np.sqrt(w[tail]) - np.float32(3)
+    factor[tail] = _polynomial(_TAIL, beyond, np.empty_like(beyond))
+    x *= factor
 
 
-def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
-    total = np.full_like(x, coefficients[0])
+def _polynomial(coefficients: tuple[float, ...], x: np.ndarray, total: np.ndarray) -> np.ndarray:
+    total.fill(coefficients[0])
     for coefficient in coefficients[1:]:
         total *= x
         total += np.float32(coefficient)

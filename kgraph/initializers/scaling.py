@@ -44,6 +44,8 @@ class VarianceScaling(RandomInitializer):
     "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
     """
 
+    pointwise = True
+
     def __init__(
         self,
         scale: float = 1.0,

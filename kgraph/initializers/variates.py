@@ -5,9 +5,9 @@ weight's path, i) as counter. Cutting an array into pieces, padding it, or drawi
 before it therefore changes nothing. There are two engines with equal bits:
 
 - in a trace, JAX's own primitive;
-- for concrete keys, NumPy. It needs no compilation, so a model starts at once: measured on CPU, a
-  compiled generator took 0.13 s for each array size and kind before its first number and
-  then 2.6-3.5 ms for 2**18 numbers; NumPy took 2.7 ms for their bits.
+- for concrete keys, NumPy (`on_host.py`). It needs no compilation, so a model starts at once:
+  measured on CPU, a compiled generator took 0.13 s for each array size and kind before its first
+  number and then 2.6-3.5 ms for 2**18 numbers; NumPy took 2.7 ms for their bits, by one thread.
 
 Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011. The two
 words of an enciphered block are combined by exclusive or into the 32 bits of one element.
@@ -19,7 +19,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,18 +28,14 @@ from jax.core import Tracer
 
 from kgraph.errors import ConfigError, message
 from kgraph.initializers.erf_inv import erf_inv
+from kgraph.initializers.on_host import PIECE, WITHIN_TWO, Drawer, Kind, encipher
 from kgraph.types import Array
 
 KEY_VERSION = 1
 """Part of every path's hash. It changes only if the derivation of keys does."""
 
-Kind: TypeAlias = Literal["uniform", "normal", "truncated_normal"]
-"""Uniform in [0, 1); standard normal; standard normal given that it lies in [-2, 2]."""
-
-_PIECE = 2**15  # elements that NumPy works on at a time: their buffers stay in the cache
 _ROW = 2**10  # elements of one path that `many_variates` makes in a row
 _LAST = np.uint32(2**32 - 1)  # the counter of derived keys; no weight has this many elements
-_WITHIN_TWO = math.erf(math.sqrt(2))  # the part of a normal within two deviations
 
 
 def path_hash(path: str) -> int:
@@ -88,8 +84,11 @@ def seed_words(seed: int) -> np.ndarray:
 
 def derived_words(words: Array, high: Any, low: Any = _LAST, xp: ModuleType = jnp) -> Array:
     """Returns the words of a key derived from `words`; with one argument, that of a path."""
-    blocks = [xp.asarray(word, np.uint32)[None] for word in (high, low)]
-    return xp.concatenate(_threefry(words, blocks[0], blocks[1], xp))
+    first, second = (xp.array([word], np.uint32) for word in (high, low))
+    if xp is np:
+        encipher(words, first, second, np.empty(1, np.uint32))
+        return np.concatenate([first, second])
+    return jnp.concatenate(_threefry(words, first, second))
 
 
 def variates(
@@ -109,12 +108,11 @@ def variates(
     """
     if xp is jnp:
         counters = jnp.arange(count, dtype=np.uint32) + np.uint32(start)
-        return _at(kind, words, jnp.full(count, path, np.uint32), counters, jnp)
-    values = np.empty(count, np.float32)
-    for i in range(0, count, _PIECE):
-        piece = values[i : i + _PIECE]
-        counters = np.arange(piece.size, dtype=np.uint32) + np.uint32(start + i)
-        piece[:] = _at(kind, words, np.full(piece.size, path, np.uint32), counters, np)
+        return _at(kind, words, jnp.full(count, path, np.uint32), counters)
+    values, drawer = np.empty(count, np.float32), Drawer(min(count, PIECE))
+    for i in range(0, count, PIECE):
+        piece = values[i : i + PIECE]
+        piece[:] = drawer.draw(kind, words, [(path, start + i, piece.size)])
     return values
 
 
@@ -131,7 +129,7 @@ def many_variates(
     starts = np.concatenate([np.arange(n, dtype=np.uint32) * np.uint32(_ROW) for n in rows])
     shape = (len(owners), _ROW)
     counters = jnp.asarray(starts)[:, None] + jnp.arange(_ROW, dtype=np.uint32)[None, :]
-    values = _at(kind, words, jnp.broadcast_to(owners[:, None], shape), counters, jnp)
+    values = _at(kind, words, jnp.broadcast_to(owners[:, None], shape), counters)
     values = jax.lax.optimization_barrier(values)  # else XLA copies the generator into each slice
     ends = np.cumsum(rows)
     return [
@@ -140,12 +138,9 @@ def many_variates(
     ]
 
 
-def _at(kind: Kind, words: Array, paths: Array, counters: Array, xp: ModuleType) -> Array:
-    high, low = _threefry(words, paths, counters, xp)
-    return _from_bits(kind, high ^ low, xp)
-
-
-def _from_bits(kind: Kind, bits: Array, xp: ModuleType) -> Array:
+def _at(kind: Kind, words: Array, paths: Array, counters: Array) -> Array:
+    high, low = _threefry(words, paths, counters)
+    bits = high ^ low
     # 23 bits become the fraction of a float in [1, 2).
     unit = ((bits >> 9) | np.uint32(0x3F800000)).view(np.float32) - 1
     if kind == "uniform":
@@ -154,38 +149,13 @@ def _from_bits(kind: Kind, bits: Array, xp: ModuleType) -> Array:
     signed = 2 * unit - 1 + 2**-23
     root = math.sqrt(2)
     if kind == "normal":
-        return root * erf_inv(signed, xp)
-    return xp.clip(root * erf_inv(signed * _WITHIN_TWO, xp), -2, 2)  # rounding may pass 2
+        return root * erf_inv(signed, jnp)
+    return jnp.clip(root * erf_inv(signed * WITHIN_TWO, jnp), -2, 2)  # rounding may pass 2
 
 
-def _threefry(words: Array, high: Array, low: Array, xp: ModuleType) -> tuple[Array, Array]:
-    if xp is np:
-        return _threefry_in_numpy(words, high, low)
+def _threefry(words: Array, high: Array, low: Array) -> tuple[Array, Array]:
     from jax.extend.random import threefry2x32_p  # late: it brings Pallas along (13 ms)
 
     keys = (jnp.broadcast_to(jnp.asarray(word), high.shape) for word in words)
     first, second = threefry2x32_p.bind(*keys, jnp.asarray(high), jnp.asarray(low))
     return first, second
-
-
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-
-
-def _threefry_in_numpy(
-    words: np.ndarray, high: np.ndarray, low: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Enciphers blocks [n], [n] under a key of two words, in 20 rounds and in place."""
-    schedule = [int(words[0]), int(words[1])]
-    schedule.append(schedule[0] ^ schedule[1] ^ 0x1BD11BDA)
-    a, b = high + words[0], low + words[1]
-    spare = np.empty_like(b)
-    for i in range(5):
-        for bits in _ROTATIONS[i % 2]:
-            a += b
-            np.left_shift(b, np.uint32(bits), out=spare)
-            b >>= np.uint32(32 - bits)
-            b |= spare
-            b ^= a
-        a += np.uint32(schedule[(i + 1) % 3])
-        b += np.uint32((schedule[(i + 2) % 3] + i + 1) & 0xFFFFFFFF)
-    return a, b

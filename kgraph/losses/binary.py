@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from kgraph import config
 from kgraph.losses.alignment import paired
 from kgraph.losses.base import Loss
 from kgraph.losses.crossentropy import with_logits
+from kgraph.ops.functions.entropies import binary_elementwise
 from kgraph.types import Array
 
 _HINT = "one target for each output; for one class of several, 'sparse_categorical_crossentropy'"
@@ -34,18 +33,7 @@ def binary_crossentropy(
     """
     y_true, y_pred = paired("binary_crossentropy", y_true, y_pred, _HINT)
     y_true = smooth_binary(y_true, label_smoothing)
-    return jnp.mean(elementwise(y_true, y_pred, from_logits), axis=axis)
-
-
-def elementwise(y_true: Array, y_pred: Array, from_logits: bool) -> Array:
-    """Returns the binary cross-entropy of each element.
-
-    Logits take the stable way; probabilities are clipped to [eps, 1 - eps], as in Keras.
-    """
-    if from_logits:
-        return -y_true * jax.nn.log_sigmoid(y_pred) - (1.0 - y_true) * jax.nn.log_sigmoid(-y_pred)
-    p = jnp.clip(y_pred, config.epsilon(), 1.0 - config.epsilon())
-    return -(y_true * jnp.log(p) + (1.0 - y_true) * jnp.log(1.0 - p))
+    return jnp.mean(binary_elementwise(y_true, y_pred, from_logits), axis=axis)
 
 
 def smooth_binary(y_true: Array, amount: float) -> Array:

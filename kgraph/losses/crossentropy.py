@@ -9,24 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph import config
 from kgraph.errors import DataError, message
 from kgraph.losses.alignment import paired, wide
 from kgraph.losses.base import Loss
 from kgraph.losses.labels import check_class_labels
+from kgraph.ops.functions.entropies import log_probabilities
 from kgraph.types import Array, Shape
-
-
-def log_probabilities(y_pred: Array, from_logits: bool, axis: int) -> Array:
-    """Returns the logarithm of the probabilities of the classes along `axis`.
-
-    Logits take the stable way. Probabilities are first divided by their sum, then clipped to
-    [eps, 1 - eps], as in Keras: the loss stays finite, and flat beyond.
-    """
-    if from_logits:
-        return jax.nn.log_softmax(y_pred, axis=axis)
-    y_pred = y_pred / jnp.sum(y_pred, axis=axis, keepdims=True)
-    return jnp.log(jnp.clip(y_pred, config.epsilon(), 1.0 - config.epsilon()))
 
 
 def smooth_classes(y_true: Array, amount: float, axis: int) -> Array:

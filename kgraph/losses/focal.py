@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from kgraph import config
 from kgraph.losses.alignment import paired
 from kgraph.losses.base import Loss
-from kgraph.losses.binary import elementwise, smooth_binary
+from kgraph.losses.binary import smooth_binary
 from kgraph.losses.crossentropy import (
-    log_probabilities,
     paired_classes,
     smooth_classes,
     with_logits,
 )
+from kgraph.ops.functions.entropies import binary_elementwise, log_probabilities
 from kgraph.types import Array
 
 
@@ -57,7 +57,7 @@ def binary_focal_crossentropy(
         )
     )
     wrong = y_true * no + (1.0 - y_true) * yes
-    loss = jnp.power(wrong, gamma) * elementwise(y_true, y_pred, from_logits)
+    loss = jnp.power(wrong, gamma) * binary_elementwise(y_true, y_pred, from_logits)
     if apply_class_balancing:
         loss = loss * (y_true * alpha + (1.0 - y_true) * (1.0 - alpha))
     return jnp.mean(loss, axis=axis)

@@ -11,6 +11,7 @@ from kgraph.graph.node import INPUT_CLASS
 from kgraph.graph.structure import fill, leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base import InputLayer, Layer
+from kgraph.models.copies import classes_in
 from kgraph.models.model import Model
 from kgraph.models.sequential import Sequential
 from kgraph.registry import custom_object_scope
@@ -44,14 +45,6 @@ def clone_model(
     else:
         clone = _replayed(model, clone_function)
     return clone if input_tensors is None else Model(input_tensors, clone(input_tensors))
-
-
-def classes_in(layer: Layer) -> dict[str, type]:
-    """Returns the class of each layer in a model, to any depth, by name."""
-    found: dict[str, type] = {type(layer).__name__: type(layer)}
-    for _, child in layer.children():
-        found |= classes_in(child)
-    return found
 
 
 def _replayed(model: Model, clone_function: Callable[[Layer], Layer]) -> Model:

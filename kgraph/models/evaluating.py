@@ -22,6 +22,7 @@ from kgraph.models.fitting import (
     prediction_batches,
     show_compilation,
 )
+from kgraph.models.limits import limited_steps
 from kgraph.models.session import Session
 from kgraph.training.callbacks import CallbackList
 from kgraph.training.evaluation import Evaluation
@@ -60,17 +61,18 @@ class Evaluating(Session):
             return_dict: whether to return a dict by name.
         """
         self._require_compiled("evaluate")
+        batch_size, steps = limited_steps(x, batch_size, steps)
         source = make_source(x, y, sample_weight, batch_size, shuffle=False, steps_per_epoch=steps)
         data = open_data(self, source)
         engine = self.engine_for(data.first)
         check_data(self, data, engine)
         call_list = CallbackList(callbacks, self, {"steps": source.steps})
-        self.variables_of(engine.program)
+        self._create_values(engine.program)
         each = 1
         if batch_size is None and steps is None:
             each = in_larger_batches(data, self, engine.pads_evaluation, call_list, "test")
         if each == 1:  # else they come in few large batches, and none is needed twice
-            place_rows(data)
+            place_rows(data, engine.placement)
         progress = Progress(verbose, 1, source.steps, each=each)
         evaluation = Evaluation(engine)
         with progress, self._showing(progress):
@@ -96,6 +98,7 @@ class Evaluating(Session):
         """
         if not is_dataset(x) and number_of_rows(x) == 0:
             return self._no_rows()
+        batch_size, steps = limited_steps(x, batch_size, steps)
         source = make_source(x, None, None, batch_size, shuffle=False, steps_per_epoch=steps)
         data = open_data(self, source)
         data.first = data.first._replace(targets=[], weights=[])
@@ -103,12 +106,12 @@ class Evaluating(Session):
         inference = self.inference_for()
         call_list = CallbackList(callbacks, self, {"steps": source.steps})
         if self._predictor is None or self._predictor.inference is not inference:
-            self._predictor = Predictor(inference, self.compiler)
+            self._predictor = Predictor(inference, self.compiler, self._placement())
         each = 1
         if batch_size is None and steps is None:
             each = in_larger_batches(data, self, self._predictor.pads, call_list, "predict")
         if each == 1 and not call_list.wants_batches("predict"):
-            place_rows(data)
+            place_rows(data, self._placement())
         progress = Progress(verbose, 1, source.steps, each=each)
         with progress, self._showing(progress):
             progress.epoch_begin(0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +13,28 @@ from jax.core import Tracer
 
 from kgraph.compiler import INFERENCE_PASSES, Pass, Program, lower_graph, platform_passes
 from kgraph.compiler.inference import Inference
+from kgraph.distribution.current import distribution
 from kgraph.errors import StateError
 from kgraph.graph import Graph, freeze
 from kgraph.graph.structure import leaves, map_structure
-from kgraph.layers.base import Layer, create_values
+from kgraph.layers.base import Layer
 from kgraph.layers.base.calling import eager_key, has_symbols, numbers_as_array
 from kgraph.layers.base.input_layer import InputLayer
+from kgraph.layers.base.weight import Weight
+from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Tree
+
+if TYPE_CHECKING:
+    from kgraph.distribution.base import Distribution
 
 
 class Execution(Layer):
     """The part of a model that lowers it and calls it on arrays."""
 
     unbound_attributes = Layer.unbound_attributes | {
-        "_compiler", "_engine", "_graph", "_inference", "_inference_key", "_inferring", "_jitted",
-        "_predictor", "_program", "_running", "_seen", "_symbols", "_traced", "_training",
-        "history", "optimizer",
+        "_compiler", "_distribution", "_engine", "_graph", "_inference", "_inference_key",
+        "_inferring", "_jitted", "_placed", "_predictor", "_program", "_running", "_seen",
+        "_symbols", "_traced", "_training", "history", "optimizer",
     }  # fmt: skip
     _program: Program | None = None
     _program_key: Any = None
@@ -39,6 +45,17 @@ class Execution(Layer):
     _inferring: Callable[..., Any] | None = None
     _traced: tuple[Any, Graph, dict[str, Layer]] | None = None
     _seen: Tree = None
+    _distribution: Distribution | None = None
+    _placed: Placement | None = None
+
+    def _placement(self) -> Placement | None:
+        """Returns where arrays lie on several devices: as `compile` said, or what is in force."""
+        wanted = self._distribution or distribution()
+        if wanted is None:
+            return None
+        if self._placed is None or self._placed.distribution is not wanted:
+            vars(self)["_placed"] = Placement(wanted)
+        return self._placed
 
     @property
     def lowering_graph(self) -> Graph | None:
@@ -107,10 +124,16 @@ class Execution(Layer):
         passes = self._passes
         if passes is None:
             passes = (*INFERENCE_PASSES, *platform_passes(jax.default_backend()))
-        key = (graph, flags, passes)
+        placement = self._placement()
+        if placement is not None:
+            passes = (*passes, *placement.distribution.passes)
+        key = (graph, flags, passes, placement)
         if self._inference is None or self._inference_key != key:
             layers, root = self.lowering_layers, self.lowering_root
-            self._inference = Inference(lower_graph(graph, layers, passes, root))
+            program = lower_graph(graph, layers, passes, root)
+            if placement is not None:
+                program.mesh = placement.distribution.device_mesh.backend_mesh
+            self._inference = Inference(program)
             self._inference_key, self._inferring = key, None
         self._create_values(self._inference.program)
         return self._inference
@@ -120,7 +143,7 @@ class Execution(Layer):
         graph = self.lowering_graph
         if graph is None:
             raise StateError(f"{self.label} has no graph yet", hint="call it on data once")
-        return graph, tuple(trained for _, _, trained in self._walk_weights("", True))
+        return graph, tuple(freezing(self))
 
     def _forget_programs(self) -> None:
         """Lowers the model anew when it is next needed: its layers are others now."""
@@ -131,8 +154,26 @@ class Execution(Layer):
         self._create_values(program)
         return program.nest({id(place.weight): place.weight.value for place in program.places})
 
+    def paths_of_values(self) -> Iterator[tuple[str, Weight]]:
+        return self.named_weights()
+
     def _create_values(self, program: Program) -> None:
-        create_values(("/".join(place.path), place.weight) for place in program.places)
+        """Gives values to the weights that have none, and brings all to where they have to lie."""
+        placement = self._placement()
+        if placement is not None:
+            placement.create(program)
+        else:
+            if self._placed is not None:
+                self._leave_devices(program)
+            program.create_values()
+
+    def _leave_devices(self, program: Program) -> None:
+        """Brings back to one device what a distribution that has ended had spread."""
+        with jax.ensure_compile_time_eval():
+            for place in program.places:
+                if place.weight.has_value and not place.weight.is_lent:
+                    place.weight.assign(on_one_device(place.weight.value))
+        self._placed = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         functional = self._context is None and self.inner_graph is not None
@@ -148,6 +189,9 @@ class Execution(Layer):
     ) -> Tree:
         """Runs the compiled program on arrays; state that training changes is kept."""
         inputs = map_structure(_to_jax, numbers_as_array(inputs))
+        placement = self._placement()
+        if placement is not None:
+            inputs = placement.inputs(inputs)
         if not training:
             inference = self.inference_for(inputs)
             infer = self._inferring = self._inferring or jax.jit(inference.program.apply)
@@ -181,6 +225,14 @@ class Execution(Layer):
             self.built = True
         else:
             super().ensure_built(args, kwargs)
+
+
+def freezing(layer: Layer) -> Iterator[bool]:
+    """Yields which layers and weights, of a layer and all inside it, are trainable."""
+    yield layer.trainable
+    yield from (weight.trainable for weight in layer._weights)
+    for _, child in layer.children():
+        yield from freezing(child)
 
 
 def _spec_of_array(item: Any) -> Any:

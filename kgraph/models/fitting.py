@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgraph.data import ArraySource, Source, make_source, unpack_x_y_sample_weight
-from kgraph.errors import DataError
+from kgraph.errors import ConfigError, DataError
 from kgraph.graph.graph import Graph
+from kgraph.models.limits import limited_steps
 from kgraph.models.session import Session
 from kgraph.training.callbacks import CallbackList
 from kgraph.training.callbacks.callback import Mode
@@ -19,10 +20,13 @@ from kgraph.training.evaluation import Evaluation
 from kgraph.training.feed import check_ids, flat_batch, with_first
 from kgraph.training.grouping import rows_at_once
 from kgraph.training.loop import Logs, Work, evaluate
+from kgraph.training.placement import Placement
 from kgraph.training.progress import Progress
+from kgraph.training.recovery import Start
 from kgraph.training.rows_work import TestRows, TrainRows
 from kgraph.training.step import Batch
 from kgraph.training.stream_work import PaddedSize, Stream
+from kgraph.training.validation_place import ValidationPlace
 
 
 @dataclass
@@ -96,10 +100,31 @@ def check_data(model: Session, data: Data, engine: Engine | None) -> None:
         data.check = check
 
 
-def place_rows(data: Data) -> None:
+def place_rows(data: Data, placement: Placement | None) -> None:
     """Puts arrays on the device as a whole, if they fit: for data that are used more than once."""
-    if isinstance(data.source, ArraySource) and fits_on_device(data.first):
-        data.rows = on_device(data.first)
+    if isinstance(data.source, ArraySource) and fits_on_device(data.first, placement):
+        data.rows = on_device(data.first, placement)
+
+
+def refuse_several_processes(checkpoint: Any, placement: Placement | None) -> None:
+    """Raises ConfigError for a checkpoint of a training that several processes share."""
+    if checkpoint is not None and placement is not None:
+        count = placement.distribution.num_processes
+        if count > 1:
+            raise ConfigError(
+                "A checkpoint is written by one process", received=f"a training of {count}",
+                hint="model.save('name/') between trainings: each process writes its part",
+            )  # fmt: skip
+
+
+def spread_batch(engine: Engine, batch: Batch) -> tuple[Batch, Any]:
+    """Returns a batch for several devices, and which of its rows count; on one, as it is."""
+    placement, kept = engine.placement, None
+    if placement is None:
+        return batch, None
+    if engine.pads_training:
+        batch, kept = PaddedSize(0, placement).fit(batch)
+    return placement.batch((batch, kept), batch.rows)
 
 
 def graph_of(model: Session) -> Graph:
@@ -126,8 +151,7 @@ def training_work(
     model: Session,
     engine: Engine,
     data: Data,
-    first: tuple[int, int],
-    number: Callable[[int], int],
+    first: Start,
     position: Callable[[], Any] | None,
     padded: int = 0,
 ) -> Callable[[int, int], Work]:
@@ -137,22 +161,28 @@ def training_work(
         model: is trained.
         engine: runs the steps.
         data: opened and checked.
-        first: epoch and batch for which `data` was opened.
-        number: the number of an epoch in the data, by its index in this training.
+        first: the place for which `data` was opened.
         position: tells where the data are; None where nobody wants to know.
         padded: rows to which batches were padded before the first; 0 for none.
     """
-    source = data.source
+    source, placement = data.source, engine.placement
+    if placement is not None:
+        placement = placement.reading(isinstance(source, ArraySource), data.first.rows)
+        usual = data.first.rows
+        if isinstance(source, ArraySource):
+            usual = min(source.batch_size, source.rows)
+        placement.warn_of(usual, engine.pads_training)
     if data.rows is not None:
         assert isinstance(source, ArraySource)
         rows, arrays = data.rows, source
-        return lambda epoch, start: TrainRows(engine, arrays, rows, number(epoch), start)
-    size = PaddedSize(padded) if engine.pads_training else None
+        return lambda epoch, start: TrainRows(engine, arrays, rows, first.number(epoch), start)
+    size = PaddedSize(padded, placement) if engine.pads_training else None
 
     def work(epoch: int, start: int) -> Work:
-        begun = data.begun if (epoch, start) == first else None
-        raw = begun if begun is not None else source.epoch(number(epoch), start)
-        return Stream(raw, prepare(model, data), engine.train_batch, size, position)
+        begun = data.begun if (epoch, start) == (first.epoch, first.batch) else None
+        raw = begun if begun is not None else source.epoch(first.number(epoch), start)
+        make = prepare(model, data)
+        return Stream(raw, make, engine.train_batch, size, position, placement=placement)
 
     return work
 
@@ -165,10 +195,14 @@ def evaluation_work(
     if data.rows is not None:
         assert isinstance(source, ArraySource)
         return TestRows(evaluation, engine, source, data.rows)
-    size = PaddedSize() if engine.pads_evaluation else None
+    placement = engine.placement
+    if placement is not None:
+        placement = placement.reading(isinstance(source, ArraySource), data.first.rows)
+    size = PaddedSize(0, placement) if engine.pads_evaluation else None
     raw = data.begun if data.begun is not None else source.epoch(0)
     data.begun = None
-    return Stream(raw, prepare(model, data), evaluation.batch, size, None, most)
+    make = prepare(model, data)
+    return Stream(raw, make, evaluation.batch, size, None, most, placement)
 
 
 def in_larger_batches(
@@ -205,10 +239,11 @@ def validator(
     steps: int | None,
     frequency: int | Sequence[int],
     callbacks: CallbackList,
+    place: ValidationPlace,
 ) -> Callable[[int], Logs | None]:
     """Returns a function that evaluates after an epoch, and returns None where none is due.
 
-    Arrays are checked, and put on the device, once.
+    Arrays are checked, and put on the device, once. An iterator goes on from its place.
     """
     if given is None:
         return lambda epoch: None
@@ -216,20 +251,26 @@ def validator(
         x, y, sample_weight = unpack_x_y_sample_weight(tuple(given))
     else:
         x, y, sample_weight = given, None, None
-    source = make_source(x, y, sample_weight, batch_size if y is not None else None, False, steps)
+    size, steps = limited_steps(x, batch_size if y is not None else None, steps, 5)
+    source = make_source(x, y, sample_weight, size, False, steps)
+    place.begin(source)
+    if place.warn_if_ended():
+        return lambda epoch: None
     data = open_data(model, source)
     check_data(model, data, engine)
-    place_rows(data)
+    place_rows(data, engine.placement)
     if batch_size is None and steps is None:
         in_larger_batches(data, model, engine.pads_evaluation, callbacks, "test")
 
     def validate(epoch: int) -> Logs | None:
         due = (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
-        if not due:
+        if not due or place.warn_if_ended():
             return None
         evaluation = Evaluation(engine)
         work = evaluation_work(evaluation, model, engine, data, steps)
-        return evaluate(work, evaluation, engine, callbacks, None)
+        logs = evaluate(work, evaluation, engine, callbacks, None)
+        place.moved(getattr(work, "taken", 0))
+        return logs
 
     return validate
 

@@ -12,6 +12,7 @@ from kgraph.errors import ConfigError, GraphError, StateError, check_keys, neare
 from kgraph.graph import Graph, SymbolicTensor, freeze, verify
 from kgraph.graph.structure import fill, leaves, map_structure
 from kgraph.layers.base import InputLayer, Layer
+from kgraph.models.copies import deep_copy, pickled
 from kgraph.models.costing import Costing
 from kgraph.models.execution import Execution
 from kgraph.models.looks import Looks
@@ -247,6 +248,12 @@ class Model(Trainable, Costing, Execution, Looks, Layer):
         See `kgraph.saving.save_model`, also for folders, files of Keras' and `wait=False`.
         """
         return saving.save_model(self, filepath, overwrite, include_optimizer, wait)
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return pickled(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return deep_copy(self, memo)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Writes the weights alone into one file: `.kgraph`, `.safetensors` or `.weights.h5`."""

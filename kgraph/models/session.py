@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,18 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import optimizers
-from kgraph.compiler import DEFAULT_PASSES, lower_graph, platform_passes
+from kgraph.compiler import DEFAULT_PASSES, Program, lower_graph, platform_passes
+from kgraph.compiler.changed import without_changed
 from kgraph.compiler.lower import Remat, Stacking
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
 from kgraph.layers.base.weight import root_key
-from kgraph.models.execution import Execution
+from kgraph.models.execution import Execution, freezing
 from kgraph.registry import describe, find_opaque, restore
 from kgraph.training.compilation import Compiler, CompileReport
 from kgraph.training.compile_options import CompileOptions, make_objective
 from kgraph.training.custom_loss import logged_names
-from kgraph.training.engine import Engine, new_optimizer_state
+from kgraph.training.engine import Engine
+from kgraph.training.moments import PackedMoments, new_moments
+from kgraph.training.placement import on_one_device
 from kgraph.training.state import copied
 from kgraph.training.step import Batch, split_params
 from kgraph.types import Tree
@@ -69,10 +73,12 @@ class Session(Execution):
         """Returns the engine for targets of these shapes; the last one, if nothing changed."""
         assert self._options is not None
         graph = self._known_lowering_graph()
-        flags = tuple(trained for _, _, trained in self._walk_weights("", True))
+        flags = tuple(freezing(self))
         shapes = tuple(None if t is None else (t.ndim, t.shape[1:][-1:]) for t in batch.targets)
-        key = (graph, flags, shapes)
+        placement = self._placement()
+        key = (graph, flags, shapes, placement)
         if self._engine is None or self._engine_key != key:
+            graph = without_changed(graph, self.lowering_layers)
             targets = [None if t is None else (None, *t.shape[1:]) for t in batch.targets]
             objective = make_objective(self._options, graph, targets)
             if self._passes is None:
@@ -80,17 +86,36 @@ class Session(Execution):
                 passes = (*DEFAULT_PASSES, *here, expose_logits(objective.logits))
             else:
                 passes, objective = self._passes, replace(objective, logits=())
+            if placement is not None:
+                passes = (*passes, *placement.distribution.passes)
             program = lower_graph(
                 graph, self.lowering_layers, passes, self.lowering_root, self._stack, self._remat
             )
+            if placement is not None:
+                if not placement.stacks_alike(program):
+                    program = self._unstacked(graph, passes)
+                program.mesh = placement.distribution.device_mesh.backend_mesh
             if objective.loss_fn is not None:
                 extra = logged_names(objective.loss_fn, program, batch)
                 objective = replace(objective, extra=extra)
             self._engine = Engine(
-                program, objective, self.optimizer, self.compiler, self._block_size
+                program, objective, self.optimizer, self.compiler, self._block_size, placement
             )
             self._engine_key = key
         return self._engine
+
+    def _unstacked(self, graph: Graph, passes: Any) -> Program:
+        """Returns the program of blocks whose weights are spread in different ways."""
+        remat = self._remat
+        if isinstance(remat, str):
+            remat = None
+            warnings.warn(
+                f"remat={self._remat!r} has no effect: the blocks of {self.label} are laid out in "
+                "different ways, so that one body cannot stand for all",
+                stacklevel=4,
+            )
+        layers, root = self.lowering_layers, self.lowering_root
+        return lower_graph(graph, layers, passes, root, False, remat)
 
     @property
     def compiler(self) -> Compiler:
@@ -107,6 +132,12 @@ class Session(Execution):
         are not part of it.
         """
         return self.compiler.report()
+
+    def _leave_devices(self, program: Program) -> None:
+        super()._leave_devices(program)
+        if self._training is not None:
+            reached = {name: self._training[name] for name in ("optimizer", "step")}
+            self._training.update(on_one_device(reached))
 
     # --- what training has reached ---------------------------------------------------------------
 
@@ -126,15 +157,11 @@ class Session(Execution):
         If other parameters are trained than before, the optimizer starts anew: its state belongs to
         the parameters that it was made for.
         """
-        program = engine.program
-        assert engine.optimizer is not None
-        params = self.variables_of(program)["params"]
-        trained = split_params(program, params)[0]
-        layout = jax.tree.structure(trained)
-        known = self._training
+        self._create_values(engine.program)
+        layout, known = engine.layout, self._training
         if known is None or known.get("layout", layout) != layout:
             known = {
-                "optimizer": new_optimizer_state(program, engine.optimizer, params),
+                "optimizer": None,  # the engine makes it when it starts
                 "step": np.int32(0 if known is None else known["step"]),
                 "epoch": np.int32(0 if known is None else known["epoch"]),
             }
@@ -148,7 +175,7 @@ class Session(Execution):
         """Runs the engine from what training has reached, and keeps what it reaches."""
         self.refuse_second_fit()
         key = jax.random.wrap_key_data(jax.device_put(training["key"]), impl="threefry2x32")
-        self.variables_of(engine.program)
+        self._create_values(engine.program)
         with engine.running(training["optimizer"], key, training["step"], metrics):
             if self._inference is not None:
                 self._inference.forget()
@@ -160,8 +187,7 @@ class Session(Execution):
             finally:
                 self._running = None
                 if self._training is not None:
-                    state = engine.plain_state
-                    self._training.update(optimizer=state.optimizer, step=state.step)
+                    self._training.update(optimizer=engine.moments, step=engine.state.step)
 
     def refuse_second_fit(self) -> None:
         """Raises StateError while the model is being trained."""
@@ -221,14 +247,23 @@ class Session(Execution):
         if self._training is None:
             return None
         if self._running is None and self.optimizer is not None:  # a rate may have been set since
-            waiting = self._training["optimizer"]
+            waiting = self._plain_moments(self._training["optimizer"])
             self._training["optimizer"] = self.optimizer.sync_learning_rate(waiting)
         found = {name: self._training[name] for name in ("optimizer", "step", "epoch", "key")}
         if self._running is not None:  # steps reuse its arrays
             self._running.sync_learning_rate()
             state = self._running.plain_state
-            found |= {"optimizer": copied(state.optimizer), "step": state.step}
+            found |= copied({"optimizer": state.optimizer, "step": state.step})
         return found
+
+    def _plain_moments(self, moments: Any) -> Tree:
+        """Returns the optimizer's state by parameter, of a training that has left it packed."""
+        if moments is None:  # it has not begun
+            assert self.optimizer is not None
+            program = self.program_for()
+            params = self.variables_of(program)["params"]
+            return new_moments(program, self.optimizer, params, self._placement())
+        return moments.plain() if isinstance(moments, PackedMoments) else moments
 
     def abstract_training_state(self) -> dict[str, Tree]:
         """Returns what `training_state` will be like: a tree of shapes and dtypes."""

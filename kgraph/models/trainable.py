@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,18 +12,33 @@ from kgraph.compiler import Pass
 from kgraph.compiler.lower import Remat, Stacking, check_stacking
 from kgraph.data import check_validation_split, make_source, refuse_with_dataset
 from kgraph.data import split as split_rows
+from kgraph.distribution.current import check_distribution
+from kgraph.distribution.current import distribution as in_force
 from kgraph.errors import ConfigError
 from kgraph.models.evaluating import Evaluating, answer, number_of_rows
-from kgraph.models.fitting import check_data, open_data, place_rows, training_work, validator
-from kgraph.saving import checkpoints
+from kgraph.models.fitting import (
+    check_data,
+    open_data,
+    place_rows,
+    refuse_several_processes,
+    spread_batch,
+    training_work,
+    validator,
+)
+from kgraph.models.limits import limited_epochs, limited_steps
+from kgraph.saving import checkpoints, pending
 from kgraph.training import callbacks as callback_classes
 from kgraph.training.callbacks import CallbackList, History
 from kgraph.training.compile_options import CompileOptions, check_options
 from kgraph.training.custom_loss import LossFn
-from kgraph.training.loop import Fit, Unwatched
+from kgraph.training.identity import training_identity
+from kgraph.training.loop import Fit
 from kgraph.training.progress import Progress
-from kgraph.training.recovery import Recovery, Start
+from kgraph.training.recovery import Recovery, Start, Unsaved
 from kgraph.types import Tree
+
+if TYPE_CHECKING:
+    from kgraph.distribution.base import Distribution
 
 
 class Trainable(Evaluating):
@@ -47,6 +61,7 @@ class Trainable(Evaluating):
         stack: Stacking = "auto",
         remat: Remat | None = None,
         passes: Sequence[Pass] | None = None,
+        distribution: Distribution | None = None,
     ) -> None:
         """Sets how the model is trained. A new call starts a new optimizer; weights stay.
 
@@ -81,9 +96,13 @@ class Trainable(Evaluating):
             passes: what to run over the graph in the place of the standard pipeline, in this
                 order; () runs none, and losses are then computed from the outputs as they are.
                 Predictions run them as well.
+            distribution: how weights and batches are spread over several devices, in `fit`,
+                `evaluate`, `predict` and calls; by default what `set_distribution` has put in
+                force, if anything. `print(distribution.plan(model))` shows what lies where.
 
         Raises:
-            ConfigError: a name is unknown, or a dict has a key that is no output.
+            ConfigError: a name is unknown, a dict has a key that is no output, or a weight does not
+                fit its layout.
         """
         if steps_per_execution != "auto" and (
             not isinstance(steps_per_execution, int)
@@ -100,6 +119,10 @@ class Trainable(Evaluating):
         check_stacking(stack, remat)
         options = CompileOptions(loss, loss_weights, metrics, weighted_metrics, loss_fn)
         check_options(options, self.lowering_graph)
+        check_distribution(distribution)
+        distribution = in_force() if distribution is None else distribution
+        if distribution is not None and self.lowering_graph is not None:
+            distribution.plan(self).warn_of_unused()
         made = optimizers.get(optimizer)
         scales = made.loss_scale_factor is not None or isinstance(
             made, optimizers.LossScaleOptimizer
@@ -107,8 +130,9 @@ class Trainable(Evaluating):
         if auto_scale_loss and not scales and self._computes_in_float16():
             made = optimizers.LossScaleOptimizer(made)
         self.optimizer = made
-        self._options = options
+        self._options, self._distribution = options, distribution
         self._engine = self._training = None
+        self._forget_programs()
         self._eager = run_eagerly or jit_compile is False
         self._stack, self._remat = (False if self._eager else stack), remat
         self._passes = None if passes is None else tuple(passes)
@@ -165,7 +189,8 @@ class Trainable(Evaluating):
             checkpoint: where the training is saved as it goes. If there is a training in it
                 already, `fit` goes on with that, in the middle of an epoch as well, and ends with
                 the same weights, history and random numbers, bit for bit, as if it had never been
-                interrupted (on the same device and versions). SIGTERM then saves and ends the
+                interrupted (on the same device and versions). What it must have in common with
+                that training says `kgraph/training/identity.py`. SIGTERM then saves and ends the
                 process with exit status 75.
             check_finite: True looks for NaN and infinity after every step, which is slow, and
                 raises an error that names the step and the first layer that gave one.
@@ -174,13 +199,18 @@ class Trainable(Evaluating):
             StateError: the model is not compiled; the checkpoint is of another training; or (as
                 NonFiniteError) `check_finite` found a number that is not finite.
             DataError: the data do not fit the model or each other.
+            OSError: the checkpoint cannot be written; or a save of the model in the background,
+                of which nobody has heard, has failed before.
 
         Ctrl-C, and exceptions in callbacks or data, leave the model with the weights of the last
         finished step, and `model.history` with the epochs before it.
         """
         self._require_compiled("fit")
         self.refuse_second_fit()
+        pending.raise_failed(self)
         _check_epochs(epochs, initial_epoch)
+        epochs = limited_epochs(epochs)
+        batch_size, steps_per_epoch = limited_steps(x, batch_size, steps_per_epoch)
         if validation_split:
             check_validation_split(validation_split)
             refuse_with_dataset(x, validation_split=validation_split)
@@ -189,56 +219,54 @@ class Trainable(Evaluating):
                 validation_data = held
         if checkpoint is None and callbacks is not None:
             checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
-        recovery = None if checkpoint is None else Recovery(checkpoint, self._identity())
-        with recovery or contextlib.nullcontext():
-            seeds = self.seed_words(seed)
-            if recovery is not None:
-                seeds = recovery.seeds(seeds)
+        refuse_several_processes(checkpoint, self._placement())
+        with Unsaved() if checkpoint is None else Recovery(checkpoint) as recovery:
+            seeds = recovery.seeds(self.seed_words(seed))
             source = make_source(
                 x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight,
                 int(seeds[0]) << 32 | int(seeds[1]),
             )  # fmt: skip
-            start = Start(initial_epoch, 0, self._epoch_base() - initial_epoch)
-            if recovery is not None:
-                start = recovery.start or start
-            over = recovery is not None and recovery.is_over(epochs)
-            if recovery is not None and not over:
+            recovery.require(
+                lambda: training_identity(
+                    self.compile_options() or {}, source, class_weight, seed,
+                    self._training is not None,
+                )
+            )  # fmt: skip
+            start = recovery.start or Start(initial_epoch, 0, self._epoch_base() - initial_epoch)
+            over = recovery.is_over(epochs)
+            if not over:
                 recovery.seek(source)
-            example = None if recovery is None else recovery.example()
-            data = open_data(self, source, start.number(start.epoch), start.batch, example, over)
+            data = open_data(
+                self, source, start.number(start.epoch), start.batch, recovery.example(), over
+            )
             engine = self.engine_for(data.first)
+            recovery.require(lambda: {"model": self._known_lowering_graph().content_hash})
             check_data(self, data, engine)
-            place_rows(data)
+            place_rows(data, engine.placement)
             training = self.training_for(engine, seeds)
-            history = History()
-            self.history = history
-            steps = source.steps
-            params = {"verbose": verbose, "epochs": epochs, "steps": steps}
+            self.history = history = History()
+            params = {"verbose": verbose, "epochs": epochs, "steps": source.steps}
             call_list = CallbackList([callbacks, history], self, params)
-            progress = Progress(0 if call_list.shows_progress else verbose, epochs, steps)
+            progress = Progress(
+                0 if call_list.shows_progress else verbose, epochs, source.steps
+            )  # fmt: skip
             validate = validator(
                 self, engine, validation_data, validation_batch_size or batch_size,
-                validation_steps, validation_freq, call_list,
+                validation_steps, validation_freq, call_list, recovery.validation,
             )  # fmt: skip
-            metrics = None
-            if recovery is not None:
-                self.variables_of(engine.program)
-                metrics = recovery.restore(engine, training)
-                recovery.keep_example(data.example)
-            position = None if recovery is None else recovery.position()
-            padded = 0 if recovery is None else recovery.padded
-            first = (start.epoch, start.batch)
+            metrics = recovery.restore(engine, training)
+            recovery.keep_example(data.example)
             run = Fit(
                 engine,
                 range(start.epoch, epochs),
-                training_work(self, engine, data, first, start.number, position, padded),
+                training_work(self, engine, data, start, recovery.position(), recovery.padded),
                 call_list,
                 progress,
                 lambda: self.stop_training,
                 validate,
                 lambda: source.exhausted,
                 lambda epoch: training.update(epoch=np.int32(start.number(epoch) + 1)),
-                Unwatched() if recovery is None else recovery,
+                recovery,
                 start.batch,
             )
             self.stop_training = False
@@ -247,27 +275,18 @@ class Trainable(Evaluating):
         return history
 
     def _train(
-        self, run: Fit, training: Any, metrics: Tree, recovery: Recovery | None, start: Start
+        self, run: Fit, training: Any, metrics: Tree, recovery: Unsaved, start: Start
     ) -> None:
         """Runs a fit from its first callback to its last."""
         engine, call_list = run.engine, run.callbacks
         with self.owning(engine, training, metrics), self._showing(run.progress):
             call_list.on_train_begin()
-            if recovery is not None:
-                recovery.begin(engine, call_list, start)
-            if recovery is None or not recovery.finished:
+            recovery.begin(engine, call_list, start)
+            if not recovery.finished:
                 with run.progress:
                     run.run()
             engine.finalize()
             call_list.on_train_end()
-
-    def _identity(self) -> dict[str, Any]:
-        """Returns what makes a training this one, as far as it can be known before any data."""
-        graph = self.lowering_graph
-        return {
-            "model": None if graph is None else graph.content_hash,
-            "optimizer": getattr(self.optimizer, "name", None),
-        }
 
     def _epoch_base(self) -> int:
         return int(self._training["epoch"]) if self._training is not None else 0
@@ -295,7 +314,7 @@ class Trainable(Evaluating):
         check_data(self, data, engine)
         training = self.training_for(engine, self.seed_words(None))
         with self.owning(engine, training):
-            engine.train_batch(data.first)
+            engine.train_batch(*spread_batch(engine, data.first))
             logs = engine.logs()
         return answer(engine.objective, logs, return_dict)
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from kgraph.registry import get_registered_name as get_registered_name
     from kgraph.registry import get_registered_object as get_registered_object
     from kgraph.registry import register_keras_serializable as register_keras_serializable
+    from kgraph.saving.in_memory import model_from_bytes as model_from_bytes
+    from kgraph.saving.in_memory import model_to_bytes as model_to_bytes
     from kgraph.saving.load import load_model as load_model
     from kgraph.saving.model_json import model_from_json as model_from_json
     from kgraph.saving.model_json import model_to_json as model_to_json
@@ -27,6 +29,7 @@ else:
             "CustomObjectScope custom_object_scope get_custom_objects get_registered_name "
             "get_registered_object register_keras_serializable"
         ),
+        "in_memory": "model_from_bytes model_to_bytes",
         "load": "load_model",
         "model_json": "model_from_json model_to_json",
         "objects": "deserialize_keras_object serialize_keras_object",

@@ -11,12 +11,14 @@ from typing import Any
 
 import jax
 
+from kgraph.distribution.current import distribution
+from kgraph.distribution.stored import stored_shardings
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
 from kgraph.registry import custom_object_scope, get_registered_object
 from kgraph.saving.array_entry import is_digest
 from kgraph.saving.array_reader import ShardingOf
-from kgraph.saving.container import Container, check_sha256, open_container
+from kgraph.saving.container import Container, open_container
 from kgraph.saving.description import model_from_document
 from kgraph.saving.diagnose import culprit
 from kgraph.saving.document_check import OWN, check_document, check_values, objects_in
@@ -24,7 +26,6 @@ from kgraph.saving.file_error import file_error, harmless, reason_of, refusing, 
 from kgraph.saving.keras_format import keras_format_of, load_keras_model
 from kgraph.saving.manifest import KGRAPH_VERSION, MODEL, TRAINING_OPTIONS
 from kgraph.saving.misfit import Misfit, check, check_keys
-from kgraph.saving.parts import open_regular, sha256_of
 from kgraph.saving.pending import settle
 from kgraph.saving.stored_arrays import (
     TRAINING,
@@ -70,7 +71,8 @@ def load_model(
         expect_sha256: SHA-256 (hex) that the file must have; of a folder, its `manifest.json`. What
             no other check can find is a well-formed file with other weights.
         shardings: a function from path and shape of an array to the `jax.sharding.Sharding` that it
-            is to have, or None for the first device. Paths are those of the file:
+            is to have, or None for the first device. By default a distribution that is in force
+            decides (`kgraph.distribution`). Paths are those of the file:
             `"weights/dense/kernel"`, `"training/['optimizer'].momentum['dense']['kernel']"`. From a
             folder, a process reads only the pieces that its devices need.
 
@@ -89,10 +91,7 @@ def load_model(
                 received=repr(expect_sha256),
             )  # fmt: skip
     if keras_format_of(path) == "model":
-        if expect_sha256 is not None:
-            with open_regular(path) as file:
-                check_sha256(path, expect_sha256, sha256_of(file))
-        return load_keras_model(path, custom_objects, compile)
+        return load_keras_model(path, custom_objects, compile, expect_sha256)
     if keras_format_of(path) is not None:
         raise file_error(path, "is no model: files in HDF5 hold weights only", hint=_HDF5)
     with open_container(path, expect_sha256) as container, custom_object_scope(custom_objects):
@@ -115,6 +114,8 @@ def _load(container: Container, compile: bool, shardings: ShardingOf | None) -> 
             expected |= tree_specs(model.abstract_training_state())
     entries = container.manifest.arrays
     compare(path, expected, [e for e in entries if trained or not e.path.startswith(TRAINING)])
+    if shardings is None and (spread := distribution()) is not None:
+        shardings = stored_shardings(spread, model)
     arrays = dict(container.load_arrays(set(expected), shardings))
     assign(model, arrays)
     if trained:

@@ -71,13 +71,15 @@ def read_arrays(
     arrays = {entry.path: zeros(entry.shape, jnp.dtype(entry.dtype)) for entry in empty}
     if not any(entry.path in wanted for entry in kept.values()):
         return arrays
-    stored: Any = orbax.metadata(str(folder)).metadata
+    with _alone():
+        stored: Any = orbax.metadata(str(folder)).metadata
     _compare(stored, kept)
     request = {
         key: _like(entry, on_host) if entry.path in wanted else orbax.PLACEHOLDER
         for key, entry in kept.items()
     }
-    read: Any = orbax.load(str(folder), request)
+    with _alone():
+        read: Any = orbax.load(str(folder), request)
     return arrays | {e.path: read[key] for key, e in kept.items() if e.path in wanted}
 
 
@@ -108,6 +110,18 @@ def _system_error(error: ValueError) -> OSError:
         return OSError(f"Orbax could not write the arrays: {error}")
     number = int(found[1])
     return OSError(number, f"Orbax could not write the arrays: {os.strerror(number)}")
+
+
+def _alone() -> contextlib.AbstractContextManager[Any]:
+    """Has Orbax read for this process only: of several, it would wait for the others."""
+    from orbax.checkpoint import v1 as orbax
+
+    context = orbax.Context()
+    if jax.distributed.is_initialized():
+        here = jax.process_index()
+        context.multiprocessing.primary_host = here
+        context.multiprocessing.active_processes = {here}
+    return context
 
 
 @contextlib.contextmanager

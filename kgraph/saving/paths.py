@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kgraph.errors import ConfigError
+from kgraph.saving.checkpoints.lock import NAME as LOCK
 from kgraph.saving.file_error import file_error
 from kgraph.saving.manifest import MANIFEST
 
@@ -68,7 +69,7 @@ def folder_path(filepath: Any, overwrite: bool) -> Path:
         saved = (path / MANIFEST).is_file()
         if saved and not overwrite:
             raise file_error(path, "exists already", hint="pass overwrite=True, or another name")
-        others = [name for name in os.listdir(path) if not name.startswith(".")]
+        others = [n for n in os.listdir(path) if not (n.startswith(".") or n == LOCK)]
         if others and not saved:
             raise file_error(
                 path, "cannot be written: it holds other things", received=sorted(others)[:3],

@@ -33,12 +33,12 @@ class Spread:
 Stored = np.ndarray | Spread
 
 
-def snapshot(values: Mapping[str, Any], copy: bool, spread: bool) -> dict[str, Stored]:
-    """Brings arrays to host memory.
+def snapshot(values: Mapping[str, Any], spread: bool) -> dict[str, Stored]:
+    """Brings arrays to host memory; on a CPU, where they are in it, nothing is copied.
 
     Args:
-        values: JAX and NumPy arrays by path.
-        copy: whether the result stays the same when the arrays are changed or donated.
+        values: JAX and NumPy arrays by path, which nobody changes or donates: as those that a model
+            gives out (a training that runs gives out copies of what it reuses).
         spread: whether an array on several devices stays in pieces, each copied from its device;
             otherwise it is gathered.
 
@@ -49,7 +49,7 @@ def snapshot(values: Mapping[str, Any], copy: bool, spread: bool) -> dict[str, S
         if isinstance(value, jax.Array):
             value.copy_to_host_async()  # all transfers at once, before the first is waited for
     return {
-        path: _in_pieces(value, copy) if spread and _is_spread(value) else _whole(path, value, copy)
+        path: _in_pieces(value) if spread and _is_spread(value) else _whole(path, value)
         for path, value in values.items()
     }
 
@@ -79,21 +79,21 @@ def _is_spread(value: Any) -> bool:
     return not (value.is_fully_replicated and value.addressable_shards)
 
 
-def _in_pieces(value: jax.Array, copy: bool) -> Spread:
+def _in_pieces(value: jax.Array) -> Spread:
     found = {
         tuple(part.indices(size)[0] for part, size in zip(shard.index, value.shape, strict=True)):
-        on_host(shard.data, copy)
+        on_host(shard.data, copy=False)
         for shard in value.addressable_shards
         if shard.replica_id == 0
     }  # fmt: skip
     return Spread(value.shape, np.dtype(value.dtype), sorted(found.items(), key=lambda p: p[0]))
 
 
-def _whole(path: str, value: Any, copy: bool) -> np.ndarray:
+def _whole(path: str, value: Any) -> np.ndarray:
     here = not isinstance(value, jax.Array) or value.is_fully_addressable
     if not (here or value.is_fully_replicated):
         raise ConfigError(
             f"{path!r} is spread over several processes, and one file has one writer",
             hint="save into a folder, which each process writes its part of: save('name/')",
         )
-    return on_host(value, copy)
+    return on_host(value, copy=False)

@@ -51,8 +51,8 @@ def save_model(
             a folder; or one that ends in `.keras`, for a file that Keras 3 loads.
         overwrite: whether a file of this name is replaced.
         include_optimizer: whether compile options and training state are saved as well.
-        wait: whether to return only when the model is on the disk. Otherwise its arrays have been
-            copied, and may be changed or donated, and a thread does the rest.
+        wait: whether to return only when the model is on the disk. Otherwise a thread does the
+            rest, of the arrays as they are now: the model may be trained and changed meanwhile.
 
     Returns:
         without `wait`, an object whose `wait()` returns when the model is on the disk, or raises
@@ -63,9 +63,10 @@ def save_model(
             for it; the message names it.
         ModelFileError: the path cannot be written to.
         StateError: another process is saving into the folder.
-        OSError: the disk is full, or fails; or this happened to a save to the same path before,
-            of which nobody has heard yet.
+        OSError: the disk is full, or fails; or this happened before to a save to the same path, or
+            of the same model, of which nobody has heard yet.
     """
+    settle(filepath, model)
     if keras_format_of(filepath) == "model":
         if not wait:
             raise ConfigError(
@@ -74,18 +75,17 @@ def save_model(
             )  # fmt: skip
         save_keras_model(model, target_path(filepath, overwrite), include_optimizer)
         return None
-    settle(filepath)
     folder = asks_for_folder(filepath)
     path = folder_path(filepath, overwrite) if folder else save_path(filepath, overwrite)
-    content = _content(model, include_optimizer, copy=not wait, spread=folder)
+    content = _content(model, include_optimizer, spread=folder)
     write = FolderWriter(path).write if folder else partial(write_file, path)
     if not wait:
-        return start_save(path, partial(write, content))
+        return start_save(path, partial(write, content), model)
     write(content)
     return None
 
 
-def _content(model: Any, include_optimizer: bool, copy: bool, spread: bool) -> Content:
+def _content(model: Any, include_optimizer: bool, spread: bool) -> Content:
     compiled = model.compile_config() if include_optimizer else None
     document = model_document(model)
     documents = {MODEL: strict_json.encode(document, model.label)}
@@ -99,7 +99,7 @@ def _content(model: Any, include_optimizer: bool, copy: bool, spread: bool) -> C
     if training is not None:
         values |= tree_paths(training)
     graph = model.lowering_graph
-    arrays = snapshot(values, copy, spread)
+    arrays = snapshot(values, spread)
     return Content("model", documents, arrays, None if graph is None else graph.content_hash)
 
 

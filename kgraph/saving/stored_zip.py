@@ -59,7 +59,7 @@ def read_zip(file: IO[bytes], size: int) -> dict[str, Extent]:
     Raises:
         Misfit: it is not a zip file as `write_zip` writes it.
     """
-    count, directory_size, directory_start = _end(file, size)
+    count, directory_size, directory_start = read_end(file, size)
     if count > MAX_MEMBERS or directory_size > _MAX_DIRECTORY:
         raise Misfit("the directory", f"at most {MAX_MEMBERS} members", count)
     file.seek(directory_start)
@@ -79,8 +79,12 @@ def read_zip(file: IO[bytes], size: int) -> dict[str, Extent]:
     return found
 
 
-def _end(file: IO[bytes], size: int) -> tuple[int, int, int]:
-    """Returns number of members, size and start of the directory, from the last bytes."""
+def read_end(file: IO[bytes], size: int) -> tuple[int, int, int]:
+    """Returns number of members, size and start of the directory, from the last bytes.
+
+    Raises:
+        Misfit: the file does not end with what every reader takes for its directory.
+    """
     tail_size = min(size, _END_64.size + _LOCATOR.size + _END.size)
     file.seek(size - tail_size)
     tail = file.read(tail_size)

@@ -9,6 +9,8 @@ from typing import Any
 from kgraph.errors import ConfigError
 
 MAX_BYTES = 64 * 2**20
+MAX_VALUES = 4_000_000
+"""An empty list of 3 bytes takes 90 in memory: 64 MiB of such would be 2 GB."""
 MAX_DEPTH = 64
 MAX_INTEGER = 2**53 - 1  # what every reader of JSON keeps exactly
 
@@ -36,6 +38,8 @@ def decode(data: bytes) -> Any:
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES} bytes of JSON")
+    if sum(map(data.count, (b",", b":", b"[", b"{"))) > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES} values")
     try:
         value = json.loads(
             data.decode("utf-8"),

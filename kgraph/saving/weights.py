@@ -58,8 +58,10 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
     Raises:
         ConfigError: the name ends otherwise, or a weight has a dtype that cannot be stored.
         ModelFileError: the path cannot be written to.
-        OSError: the disk is full, or fails.
+        OSError: the disk is full, or fails; or this happened to a save in the background before, to
+            the same path or of the same model.
     """
+    settle(filepath, model)
     if keras_format_of(filepath) == "weights":
         save_keras_weights(model, target_path(filepath, overwrite))
     elif os.fspath(filepath).endswith(SUFFIX):
@@ -70,7 +72,7 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
 
 
 def _gathered(model: Layer) -> dict[str, Any]:
-    return snapshot(weight_values(model), copy=False, spread=False)
+    return snapshot(weight_values(model), spread=False)
 
 
 def load_weights(
@@ -98,9 +100,10 @@ def load_weights(
     Raises:
         StateError: the model has no weights yet.
         ModelFileError: the file is missing or damaged, or its weights are not those of the model.
+        OSError: a save in the background, to this path or of this model, failed.
     """
     path = Path(os.fspath(filepath))
-    settle(path)
+    settle(path, model)
     if keras_format_of(path) is not None:
         reader: _Reader = KerasWeights(path, model, by_name=not strict)
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,9 @@ import jax.numpy as jnp
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, Given, Step
 from kgraph.types import Array, Tree
+
+Spread: TypeAlias = Callable[[Batch, Any], tuple[Batch, Any]]
+"""Spreads a batch, and which of its rows count, over several devices."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,14 @@ class Cut:
     looped: bool
 
 
-def train_blocks(step: Step, cut: Cut) -> Callable[..., tuple[TrainState, Array]]:
+def on_one_device(batch: Batch, kept: Any) -> tuple[Batch, Any]:
+    """Leaves a batch as it is."""
+    return batch, kept
+
+
+def train_blocks(
+    step: Step, cut: Cut, spread: Spread = on_one_device
+) -> Callable[..., tuple[TrainState, Array]]:
     """Returns `block(state, rows, order, count, start, stop)`: steps `start` to `stop` of an epoch.
 
     `rows` is a Batch of all rows, `order` the row numbers of the batches in a row (filled up to
@@ -45,7 +55,7 @@ def train_blocks(step: Step, cut: Cut) -> Callable[..., tuple[TrainState, Array]
         numbers = jax.lax.dynamic_slice_in_dim(order, i * cut.size, cut.size)
         batch = jax.tree.map(lambda a: a.at[numbers].get(mode="promise_in_bounds"), rows)
         places = i * cut.size + jnp.arange(cut.size, dtype=jnp.int32)
-        return step(state, batch, places < count if cut.padded else None)
+        return step(state, *spread(batch, places < count if cut.padded else None))
 
     def block(
         state: TrainState, rows: Batch, order: Array, count: Array, start: Array, stop: Array
@@ -58,7 +68,11 @@ def train_blocks(step: Step, cut: Cut) -> Callable[..., tuple[TrainState, Array]
     return block
 
 
-def test_blocks(step: Step, cut: Cut) -> Callable[..., Tree]:
+def test_blocks(
+    step: Step,
+    cut: Cut,
+    spread: Spread = on_one_device,  # noqa: PT028 - no test
+) -> Callable[..., Tree]:
     """Returns `block(variables, metrics, rows, start, stop)`: the metrics after batches in order.
 
     The last batch, if it is smaller, begins earlier and leaves out what the one before has had: all
@@ -67,7 +81,7 @@ def test_blocks(step: Step, cut: Cut) -> Callable[..., Tree]:
 
     def block(variables: TrainState, metrics: Tree, rows: Batch, start: Array, stop: Array) -> Tree:
         def one(i: Array, metrics: Tree) -> Tree:
-            batch, kept = _slice(rows, i, cut)
+            batch, kept = spread(*_slice(rows, i, cut))
             return step(replace(variables, metrics=metrics, step=i), batch, kept).metrics
 
         return _steps(one, metrics, start, stop, cut.looped)
@@ -76,7 +90,7 @@ def test_blocks(step: Step, cut: Cut) -> Callable[..., Tree]:
 
 
 def predict_blocks(
-    predict: Callable[..., list[Array]], cut: Cut
+    predict: Callable[..., list[Array]], cut: Cut, spread: Spread = on_one_device
 ) -> Callable[..., tuple[list[Array], Array]]:
     """Returns `block(given, found, rows, base, start, stop)`, which fills in predictions.
 
@@ -88,15 +102,17 @@ def predict_blocks(
         given: Given, found: list[Array], rows: Batch, base: Array, start: Array, stop: Array
     ) -> tuple[list[Array], Array]:
         def one(i: Array, found: list[Array]) -> list[Array]:
-            batch, _ = _slice(rows, i, cut)
+            batch, _ = spread(*_slice(rows, i, cut))
             outputs = predict(given, batch.inputs, i)
+            if batch.rows != cut.size:
+                outputs = [output[: cut.size] for output in outputs]
             place = _low(rows, i, cut) - base
             return [
                 jax.lax.dynamic_update_slice_in_dim(room, output.astype(room.dtype), place, 0)
                 for room, output in zip(found, outputs)
             ]
 
-        return _steps(one, found, start, stop, cut.looped), stop + 0
+        return _steps(one, found, start, stop, cut.looped), jnp.asarray(stop) + 0
 
     return block
 

@@ -107,16 +107,21 @@ class Compiler:
         donate: tuple[int, ...],
         form: Form,
         args: Any,
+        out_shardings: Any = None,
     ) -> Callable[..., Any]:
-        """Returns an executable of `function` for arguments like `args`."""
+        """Returns an executable of `function` for arguments like `args`.
+
+        `out_shardings` says where its results lie; None leaves it to XLA.
+        """
         if self.eager:
             return function
         self.notice(None)
         reason = self._reason(name, form)
         start = time.perf_counter()
-        lowered = jax.jit(function, donate_argnums=donate).lower(*args)
+        placed = {} if out_shardings is None else {"out_shardings": out_shardings}
+        lowered = jax.jit(function, donate_argnums=donate, **placed).lower(*args)
         text = lowered.as_text()
-        key = _fingerprint(lowered, text)
+        key = _fingerprint(lowered, text, args)
         traced = time.perf_counter() - start
         shared = key in _SHARED
         executable = _SHARED[key] if shared else lowered.compile(xla_options(text) or None)
@@ -153,6 +158,7 @@ class Function:
         name: how it is called in the report.
         function: pure.
         donate: positions of the arguments whose memory a call may reuse.
+        out_shardings: says, from the arguments, where results lie; None leaves it to XLA.
     """
 
     def __init__(
@@ -161,16 +167,20 @@ class Function:
         name: str,
         function: Callable[..., Any],
         donate: tuple[int, ...] = (),
+        out_shardings: Callable[[tuple[Any, ...]], Any] | None = None,
     ) -> None:
         self._compiler, self._name = compiler, name
-        self._function, self._donate = function, donate
+        self._function, self._donate, self._placed = function, donate, out_shardings
         self._executables: dict[Form, Callable[..., Any]] = {}
 
     def prepared(self, form: Form, *args: Any) -> Callable[..., Any]:
         """Returns the executable for arguments of this form."""
         found = self._executables.get(form)
         if found is None:
-            found = self._compiler.compile(self._name, self._function, self._donate, form, args)
+            placed = None if self._placed is None else self._placed(args)
+            found = self._compiler.compile(
+                self._name, self._function, self._donate, form, args, placed
+            )
             self._executables[form] = found
         return found
 
@@ -189,7 +199,7 @@ def _aval(leaf: Any) -> tuple[Any, ...]:
     return tuple(leaf.shape), str(leaf.dtype), bool(getattr(leaf, "weak_type", False)), sharding
 
 
-def _fingerprint(lowered: Any, text: str) -> Any:
+def _fingerprint(lowered: Any, text: str, args: Any) -> Any:
     """Returns a value that is equal for programs that do the same to arguments of the same form.
 
     None for a program that calls back into Python: its text does not say which function it calls.
@@ -197,7 +207,14 @@ def _fingerprint(lowered: Any, text: str) -> Any:
     if any(word in text for word in _CALLBACKS):
         return None
     options = repr(sorted(jax.config.values.items()))
-    return hashlib.sha256(text.encode()).digest(), lowered.in_tree, lowered.out_tree, options
+    digest = hashlib.sha256(text.encode()).digest()
+    return digest, lowered.in_tree, lowered.out_tree, options, _devices_of(args)
+
+
+def _devices_of(args: Any) -> frozenset[Any]:
+    """Returns what the text of a program does not say: on which devices its arguments lie."""
+    shardings = {getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(args)}
+    return frozenset(getattr(sharding, "mesh", sharding) for sharding in shardings)
 
 
 def _temporary_bytes(executable: Any) -> int | None:

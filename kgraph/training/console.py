@@ -10,6 +10,8 @@ import threading
 import weakref
 from typing import Any
 
+from kgraph.config import output
+
 BAR_WIDTH = 20
 
 _open_lines: weakref.WeakSet[LiveLine] = weakref.WeakSet()
@@ -69,11 +71,11 @@ class LiveLine:
 
 
 def announce(text: str) -> None:
-    """Prints a line to standard output, on a line of its own even where a live line is shown."""
+    """Prints a line for the user, on a line of its own even where a live line is shown."""
     with contextlib.suppress(OSError, ValueError):  # as for Progress: never worth a training
         for line in list(_open_lines):
             line.clear()
-        print(text, flush=True)
+        print(text, file=output(), flush=True)
 
 
 def is_live(stream: Any) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kgraph.data.arrays import is_jax_array
 from kgraph.training.compilation import shapes_of
+from kgraph.training.placement import Placement
 from kgraph.training.step import Batch
 
 _FALLBACK_BYTES = 2**30
@@ -39,18 +40,25 @@ class DeviceRows:
         return jax.tree.map(lambda a: a[numbers], self.batch)
 
 
-def fits_on_device(batch: Batch) -> bool:
+def fits_on_device(batch: Batch, placement: Placement | None = None) -> bool:
     """Tells whether arrays are small enough to be kept on the device for a whole training.
 
     That is a quarter of an accelerator's memory, or an eighth of the machine's for the CPU. Arrays
-    that are on a device already take nothing more.
+    that are on a device already take nothing more. Of several devices, each has to have room for
+    all of the arrays: rows come in another order in each epoch.
     """
-    needed = sum(a.nbytes for a in jax.tree.leaves(batch) if not is_jax_array(a))
-    return needed <= _limit()
+    leaves = jax.tree.leaves(batch)
+    if placement is not None:
+        needed = sum(a.nbytes for a in leaves)
+        return placement.everywhere(needed <= _limit(jax.local_device_count()))
+    return sum(a.nbytes for a in leaves if not is_jax_array(a)) <= _limit()
 
 
-def on_device(batch: Batch) -> DeviceRows:
+def on_device(batch: Batch, placement: Placement | None = None) -> DeviceRows:
     """Returns the rows as arrays of the device; later changes of the user's arrays do not show."""
+    if placement is not None:
+        arrays = placement.whole(batch, copy=True)
+        return DeviceRows(arrays, shapes_of(arrays))
     # Not `jnp.array`, which compiles once for each shape.
     arrays = jax.tree.map(
         lambda a: a if is_jax_array(a) else jax.device_put(a, may_alias=False), batch
@@ -76,12 +84,13 @@ def padded_batch(batch: Batch, rows: int) -> Batch:
     return batch if missing <= 0 else jax.tree.map(pad, batch)
 
 
-def _limit() -> int:
-    device = jax.devices()[0]
+def _limit(sharing: int = 1) -> int:
+    """Returns how many bytes rows may take on a device; `sharing` of a CPU's share its memory."""
+    device = jax.local_devices()[0]
     if device.platform == "cpu":
         try:
-            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (8 * sharing)
         except (AttributeError, OSError, ValueError):  # not every system has them
-            return _FALLBACK_BYTES
+            return _FALLBACK_BYTES // sharing
     stats = device.memory_stats() or {}
     return int(stats["bytes_limit"]) // 4 if "bytes_limit" in stats else _FALLBACK_BYTES

@@ -16,15 +16,17 @@ from kgraph.compiler import Place, Program
 from kgraph.compiler.variables import get_leaf
 from kgraph.layers.base.weight import root_key
 from kgraph.optimizers import Optimizer
-from kgraph.training.blocks import Cut, train_blocks
+from kgraph.training.blocks import Cut, Spread, on_one_device, train_blocks
 from kgraph.training.compilation import Compiler, Form, Function, shapes_of
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.interrupt import Guard
+from kgraph.training.moments import trained_specs
 from kgraph.training.nonfinite import explain, is_finite
 from kgraph.training.objective import Objective
 from kgraph.training.pace import Pace, Throttle
 from kgraph.training.packing import Packing, with_leaf
 from kgraph.training.padding import loops_well, padding_is_exact
+from kgraph.training.placement import Placement, as_before
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, make_test_step, make_train_step, split_params
 from kgraph.types import Array, Tree
@@ -39,6 +41,7 @@ class Engine:
         optimizer: None for evaluation alone.
         compiler: makes the executables.
         block_size: how many steps go to the device at once; None measures.
+        placement: where arrays lie on several devices; None for one device.
 
     Attributes:
         checks_finite: whether a step with a number that is not finite raises NonFiniteError. Steps
@@ -52,13 +55,16 @@ class Engine:
         optimizer: Optimizer | None,
         compiler: Compiler,
         block_size: int | None = None,
+        placement: Placement | None = None,
     ) -> None:
         self.program, self.objective, self.optimizer = program, objective, optimizer
-        self.compiler = compiler
+        self.compiler, self.placement = compiler, placement
         self.guard = Guard()
         self.is_running = False
         self._state: TrainState | None = None
         self._form: Form = ()
+        if placement is not None:
+            block_size = placement.block_size(block_size)
         self.throttle = Throttle(Pace(block_size))
         self.test_throttle = Throttle(Pace(block_size))
         self._functions: dict[Any, Function] = {}
@@ -66,7 +72,7 @@ class Engine:
         self._loops: bool | None = None
         self.checks_finite = False
         self._results = Function(compiler, "results", objective.results)
-        self._packing = Packing(program, objective, optimizer)
+        self._packing = Packing(program, objective, optimizer, placement)
         self.test_step = make_test_step(program, objective)
         self._train_step = None
         if optimizer is not None:
@@ -82,6 +88,16 @@ class Engine:
     def plain_state(self) -> TrainState:
         """The same, with an array for each weight of each layer: what is saved."""
         return self._packing.unpack(self.state)
+
+    @property
+    def moments(self) -> Any:
+        """The state of the optimizer, for the next training; on one device packed, as it is."""
+        return self._packing.moments(self.state)
+
+    @cached_property
+    def layout(self) -> Any:
+        """What the optimizer's state belongs to: the names of the trained parameters."""
+        return jax.tree.structure(trained_specs(self.program))
 
     @cached_property
     def pads_training(self) -> bool:
@@ -104,8 +120,7 @@ class Engine:
         """Returns parameters and state to evaluate with; the other fields are None."""
         if self.is_running:
             return replace(self.state, optimizer=None, metrics=None, key=None, step=None)
-        values = {id(place.weight): place.weight.value for place in self.program.places}
-        nested = self.program.nest(values)
+        nested = self._packing.variables()
         return TrainState(nested["params"], nested["state"], None, None, None, None)
 
     def evaluation_key(self) -> Array | None:
@@ -114,40 +129,59 @@ class Engine:
             return None
         if self.is_running:  # the same after a resume
             return jax.random.fold_in(jax.random.fold_in(self.state.key, self.state.step), 1)
-        return jax.random.wrap_key_data(jnp.asarray(root_key()), impl="threefry2x32")
+        key = jax.random.wrap_key_data(jnp.asarray(root_key()), impl="threefry2x32")
+        return self.put_whole(key)
+
+    # --- several devices -------------------------------------------------------------------------
+
+    def put_whole(self, tree: Tree) -> Tree:
+        """Returns arrays on the device; of several, whole on each."""
+        return jax.device_put(tree) if self.placement is None else self.placement.whole(tree)
+
+    def spread(self, pads: bool) -> Spread:
+        """Returns how a batch is spread over devices, in a trace; see `Placement.spread`."""
+        return on_one_device if self.placement is None else self.placement.spread(pads)
+
+    def fresh_metrics(self) -> Tree:
+        """Returns accumulators that have seen nothing."""
+        found = self.objective.init()
+        return found if self.placement is None else self.placement.whole(found)
+
+    def placed(self, state: TrainState) -> TrainState:
+        """Returns the state with each array where it has to lie."""
+        return state if self.placement is None else self.placement.placed(self.program, state)
 
     # --- ownership -------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def running(
-        self, optimizer_state: Tree, key: Array, step: Any, metrics: Tree = None
+        self, moments: Any, key: Array, step: Any, metrics: Tree = None
     ) -> Iterator[Engine]:
         """Owns the weights within the block, and gives them back however it ends.
 
-        The arrays are copied once on entry: a step reuses the memory of the arrays it is given, and
-        the user may still hold the old ones.
+        Arrays that somebody else may hold are copied on entry: a step reuses the memory of what it
+        is given.
+
+        Args:
+            moments: the optimizer's state; None for the one before the first step.
+            key, step, metrics: as in TrainState; without `metrics`, they have seen nothing.
         """
-        variables = self.program.nest({id(p.weight): p.weight.value for p in self.program.places})
-        self._state = self._packing.taken_over(
-            TrainState(
-                variables["params"], variables["state"], optimizer_state,
-                self.objective.init() if metrics is None else metrics,
-                key, jnp.asarray(step, jnp.int32),
-            )
-        )  # fmt: skip
+        metrics = self.objective.init() if metrics is None else metrics
+        step = jnp.asarray(step, jnp.int32)
+        self._state = self.placed(self._packing.taken_over(moments, metrics, key, step))
         self._form = (("state", shapes_of(self._state)),)
-        del variables
         self.is_running = True
         try:
             for place in self.program.places:
                 place.weight.lend(*self._access(place))
+            self._packing.close()
             with self.guard.installed():
                 yield self
         finally:
             self.is_running = self.checks_finite = False
             self._last_batch = None
             self.throttle.fetched()
-            self._give_back()
+            self._packing.give_back(self.state)
             self._state = None  # or it would keep the old arrays alive when weights are set
 
     def _access(self, place: Place) -> tuple[Callable[[], Array], Callable[[Array], None]]:
@@ -157,14 +191,9 @@ class Engine:
             return self._packing.fetch(self.state, place)
 
         def store(array: Array) -> None:
-            self._state = self._packing.store(self.state, place, array)
+            self._state = self.placed(self._packing.store(self.state, place, array))
 
         return fetch, store
-
-    def _give_back(self) -> None:
-        values = self._packing.values(self.state)
-        for place in self.program.places:
-            place.weight.take_back(values[id(place.weight)])
 
     # --- training --------------------------------------------------------------------------------
 
@@ -174,8 +203,9 @@ class Engine:
         assert step is not None
         self._last_batch = lambda: rows.batch_at(start, cut.size)
         function = self.function(
-            ("train", cut), "train", lambda: train_blocks(step, cut), donate=(0,)
-        )
+            ("train", cut), "train",
+            lambda: train_blocks(step, cut, self.spread(self.pads_training)), donate=(0,), like=0,
+        )  # fmt: skip
         form = (
             ("batch", (cut.size, cut.padded)), ("rows of an epoch", len(rows.order)),
             ("data", rows.form), *self._form,
@@ -193,7 +223,9 @@ class Engine:
             state = step(state, batch, kept)
             return state, state.step
 
-        function = self.function("train batch", "train (one batch)", lambda: block, donate=(0,))
+        function = self.function(
+            "train batch", "train (one batch)", lambda: block, donate=(0,), like=0
+        )
         form = (("data", shapes_of((batch, kept))), *self._form)
         self._dispatch(function, form, (batch, kept), (), 1)
 
@@ -219,7 +251,7 @@ class Engine:
         assert self.optimizer is not None
         optimizer_state = self.optimizer.sync_learning_rate(self.state.optimizer)
         if optimizer_state is not self.state.optimizer:
-            self._state = replace(self.state, optimizer=optimizer_state)
+            self._state = self.placed(replace(self.state, optimizer=optimizer_state))
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -237,18 +269,27 @@ class Engine:
         return jax.disable_jit() if self.compiler.eager else contextlib.nullcontext()
 
     def function(
-        self, key: Any, name: str, make: Callable[[], Any], donate: tuple[int, ...] = ()
-    ) -> Function:
-        """Returns the function under a key, made on first use."""
+        self, key: Any, name: str, make: Callable[[], Any], donate: tuple[int, ...] = (),
+        like: int = 0, ticket: bool = True,
+    ) -> Function:  # fmt: skip
+        """Returns the function under a key, made on first use.
+
+        On several devices, what it returns lies as the argument number `like` does. With `ticket`
+        it returns a pair, the second of which is whole on each device.
+        """
         if key not in self._functions:
-            self._functions[key] = Function(self.compiler, name, make(), donate)
+            placed = None
+            if self.placement is not None:
+                whole = self.placement.distribution.replicated
+                placed = as_before(like, whole if ticket else None)
+            self._functions[key] = Function(self.compiler, name, make(), donate, placed)
         return self._functions[key]
 
     # --- metrics ---------------------------------------------------------------------------------
 
     def reset_metrics(self) -> None:
         """Starts the accumulators anew."""
-        self._state = replace(self.state, metrics=self.objective.init())
+        self._state = replace(self.state, metrics=self.fresh_metrics())
 
     def logs(self) -> dict[str, Any]:
         """Returns losses and metrics so far, by key in alphabetical order, fetched at once."""
@@ -258,6 +299,8 @@ class Engine:
 
     def results(self, metrics: Tree) -> dict[str, Any]:
         """Returns losses and metrics of some accumulators, fetched at once."""
+        if self.placement is not None:
+            metrics = self.placement.read_here(metrics)
         form = (("metrics", shapes_of(metrics)),)
         with self.eagerly():
             found = jax.device_get(self._results(form, metrics))
@@ -274,12 +317,7 @@ class Engine:
         for place in self.program.form_of({"params": params}).places:
             if place.collection == "params" and place.trained:
                 params = with_leaf(params, place.path, get_leaf(merged, place.path))
-        self._state = replace(self.state, params=params)
-
-
-def new_optimizer_state(program: Program, optimizer: Optimizer, params: Tree) -> Tree:
-    """Returns the optimizer's state before the first step, for the trained parameters."""
-    return optimizer.init(split_params(program, params)[0])
+        self._state = self.placed(replace(self.state, params=params))
 
 
 def _plain(value: Any) -> Any:

@@ -27,7 +27,7 @@ class Evaluation:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._metrics: Tree = engine.objective.init()
+        self._metrics: Tree = engine.fresh_metrics()
         self._key = engine.evaluation_key()
         self._number = 0
         self._form: Form = (("variables", shapes_of(self._variables())),)
@@ -35,7 +35,12 @@ class Evaluation:
     def rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:
         """Takes in the batches from `start` to `stop` of arrays on the device."""
         step = self._engine.test_step
-        function = self._engine.function(("test", cut), "evaluate", lambda: test_blocks(step, cut))
+        engine = self._engine
+
+        def make() -> Callable[..., Tree]:
+            return test_blocks(step, cut, engine.spread(engine.pads_evaluation))
+
+        function = engine.function(("test", cut), "evaluate", make, like=1, ticket=False)
         form = (("batch", (cut.size, cut.padded)), ("data", rows.form), *self._form)
         self._run(function, form, (rows.batch, np.int32(start), np.int32(stop)), stop - start)
 
@@ -43,7 +48,7 @@ class Evaluation:
         """Takes in one batch. `kept` tells which of its rows count, if not all do."""
         step = self._engine.test_step
         function = self._engine.function(
-            "test batch", "evaluate (one batch)", lambda: _one_batch(step)
+            "test batch", "evaluate (one batch)", lambda: _one_batch(step), like=1, ticket=False
         )
         form = (("data", shapes_of((batch, kept))), *self._form)
         self._run(function, form, (batch, kept, np.int32(self._number)), 1)

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.training.compilation import Compiler, shapes_of
-from kgraph.training.engine import Engine, new_optimizer_state
+from kgraph.training.engine import Engine
+from kgraph.training.moments import new_moments
+from kgraph.training.placement import as_before
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, make_train_step
 from kgraph.types import Array, Tree
@@ -23,6 +25,8 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Bytes on the device for one training step on one batch, as the compiler plans it.
+
+    Of several devices, these are the bytes on each.
 
     Fields:
         batch_size: rows of the batch.
@@ -72,8 +76,12 @@ def step_memory(engine: Engine, batch: Batch, compiler: Compiler) -> Memory:
         return state, state.step
 
     form = (("batch", batch.rows), ("data", shapes_of(batch)))
-    args = (abstract_state(engine), batch)
-    executable: Any = compiler.compile("memory forecast", train_step, (0,), form, args)
+    state, placed, placement = abstract_state(engine), None, engine.placement
+    if placement is not None:
+        state, batch = placement.specs(program, state), placement.batch_specs(batch)
+        placed = as_before(0, placement.distribution.replicated)((state,))
+    args = (state, batch)
+    executable: Any = compiler.compile("memory forecast", train_step, (0,), form, args, placed)
     try:
         found = executable.memory_analysis()
         return Memory(
@@ -97,7 +105,7 @@ def abstract_state(engine: Engine) -> TrainState:
         nested: Tree = program.nest(values)
         return TrainState(
             nested["params"], nested["state"],
-            new_optimizer_state(program, optimizer, nested["params"]), engine.objective.init(),
+            new_moments(program, optimizer, nested["params"]), engine.objective.init(),
             jax.random.key(0), jnp.zeros((), jnp.int32),
         )  # fmt: skip
 

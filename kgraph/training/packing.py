@@ -1,11 +1,11 @@
 """How the engine keeps its state: the weights of repeated blocks, and their moments, packed.
 
-A step then computes on stacked arrays from one end to the other; nothing is stacked in it.
+A step then computes on stacked arrays from one end to the other; nothing is stacked in it. Between
+trainings they stay stacked until somebody reads them, so the next one takes them as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -13,35 +13,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph import optimizers
 from kgraph.compiler import Place, Program
-from kgraph.compiler.packing import take_row
-from kgraph.compiler.variables import get_leaf, set_leaf
+from kgraph.compiler.packing import Bundle, stack_rows, take_row
+from kgraph.compiler.stacked import StackedWeight
+from kgraph.compiler.variables import Variables, get_leaf
 from kgraph.optimizers import Optimizer
+from kgraph.training.moments import (
+    PackedMoments,
+    is_elementwise,
+    new_moments,
+    pack_moments,
+    unpack_moments,
+)
 from kgraph.training.objective import Objective
+from kgraph.training.placement import Placement
 from kgraph.training.state import TrainState, copied
 from kgraph.types import Array, Tree
-
-# By name, so that the others need not be imported.
-_ELEMENTWISE = {
-    f"kgraph.optimizers.{name.lower()}.{name}"
-    for name in (
-        "SGD", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop", "Adagrad", "Adadelta", "Ftrl", "Lion",
-    )
-}  # fmt: skip
-
-
-def is_elementwise(optimizer: Optimizer) -> bool:
-    """Tells whether an update treats each number of a parameter by itself, whatever its path.
-
-    A rule that looks at norms or shapes of parameters gives other numbers for stacked ones. The
-    state of those that do not is made of trees like the parameters, and can be packed as they are.
-    """
-    if isinstance(optimizer, optimizers.LossScaleOptimizer):
-        return is_elementwise(optimizer.inner_optimizer)
-    spares = "exclude_from_weight_decay" in optimizer.get_config()
-    rule = f"{type(optimizer).__module__}.{type(optimizer).__name__}"
-    return rule in _ELEMENTWISE and optimizer.clipnorm is None and not spares
 
 
 class Packing:
@@ -51,11 +38,19 @@ class Packing:
         program: what is trained.
         objective: a `loss_fn` of the user's gets variables by layer, so nothing is packed for it.
         optimizer: None for evaluation alone.
+        placement: where arrays lie on several devices; None for one device.
     """
 
-    def __init__(self, program: Program, objective: Objective, optimizer: Optimizer | None) -> None:
-        self._program, self._optimizer = program, optimizer
+    def __init__(
+        self,
+        program: Program,
+        objective: Objective,
+        optimizer: Optimizer | None,
+        placement: Placement | None = None,
+    ) -> None:
+        self._program, self._optimizer, self._placement = program, optimizer, placement
         self._may = objective.loss_fn is None and optimizer is not None
+        self._bundles: list[Bundle] = []
 
     @cached_property
     def is_on(self) -> bool:
@@ -65,31 +60,116 @@ class Packing:
             return False
         return optimizer is not None and is_elementwise(optimizer)
 
-    def taken_over(self, state: TrainState) -> TrainState:
-        """Returns the state in arrays of its own, packed where that is on."""
+    @property
+    def _stays(self) -> bool:
+        """Whether arrays stay packed between trainings: on one device."""
+        return self.is_on and self._placement is None
+
+    # --- from the weights, and back --------------------------------------------------------------
+
+    def variables(self) -> Variables:
+        """Returns the weights' arrays: packed, if they can stay so until somebody reads one."""
+        form = self._program.packed if self._stays else self._program
+        return form.nest(self._held())
+
+    def _held(self) -> dict[int, Array]:
+        """Returns an array for each weight, or for all of a stack if they can stay packed."""
+        if not self._stays:
+            return {id(place.weight): place.weight.value for place in self._program.places}
+        self._bundles = []
+        wholes = {id(stacked.whole): stacked for stacked in self._program.stacked_weights}
+        return {
+            id(weight): self._whole(wholes[id(weight)]) if id(weight) in wholes else weight.value
+            for weight in (place.weight for place in self._program.packed.places)
+        }
+
+    def _whole(self, stacked: StackedWeight) -> Array:
+        members = stacked.members
+        if not any(member.is_lent for member in members):  # to another model that shares it
+            bundle = Bundle.of(members)
+            self._bundles.append(bundle)
+            if bundle.whole is not None:  # else a thread has read one of them just now
+                return bundle.whole
+        return stack_rows([member.value for member in members])
+
+    def taken_over(
+        self, moments: Tree | PackedMoments | None, metrics: Tree, key: Array, step: Array
+    ) -> TrainState:
+        """Returns a state in arrays of its own, packed where that is on.
+
+        Before any of them is given away the weights have to be lent, and `close` called.
+
+        Args:
+            moments: the optimizer's state; None for that before the first step.
+            metrics, key, step: as in TrainState.
+        """
+        values = self._held()
+        if self.is_on and not self._stays:
+            values = self._program.pack_values(values)
+        single = {id(place.weight) for place in self._program.places}
+        shared = [weight for weight in values if weight in single]
+        values.update(zip(shared, copied([values[weight] for weight in shared])))
+        variables = (self._program.packed if self.is_on else self._program).nest(values)
+        return TrainState(
+            variables["params"], variables["state"],
+            self._own_moments(moments, variables["params"]),
+            *copied((metrics, key, step)),
+        )  # fmt: skip
+
+    def _own_moments(self, moments: Tree | PackedMoments | None, params: Tree) -> Tree:
+        """Returns the optimizer's state for these parameters, in arrays of its own."""
+        if moments is None:
+            assert self._optimizer is not None
+            made = new_moments(self._program, self._optimizer, params, self._placement)
+            # A rule of the user's may have the parameters themselves in its state.
+            return made if self._stays else copied(made)
+        if isinstance(moments, PackedMoments):
+            if moments.program is self._program:
+                return moments.tree
+            moments = moments.plain()
         if not self.is_on:
-            return copied(state)
-        variables = self._program.pack({"params": state.params, "state": state.state})
-        moments = self._packed_moments(state.optimizer)
-        packed = replace(state, **variables, optimizer=moments)
-        held = {id(leaf) for leaf in jax.tree.leaves(state)}
-        leaves, structure = jax.tree.flatten(packed)
+            return copied(moments)
+        held = {id(leaf) for leaf in jax.tree.leaves(moments)}
+        leaves, structure = jax.tree.flatten(pack_moments(self._program, moments))
         copies = iter(copied([leaf for leaf in leaves if id(leaf) in held]))
         return structure.unflatten([next(copies) if id(x) in held else x for x in leaves])
 
-    def values(self, state: TrainState) -> dict[int, Array]:
-        """Returns the array of each weight, by identity."""
-        program, variables = self._program, {"params": state.params, "state": state.state}
-        if not self.is_on:
-            return program.by_weight(variables)
-        return program.unpack_values(program.packed.by_weight(variables))
+    def close(self) -> None:
+        """Comes when the weights are lent: from now on the state is the only owner."""
+        for bundle in self._bundles:
+            bundle.close()
+        self._bundles = []
+
+    def give_back(self, state: TrainState) -> None:
+        """Gives the weights their arrays: packed, where they can stay so until one is read."""
+        program = self._program
+        form = program.packed if self.is_on else program
+        values = form.by_weight({"params": state.params, "state": state.state})
+        if self._stays:
+            for stacked in program.stacked_weights:
+                Bundle(values.pop(id(stacked.whole)), stacked.members)
+        elif self.is_on:
+            values = program.unpack_values(values)
+        if self._placement is not None:  # XLA has chosen where unpacked ones are
+            values = self._placement.placed_weights(program, values)
+        for place in program.places:
+            if id(place.weight) in values:
+                place.weight.take_back(values[id(place.weight)])
+
+    def moments(self, state: TrainState) -> Tree | PackedMoments:
+        """Returns the optimizer's state for the next training: packed, where it can stay so."""
+        if self._stays:
+            return PackedMoments(self._program, state.optimizer)
+        return unpack_moments(self._program, state.optimizer) if self.is_on else state.optimizer
+
+    # --- while the state owns the arrays ---------------------------------------------------------
 
     def unpack(self, state: TrainState) -> TrainState:
         """Returns the state with an array for each weight of each layer."""
         if not self.is_on:
             return state
         variables = self._program.unpack({"params": state.params, "state": state.state})
-        moments = self._unpacked_moments(state.optimizer)
+        moments = unpack_moments(self._program, state.optimizer)
         return replace(state, **variables, optimizer=moments)
 
     def fetch(self, state: TrainState, place: Place) -> Array:
@@ -116,33 +196,9 @@ class Packing:
         """Where a weight of a repeated block stands: path of the stacked one, and row."""
         return {
             id(member): (stacked.path, number)
-            for stack in self._program.stacks.values()
-            for stacked in stack.weights
+            for stacked in self._program.stacked_weights
             for number, member in enumerate(stacked.members)
         }
-
-    # --- trees like the trained parameters, in the state of an optimizer -------------------------
-
-    def _packed_moments(self, state: Tree) -> Tree:
-        program = self._program
-
-        def pack(tree: Tree) -> Tree:
-            return _tree(program.packed, program.pack_values(_values(program, tree)))
-
-        return _map_like(trained_specs(program), pack, state)
-
-    def _unpacked_moments(self, state: Tree) -> Tree:
-        program = self._program
-
-        def unpack(tree: Tree) -> Tree:
-            return _tree(program, program.unpack_values(_values(program.packed, tree)))
-
-        return _map_like(trained_specs(program.packed), unpack, state)
-
-
-def trained_specs(program: Program) -> Tree:
-    """Returns shape and dtype of each trained parameter."""
-    return _tree(program, program.by_weight(program.specs()))
 
 
 def with_leaf(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:
@@ -150,31 +206,3 @@ def with_leaf(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:
     if not path:
         return value
     return {**tree, path[0]: with_leaf(tree[path[0]], path[1:], value)}
-
-
-def _tree(program: Program, values: dict[int, Any]) -> Tree:
-    tree: Tree = {}
-    for place in program.places:
-        if place.collection == "params" and place.trained:
-            set_leaf(tree, place.path, values[id(place.weight)])
-    return tree
-
-
-def _values(program: Program, tree: Tree) -> dict[int, Any]:
-    return {
-        id(place.weight): get_leaf(tree, place.path)
-        for place in program.places
-        if place.collection == "params" and place.trained
-    }
-
-
-def _map_like(example: Tree, function: Callable[[Tree], Tree], tree: Tree) -> Tree:
-    """Returns the tree with the function applied to each part that is structured like `example`."""
-    structure = jax.tree.structure(example)
-
-    def is_alike(part: Any) -> bool:
-        return isinstance(part, dict) and jax.tree.structure(part) == structure
-
-    return jax.tree.map(
-        lambda part: function(part) if is_alike(part) else part, tree, is_leaf=is_alike
-    )

@@ -16,14 +16,15 @@ import numpy as np
 from kgraph.compiler.inference import Inference
 from kgraph.data import ArraySource
 from kgraph.layers.base.weight import root_key
-from kgraph.training.blocks import Cut, predict_blocks
+from kgraph.training.blocks import Cut, on_one_device, predict_blocks
 from kgraph.training.callbacks import CallbackList
 from kgraph.training.compilation import Compiler, Function, shapes_of
 from kgraph.training.device_rows import DeviceRows, padded_batch
 from kgraph.training.pace import Pace, Throttle
 from kgraph.training.padding import loops_well, padding_is_exact
+from kgraph.training.placement import Placement, as_before
 from kgraph.training.step import Batch, Given, make_predict
-from kgraph.types import Array
+from kgraph.types import Array, Tree
 
 _ALL = sys.maxsize
 
@@ -37,16 +38,21 @@ class Predictor:
     Args:
         inference: what to run, with its weights.
         compiler: makes the executables.
+        placement: where arrays lie on several devices; None for one device.
     """
 
-    def __init__(self, inference: Inference, compiler: Compiler) -> None:
-        self.inference, self._compiler = inference, compiler
+    def __init__(
+        self, inference: Inference, compiler: Compiler, placement: Placement | None = None
+    ) -> None:
+        self.inference, self._compiler, self.placement = inference, compiler, placement
         self.program = program = inference.program
         folded = ", BatchNormalization folded" if program.folds else ""
         self._name = f"predict ({folded[2:]})" if folded else "predict"
-        self.throttle = Throttle(Pace())
-        self._predict = make_predict(program)
-        self._one = Function(compiler, f"predict (one batch{folded})", self._predict)
+        self.throttle = Throttle(Pace(None if placement is None else placement.block_size(None)))
+        self._predict = jax.jit(make_predict(program))  # so it is traced once for a form of data
+        whole = None if placement is None else placement.distribution.replicated
+        placed = None if whole is None else lambda _: whole
+        self._one = Function(compiler, f"predict (one batch{folded})", self._predict, (), placed)
         self._blocks: dict[Cut, Function] = {}
         self._loops: bool | None = None
 
@@ -83,8 +89,12 @@ class Predictor:
     ) -> list[Array]:  # fmt: skip
         """Returns `found`, which begins at row `base`, with the batches `start` to `stop`."""
         if cut not in self._blocks:
-            made = predict_blocks(self._predict, cut)
-            self._blocks[cut] = Function(self._compiler, self._name, made, donate=(1,))
+            spread, placed = on_one_device, None
+            if self.placement is not None:
+                spread = self.placement.spread(self.pads)
+                placed = as_before(1, self.placement.distribution.replicated)
+            made = predict_blocks(self._predict, cut, spread)
+            self._blocks[cut] = Function(self._compiler, self._name, made, (1,), placed)
         form = (
             ("batch", (cut.size, cut.padded)), ("data", rows.form), ("found", shapes_of(found)),
             ("variables", shapes_of(given.variables)),
@@ -97,6 +107,22 @@ class Predictor:
             found, ticket = executable(*args)
         self.throttle.sent(ticket, stop - start)
         return found
+
+    def put_whole(self, tree: Tree) -> Tree:
+        """Returns arrays on the device; of several, whole on each."""
+        return jax.device_put(tree) if self.placement is None else self.placement.whole(tree)
+
+    def fit(self, batch: Batch, most: int) -> Batch:
+        """Returns a batch from the host ready to be run: padded, where that may be, and spread.
+
+        Args:
+            batch: some rows.
+            most: how many rows it is to have, if it may be padded.
+        """
+        if self.placement is None:
+            return padded_batch(batch, most) if self.pads else batch
+        filled = padded_batch(batch, self.placement.rounded(most)) if self.pads else batch
+        return self.placement.batch(filled, filled.rows)
 
     def _eagerly(self) -> contextlib.AbstractContextManager[Any]:
         return jax.disable_jit() if self._compiler.eager else contextlib.nullcontext()
@@ -121,7 +147,8 @@ def predict_rows(
     example = jax.tree.map(lambda a: a[:size], rows.batch)
     shapes = predictor.shapes(given, example)
     results = [np.empty((total, *s.shape[1:]), s.dtype) for s in shapes]
-    cut = Cut(size, source.rows % size > 0 and predictor.pads, predictor.loops(rows.batch, size))
+    looped = steps > 1 and predictor.loops(rows.batch, size)
+    cut = Cut(size, source.rows % size > 0 and predictor.pads, looped)
     whole = steps - (tail > 0)
     for low, high, found, base in _chunks(predictor, given, rows, cut, shapes, whole, told):
         high = min(high, total)
@@ -151,7 +178,7 @@ def _chunks(
         stop = min(first + chunk, steps)
         held = min(chunk * cut.size, count)
         base = min(first * cut.size, count - held)
-        found = jax.device_put([np.zeros((held, *s.shape[1:]), s.dtype) for s in shapes])
+        found = predictor.put_whole([np.zeros((held, *s.shape[1:]), s.dtype) for s in shapes])
         done = first
         while done < stop:
             until = min(stop, done + (predictor.throttle.pace.next_size() if cut.looped else 1))
@@ -195,7 +222,7 @@ def predict_stream(
         if listener is not None:
             listener.on_predict_batch_begin(number)
         most = max(most, batch.rows)
-        filled = padded_batch(batch, most) if predictor.pads else batch
+        filled = predictor.fit(batch, most)
         outputs = predictor.batch(given, filled, number)
         # What has no row for each row of the batch is not cut.
         waiting.append((batch.rows if filled.rows != batch.rows else _ALL, outputs))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, TextIO, TypeAlias
 
 import jax
 
+from kgraph.config import output
 from kgraph.errors import check_choice
 from kgraph.training.console import BAR_WIDTH, LiveLine, bar_cell, is_live
 
@@ -36,7 +36,7 @@ class Progress:
         epochs: index at which training ends; above 1 each epoch gets a header.
         steps: batches per epoch, None if unknown.
         each: how many of the user's batches are done at once where one is told of.
-        stream: where to write; standard output by default.
+        stream: where to write; `config.output()` by default.
         clock: returns seconds; for tests.
 
     Raises:
@@ -54,7 +54,7 @@ class Progress:
     ) -> None:
         check_choice("Progress", "verbose", verbose, ("auto", 0, 1, 2))
         self.epochs, self.steps, self._each = epochs, steps, each
-        self._stream: Any = sys.stdout if stream is None else stream
+        self._stream: Any = output() if stream is None else stream
         self._display = _display_for(verbose, self._stream)
         self._clock = clock
         self._line: LiveLine | None = None

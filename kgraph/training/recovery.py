@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,11 @@ from kgraph.saving import checkpoints
 from kgraph.training.callback_states import join_arrays, like_arrays, split_arrays
 from kgraph.training.callbacks import Callback, CallbackList
 from kgraph.training.engine import Engine
-from kgraph.training.loop import Logs, Work
+from kgraph.training.identity import Identity, check_identity
+from kgraph.training.loop import Logs, Unwatched, Work
 from kgraph.training.state import TrainState
 from kgraph.training.step import split_params
+from kgraph.training.validation_place import ValidationPlace
 from kgraph.types import Tree
 
 VERSION = 1
@@ -44,24 +46,71 @@ class Start:
         return epoch + self.offset
 
 
-class Recovery:
+class Unsaved(Unwatched):
+    """A training that nobody saves: it begins at its beginning. See `Recovery`."""
+
+    start: Start | None = None
+    padded = 0
+    finished = False
+
+    def __init__(self) -> None:
+        self.validation = ValidationPlace()
+
+    def __enter__(self) -> Unsaved:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+    def require(self, identity: Callable[[], Identity]) -> None:
+        pass
+
+    def seeds(self, fresh: np.ndarray) -> np.ndarray:
+        return fresh
+
+    def is_over(self, epochs: int) -> bool:
+        return False
+
+    def example(self) -> Any:
+        return None
+
+    def keep_example(self, batch: Any) -> None:
+        pass
+
+    def seek(self, source: Any) -> None:
+        pass
+
+    def position(self) -> Callable[[], Any] | None:
+        return None
+
+    def restore(self, engine: Engine, training: dict[str, Any]) -> Tree:
+        return None
+
+    def begin(self, engine: Engine, callbacks: CallbackList, start: Start) -> None:
+        pass
+
+
+class Recovery(Unsaved):
     """Saves a training to a checkpoint while it runs, and reads where to go on.
 
     What is saved: parameters, layer state, optimizer state, accumulators of metrics, key, step,
-    epoch and batch, position in the data, history, and the state of callbacks that have any.
+    epoch and batch, position in the data (and those of validation), history, and the state of
+    callbacks that have any.
 
     Args:
         checkpoint: the folder.
-        identity: what has to be the same for a training to be continued: plain data by name.
 
     Attributes:
         start: where to go on, None for a training that has no checkpoint yet.
         padded: rows to which batches were padded: sums over other numbers of rows round otherwise.
         finished: whether something other than the number of epochs had ended the training.
+        validation: where the validation data are.
     """
 
-    def __init__(self, checkpoint: checkpoints.Checkpoint, identity: Mapping[str, Any]) -> None:
-        self._checkpoint, self._identity = checkpoint, dict(identity)
+    def __init__(self, checkpoint: checkpoints.Checkpoint) -> None:
+        super().__init__()
+        self._checkpoint = checkpoint
+        self._identity: dict[str, Any] = {}
         self._meta: dict[str, Any] | None = None
         self._key = np.zeros(2, np.uint32)
         self._engine: Engine | None = None
@@ -72,9 +121,6 @@ class Recovery:
         self._steps = self._first_step = self._batch = 0
         self._at: tuple[int, int, Any] = (0, 0, None)
         self._example: Any = None
-        self.start: Start | None = None
-        self.finished = False
-        self.padded = 0
 
     def __enter__(self) -> Recovery:
         self._checkpoint.open()
@@ -88,19 +134,29 @@ class Recovery:
     def _read(self) -> None:
         if self._checkpoint.latest() is not None:
             meta: dict[str, Any] = self._checkpoint.read_meta()
-            self._check_identity(meta)
+            _check_version(meta)
             self._meta = meta
             self.start = Start(*(meta[name] for name in ("epoch", "batch", "offset")))
             self.finished, self.padded = meta["finished"], meta["padded"]
+            self.validation.restore(meta.get("validation"))
             self._batch = self.start.batch
             self._at = (self.start.epoch, self.start.batch, meta["position"])
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any
-    ) -> None:
-        self._checkpoint.__exit__(kind, error, traceback)  # keeps the user's own exception in front
+    def __exit__(self, *error: Any) -> None:
+        self._checkpoint.__exit__(*error)  # keeps the user's own exception in front
 
     # --- going on --------------------------------------------------------------------------------
+
+    def require(self, identity: Callable[[], Identity]) -> None:
+        """Compares something of this training with the saved one; it is saved from now on.
+
+        Raises:
+            StateError: the checkpoint belongs to another training.
+        """
+        own = identity()
+        if self._meta is not None:
+            own = check_identity(self._meta["identity"], own, self._checkpoint.strict)
+        self._identity.update(own)
 
     def seeds(self, fresh: np.ndarray) -> np.ndarray:
         """Returns the raw key of the training: the saved one, or this one."""
@@ -136,7 +192,10 @@ class Recovery:
         return self._get_position
 
     def restore(self, engine: Engine, training: dict[str, Any]) -> Tree:
-        """Sets weights and `training` to what was saved; returns the accumulators, or None."""
+        """Sets weights, which have values, and `training` to what was saved.
+
+        Returns the accumulators, or None.
+        """
         self._steps = int(training["step"])
         self._first_step = self._steps
         if self._meta is None:
@@ -223,27 +282,19 @@ class Recovery:
             "key": [int(word) for word in self._key], "callbacks": plain,
             "learning_rate": engine.optimizer.host_rate,
             "callback_arrays": _specs(arrays), "example": self._example,
-            "padded": self.padded,
+            "padded": self.padded, "validation": self.validation.saved(),
         }  # fmt: skip
         tree = {"state": engine.plain_state, "callbacks": arrays}
         self._checkpoint.save(self._steps, tree, meta, logs, wait=wait)
 
-    def _check_identity(self, meta: Any) -> None:
-        if meta.get("version") != VERSION:
-            raise StateError(
-                "The checkpoint was written by another version of kgraph's fit",
-                expected=VERSION,
-                received=meta.get("version"),
-            )
-        for name, ours in self._identity.items():
-            theirs = meta["identity"].get(name)
-            if theirs != ours:
-                raise StateError(
-                    f"The checkpoint belongs to a training with another {name}",
-                    expected=str(theirs),
-                    received=str(ours),
-                    hint="use another directory for another training",
-                )
+
+def _check_version(meta: Any) -> None:
+    if meta.get("version") != VERSION:
+        raise StateError(
+            "The checkpoint was written by another version of kgraph's fit",
+            expected=VERSION,
+            received=meta.get("version"),
+        )
 
 
 def _specs(arrays: list[np.ndarray]) -> list[Any]:
@@ -259,9 +310,11 @@ def _template(engine: Engine) -> TrainState:
     }
     variables = program.nest(specs)
     trained = split_params(program, variables["params"])[0]
-    return TrainState(
+    template = TrainState(
         variables["params"], variables["state"], jax.eval_shape(optimizer.init, trained),
         jax.eval_shape(engine.objective.init),
         jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32")),
         jax.ShapeDtypeStruct((), np.int32),
     )  # fmt: skip
+    placement = engine.placement
+    return template if placement is None else placement.specs(program, template)

@@ -39,7 +39,7 @@ class TrainRows:
         self.total = -(-len(order) // size)
         room = np.zeros(source.steps * size, np.int32)  # one length: one executable
         room[: len(order)] = order
-        self._rows = replace(rows, order=jax.device_put(room), count=np.int32(len(order)))
+        self._rows = replace(rows, order=engine.put_whole(room), count=np.int32(len(order)))
         self._tail = order[self.full * size :]
 
     def more(self) -> bool:
@@ -55,7 +55,7 @@ class TrainRows:
         else:  # the last batch, of a model that mixes rows: it cannot be padded
             steps = 1
             cut = replace(self._cut, size=self._rest)
-            tail = jax.device_put(self._tail.astype(np.int32))
+            tail = engine.put_whole(self._tail.astype(np.int32))
             rows = replace(self._rows, order=tail, count=np.int32(self._rest))
             engine.train_rows(rows, cut, 0, 1)
         self._done += steps

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 
 from kgraph.types import Array, Tree
 
@@ -41,4 +42,7 @@ def copied(tree: Tree) -> Tree:
 
     `jnp.copy` compiles once for each shape: 1.1 s for 40 shapes (jax 0.10.2, CPU).
     """
-    return jax.device_put(tree, may_alias=False)
+    leaves = jax.tree.leaves(tree)
+    if all(getattr(leaf, "is_fully_addressable", True) for leaf in leaves):
+        return jax.device_put(tree, may_alias=False)
+    return jax.tree.map(jnp.copy, tree)  # other processes hold a part

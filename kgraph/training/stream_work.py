@@ -11,6 +11,7 @@ import numpy as np
 
 from kgraph.data import ahead
 from kgraph.training.device_rows import padded_batch
+from kgraph.training.placement import Placement
 from kgraph.training.step import Batch
 
 Taken = tuple[Batch, Any, Any]
@@ -23,6 +24,7 @@ class Stream:
     Attributes:
         position: where the data were after the batch that was taken last.
         rows: how many that batch had, with its padding.
+        taken: how many batches have been taken.
 
     Args:
         raw: gives the batches as the data have them.
@@ -31,6 +33,7 @@ class Stream:
         size: how many rows batches are padded to, by key; None does not pad.
         position: tells where the data are after the batch that was read last.
         most: how many batches to take at most.
+        placement: spreads batches over several devices; None for one device.
     """
 
     def __init__(
@@ -41,16 +44,19 @@ class Stream:
         size: PaddedSize | None,
         position: Callable[[], Any] | None = None,
         most: int | None = None,
+        placement: Placement | None = None,
     ) -> None:
         self._take = take
         self.position: Any = None
-        self.rows = 0
+        self.rows = self.taken = 0
 
         def ready(item: Any) -> Taken:
             batch, kept = prepare(item), None
             if size is not None:
                 batch, kept = size.fit(batch)
             where = None if position is None else position()
+            if placement is not None:
+                return *placement.batch((batch, kept), batch.rows), where
             return *jax.device_put((batch, kept)), where
 
         self._items = ahead(_at_most(raw, most), ready)
@@ -69,6 +75,7 @@ class Stream:
             batch, kept, self.position = self._next
             self._next = None
             self.rows = batch.rows
+            self.taken += 1
             self._take(batch, kept)
         return 1
 
@@ -82,15 +89,18 @@ class PaddedSize:
 
     Args:
         rows: the most that batches had before the first.
+        placement: into how many parts they are cut, which have to be equal.
     """
 
-    def __init__(self, rows: int = 0) -> None:
-        self._rows = rows
+    def __init__(self, rows: int = 0, placement: Placement | None = None) -> None:
+        self._rows, self._placement = rows, placement
 
     def fit(self, batch: Batch) -> tuple[Batch, np.ndarray]:
         """Returns the padded batch, and which of its rows count."""
         rows = batch.rows
         self._rows = max(self._rows, rows)
+        if self._placement is not None:
+            self._rows = self._placement.rounded(self._rows)
         return padded_batch(batch, self._rows), np.arange(self._rows) < rows
 
 

@@ -1,11 +1,20 @@
-"""Looking at models: summaries as text and HTML, drawings as DOT, SVG, Mermaid and image files."""
+"""Looking at models: summaries and drawings; and at images, with boxes and masks on them."""
 
 from typing import TYPE_CHECKING
 
 from kgraph.late import late_names
 
 if TYPE_CHECKING:
+    from kgraph.visualization.annotations import draw_bounding_boxes as draw_bounding_boxes
+    from kgraph.visualization.annotations import draw_segmentation_masks as draw_segmentation_masks
     from kgraph.visualization.dot import model_to_dot as model_to_dot
+    from kgraph.visualization.galleries import (
+        plot_bounding_box_gallery as plot_bounding_box_gallery,
+    )
+    from kgraph.visualization.galleries import plot_image_gallery as plot_image_gallery
+    from kgraph.visualization.galleries import (
+        plot_segmentation_mask_gallery as plot_segmentation_mask_gallery,
+    )
     from kgraph.visualization.html import model_html as model_html
     from kgraph.visualization.layer_table import summary as summary
     from kgraph.visualization.layer_table import summary_text as summary_text
@@ -17,7 +26,11 @@ if TYPE_CHECKING:
     from kgraph.visualization.svg import model_to_svg as model_to_svg
 else:
     __getattr__, __dir__, __all__ = late_names(__name__, {
+        "annotations": "draw_bounding_boxes draw_segmentation_masks",
         "dot": "model_to_dot",
+        "galleries": (
+            "plot_bounding_box_gallery plot_image_gallery plot_segmentation_mask_gallery"
+        ),
         "html": "model_html",
         "mermaid": "to_mermaid",
         "plot": "Plot plot_model",

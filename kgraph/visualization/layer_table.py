@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kgraph.compiler.costs import Costs
+from kgraph.config import output
 from kgraph.errors import ConfigError
 from kgraph.visualization.heat import cost_cells, cost_lines, costs_of
 from kgraph.visualization.rows import Row, is_branching, summary_rows
@@ -54,7 +55,10 @@ def summary(
     text = summary_text(
         model, line_length, positions, expand_nested, show_trainable, layer_range, symbolic, cost
     )
-    (print_fn or print)(text)
+    if print_fn is None:
+        print(text, file=output())
+    else:
+        print_fn(text)
 
 
 def summary_text(

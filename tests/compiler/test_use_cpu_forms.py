@@ -79,6 +79,13 @@ def test_the_pass_shows_what_it_did_and_a_second_run_changes_nothing() -> None:
     assert marked.by_name["y"].lowering == ""
 
 
+def test_large_windows_of_poolings_are_left_to_xla() -> None:
+    inputs = Input((24, 24, 3))
+    outputs = [layers.MaxPooling2D(size)(inputs) for size in (2, (11, 12))]
+    graph = use_cpu_forms(Model(inputs, outputs).graph)
+    assert [node.lowering for node in graph.calls] == ["gradient by cells", ""]
+
+
 def test_models_use_it_by_themselves_and_compile_can_switch_it_off() -> None:
     inputs = Input((2, 2, 1))
     model = Model(inputs, layers.Conv2D(1, 1)(inputs))

@@ -6,6 +6,7 @@ the HDF5 library itself can be led astray.
 
 from __future__ import annotations
 
+import io
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -78,6 +79,14 @@ def missing_external_link(file: h5py.File) -> None:
     file["beside"] = h5py.ExternalLink("nowhere.h5", "/")
 
 
+def huge_piece(file: h5py.File) -> None:
+    """An array of 80 bytes in a piece of 64 MB, of which 65 KB are stored."""
+    del file[KERNEL]
+    file.create_dataset(
+        KERNEL, (5, 4), "f4", maxshape=(None, None), chunks=(2**12, 2**12), compression="gzip"
+    )[...] = 1
+
+
 def vlen(kind: Any) -> dict[str, Any]:
     return {"shape": (2,), "dtype": h5py.vlen_dtype(kind)}
 
@@ -104,6 +113,7 @@ CHANGES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "growing without end": (
         put(shape=(2**22, 2**10), maxshape=(None, None), dtype="f4", chunks=(1, 1024)), "not hold",
     ),
+    "a huge piece": (huge_piece, "small array in huge pieces"),
     "many small bombs": (one_chunk_of_many, "more than it can hold"),
     "checksums as a filter": (put(data=np.zeros((5, 4), "f4"), fletcher32=True), "in a way not"),
     "offsets as a filter": (put(data=np.zeros((5, 4), "f4"), scaleoffset=3), "in a way not"),
@@ -168,6 +178,93 @@ def test_a_limit_of_objects(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         ours.load_weights(path)
 
 
+# --- what the library believes -------------------------------------------------------------------
+
+
+def tree_of_one_leaf(data: bytearray, kind: int, key: int, width: int, levels: int) -> None:
+    """Makes an index a tree that leads to its first leaf over and over, `width ** levels` times.
+
+    Args:
+        data: the file, changed in place.
+        kind: of the tree: 0 for names in a group, 1 for pieces of an array.
+        key: bytes of a key.
+        width: how many children each node has.
+        levels: how deep.
+    """
+    mark, nodes, at = b"TREE" + bytes([kind]), [], data.find(b"TREE" + bytes([kind]))
+    while at >= 0:
+        nodes.append((data[at + 5], at))
+        at = data.find(mark, at + 1)
+    leaves = [at for level, at in nodes if level == 0][-levels:]
+    first = bytes(data[leaves[0] + 24 : leaves[0] + 24 + key])
+    child = data[leaves[0] + 24 + key : leaves[0] + 32 + key]
+    for level, at in enumerate([*leaves[1:], max(nodes)[1]]):
+        data[at + 5 : at + 8] = bytes([level]) + width.to_bytes(2, "little")
+        data[at + 8 : at + 24] = b"\xff" * 16
+        for i in range(width):
+            start = at + 24 + (key + 8) * i
+            data[start : start + key + 8] = first + child
+        child = at.to_bytes(8, "little")
+
+
+def refused(data: bytes, path: Path, expected: str) -> None:
+    path.write_bytes(data)
+    start = time.perf_counter()
+    with pytest.raises(ModelFileError, match=expected):
+        model().load_weights(path)
+    assert time.perf_counter() - start < 5
+
+
+def test_a_group_whose_index_never_ends(tmp_path: Path):
+    """A billion names in a file of 300 KB: the library would list them all."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        many = file.create_group("many")
+        for i in range(3000):
+            many[f"n{i:04d}"] = h5py.SoftLink("/")
+    data = bytearray(buffer.getvalue())
+    tree_of_one_leaf(data, 0, 8, 32, 6)
+    refused(data, tmp_path / "m.weights.h5", "too many objects")
+
+
+def test_an_array_whose_index_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The library would add up the sizes of a billion pieces, all of which are one."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_dataset("x", data=np.ones((4000, 4), "f4"), chunks=(4, 4), compression="gzip")
+    data = bytearray(buffer.getvalue())
+    tree_of_one_leaf(data, 1, 32, 64, 5)
+    monkeypatch.setattr(hdf5, "MAX_PIECES", 10_000)
+    refused(data, tmp_path / "m.weights.h5", "too many pieces")
+
+
+def test_pieces_that_are_one_place(tmp_path: Path):
+    """Pieces that claim much more than the file has."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_dataset("x", data=np.ones((2**20, 1), "f4"), chunks=(2**10, 1))
+        size = len(buffer.getvalue())
+    data = bytearray(buffer.getvalue())
+    tree_of_one_leaf(data, 1, 32, 64, 3)
+    assert size > 2**22
+    refused(data, tmp_path / "m.weights.h5", "more than it can hold")
+
+
+def test_texts_that_are_one_place(tmp_path: Path):
+    """A list of 3,000 texts of 4 MB each in a file of 4 MB."""
+    length, buffer = 4 * MEGA, io.BytesIO()
+    texts = np.array(["x" * length, *["y"] * 2999], object)
+    with h5py.File(buffer, "w") as file:
+        file.attrs.create("layer_names", texts, dtype=h5py.string_dtype())
+    data = bytearray(buffer.getvalue())
+    long, short = length.to_bytes(4, "little"), (1).to_bytes(4, "little")
+    at = data.find(long)
+    while data[at + 16 : at + 20] != short:
+        at = data.find(long, at + 1)
+    data[at : at + 16 * 3000] = data[at : at + 16] * 3000
+    refused(data, tmp_path / "old.h5", "more text than the file can hold")
+
+
 ATTRIBUTES: dict[str, Any] = {
     "a number": np.float64(3), "many numbers": np.zeros(15_000, "f4"),
     "bytes that are no text": np.bytes_(b"\xff\xfe"), "nothing": h5py.Empty("S1"),
@@ -196,7 +293,7 @@ def test_notes_of_any_kind_do_no_harm(kind: str, tmp_path: Path):
     [
         ({"layer_names": [b"nobody"]}, "a layer that it does not hold"),
         ({"layer_names": [b".."]}, "a layer that it does not hold"),
-        ({"layer_names": np.arange(3)}, "a layer that it does not hold"),
+        ({"layer_names": np.arange(3)}, "no texts"),
         ({"layer_names": [b"a"], "weight_names": [b"../../x"]}, "an array that it does not hold"),
         ({"layer_names": [b"a"] * 3000}, "lists a layer twice"),
         ({"layer_names": [b"\xff\xfe"]}, "a layer that it does not hold"),

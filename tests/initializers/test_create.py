@@ -10,7 +10,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kgraph import initializers
 from kgraph.errors import ConfigError
-from kgraph.initializers import Request, create
+from kgraph.initializers import Request, create, on_host
+from kgraph.initializers.variates import key_words, path_hash
 
 KEY = jax.random.key(0)
 COMPILATION = "/jax/core/compile/backend_compile_duration"
@@ -97,6 +98,35 @@ def test_values_follow_paths_and_not_the_order_of_requests():
     other_key = create(REQUESTS, jax.random.key(1))
     for path in ("a/kernel", "recurrent", "keyed", "of jax", "doubled"):
         assert (values[INDEX[path]] != other_key[INDEX[path]]).all()
+
+
+def test_values_follow_neither_threads_nor_neighbours(monkeypatch):
+    makers = [initializers.GlorotUniform(), initializers.HeNormal(), initializers.HeNormal(seed=4)]
+    shapes = [(300, 401), (3,), (0, 2), (70_000, 2), (64, 64)]
+    requests = [
+        Request(make, shape, dtype, f"{i}{shape}{dtype}")
+        for i, make in enumerate(makers) for shape in shapes for dtype in ("float32", "bfloat16")
+    ]  # fmt: skip
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(on_host.os, "cpu_count", lambda cores=cores: cores)
+        found.append(create(requests, KEY))
+    for request, one, other in zip(requests, *found):
+        alone = request.initializer.draw(
+            request.shape, key_words(KEY), path_hash(request.path), np
+        ).astype(one.dtype)
+        for value in (one, other):
+            np.testing.assert_array_equal(np.asarray(value), alone, err_msg=request.path)
+
+
+def test_a_transform_of_the_users_sees_the_whole_array():
+    class Ranked(initializers.RandomNormal):
+        def transform(self, z, shape, xp):
+            assert z.shape == shape
+            return xp.sort(z.reshape(-1)).reshape(shape)
+
+    values = np.asarray(create([Request(Ranked(), (300, 400), None, "w")], KEY)[0])
+    assert (np.diff(values.reshape(-1)) >= 0).all()
 
 
 def test_raw_and_typed_keys_give_the_same():

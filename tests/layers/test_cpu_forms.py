@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -119,10 +120,32 @@ def test_each_form_is_chosen_where_it_is_faster() -> None:
     assert str(choices["multiplier"]) == "shifts"
     assert choices["groups"].kernel == "patches"
     assert choices["stretched"].kernel == choices["enlarging"].kernel == "spreading"
-    assert choices["causal"] == Choice()
+    assert choose(CASES["causal"][2], (3, 16, 16), "float32") == Choice()
     assert choose(CASES["depthwise"][2], CASES["depthwise"][1], "bfloat16") == Choice()
     used = {form for c in choices.values() for form in vars(c).values()}
     assert used == set(FORMS)
+
+
+def test_forms_that_cost_more_than_they_gain_are_not_chosen() -> None:
+    plain = CASES["few channels"][2]
+    assert choose(plain, (3, 3, 64, 3), "float32") == Choice()  # few filters of many channels
+    assert choose(plain, (3, 3, 16, 1), "float32").inputs == "patches"
+    depthwise = replace(plain, groups=8)
+    assert str(choose(depthwise, (7, 7, 1, 8), "float32")) == "shifts"
+    assert choose(depthwise, (12, 12, 1, 8), "float32") == Choice()  # minutes to compile
+    kernel, window = CASES["volume"][1:]
+    assert str(choose(window, kernel, "float32", 10**6)) == "patches"
+    assert choose(window, kernel, "float32", 10**8) == Choice()  # the patches are 5 GB
+
+
+def test_an_empty_batch_is_possible_in_every_form() -> None:
+    for shape, kernel_shape, window in CASES.values():
+        x, w = jnp.zeros((0, *shape[1:])), draw(*kernel_shape)
+        wanted = jax.eval_shape(partial(convolve, window=window), x, w)
+        choice = choose(window, kernel_shape, x.dtype)
+        if window.channels_last:
+            for form in vars(choice).values():
+                assert FORMS[form](x, w, window).shape == wanted.shape
 
 
 POOLS = {

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from kgraph import config
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.attention import GroupQueryAttention, MultiHeadAttention
 from kgraph.layers.base import Input
@@ -31,6 +32,21 @@ def test_the_fused_kernel_is_asked_for_where_there_is_one(monkeypatch: pytest.Mo
         layer(X, X)
         assert asked == [kernel]
         asked.clear()
+
+
+def test_the_switch_asks_for_it_where_it_can_be_used(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert config.is_flash_attention_enabled() is False
+    config.enable_flash_attention()
+    layers = {option: MultiHeadAttention(2, 8, flash_attention=option) for option in (None, False)}
+    config.disable_flash_attention()
+    layers["before"] = MultiHeadAttention(2, 8)
+    short, wide = np.zeros((2, 4, 2, 8), "float16"), np.zeros((2, 4, 2, 8), "float32")
+    odd, large = np.zeros((2, 3, 2, 8), "float16"), np.zeros((2, 4, 2, 136), "float16")
+    assert layers[None]._kernel(short, short) == "cudnn"
+    for query in (wide, odd, large):
+        assert layers[None]._kernel(query, query) is None
+    assert layers[False]._kernel(short, short) is layers["before"]._kernel(short, short) is None
 
 
 def test_elsewhere_the_numbers_are_those_of_xla():

@@ -8,7 +8,7 @@ import numpy as np
 from kgraph import activations, config
 from kgraph.layers.base import Input, Layer
 from kgraph.layers.core import Dense
-from kgraph.registry import custom_object_scope
+from kgraph.registry import Recorded, custom_object_scope
 
 ONES = np.ones((2, 3), "float32")
 
@@ -59,6 +59,21 @@ def test_config_is_recorded_with_and_without_kwargs():
     again = With.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     assert (again.name, again.trainable, again.dtype) == ("own", False, "bfloat16")
+
+
+def test_recorded_arguments_are_in_the_order_of_the_constructor():
+    class Many(Recorded):
+        def __init__(self, first, second=2, *rest, third, fourth=4, **others):
+            pass
+
+    found = Many(1, third=3, sixth=6).recorded_arguments()
+    assert list(found.items()) == [
+        ("first", 1), ("second", 2), ("third", 3), ("fourth", 4), ("sixth", 6)
+    ]  # fmt: skip
+    found = Many(1, 5, 7, 8, third=3).recorded_arguments()
+    assert list(found.items()) == [
+        ("first", 1), ("second", 5), ("rest", (7, 8)), ("third", 3), ("fourth", 4)
+    ]  # fmt: skip
 
 
 def test_config_holds_layers_and_functions_that_can_be_named():

@@ -31,6 +31,7 @@ from checks import (
 )
 
 from kgraph import Model
+from kgraph.compiler.changed import new_options
 from kgraph.graph.structure import leaves
 from kgraph.layers.base import Input, Layer
 from kgraph.saving import load_model
@@ -115,6 +116,7 @@ def test_config_makes_the_same_layer(case: Case):
     config = both.ours.get_config()
     again = type(both.ours).from_config(json.loads(json.dumps(config)))
     assert again.get_config() == config
+    assert not any(new_options(part) for part in both.ours._parts())  # `call` and `build` set none
     args, kwargs = case.arrange(symbols(case))
     again(*args, **kwargs)
     again.set_weights(both.weights)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import jax.numpy as jnp
 import numpy as np
@@ -225,3 +227,73 @@ def test_a_subclassed_model_cannot_be_cloned():
 
     with pytest.raises(ConfigError, match="defined by code"):
         clone_model(Plain())
+
+
+class Unregistered(Layer):
+    """A layer of the user's that no file may name."""
+
+    def call(self, x):
+        return x * 2.0
+
+
+def trained(layers: int = 1, extra: Layer | None = None) -> Model:
+    inputs = x = Input((4,))
+    for _ in range(layers):
+        x = Dense(4, "tanh")(x)
+    if extra is not None:
+        x = extra(x)
+    model = Model(inputs, Dense(2)(Dropout(0.5)(x)))
+    model.compile("adam", "mse")
+    model.fit(ROWS, TARGETS, verbose=0, seed=1)
+    return model
+
+
+ROWS = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+TARGETS = ROWS[:, :2].copy()
+
+
+def same_weights(one: Model, other: Model) -> bool:
+    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
+    ids=["copy", "pickle"],
+)
+def test_a_copy_of_a_trained_model_goes_on_as_the_model_does(copied):
+    model = trained()
+    twin = copied(model)
+    assert same_weights(model, twin)
+    twin.fit(ROWS, TARGETS, verbose=0)
+    assert not same_weights(model, twin), "they share nothing"
+    model.fit(ROWS, TARGETS, verbose=0)
+    assert same_weights(model, twin), "optimizer state, order of rows and dropout are the same"
+
+
+def test_a_copy_needs_no_registered_classes_and_takes_the_values_of_a_fresh_model():
+    model = trained(extra=Unregistered())
+    assert same_weights(model, copy.deepcopy(model))
+    assert same_weights(model, pickle.loads(pickle.dumps(model)))
+    fresh = tickets()
+    twin = copy.deepcopy(fresh)
+    assert same_weights(fresh, twin)
+    assert twin.layers[0] is not fresh.layers[0]
+
+
+def test_deep_models_are_copied_and_so_are_models_in_the_middle_of_a_fit():
+    inputs = x = Input((2,))
+    for _ in range(600):
+        x = Activation("relu")(x)
+    assert len(copy.deepcopy(Model(inputs, x)).layers) == 601
+
+    class Keeper(kgraph.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.kept = copy.deepcopy(self.model)
+
+    model, keeper = trained(), Keeper()
+    model.fit(ROWS, TARGETS, verbose=0, callbacks=[keeper])
+    assert same_weights(model, keeper.kept)
+    keeper.kept.fit(ROWS, TARGETS, verbose=0)
+    assert not same_weights(model, keeper.kept)

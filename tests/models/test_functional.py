@@ -229,3 +229,17 @@ def test_a_model_of_several_inputs_is_called_with_a_list_or_a_dict():
         np.testing.assert_array_equal(model(data), 2 * ONES)
     x = Input((3,))
     assert model([x, x]).shape == (None, 3)
+
+
+def test_first_weights_do_not_depend_on_what_asks_for_them_first():
+    def fresh() -> Model:
+        kgraph.utils.set_random_seed(7)
+        inputs = kgraph.Input((4,))
+        x = kgraph.layers.Dense(5, name="a")(inputs)
+        return kgraph.Model(inputs, kgraph.layers.Dense(3, name="b")(x))
+
+    first = fresh().get_weights()
+    used = fresh()
+    used.predict(np.zeros((1, 4)), verbose=0)
+    for one, other in zip(first, used.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -121,7 +121,25 @@ def _call_input(config: dict[str, Any]) -> None:
     layer(config, "in")["inbound_nodes"] = layer(config, "head")["inbound_nodes"]
 
 
+def on_constants(**operation: Any) -> Callable[[dict[str, bytes]], None]:
+    """Returns a change that adds an operation which reads no tensor."""
+    node = {"args": [1.0], "kwargs": {}}
+    thing = {"module": NUMPY, "registered_name": None, "name": "s", "inbound_nodes": [node]}
+    return with_config(lambda c: c["config"]["layers"].append({**thing, **operation}))
+
+
+def called_on(argument: Any) -> Callable[[dict[str, bytes]], None]:
+    """Returns a change that calls `dense` on something in the config."""
+    call = {"args": [argument], "kwargs": {}}
+    return with_config(lambda c: layer(c, "dense")["inbound_nodes"].append(call))
+
+
+def numpy_array(value: Any, dtype: Any) -> dict[str, Any]:
+    return {"class_name": "__numpy__", "config": {"value": value, "dtype": dtype}}
+
+
 KERNEL = "layers/dense/vars/0"
+NUMPY = "keras.src.ops.numpy"
 LAMBDA = {
     "module": "keras.layers", "class_name": "Lambda", "registered_name": None,
     "config": {
@@ -149,6 +167,8 @@ CHANGES: dict[str, tuple[Callable[[dict[str, bytes]], Any], str]] = {
     "NaN": (raw_config(lambda b: b.replace(b'"units":4', b'"units":NaN')), "not accepted"),
     "key twice": (raw_config(lambda b: b'{"config": 1, ' + b[1:]), "a key occurs twice"),
     "deep nesting": (with_config(_nested), "nested deeper"),
+    "more values than memory": (raw_config(lambda b: b"[" + b"[]," * 2**21 + b"[]]"), "values"),
+    "metadata that are no JSON": (lambda m: m.update({"metadata.json": b"{"}), "not accepted"),
     "very deep nesting": (raw_config(lambda b: b"[" * 100_000), "not accepted"),
     "a list": (with_config(lambda c: [c]), "describes no model"),
     "null": (with_config(lambda c: {"config": None}), "describes no model"),
@@ -197,6 +217,14 @@ CHANGES: dict[str, tuple[Callable[[dict[str, bytes]], Any], str]] = {
     "unknown output": (call_of("head", ["dense", 0, 7]), "that nothing makes"),
     "negative call": (call_of("head", ["dense", -1, 0]), "refers to no tensor"),
     "history of text": (call_of("head", "dense"), "refers to no tensor"),
+    "an operation that only allocates": (
+        on_constants(class_name="BroadcastTo", config={"name": "s", "shape": [2**31]}),
+        "a call on no tensors",
+    ),
+    "a layer called on numbers": (called_on([[1.0] * 5]), "a call on no tensors"),
+    "texts of a gigabyte": (called_on(numpy_array(1, "U268435456")), "an array of U268435456"),
+    "an array in a dtype": (called_on(numpy_array(1, "(268435456,)f4")), "an array of "),
+    "dtype in a list": (called_on(numpy_array(1, ["f4"])), "an array of "),
     "circle": (with_config(_circle), "in a circle"),
     "input is called": (
         with_config(_call_input),

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 import textwrap
+import traceback
+import weakref
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -510,6 +512,30 @@ def test_a_failure_in_the_background_surfaces_once(tmp_path, monkeypatch, surfac
     with checkpoint:  # once
         checkpoint.save(3, small(3), {})
     assert checkpoint.steps() == [1, 3]
+
+
+@pytest.mark.parametrize("next_call", ["open", "restore"])
+def test_a_failure_outlives_the_object_that_was_dropped(tmp_path, monkeypatch, next_call):
+    steps_with(tmp_path, 1)
+
+    def leave_behind():
+        checkpoint = Checkpoint(tmp_path)
+        checkpoint.restore()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rename", lambda *_: os.stat(tmp_path / "missing"))
+            checkpoint.save(2, {"w": np.ones(10**5)}, {})
+            checkpoint._background._thread.join()
+            return weakref.ref(checkpoint)
+
+    gone = leave_behind()
+    assert gone() is None  # which also frees its lock, and the arrays
+    Checkpoint(tmp_path / "elsewhere").open().close()
+    later = Checkpoint(tmp_path)
+    with pytest.raises(OSError, match="Step 2 could not be saved: No such file") as caught:
+        getattr(later, next_call)()
+    assert "write_step" in "".join(traceback.format_exception(caught.value))
+    later.restore()
+    later.open().close()
 
 
 def test_what_ends_the_block_is_raised_and_the_failed_save_noted(tmp_path, monkeypatch):

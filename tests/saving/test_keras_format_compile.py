@@ -88,6 +88,108 @@ def test_losses_metrics_weights_and_a_schedule(tmp_path: Path):
             np.testing.assert_allclose(found[name], value, rtol=3e-5, err_msg=name)
 
 
+ROWS = (
+    np.random.default_rng(2).normal(size=(6, 3)).astype("float32"),
+    np.random.default_rng(3).uniform(size=(6, 2)).astype("float32"),
+)
+
+
+def assert_same_steps(ours: Any, theirs: Any, count: int) -> None:
+    """Trains both, and compares the losses."""
+    for _ in range(count):
+        with relaxed():
+            theirs.reset_metrics()
+            expected = theirs.train_on_batch(*ROWS)
+        np.testing.assert_allclose(ours.train_on_batch(*ROWS), expected, rtol=1e-5)
+
+
+def numbers_of(optimizer: Any) -> list[np.ndarray]:
+    return [np.asarray(variable.value) for variable in optimizer.variables]
+
+
+@pytest.mark.parametrize("accumulate", [None, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_dynamic_loss_scale_goes_both_ways(accumulate: int | None, tmp_path: Path):
+    K, (x, y) = keras.optimizers, ROWS
+    with relaxed():
+        theirs = one_head(keras)
+        inner = K.Adam(0.1, gradient_accumulation_steps=accumulate)
+        theirs.compile(K.LossScaleOptimizer(inner, 8.0, dynamic_growth_steps=2), "mse")
+        for scale in (1.0, np.inf, 1.0, 1.0, 1.0):  # kept, halved, kept, doubled, kept
+            theirs.train_on_batch(x * np.float32(scale), y)
+        expected = numbers_of(theirs.optimizer)
+    ours, again = exchanged(theirs, tmp_path)
+    state = ours.training_state()["optimizer"]
+    assert (float(state.scale), int(state.finite_steps)) == (8.0, 1)
+    assert int(ours.training_state()["step"]) == 4 // (accumulate or 1)
+    found = numbers_of(again.optimizer)
+    assert [a.shape for a in found] == [a.shape for a in expected]
+    assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+    assert_same_steps(ours, theirs, 3)
+    assert float(ours.training_state()["optimizer"].scale) == float(theirs.optimizer.dynamic_scale)
+
+
+def test_a_scale_that_keras_lost_is_brought_back(tmp_path: Path):
+    K, (x, y) = keras.optimizers, ROWS
+    with relaxed():
+        theirs = one_head(keras)
+        theirs.compile(K.LossScaleOptimizer(K.SGD(0.1)), "mse")
+        theirs.train_on_batch(x, y)
+    for lost, usable in ((0.0, 2.0**-126), (np.inf, 2.0**126), (np.nan, 2.0**-126)):
+        theirs.optimizer.dynamic_scale.assign(lost)
+        with relaxed():
+            theirs.save(tmp_path / "m.keras")
+        ours = kgraph.models.load_model(tmp_path / "m.keras")
+        assert float(ours.training_state()["optimizer"].scale) == usable
+
+
+def test_the_count_of_an_optimizer_without_arrays_is_kept(tmp_path: Path):
+    K = keras.optimizers
+    with relaxed():
+        theirs = one_head(keras)
+        theirs.compile(K.SGD(K.schedules.ExponentialDecay(0.1, 1, 0.5)), "mse")
+        theirs.train_on_batch(*ROWS)
+        theirs.save(tmp_path / "m.keras")
+    ours = kgraph.models.load_model(tmp_path / "m.keras")
+    assert_same_steps(ours, theirs, 2)
+    assert int(ours.training_state()["optimizer"].step) == 3
+
+
+def test_an_untrained_loss_scale_optimizer_starts_anew(tmp_path: Path):
+    K = keras.optimizers
+    with relaxed():
+        theirs = one_head(keras)
+        theirs.compile(K.LossScaleOptimizer(K.Adam(0.1), 4.0), "mse")
+        theirs.save(tmp_path / "m.keras")
+    ours = kgraph.models.load_model(tmp_path / "m.keras")
+    assert ours.training_state() is None
+    assert ours.optimizer.initial_scale == 4.0
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="Keras has none")
+def test_the_weights_beside_a_multi_optimizer_can_be_loaded(tmp_path: Path):
+    K, path = keras.optimizers, tmp_path / "m.keras"
+    with relaxed():
+        theirs = one_head(keras)
+        theirs.compile(K.MultiOptimizer(K.OptimizerMap(K.Adam(), {".*bias": K.SGD(0.1)})), "mse")
+        theirs.train_on_batch(*ROWS)
+        theirs.save(path)
+        expected = np.asarray(theirs(ROWS[0]))
+    ours = kgraph.models.load_model(path, compile=False)
+    np.testing.assert_allclose(ours(ROWS[0]), expected, atol=1e-6)
+    with pytest.raises(ModelFileError, match=r"compile_config\.optimizer"):
+        kgraph.models.load_model(path)
+
+
+def test_a_multi_optimizer_is_named_before_anything_is_written(tmp_path: Path):
+    K = kgraph.optimizers
+    ours = one_head(kgraph)
+    ours.compile(K.MultiOptimizer(K.OptimizerMap(K.Adam(), {".*bias": K.SGD(0.1)})), "mse")
+    ours.train_on_batch(*ROWS)
+    with pytest.raises(ConfigError, match=r"(?s)cannot.*MultiOptimizer"):
+        ours.save(tmp_path / "m.keras")
+    assert not list(tmp_path.iterdir())
+
+
 def defaults_of(place: Any, base: type) -> list[Any]:
     """Returns an object of each public class that can be made without arguments."""
     made = []

@@ -19,10 +19,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from saved_models import assert_same_weights, dense
 
 import kgraph
-from kgraph import layers, saving
+from kgraph import callbacks, layers, saving
 from kgraph.errors import ConfigError, ModelFileError
 from kgraph.saving import folder as folder_module
 from kgraph.saving import pending
+from kgraph.saving import save as save_module
 from kgraph.saving.parts import Part
 
 ROOT = Path(kgraph.__file__).parents[1]
@@ -227,6 +228,35 @@ def test_what_is_saved_later_is_what_was_there_at_the_call(name: str, tmp_path: 
     assert not pending._pending
 
 
+def test_a_save_looks_at_arrays_that_nobody_reuses(
+    tmp_path: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = dense()
+    model.compile("adam", "mse")
+    rows = np.ones((4, 4), "float32"), np.ones((4, 2), "float32")
+    taken: list[dict[str, Any]] = []
+    real = save_module.snapshot
+    monkeypatch.setattr(save_module, "snapshot", lambda *a: taken.append(real(*a)) or taken[-1])
+    values: list[dict[str, np.ndarray]] = []
+
+    def save(*_: Any) -> None:
+        values.append({p: w.numpy() for p, w in model.named_weights()})
+        model.save(f"{tmp_path}/{len(values)}/", wait=False)
+
+    during = callbacks.LambdaCallback(on_train_batch_end=save)
+    model.fit(*rows, epochs=2, verbose=0, callbacks=[during])
+    save()
+    for path, weight in model.named_weights():
+        assert np.shares_memory(taken[-1]["weights/" + path], np.asarray(weight.value))
+        jax.jit(lambda a: a - a, donate_argnums=0)(weight.value)  # as a loop of one's own might
+    model.fit(*rows, epochs=2, verbose=0)
+    gate.set()
+    for number, expected in enumerate(values, 1):
+        loaded = saving.load_model(tmp_path / str(number))
+        for path, weight in loaded.named_weights():
+            np.testing.assert_array_equal(weight.numpy(), expected[path], f"{number} {path}")
+
+
 def test_a_failure_in_the_background_reaches_whoever_comes_next(tmp_path: Path, monkeypatch):
     model = dense()
     model.save(f"{tmp_path}/m/")
@@ -259,6 +289,62 @@ def test_a_failure_in_the_background_reaches_whoever_comes_next(tmp_path: Path, 
     model.save(f"{tmp_path}/m/")
 
 
+def test_a_failure_in_the_background_reaches_whoever_uses_the_model_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, other = dense(), dense()
+    for each in (model, other):
+        each.compile("sgd", "mse")
+    rows = np.ones((4, 4), "float32"), np.ones((4, 2), "float32")
+    other.save_weights(tmp_path / "w")
+
+    def fail() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(folder_module, "_write_part", lambda *_: os.stat("/missing/file"))
+            save = model.save(f"{tmp_path}/m/", wait=False)
+            while not save.done:
+                pass
+
+    for use in (
+        lambda: model.fit(*rows, verbose=0),
+        lambda: model.save(tmp_path / "other.kgraph"),
+        lambda: model.save(tmp_path / "other.keras"),
+        lambda: model.save_weights(tmp_path / "w2"),
+        lambda: model.load_weights(tmp_path / "w"),
+    ):
+        fail()
+        other.fit(*rows, verbose=0)  # is none of its business
+        with pytest.raises(FileNotFoundError, match="/missing/file"):
+            use()
+        use()  # told once
+
+
+@pytest.mark.slow
+def test_a_forked_process_leaves_failures_to_its_parent(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout == "0\n"
+
+
+FORKING = """
+import os, pathlib, sys
+from kgraph.saving.checkpoints.background import Background
+work = Background(sys, pathlib.Path("/missing"))
+work.start(lambda: open("/missing/file"), "work")
+work._thread.join()
+if os.fork() == 0:
+    work.wait()
+    sys.exit(0)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+try:
+    work.wait()
+except FileNotFoundError:
+    sys.exit(0)
+sys.exit("the parent must hear of it")
+"""
+
+
 def test_files_of_keras_are_not_written_in_the_background(tmp_path: Path):
     with pytest.raises(ConfigError, match="before `save` returns"):
         dense().save(tmp_path / "m.keras", wait=False)
@@ -282,6 +368,7 @@ def test_a_program_that_ends_finishes_its_save(case: str, tmp_path: Path):
         [sys.executable, "-c", ENDING, str(tmp_path), case],
         capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
+    assert done.returncode == (120 if case == "broken" else 0)
     assert (tmp_path / "m" / "manifest.json").exists() == (case == "whole"), done.stderr
     assert ("No such file or directory" in done.stderr) == (case == "broken"), done.stderr
 

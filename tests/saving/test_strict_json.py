@@ -49,6 +49,14 @@ def test_size_is_limited(monkeypatch):
         strict_json.decode(b"[111]")
 
 
+def test_the_number_of_values_is_limited(monkeypatch):
+    """64 MiB of empty lists would take 2 GB."""
+    monkeypatch.setattr(strict_json, "MAX_VALUES", 4)
+    assert strict_json.decode(b"[[],[]]") == [[], []]
+    with pytest.raises(ValueError, match="more than 4 values"):
+        strict_json.decode(b"[[],[],[]]")
+
+
 def test_what_would_be_refused_is_not_written():
     with pytest.raises(ConfigError, match="The seed cannot be written to a file"):
         strict_json.encode({"seed": 2**70}, "The seed")

@@ -109,7 +109,7 @@ def test_arrays_too_large_for_the_device_give_the_same_bits(monkeypatch: Any) ->
     held = {"validation_data": (X[:7], LABELS[:7])}
     expected = trained(compiled(runs.dropping), seed=3, **held)
     assert expected.model._engine._last_batch is None
-    monkeypatch.setattr(fitting, "fits_on_device", lambda batch: False)
+    monkeypatch.setattr(fitting, "fits_on_device", lambda *_: False)
     streamed = trained(compiled(runs.dropping), seed=3, **held)
     assert [e.function for e in streamed.model.compile_report()].count("train") == 0
     assert_same(expected, streamed)

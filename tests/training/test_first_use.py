@@ -54,6 +54,22 @@ def test_equal_layers_of_layers_are_traced_once(monkeypatch):
     assert traced.count("MultiHeadAttention") == 2
 
 
+def test_a_first_prediction_traces_the_model_once():
+    traced: list[tuple[int, ...]] = []
+
+    class Noted(layers.Layer):
+        def call(self, inputs):
+            traced.append(inputs.shape)
+            return inputs
+
+    inputs = Input((3,))
+    model = Model(inputs, Noted()(layers.Conv1D(2, 1)(layers.Reshape((3, 1))(inputs))))
+    traced.clear()
+    for rows in (2, 2, 5):
+        assert model.predict(np.zeros((rows, 3), np.float32), verbose=0).shape == (rows, 3, 2)
+    assert traced == [(2, 3, 2), (5, 3, 2)]
+
+
 def test_rows_and_copies_have_memory_of_their_own():
     rows = list(jax.device_put(np.arange(12, dtype=np.float32).reshape(3, 4)))
     whole = stack_rows(rows)

@@ -140,8 +140,8 @@ def test_another_model_is_refused_and_the_folder_is_free_again(tmp_path: Path) -
     train("arrays", tmp_path, epochs=1)
     refused = Checkpoint(tmp_path)
     other = runs.compiled(lambda: runs.mlp(activation="relu"))
-    with pytest.raises(StateError, match=r"another model[\s\S]*another directory"):
-        other.fit(X, LABELS, verbose=0, checkpoint=refused)
+    with pytest.raises(StateError, match=r"differs in its model[\s\S]*another directory"):
+        other.fit(X, LABELS, 4, verbose=0, checkpoint=refused)
     assert not refused.is_open
     train("arrays", tmp_path, epochs=1)
 
@@ -151,6 +151,62 @@ def test_an_iterator_without_position_is_replayed_with_a_warning(tmp_path: Path)
         train("endless", tmp_path, 1, callbacks=[InterruptAt(2)])
     with pytest.warns(UserWarning, match=r"generator|endless"):
         train("endless", tmp_path, 1)
+
+
+VALIDATIONS = {
+    "remembering": lambda: {"validation_data": resume_models.Remembering(runs.cut())},
+    "endless": lambda: {"validation_data": runs.endless()},
+    "function": lambda: {"validation_data": resume_models.generator},
+}
+
+
+HOOKS = [("on_test_batch_begin", 4), ("on_train_batch_begin", 5)]
+PLACES = [pytest.param("remembering", HOOKS[:1], id="few remembering")]
+PLACES += [pytest.param(kind, HOOKS, id=kind, marks=pytest.mark.slow) for kind in VALIDATIONS]
+
+
+@pytest.mark.parametrize(("kind", "hooks"), PLACES)
+def test_validation_goes_on_where_it_was(kind: str, hooks: Any, tmp_path: Path) -> None:
+    """Validations of 3 batches out of 4: each of an iterator's has others."""
+
+    def run(*args: Any, **changes: Any) -> Any:
+        return train("list", *args, validation_steps=3, **VALIDATIONS[kind](), **changes)
+
+    expected = reached(run())
+    assert len(set(expected["logs"]["val_loss"])) == 3
+    for hook, at in hooks:
+        calls = itertools.count()
+
+        def fail(*_: Any, at: int = at, calls: Any = calls) -> None:
+            if next(calls) == at:
+                raise Interrupted
+
+        folder = tmp_path / hook
+        with pytest.raises(Interrupted):
+            run(folder, 1, callbacks=[LambdaCallback(**{hook: fail})])
+        with relaxed_warning(kind == "endless"):
+            resumed = run(folder, 1)
+        assert same(reached(resumed), expected), hook
+
+
+def relaxed_warning(expected: bool) -> Any:
+    if not expected:
+        return contextlib.nullcontext()
+    return pytest.warns(UserWarning, match="endless cannot tell its position")
+
+
+def test_validation_data_that_have_ended_give_no_numbers(tmp_path: Path) -> None:
+    def run(epochs: int) -> Any:
+        held = {"validation_data": resume_models.generator()}
+        return train("list", tmp_path, epochs=epochs, **held).logs
+
+    with pytest.warns(UserWarning, match="validation data have ended, so there are no val_ logs"):
+        logs = run(2)
+    with pytest.warns(UserWarning, match="validation data have ended"):
+        more = run(3)
+    assert len(more["loss"]) == 3
+    assert more["val_loss"] == logs["val_loss"] != [0.0]
+    assert len(more["val_loss"]) == 1
 
 
 def test_sigterm_between_the_last_epoch_and_the_end_is_not_lost(tmp_path: Path) -> None:

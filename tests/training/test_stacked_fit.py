@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from kgraph import Input, Model, callbacks, optimizers
@@ -75,10 +76,13 @@ OPTIMIZERS = {
     "lamb": (lambda: optimizers.Lamb(0.01), False),
     "muon": (lambda: optimizers.Muon(0.01), False),
     "adafactor": (lambda: optimizers.Adafactor(0.01), False),
+    "optax": (lambda: optax.sgd(0.1, momentum=0.9), False),
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OPTIMIZERS)
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS if name != "optax"]
+
+
+@pytest.mark.parametrize("name", ["optax", *SLOW])
 def test_every_optimizer_gives_the_same(name):
     compare(*OPTIMIZERS[name])

@@ -23,4 +23,6 @@ def drop_unused(graph: Graph) -> Graph:
     nodes = tuple(node for node in graph.nodes if node.name in needed)
     called = {node.layer for node in nodes}
     layers = {name: spec for name, spec in graph.layers.items() if name in called}
+    if len(nodes) == len(graph.nodes) and len(layers) == len(graph.layers):
+        return graph
     return replace(graph, nodes=nodes, layers=layers)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS, Node, Ref
-from kgraph.registry import Opaque, describe
+from kgraph.registry import describe, text_of
 
 
 def merge_equal(graph: Graph) -> Graph:
@@ -28,12 +27,13 @@ def merge_equal(graph: Graph) -> Graph:
         return replace(ref, node=same[ref.node]) if ref.node in same else ref
 
     for node in graph.nodes:
-        node = replace(
-            node,
-            inputs=tuple(now(ref) for ref in node.inputs),
-            masks=tuple(mask and now(mask) for mask in node.masks),
-            output_masks=tuple(mask and now(mask) for mask in node.output_masks),
-        )
+        if same:
+            node = replace(
+                node,
+                inputs=tuple(now(ref) for ref in node.inputs),
+                masks=tuple(mask and now(mask) for mask in node.masks),
+                output_masks=tuple(mask and now(mask) for mask in node.output_masks),
+            )
         key = _key(graph, node)
         if key is not None and key in first:
             same[node.name] = first[key]
@@ -41,6 +41,8 @@ def merge_equal(graph: Graph) -> Graph:
             kept.append(node)
             if key is not None:
                 first[key] = node.name
+    if not same:
+        return graph
     called = {node.layer for node in kept}
     return replace(
         graph,
@@ -62,9 +64,4 @@ def _key(graph: Graph, node: Node) -> str | None:
     reads = [[ref.node, ref.index, ref.mask] for ref in node.inputs]
     masks = [mask and [mask.node, mask.index] for mask in node.masks]
     facts = [layer, describe(node.args), describe(node.kwargs), reads, masks]
-    return json.dumps(facts, sort_keys=True, default=_opaque)
-
-
-def _opaque(value: Any) -> Any:
-    assert isinstance(value, Opaque), type(value)
-    return {"opaque": value.identity}
+    return text_of(facts)

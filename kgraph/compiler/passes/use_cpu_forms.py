@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import FOLDED, LayerSpec, Node
-from kgraph.layers.convolution.choice import choose
+from kgraph.layers.convolution.choice import MOST_TAPS, choose
 from kgraph.layers.convolution.window import Window
 
 
@@ -33,7 +34,8 @@ def _form(spec: LayerSpec, node: Node) -> str:
     if not spec.own:
         return ""
     if name.startswith("MaxPooling"):
-        return "gradient by cells"
+        sizes = _per_axis(spec.config["pool_size"], int(name[-2]))
+        return "gradient by cells" if math.prod(sizes) <= MOST_TAPS else ""
     kernels = [weight.shape for weight in spec.weights if weight.path.endswith("kernel")]
     if not kernels or "Conv" not in name or name.startswith("ConvLSTM"):
         return ""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from kgraph.config import is_flash_attention_enabled
 from kgraph.errors import ConfigError, GraphError, message
 from kgraph.graph.structure import leaves
 from kgraph.layers.attention.heads import band, equations, join_masks, softmax_where
@@ -41,8 +42,9 @@ class MultiHeadAttention(Layer):
         attention_axes: axes attended over; by default all but the first and the last.
         sliding_window: how many positions to either side are seen, the own one included.
         flash_attention: True asks for cuDNN's fused kernel on NVIDIA GPUs, which keeps no scores in
-            memory and takes 16-bit floats; on other devices XLA computes the same numbers. None and
-            False leave it to XLA everywhere.
+            memory and takes 16-bit floats; on other devices XLA computes the same numbers. None
+            does so where it can be used, after `config.enable_flash_attention()`; else None and
+            False leave it to XLA.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
             activity_regularizer, kernel_constraint, bias_constraint: of each projection.
         use_gate: whether the result of the heads is multiplied with a sigmoid of the query.
@@ -90,6 +92,7 @@ class MultiHeadAttention(Layer):
         self.dropout, self.seed = dropout, seed
         self.use_gate, self.sliding_window = use_gate, sliding_window
         self.flash_attention = flash_attention
+        self.tries_flash = flash_attention is None and is_flash_attention_enabled()
         self.output_sizes = _as_tuple(output_shape)
         self.attention_axes = _as_tuple(attention_axes)
         self.projection_options = {
@@ -222,7 +225,10 @@ class MultiHeadAttention(Layer):
     def _kernel(self, query: Array, key: Array) -> Literal["cudnn"] | None:
         """Returns the implementation to ask JAX for; cuDNN's needs sizes that are known."""
         known = all(isinstance(size, int) for size in (*query.shape, *key.shape))
-        fused = self.flash_attention and known and jax.default_backend() == "gpu"
+        size, short = query.shape[-1], query.dtype in (jnp.float16, jnp.bfloat16)
+        even = known and query.shape[1] % 2 == key.shape[1] % 2 == 0
+        tries = self.tries_flash and short and even and size % 8 == 0 and size <= 128
+        fused = (self.flash_attention or tries) and known and jax.default_backend() == "gpu"
         return "cudnn" if fused else None
 
     def _score_rank(self, query: Array) -> int:

@@ -31,6 +31,9 @@ INTERNAL = frozenset(
 )
 """Attributes of the base class that hold no weights or layers of the user's."""
 
+_PLAIN = frozenset({type(None), bool, int, float, str})
+"""What most attributes are: a search through all layers of a graph passes these by."""
+
 
 class Bindable:
     """Base of what is copied and bound for a run: the layers.
@@ -57,21 +60,23 @@ def members(layer: Any, kind: type) -> Iterator[tuple[str, Any]]:
 
     Lists, tuples and dicts are searched; the path of an item is `attribute/0` or `attribute/key`.
     """
-    skip = layer.path_free_attributes
+    found: list[tuple[str, Any]] = []
+    unbound, skip = layer.unbound_attributes, layer.path_free_attributes
     for name, value in vars(layer).items():
-        if name not in layer.unbound_attributes:
-            yield from _search(value, "" if name in skip else name, kind)
+        if type(value) not in _PLAIN and name not in unbound:
+            _search(value, "" if name in skip else name, kind, found)
+    return iter(found)
 
 
-def _search(value: Any, path: str, kind: type) -> Iterator[tuple[str, Any]]:
+def _search(value: Any, path: str, kind: type, found: list[tuple[str, Any]]) -> None:
     if isinstance(value, kind):
-        yield path, value
+        found.append((path, value))
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            yield from _search(item, f"{path}/{i}" if path else str(i), kind)
+            _search(item, f"{path}/{i}" if path else str(i), kind, found)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _search(item, f"{path}/{key}" if path else str(key), kind)
+            _search(item, f"{path}/{key}" if path else str(key), kind, found)
 
 
 def bind(layer: Any, context: Context, segment: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,31 +14,33 @@ from kgraph.layers.base.context import Context
 from kgraph.types import Function, Tree
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CallSpec:
-    """The parameters of a `call`, without `self`."""
+    """The parameters of a `call`, without `self`. There is one for each class of layers."""
 
     signature: inspect.Signature
     names: tuple[str, ...]
     takes_training: bool
     takes_mask: bool
 
-    def arguments(
-        self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Returns the arguments by name; those of `**kwargs` among them.
-
-        Raises:
-            GraphError: they do not fit the signature.
-        """
-        try:
-            bound = self.signature.bind(*args, **kwargs)
-        except TypeError as error:
+    def check(self, layer: Any, args: tuple[Any, ...], names: Iterable[str]) -> None:
+        """Raises GraphError if these arguments and keywords do not fit the signature."""
+        fault = _misfit(self, len(args), tuple(names))
+        if fault is not None:
             raise GraphError(
-                f"{layer.label} cannot be called like this: {error}",
+                f"{layer.label} cannot be called like this: {fault}",
                 expected=f"call{self.signature}",
-            ) from None
-        return bound.arguments
+            )
+
+
+@cache
+def _misfit(spec: CallSpec, count: int, names: tuple[str, ...]) -> str | None:
+    """Returns why so many arguments and these keywords do not fit, or None."""
+    try:
+        spec.signature.bind(*[None] * count, **dict.fromkeys(names))
+    except TypeError as error:
+        return str(error)
+    return None
 
 
 @cache

@@ -51,7 +51,7 @@ def call_on_symbols(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     spec = call_spec(type(layer))
     try:
         layer.check_call(args, kwargs)
-        spec.arguments(layer, args, {k: v for k, v in kwargs.items() if k != "training"})
+        spec.check(layer, args, (name for name in kwargs if name != "training"))
         check_input(layer, first_argument(spec, args, kwargs))
         layer.ensure_built(args, kwargs)
         inferred = _infer(layer, template, inputs)
@@ -264,7 +264,7 @@ def call_on_arrays(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     spec = call_spec(type(layer))
     layer.check_call(args, kwargs)
     check_input(layer, first_argument(spec, args, kwargs))
-    create_values((f"{layer.name}/{path}", weight) for path, weight in layer.named_weights())
+    create_values(layer.paths_of_values())
     weights = {id(weight): weight for _, weight in layer.named_weights()}
     context = Context(key=eager_key)
     copy = binding.bind(layer, context, layer.name)

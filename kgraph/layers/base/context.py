@@ -24,6 +24,7 @@ class Context:
         key: root of the random keys, or None.
         losses: what `add_loss` and activity regularizers reported.
         effects: which of "random", "state" and "loss" happened.
+        mesh: the devices that outputs are spread over, where a graph says so; None for one device.
         describing: True while shapes are inferred; unknown weights then read as zeros.
     """
 
@@ -38,6 +39,7 @@ class Context:
         self.training, self.key, self.describing = training, key, describing
         self.losses: list[Array] = []
         self.effects: set[str] = set()
+        self.mesh: Any = None
         self.bound: dict[int, Any] = {}
         self.placed: dict[int, Array] = {}
         self._scope: list[str] = []
@@ -63,7 +65,7 @@ class Context:
     def inside(self, values: Mapping[int, Array]) -> Context:
         """Returns a context for a part of this run that is traced apart: same paths, same keys."""
         inner = Context(values, self.training, self.key)
-        inner._scope, inner._draws = self._scope, self._draws
+        inner._scope, inner._draws, inner.mesh = self._scope, self._draws, self.mesh
         return inner
 
     def value(self, weight: Weight) -> Array:

@@ -64,25 +64,20 @@ def check_input(layer: Any, inputs: Any) -> None:
                 received=f"{item!r:.60} ({type(item).__name__})",
                 hint="pass an array, or what Input(...) or another layer returned",
             )
-        _check_one(layer, spec, item, item.name if isinstance(item, SymbolicTensor) else None)
+        _check_one(layer, spec, item)
 
 
-def _check_one(layer: Any, spec: InputSpec, item: Any, maker: str | None) -> None:
+def _check_one(layer: Any, spec: InputSpec, item: Any) -> None:
     shape = tuple(d if isinstance(d, int) else None for d in item.shape)
     rank = len(shape)
-    received = f"{show(shape)}" + (f" from {maker!r}" if maker else "")
-    for wanted, fits, text in (
-        (spec.ndim, rank == spec.ndim, f"{spec.ndim} axes"),
-        (spec.min_ndim, rank >= (spec.min_ndim or 0), f"at least {spec.min_ndim} axes"),
-        (spec.max_ndim, rank <= (spec.max_ndim or rank), f"at most {spec.max_ndim} axes"),
-    ):
-        if wanted is not None and not fits:
-            raise GraphError(
-                f"{layer.label} cannot take an input with {rank} axes",
-                expected=f"{text}, the batch axis among them",
-                received=received,
-                hint=_rank_hint(rank, wanted),
-            )
+    wanted = _wanted_rank(spec, rank)
+    if wanted is not None:
+        raise GraphError(
+            f"{layer.label} cannot take an input with {rank} axes",
+            expected=f"{wanted[0]}{wanted[1]} axes, the batch axis among them",
+            received=_received(shape, item),
+            hint=_rank_hint(rank, wanted[1]),
+        )
     if spec.dtype is not None and str(item.dtype) != spec.dtype:
         raise GraphError(
             f"{layer.label} needs dtype {spec.dtype}", expected=spec.dtype, received=item.dtype
@@ -94,15 +89,29 @@ def _check_one(layer: Any, spec: InputSpec, item: Any, maker: str | None) -> Non
         if size is None or not -rank <= axis < rank or shape[axis] is None:
             continue
         if shape[axis] != size:
-            raise _wrong_width(layer, shape, axis, size, received, maker)
+            raise _wrong_width(layer, shape, axis, size, item)
 
 
-def _wrong_width(
-    layer: Any, shape: Shape, axis: int, size: int, received: str, maker: str | None
-) -> GraphError:
+def _wanted_rank(spec: InputSpec, rank: int) -> tuple[str, int] | None:
+    """Returns the bound that a rank does not keep, and in which sense, or None."""
+    if spec.ndim is not None and rank != spec.ndim:
+        return "", spec.ndim
+    if spec.min_ndim is not None and rank < spec.min_ndim:
+        return "at least ", spec.min_ndim
+    if spec.max_ndim is not None and rank > spec.max_ndim:
+        return "at most ", spec.max_ndim
+    return None
+
+
+def _received(shape: Shape, item: Any) -> str:
+    return show(shape) + (f" from {item.name!r}" if isinstance(item, SymbolicTensor) else "")
+
+
+def _wrong_width(layer: Any, shape: Shape, axis: int, size: int, item: Any) -> GraphError:
     wanted: list[Any] = list(shape)
     wanted[axis] = size
-    source = repr(maker) if maker else "the input"
+    source = repr(item.name) if isinstance(item, SymbolicTensor) else "the input"
+    received = _received(shape, item)
     if layer.built and layer.named_weights_exist:
         return GraphError(
             f"{layer.label} already has parameters for {size} features "

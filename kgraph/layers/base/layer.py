@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kgraph import regularizers
@@ -161,6 +161,7 @@ class Layer(Weighted, Recorded):
         """Builds the layer for these call arguments, unless it is built."""
         if not self.built:
             self.build(**calling.build_arguments(self, args, kwargs))
+        if not self.built:  # no class has a `build` of its own, which would have set it
             self.built = True
             self._name_weights()
 
@@ -270,7 +271,14 @@ class Layer(Weighted, Recorded):
             WeightSpec(path, w.shape, w.dtype, w.trainable) for path, w in self.named_weights()
         )
         name = get_registered_name(type(self))
-        return LayerSpec(name, config, weights, self.inner_graph, self.is_own)
+        own = all(part.is_own for part in self._parts())
+        return LayerSpec(name, config, weights, self.inner_graph, own)
+
+    def _parts(self) -> Iterator[Layer]:
+        """Yields this layer and those inside it, at any depth."""
+        yield self
+        for _, child in self.children():
+            yield from child._parts()
 
     @property
     def inner_graph(self) -> Any:

@@ -24,7 +24,7 @@ from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import Slot, flatten, leaves, map_structure
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base.context import Context
-from kgraph.registry import describe, find_opaque
+from kgraph.registry import describe
 from kgraph.types import Dims, Function, Tree
 
 _MEMORY_SIZE = 4096
@@ -97,14 +97,15 @@ def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> str | Non
     if any(type(part).__module__.startswith("kgraph.models.") for part in parts):  # long configs
         return None
     options = [[type(part).__qualname__, _without_name(part)] for part in parts]
-    facts = [options, describe(list(template)), describe([_facts(s) for s in (*inputs, *masks)])]
-    if next(find_opaque(facts), None) is not None:
-        return None
+    facts = [options, describe(list(template)), [_facts(s) for s in (*inputs, *masks)]]
     shapes = [[list(w.shape), w.dtype] for _, w in layer.named_weights()]
     flags: Any = jax.config
     settings = [flags.jax_enable_x64, str(flags.jax_numpy_dtype_promotion)]
     nesting = str(map_structure(lambda _: 0, template))  # a list and a tuple are described alike
-    return json.dumps([facts, nesting, shapes, settings, len(inputs)])
+    try:
+        return json.dumps([facts, nesting, shapes, settings, len(inputs)])
+    except TypeError:  # an option or argument that cannot be written down
+        return None
 
 
 def _tree(layer: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from kgraph import constraints, initializers, regularizers
 from kgraph.errors import GraphError, StateError
 from kgraph.layers.base.binding import Bindable, members
 from kgraph.layers.base.named import Named
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.weight import Weight, create_values
 from kgraph.types import Array
 
 
@@ -86,6 +86,8 @@ class Weighted(Named, Bindable):
 
     def _name_weights(self) -> None:
         """Gives weights without a name that of their attribute, and makes names unique."""
+        if not self._weights:
+            return
         places = {id(weight): path.replace("/", "_") for path, weight in members(self, Weight)}
         taken = {path.partition("/")[0] for path, _ in self.children()}
         for weight in self._weights:
@@ -136,8 +138,13 @@ class Weighted(Named, Bindable):
         for _, child in self.children():
             child.trainable = value
 
+    def paths_of_values(self) -> Iterator[tuple[str, Weight]]:
+        """Yields each weight and the path that its first value is drawn by."""
+        return ((f"{self.name}/{path}", weight) for path, weight in self.named_weights())
+
     def get_weights(self) -> list[np.ndarray]:
         """Returns a copy of each weight on the host, in the order of `weights`."""
+        create_values(self.paths_of_values())
         return [weight.numpy() for weight in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:

@@ -18,6 +18,15 @@ from kgraph.layers.convolution.window import Window
 _FEW_CHANNELS = 4
 """With so few channels XLA's convolutions do not fill a core's registers."""
 
+_SMALL_KERNEL = 144
+"""A kernel of so few numbers is better met by patches, too: its gradients are no real product."""
+
+MOST_TAPS = 128
+"""With more, the forms take seconds to compile (one operation for each tap), and gain little."""
+
+_MOST_PATCHES = 2**28
+"""Patches of volumes are not made of more numbers (1 GiB) than that."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -40,15 +49,17 @@ class Choice:
         return ", ".join(f"{what} by {form}" for what, form in forms.items())
 
 
-def choose(window: Window, kernel: Sequence[int], dtype: Any) -> Choice:
-    """Returns the forms for a convolution; the batch and the sizes of images do not matter.
+def choose(window: Window, kernel: Sequence[int], dtype: Any, count: int = 0) -> Choice:
+    """Returns the forms for a convolution; its batch and the sizes of images hardly matter.
 
     - Arrays of 16 bits: XLA's own, as sums of 16 bits would lose digits.
+    - Kernels of very many taps: XLA's own.
     - One filter for each channel: a sum over the taps. XLA's loop over groups is 2 to 50 x slower.
     - Other groups: gradients by patches; XLA's gradient by the kernel is 25 x slower.
     - Kernels of one tap: one matrix product, 1.2 to 3 x faster.
-    - Volumes: patches, 1.5 to 3 x faster and more with strides.
-    - Few channels or filters: the gradient by the inputs by patches, 2 to 8 x faster.
+    - Volumes: patches, 1.5 to 3 x faster and more with strides, unless they would fill the memory.
+    - Few channels, or a small kernel: the gradient by the inputs by patches, 2 to 8 x faster. (With
+      few filters and many channels it is up to 15 x slower.)
     - Inputs that are stretched or padded by more than "same" (transposed convolutions): the
       gradient by the kernel by spreading, 2 to 9 x faster; the outputs too if filters are few.
     - Everything else: XLA's own; it runs at the speed of a matrix product already.
@@ -57,9 +68,10 @@ def choose(window: Window, kernel: Sequence[int], dtype: Any) -> Choice:
         window: the options.
         kernel: shape of the kernel, `[*sizes, channels / groups, filters]`.
         dtype: of the arrays.
+        count: numbers in the inputs, if known.
     """
     *taps, inner, filters = kernel
-    if np.dtype(dtype).itemsize < 4:
+    if np.dtype(dtype).itemsize < 4 or math.prod(taps) > MOST_TAPS:
         return Choice()
     single = max(window.strides) == 1
     if max(window.stretch) > 1:
@@ -71,11 +83,12 @@ def choose(window: Window, kernel: Sequence[int], dtype: Any) -> Choice:
         return Choice(inputs="patches", kernel="patches")
     if math.prod(taps) == 1:
         return Choice("product", "product", "product")
-    if len(taps) == 3:
+    if len(taps) == 3 and math.prod(taps) * count <= _MOST_PATCHES:
         return Choice("patches", "patches", "patches")
-    if not single:
+    if len(taps) == 3 or not single:
         return Choice()
-    inputs = "patches" if min(inner, filters) <= _FEW_CHANNELS else Choice.inputs
+    few = inner <= _FEW_CHANNELS or math.prod(kernel) <= _SMALL_KERNEL
+    inputs = "patches" if few else Choice.inputs
     if not _enlarges(window, taps):
         return Choice(inputs=inputs)
     outputs = "spreading" if filters <= _FEW_CHANNELS else Choice.outputs

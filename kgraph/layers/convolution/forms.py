@@ -100,7 +100,7 @@ def by_spreading(inputs: Array, kernel: Array, window: Window) -> Array:
     reaches = [d * (k - 1) for d, k in zip(window.dilation, taps)]
     sizes = [n + low + high - r for n, (low, high), r in zip(lengths, pads, reaches)]
     products = _product(inputs, jnp.moveaxis(matrix, 0, 1).reshape(channels, -1))
-    products = products.reshape(*products.shape[:-1], -1, filters)
+    products = products.reshape(*products.shape[:-1], math.prod(taps), filters)
     total = []
     for number, offset in enumerate(itertools.product(*map(range, taps))):
         starts = [pads[i][0] - offset[i] * window.dilation[i] for i in range(rank)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,8 @@ def convolve_on_cpu(inputs: Array, kernel: Array, window: Window) -> Array:
 
     It can be differentiated any number of times, forwards and backwards, and mapped.
     """
-    choice = choose(window, kernel.shape, inputs.dtype)
+    sizes = [size for size in inputs.shape if isinstance(size, int)]  # unknown ones count as 1
+    choice = choose(window, kernel.shape, inputs.dtype, math.prod(sizes))
     if window.channels_last:
         return _convolve(inputs, kernel, window, choice)
     last = Window(**{**vars(window), "channels_last": True})

@@ -69,17 +69,25 @@ class RandomWarp(RandomImageLayer):
         height, width = image.shape[:2]
         steps = jnp.arange(height, dtype=jnp.float32), jnp.arange(width, dtype=jnp.float32)
         y, x = jnp.meshgrid(*steps, indexing="ij")
-        wide = jnp.float64 if image.dtype == jnp.float64 else jnp.float32
         x, y = self.source(x, y, drawn)
-        read = partial(
-            map_coordinates,
-            coordinates=[y.astype(wide), x.astype(wide)],
-            order=_ORDERS[interpolation],
-            mode=self.fill_mode,
-            cval=self.fill_value,
-        )
-        moved = jax.vmap(read, in_axes=-1, out_axes=-1)(image.astype(wide))
-        return moved.astype(image.dtype)
+        return read_at(image, x, y, interpolation, self.fill_mode, self.fill_value)
+
+
+def read_at(
+    image: Array, x: Array, y: Array, interpolation: str, fill_mode: str, fill_value: float
+) -> Array:
+    """Returns `[height, width, channels]` read at columns `x` and rows `y`, in its dtype."""
+    check_choice("read_at", "interpolation", interpolation, _ORDERS)
+    wide = jnp.float64 if image.dtype == jnp.float64 else jnp.float32
+    read = partial(
+        map_coordinates,
+        coordinates=[y.astype(wide), x.astype(wide)],
+        order=_ORDERS[interpolation],
+        mode=fill_mode,
+        cval=fill_value,
+    )
+    moved = jax.vmap(read, in_axes=-1, out_axes=-1)(image.astype(wide))
+    return moved.astype(image.dtype)
 
 
 def middle(size: tuple[Any, Any]) -> tuple[Array, Array]:

@@ -7,14 +7,16 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.saving.checkpoints import step_files
-from kgraph.saving.checkpoints.background import Background
+from kgraph.saving.checkpoints.background import Background, raise_abandoned
 from kgraph.saving.checkpoints.frequency import parse_every
 from kgraph.saving.checkpoints.host_arrays import HostArrays, to_host
 from kgraph.saving.checkpoints.lock import FolderLock
@@ -39,6 +41,10 @@ class Checkpoint(StepReader):
     save has been written, before it gets its name. To save a step at or before the latest one,
     without having restored any, is refused: a new training does not mix with an old one.
 
+    One process writes. A program of several (`jax.distributed`) can restore, each process by
+    itself, but not save: Orbax has all of them meet, on the devices, in each save (0.12.8), and
+    from a thread that would collide with the training. `model.save("name/")` is for them.
+
     Args:
         directory: the folder; made when first needed.
         every: when a save is `due`: at the end of each epoch (None), every so many steps (an int),
@@ -53,6 +59,8 @@ class Checkpoint(StepReader):
             the rest. That memory is kept for the next save until `close`.
         fallback: whether `restore()` and `read_meta()` go back to the newest good step, with a
             warning, if later ones are damaged. For that, steps are verified once more.
+        strict: whether `fit` refuses to go on with what another training saved (with another loss,
+            say, or other data); False warns and goes on where the arrays fit.
 
     Attributes:
         step: the step that this object saved or restored last, or None.
@@ -81,6 +89,7 @@ class Checkpoint(StepReader):
         mode: str = "auto",
         asynchronous: bool = True,
         fallback: bool = False,
+        strict: bool = True,
     ) -> None:
         if keep is not None and (type(keep) is not int or keep < 1):
             expected = "a positive whole number, or None to keep all"
@@ -91,11 +100,12 @@ class Checkpoint(StepReader):
         folder = Path(os.path.abspath(os.fspath(directory)))
         super().__init__(folder, best, rises(best, mode), fallback)
         self.every, self.keep, self.mode, self.asynchronous = every, keep, mode, asynchronous
+        self.strict = strict
         self.step: int | None = None
         self._frequency = parse_every(every)
         self._saved_at = time.monotonic()
         self._lock = FolderLock(self.directory)
-        self._background = Background()
+        self._background = Background(self, self.directory)
         self._spare: HostArrays | None = None
 
     def __repr__(self) -> str:
@@ -106,10 +116,14 @@ class Checkpoint(StepReader):
 
         Raises:
             StateError: another writer has the lock; says which.
-            OSError: the folder cannot be written to.
+            ConfigError: this is one of several processes.
+            OSError: the folder cannot be written to; or a step could not be saved by a Checkpoint
+                that was dropped without `close`.
         """
         if self._lock.held:
             return self
+        _refuse_several()
+        raise_abandoned(self.directory)
         try:
             step_files.make_folder(self.directory)
             self._lock.acquire()
@@ -212,12 +226,7 @@ class Checkpoint(StepReader):
         stored = to_host(arrays, later, self._spare)
         self._spare = stored if later else None
         abandoned = [s for s in self.steps() if self.step is not None and s > self.step]
-
-        def write() -> None:
-            with self._naming(step):
-                step_files.write_step(self.directory, step, stored, data, numbers, abandoned)
-            self._remove_old(step)
-
+        write = partial(self._write, step, stored, data, numbers, abandoned)
         self.step = step
         if later:
             self._background.start(write, f"checkpoint step {step}")
@@ -254,12 +263,18 @@ class Checkpoint(StepReader):
             ModelFileError: there is no such step, it is damaged (`DamagedStepError`: names step,
                 array and digests), or it holds other arrays than the template (lists what is
                 missing, unexpected and different).
-            OSError: the write in flight, which is waited for, failed.
+            OSError: the write in flight, which is waited for, failed; or see `open`.
         """
         self.wait()
+        raise_abandoned(self.directory)
         self.step, arrays, meta = self.read_step(step, template)
         self._saved_at = time.monotonic()
         return arrays, meta
+
+    def _write(self, step: int, *what: Any) -> None:
+        with self._naming(step):
+            step_files.write_step(self.directory, step, *what)
+        self._remove_old(step)
 
     def _check_order(self, step: int) -> None:
         latest = self.latest()
@@ -291,6 +306,16 @@ class Checkpoint(StepReader):
             yield
         except Exception as error:
             raise unwritten(self.directory, step, error) from error
+
+
+def _refuse_several() -> None:
+    # Asked in this order, no backend is started that is not there yet.
+    if jax.distributed.is_initialized() and (count := jax.process_count()) > 1:
+        raise ConfigError(
+            "A Checkpoint is written by one process",
+            received=f"{count} processes, of which this is process {jax.process_index()}",
+            hint="save('name/') of the model: each process writes what it has",
+        )
 
 
 def _whole(step: Any) -> int:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kgraph.saving import strict_json
+from kgraph.saving.container import check_sha256
 from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.keras_format.archive_layout import check_layout
+from kgraph.saving.misfit import Misfit
+from kgraph.saving.parts import COPY, open_regular, sha256_of
+from kgraph.saving.stored_zip import read_end
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_MEMBERS = 10_000
@@ -19,7 +27,9 @@ MAX_EXPANSION = 100
 FREE_BYTES = 64 * 2**20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes, whenever it is written
 _ENCRYPTED = 1
-_COPY = "the file was damaged or cut after it was saved: use another copy"
+_BLOCK = 2**20
+_ENTRY_BYTES = 256
+"""What an entry of the directory may take, on average."""
 
 
 @dataclass(frozen=True)
@@ -31,36 +41,58 @@ class KerasArchive:
     weights: bytes
 
 
-def read_archive(path: Path) -> KerasArchive:
+def read_archive(path: Path, expect_sha256: str | None = None) -> KerasArchive:
     """Returns the config and the weights of a `.keras` file, in memory. Nothing is extracted.
+
+    Args:
+        path: the file.
+        expect_sha256: the SHA-256 that it must have.
 
     Raises:
         ModelFileError: it is missing, damaged, or no such file.
     """
-    with refusing(path, "cannot be opened"):
-        size = file_size(path)
-    unreadable = refusing(path, "is no zip file that can be read", hint=_COPY)
-    with unreadable, zipfile.ZipFile(path) as archive:
-        members = _members(path, archive, size)
-        config = _read_config(path, archive, members)
-        weights = _read(path, archive, members[WEIGHTS])
-    return KerasArchive(path, config, weights)
+    with open_regular(path) as raw, refusing(path, "is no zip file that can be read", hint=COPY):
+        if expect_sha256 is not None:
+            check_sha256(path, expect_sha256, sha256_of(raw))
+        file = io.BufferedReader(raw)  # type: ignore[arg-type]
+        size = os.fstat(file.fileno()).st_size
+        start = _directory(path, file, size)
+        with zipfile.ZipFile(file) as archive:
+            members = _members(path, archive, size)
+            with _placed(path):
+                check_layout(file, list(members.values()), start)
+            for name, info in members.items():
+                if name not in (CONFIG, METADATA, WEIGHTS):
+                    _check_unread(path, archive, info)
+            if METADATA in members:
+                _read_json(path, archive, members[METADATA])
+            config = _read_json(path, archive, members[CONFIG])
+            return KerasArchive(path, config, _read(path, archive, members[WEIGHTS]))
 
 
-def file_size(path: Path) -> int:
-    """Returns the size of a regular file; raises ModelFileError for anything else."""
-    if not path.exists():
-        raise file_error(path, "does not exist")
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise file_error(path, "is no regular file")
-    return status.st_size
+@contextlib.contextmanager
+def _placed(path: Path) -> Iterator[None]:
+    """Turns a Misfit into the error for the file."""
+    try:
+        yield
+    except Misfit as misfit:
+        raise file_error(
+            path, "is damaged, or no Keras file", at=misfit.place, expected=misfit.expected,
+            received=misfit.received, hint=COPY,
+        ) from None  # fmt: skip
+
+
+def _directory(path: Path, file: IO[bytes], size: int) -> int:
+    """Returns where the directory begins, which is small enough to be read."""
+    with _placed(path):
+        count, length, start = read_end(file, size)
+    if max(count, length // _ENTRY_BYTES) > MAX_MEMBERS:
+        raise file_error(path, "has too many members", expected=MAX_MEMBERS, received=count)
+    return start
 
 
 def _members(path: Path, archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     infos = archive.infolist()
-    if len(infos) > MAX_MEMBERS:
-        raise file_error(path, "has too many members", expected=MAX_MEMBERS, received=len(infos))
     for info in infos:
         _check_member(path, info)
     members = {info.filename: info for info in infos}
@@ -101,28 +133,32 @@ def _check_member(path: Path, info: zipfile.ZipInfo) -> None:
         )
 
 
-def _read_config(
-    path: Path, archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]
-) -> Any:
-    info = members[CONFIG]
+def _read_json(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
     if info.file_size > strict_json.MAX_BYTES:
         raise file_error(
-            path, "holds JSON that is not accepted", member=CONFIG,
+            path, "holds JSON that is not accepted", member=info.filename,
             expected=f"at most {strict_json.MAX_BYTES} bytes", received=info.file_size,
         )  # fmt: skip
     data = _read(path, archive, info)
-    with refusing(path, "holds JSON that is not accepted", member=CONFIG):
+    with refusing(path, "holds JSON that is not accepted", member=info.filename):
         return strict_json.decode(data)
 
 
 def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Returns a whole member. Reading to its end also verifies its checksum."""
-    with refusing(path, "is damaged", member=info.filename, hint=_COPY):
+    with refusing(path, "is damaged", member=info.filename, hint=COPY):
         with archive.open(info) as file:
             data = file.read(info.file_size + 1)
         if len(data) != info.file_size:
             raise ValueError(f"{len(data)} bytes instead of {info.file_size}")
     return data
+
+
+def _check_unread(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    """Verifies the checksum of a member that is not wanted."""
+    with refusing(path, "is damaged", member=info.filename, hint=COPY), archive.open(info) as file:
+        while file.read(_BLOCK):
+            pass
 
 
 def write_archive(new: Path, members: Mapping[str, bytes]) -> None:

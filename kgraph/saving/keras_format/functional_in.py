@@ -122,6 +122,8 @@ def _replay(
         if isinstance(things[call.layer], InputLayer):
             raise reader.error("calls an input", call.at, received=call.layer)
         reads = {(r.layer, r.call) for r in leaves([call.args, call.kwargs]) if _is_ref(r)}
+        if not reads:  # it would be computed here and now
+            raise reader.error("has a call on no tensors", call.at, received=call.layer)
         if call.number:
             reads.add((call.layer, call.number - 1))  # calls of one layer keep their order
         for read in sorted(reads - known):

@@ -6,7 +6,6 @@ import io
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,21 @@ import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.keras_format.hdf5_texts import TextReader
 
 if TYPE_CHECKING:
     import h5py
 
 MAX_OBJECTS = 200_000
+MAX_PIECES = 1_000_000
+"""How many pieces (chunks, as HDF5 calls them) all arrays of a file may be stored in."""
 MAX_DEPTH = 64
 MAX_RANK = 32
 MAX_EXPANSION = 100
 """How many times larger than what is stored compressed arrays may be, above `FREE_BYTES`."""
 FREE_BYTES = 64 * 2**20
+FREE_PIECE = 2**20
+"""How large a piece may be that is larger than its array."""
 _GZIP, _SHUFFLE = 1, 2
 _INSTALL = "pip install 'kgraph[keras]', which brings h5py"
 
@@ -61,6 +65,8 @@ class ArrayFile:
             self._file = h5py.File(io.BytesIO(data), "r")
         self.arrays: dict[str, StoredArray] = {}
         self.groups: set[str] = set()
+        self._texts = TextReader(data, max(FREE_BYTES, MAX_EXPANSION * len(data)))
+        self._stored = self._pieces = 0
         try:
             with refusing(path, "holds HDF5 data that is damaged", member=member):
                 self._check(len(data))
@@ -86,60 +92,90 @@ class ArrayFile:
     def text(self, group: str, name: str) -> str | None:
         """Returns a group's attribute that is a text, or None."""
         with refusing(self.path, "holds an attribute that cannot be read", member=self.member):
-            found = (self._file[group] if group else self._file).attrs.get(name)
-        return found if isinstance(found, str) else None
+            return self._texts.one(self._group(group), name)
 
     def texts(self, group: str, name: str) -> list[str] | None:
         """Returns an attribute that lists texts (split over `name0`, `name1` if it is long)."""
         with refusing(self.path, "holds an attribute that cannot be read", member=self.member):
-            found = self._file[group].attrs if group else self._file.attrs
-            pieces = takewhile(found.__contains__, (f"{name}{i}" for i in count()))
-            parts = [name] if name in found else list(pieces)
-            if not parts:
-                return None
-            items = [item for part in parts for item in np.asarray(found[part]).tolist()]
-            return [
-                item.decode("utf-8") if isinstance(item, bytes) else str(item) for item in items
-            ]
+            return self._texts.many(self._group(group), name)
+
+    def _group(self, path: str) -> h5py.Group:
+        return self._file[path] if path else self._file
 
     # --- checks ----------------------------------------------------------------------------------
 
     def _check(self, size: int) -> None:
-        total = 0
-        for path, item in self._walk():
-            total += self._check_array(path, item)
-        if total > FREE_BYTES and total > MAX_EXPANSION * size:
-            raise self._error("declares more than it can hold", "", f"{size} bytes", total)
+        widths = self._file.id.get_create_plist().get_sizes()
+        if widths != (8, 8):
+            raise self._error("holds HDF5 data in an unusual form", "", "64 bit addresses", widths)
+        declared = sum(self._check_array(path, item) for path, item in self._walk())
+        too_large = declared > max(FREE_BYTES, MAX_EXPANSION * size)
+        if too_large or self._stored > size:  # pieces may all be one and the same place
+            raise self._error("declares more than it can hold", "", f"{size} bytes", declared)
 
     def _walk(self) -> Iterator[tuple[str, h5py.Dataset]]:
         """Yields the arrays, each under its only path."""
         h5py = import_h5py()
-        seen: set[Any] = set()
+        seen: set[int] = set()
         waiting = [("", self._file, 0)]
         while waiting:
             prefix, group, depth = waiting.pop()
             self.groups.add(prefix)
             if depth > MAX_DEPTH:
                 raise self._error("is nested too deep", prefix, MAX_DEPTH, "more")
-            for name in group:
+            for name, place in self._links(prefix, group):
                 path = f"{prefix}/{name}" if prefix else name
-                link = type(group.get(name, getlink=True)).__name__
-                if link != "HardLink":
-                    raise self._error("holds a link", path, "arrays in the file itself", link)
+                if place is None:
+                    raise self._error("holds a link", path, "arrays in the file itself", "a link")
                 item = group[name]
-                where = h5py.h5o.get_info(item.id)
-                place = (where.fileno, where.addr)
                 if place in seen:
                     raise self._error("holds an object under two names", path, "one name", "two")
                 seen.add(place)
                 if len(seen) > MAX_OBJECTS:
-                    raise self._error("holds too many objects", path, MAX_OBJECTS, "more")
+                    raise self._too_many(path)
                 if isinstance(item, h5py.Group):
                     waiting.append((path, item, depth + 1))
                 elif isinstance(item, h5py.Dataset):
                     yield path, item
                 else:
                     raise self._error("holds what is no array", path, "arrays", type(item).__name__)
+
+    def _links(self, prefix: str, group: h5py.Group) -> list[tuple[str, int | None]]:
+        """Returns name and address of what is in a group; no address for what is elsewhere.
+
+        An index may lead to the same place over and over: a file of 400 KB can have more names than
+        any memory, so h5py's own iteration is not used. (Asking HDF5 for the address of an object
+        makes it go through the whole index, too.)
+        """
+        hard = import_h5py().h5l.TYPE_HARD
+        found: list[tuple[bytes, int | None]] = []
+
+        def add(name: bytes, link: Any) -> bool | None:
+            found.append((name, link.u if link.type == hard else None))
+            return len(found) > MAX_OBJECTS or None  # True ends it
+
+        group.id.links.iterate(add, info=True)
+        if len(found) > MAX_OBJECTS:
+            raise self._too_many(prefix)
+        return [(name.decode("utf-8"), address) for name, address in found]
+
+    def _stored_bytes(self, path: str, item: h5py.Dataset) -> int:
+        """Returns how many bytes of the file an array takes, by its index."""
+        sizes: list[int] = []
+
+        def add(piece: Any) -> bool | None:
+            sizes.append(piece.size)
+            return self._pieces + len(sizes) > MAX_PIECES or None
+
+        if item.chunks is None:
+            sizes.append(item.id.get_storage_size())
+        else:
+            item.id.chunk_iter(add)
+        self._pieces += len(sizes)
+        if self._pieces > MAX_PIECES:
+            raise self._error("holds arrays in too many pieces", path, MAX_PIECES, "more")
+        self._stored += sum(sizes)
+        return sum(sizes)
 
     def _check_array(self, path: str, item: h5py.Dataset) -> int:
         """Checks one header and returns the bytes that its array will take."""
@@ -154,13 +190,16 @@ class ArrayFile:
         declared = math.prod(item.shape) * item.dtype.itemsize
         if declared >= 2**47:
             raise self._error("declares an array too large for any memory", path, None, item.shape)
-        stored = item.id.get_storage_size()
+        stored = self._stored_bytes(path, item)
         packed = self._check_filters(path, item)
         room = max(stored * MAX_EXPANSION, FREE_BYTES if stored else 0) if packed else stored
         if declared > room:
             raise self._error(
                 "declares an array that it does not hold", path, f"{declared} bytes", stored
             )
+        piece = math.prod(item.chunks or ()) * item.dtype.itemsize
+        if piece > max(declared, FREE_PIECE):  # it is unpacked whole
+            raise self._error("stores a small array in huge pieces", path, item.shape, item.chunks)
         self.arrays[path] = StoredArray(path, tuple(int(n) for n in item.shape), dtype)
         return declared
 
@@ -168,7 +207,7 @@ class ArrayFile:
         """Returns the name of the dtype; Keras stores bfloat16 as two bytes and an attribute."""
         dtype = item.dtype
         two_bytes = dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None
-        if two_bytes and "dtype" in item.attrs and item.attrs["dtype"] == "bfloat16":
+        if two_bytes and self._texts.one(item, "dtype") == "bfloat16":
             return "bfloat16"
         if dtype.kind not in "fiub" or dtype.hasobject or dtype.itemsize > 8:
             raise self._error("holds what are no numbers", path, "numbers", dtype)
@@ -181,6 +220,9 @@ class ArrayFile:
         if any(code not in (_GZIP, _SHUFFLE) for code in codes):
             raise self._error("is compressed in a way not known", path, "gzip", f"filters {codes}")
         return _GZIP in codes
+
+    def _too_many(self, path: str) -> Exception:
+        return self._error("holds too many objects", path, MAX_OBJECTS, "more")
 
     def _error(self, what: str, path: str, expected: Any, received: Any) -> Exception:
         return file_error(

@@ -9,13 +9,10 @@ from kgraph.graph.dims import BATCH, fresh_dim
 from kgraph.layers.base import InputLayer
 from kgraph.saving.file_error import refusing
 from kgraph.saving.keras_format.archive import CONFIG
+from kgraph.saving.keras_format.names import DTYPES
 from kgraph.saving.keras_format.objects_in import ObjectReader
 
 MAX_RANK = 32
-DTYPES = (
-    "float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64", "uint8",
-    "uint16", "uint32", "uint64", "bool",
-)  # fmt: skip
 Sharing: TypeAlias = Literal["none", "axis", "all"]
 
 

@@ -22,11 +22,14 @@ from kgraph.saving.keras_format.models_in import ModelReader
 from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
 from kgraph.saving.keras_format.weight_paths import LayerOrder, trained_in_order, weight_paths
 
-_OPTIMIZER = "optimizer/vars/"
+_OPTIMIZER = "optimizer/"
 
 
 def load_keras_model(
-    path: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True
+    path: Path,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    expect_sha256: str | None = None,
 ) -> Any:
     """Returns the model of a `.keras` file, ready to predict what Keras does, and to train on.
 
@@ -36,12 +39,13 @@ def load_keras_model(
         path: the file.
         custom_objects: your own classes and functions by name.
         compile: whether compile options and the optimizer's state are restored as well.
+        expect_sha256: the SHA-256 that the file must have.
 
     Raises:
         ModelFileError: the file is missing, damaged, or holds what kgraph has not.
         ConfigError: h5py is not installed.
     """
-    archive = read_archive(path)
+    archive = read_archive(path, expect_sha256)
     with custom_object_scope(custom_objects), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the user saw them when the model was made
         reader = ModelReader(path)
@@ -106,28 +110,38 @@ def fitting(file: ArrayFile, at: str, weight: Weight) -> np.ndarray:
 def _training_state(file: ArrayFile, model: Any, order: LayerOrder) -> dict[str, Any] | None:
     """Returns what training had reached; None if the file is of a model that was never trained."""
     stored = [at for at in file.arrays if at.startswith(_OPTIMIZER)]
-    if len(stored) <= 2:  # Keras makes the others when training starts
+    if _is_unused(file, stored):
         return None
     slots = _slots(file, model, order)
-    names = [f"{_OPTIMIZER}{i}" for i in range(len(slots.entries))]
-    for i, at in enumerate([*names, *sorted(set(stored) - set(names))]):
-        array = file.arrays.get(at)
-        entry = slots.entries[i] if i < len(names) else None
-        if entry is None or array is None or array.shape != entry.shape:
+    expected = {at: slots.entries[number].shape for at, number in slots.places()}
+    for at in [*expected, *sorted(set(stored) - set(expected))]:
+        array, shape = file.arrays.get(at), expected.get(at)
+        if shape is None or array is None or array.shape != shape:
             raise file_error(
                 file.path, "has another optimizer state than its optimizer", member=WEIGHTS, at=at,
-                expected="no such array" if entry is None else list(entry.shape),
+                expected="no such array" if shape is None else list(shape),
                 received=str(array or "no such array"), hint="load it with compile=False",
             )  # fmt: skip
-    arrays = [file.read(at) for at in names]
-    if arrays[0].dtype.kind not in "iu" or not 0 <= int(arrays[0]) < 2**31:
+    read = {number: file.read(at) for at, number in slots.places()}
+    arrays = [read[number] for number in range(len(slots.entries))]
+    count = arrays[slots.count_at]
+    if count.dtype.kind not in "iu" or not 0 <= int(count) < 2**31:
         raise file_error(
             file.path, "has another optimizer state than its optimizer", member=WEIGHTS,
-            at=names[0], expected="a count of updates", received=str(arrays[0]),
+            at=f"{slots.groups[-1][0]}/0", expected="a count of updates", received=str(count),
         )  # fmt: skip
     state = slots.from_keras(arrays)
     step = jnp.asarray(int(state.step), jnp.int32)  # not the same buffer: steps donate both
     return {"optimizer": state, "step": step, "epoch": jnp.int32(0), "key": root_key()}
+
+
+def _is_unused(file: ArrayFile, stored: Sequence[str]) -> bool:
+    """Tells whether an optimizer has seen no gradient: Keras makes its arrays at the first one."""
+    return all(
+        file.arrays[at].shape == ()
+        and (file.arrays[at].dtype.startswith(("float", "bfloat")) or not file.read(at))
+        for at in stored
+    )
 
 
 def _slots(file: ArrayFile, model: Any, order: LayerOrder) -> OptimizerSlots:

@@ -52,6 +52,12 @@ def is_exchanged(name: str) -> bool:
     return public or name in ("Functional", "Sequential")
 
 
+DTYPES = (
+    "float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64", "uint8",
+    "uint16", "uint32", "uint64", "bool",
+)  # fmt: skip
+"""The dtypes of inputs, and of arrays in a config."""
+
 INNER_NAMES: Mapping[str, str] = {
     "Model": "Functional", "GroupQueryAttention": "GroupedQueryAttention",
 }  # fmt: skip

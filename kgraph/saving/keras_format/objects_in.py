@@ -16,6 +16,7 @@ from kgraph.saving.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import CONFIG
 from kgraph.saving.keras_format.names import (
     DEFAULTS,
+    DTYPES,
     KERAS_OPTIONS,
     KINDS,
     MEANINGLESS,
@@ -91,10 +92,9 @@ class ObjectReader:
                     raise ValueError("a slice of what are no whole numbers")
                 return slice(*parts)
             if name in ("__numpy__", "__tensor__"):
-                array = np.asarray(config["value"], np.dtype(str(config["dtype"])))
-                if array.dtype.kind not in "fiub":
-                    raise ValueError(f"an array of {array.dtype}")
-                return array
+                if config["dtype"] not in DTYPES:  # "S1000000000", say
+                    raise ValueError(f"an array of {config['dtype']}")
+                return np.asarray(config["value"], np.dtype(config["dtype"]))
         raise self.error("holds a value that kgraph has not", at, received=name)
 
     def _function(self, data: Mapping[str, Any], at: str) -> Any:

@@ -11,6 +11,7 @@ from kgraph import ops
 
 _NUMPY, _NN = "keras.src.ops.numpy", "keras.src.ops.nn"
 _MATH, _CORE, _LINALG = "keras.src.ops.math", "keras.src.ops.core", "keras.src.ops.linalg"
+_IMAGE = "keras.src.ops.image"
 
 
 @dataclass(frozen=True)
@@ -41,47 +42,106 @@ _PLAIN = {
     Mod=mod Multiply=multiply Negative=negative NotEqual=not_equal Outer=outer Power=power
     Rad2deg=rad2deg Ravel=ravel Reciprocal=reciprocal Sign=sign Sin=sin Sinh=sinh Sqrt=sqrt
     Square=square Subtract=subtract Tan=tan Tanh=tanh TrueDivide=true_divide Trunc=trunc Where=where
+    Angle=angle BitwiseAnd=bitwise_and BitwiseInvert=bitwise_invert
+    BitwiseLeftShift=bitwise_left_shift BitwiseNot=bitwise_not BitwiseOr=bitwise_or
+    BitwiseRightShift=bitwise_right_shift BitwiseXor=bitwise_xor Conj=conj Conjugate=conjugate
+    Corrcoef=corrcoef Digitize=digitize DivideNoNan=divide_no_nan Dstack=dstack Fabs=fabs
+    Fliplr=fliplr Flipud=flipud Fmax=fmax Fmin=fmin Fmod=fmod Gcd=gcd Heaviside=heaviside
+    Hstack=hstack I0=i0 Imag=imag Inner=inner Isneginf=isneginf Isposinf=isposinf Isreal=isreal
+    Kron=kron Lcm=lcm Ldexp=ldexp LeftShift=left_shift Logaddexp2=logaddexp2 Nextafter=nextafter
+    Real=real RightShift=right_shift Signbit=signbit Sinc=sinc Vdot=vdot Vstack=vstack
     """,
     _NN: """
     HardSigmoid=hard_sigmoid HardSilu=hard_silu HardTanh=hard_tanh LogSigmoid=log_sigmoid Relu=relu
-    Relu6=relu6 Selu=selu Sigmoid=sigmoid Silu=silu Softplus=softplus Softsign=soft_sign
+    Relu6=relu6 Selu=selu Sigmoid=sigmoid Silu=silu Softplus=softplus Softsign=softsign
+    Polar=polar SparsePlus=sparse_plus SparseSigmoid=sparse_sigmoid TanhShrink=tanh_shrink
     """,
-    _MATH: "Erf=erf Erfinv=erf_inv Rsqrt=rsqrt",
+    _MATH: """
+    CDist=cdist Erf=erf Erfc=erfc Erfinv=erfinv Logdet=logdet Rsqrt=rsqrt
+    ViewAsComplex=view_as_complex ViewAsReal=view_as_real
+    """,
     _CORE: "StopGradient=stop_gradient",
+    _LINALG: "Det=det Inv=inv Solve=solve",
 }
 _SAME = {
     _NUMPY: """
     All=all:axis,keepdims Any=any:axis,keepdims Argmax=argmax:axis,keepdims
     Argmin=argmin:axis,keepdims Argsort=argsort:axis Concatenate=concatenate:axis
-    ExpandDims=expand_dims:axis Flip=flip:axis Max=max:axis,keepdims Amax=amax:axis,keepdims
-    Mean=mean:axis,keepdims Median=median:axis,keepdims Min=min:axis,keepdims
-    Amin=amin:axis,keepdims Moveaxis=moveaxis:source,destination Prod=prod:axis,keepdims
+    ExpandDims=expand_dims:axis Flip=flip:axis Max=max:axis,keepdims,initial Amax=amax:axis,keepdims
+    Mean=mean:axis,keepdims Median=median:axis,keepdims Min=min:axis,keepdims,initial
+    Amin=amin:axis,keepdims Moveaxis=moveaxis:source,destination Prod=prod:axis,keepdims,dtype
     Repeat=repeat:repeats,axis Roll=roll:shift,axis Sort=sort:axis Stack=stack:axis
     Std=std:axis,keepdims Sum=sum:axis,keepdims Squeeze=squeeze:axis Swapaxes=swapaxes:axis1,axis2
     Take=take:axis TakeAlongAxis=take_along_axis:axis Tensordot=tensordot:axes
-    Transpose=transpose:axes Tril=tril:k Triu=triu:k Var=var:axis,keepdims Cumsum=cumsum:axis
-    Cumprod=cumprod:axis BroadcastTo=broadcast_to:shape Diagonal=diagonal:offset,axis1,axis2
+    Transpose=transpose:axes Tril=tril:k Triu=triu:k Var=var:axis,keepdims Cumsum=cumsum:axis,dtype
+    Cumprod=cumprod:axis,dtype BroadcastTo=broadcast_to:shape Diagonal=diagonal:offset,axis1,axis2
     Round=round:decimals Trace=trace:offset,axis1,axis2 OnesLike=ones_like:dtype
-    ZerosLike=zeros_like:dtype
+    AllClose=allclose:rtol,atol,equal_nan Append=append:axis Argpartition=argpartition:kth,axis
+    Array=array:dtype Correlate=correlate:mode CountNonzero=count_nonzero:axis
+    Cross=cross:axisa,axisb,axisc,axis Diag=diag:k Diagflat=diagflat:k Diff=diff:n,axis
+    EmptyLike=empty_like:dtype FullLike=full_like:dtype IsIn=isin:assume_unique,invert
+    Isclose=isclose:equal_nan Nanargmax=nanargmax:axis,keepdims Nanargmin=nanargmin:axis,keepdims
+    NanToNum=nan_to_num:nan,posinf,neginf Nancumprod=nancumprod:axis,dtype
+    Nancumsum=nancumsum:axis,dtype Nanmax=nanmax:axis,keepdims Nanmean=nanmean:axis,keepdims
+    Nanmedian=nanmedian:axis,keepdims Nanmin=nanmin:axis,keepdims Nanprod=nanprod:axis,keepdims
+    Nanpercentile=nanpercentile:axis,method,keepdims Nanstd=nanstd:axis,keepdims
+    Nanquantile=nanquantile:axis,method,keepdims Nansum=nansum:axis,keepdims
+    Nanvar=nanvar:axis,keepdims Percentile=percentile:axis,method,keepdims Ptp=ptp:axis,keepdims
+    Quantile=quantile:axis,method,keepdims SearchSorted=searchsorted:side
+    Trapezoid=trapezoid:x,dx,axis Vander=vander:N,increasing View=view:dtype
+    ZerosLike=zeros_like:dtype Reshape=reshape:newshape Clip=clip:x_min,x_max Tile=tile:repeats
     """,
     _NN: """
     Softmax=softmax:axis LogSoftmax=log_softmax:axis Elu=elu:alpha Celu=celu:alpha Glu=glu:axis
-    Gelu=gelu:approximate LeakyRelu=leaky_relu:negative_slope
+    Gelu=gelu:approximate LeakyRelu=leaky_relu:negative_slope HardShrink=hard_shrink:threshold
+    SoftShrink=soft_shrink:threshold Sparsemax=sparsemax:axis Squareplus=squareplus:b
+    Threshold=threshold:threshold,default_value
+    AveragePool=average_pool:pool_size,strides,padding,data_format
+    BinaryCrossentropy=binary_crossentropy:from_logits
+    CategoricalCrossentropy=categorical_crossentropy:from_logits,axis
+    Conv=conv:strides,padding,data_format,dilation_rate CTCLoss=ctc_loss:mask_index
+    DepthToSpace=depth_to_space:block_size,data_format
+    DepthwiseConv=depthwise_conv:strides,padding,data_format,dilation_rate
+    Fold=fold:output_size,kernel_size,dilation,padding,stride
+    MaxPool=max_pool:pool_size,strides,padding,data_format Normalize=normalize:axis,order,epsilon
+    OneHot=one_hot:num_classes,axis,dtype,sparse PSNR=psnr:max_val
+    SeparableConv=separable_conv:strides,padding,data_format,dilation_rate
+    SpaceToDepth=space_to_depth:block_size,data_format
+    SparseCategoricalCrossentropy=sparse_categorical_crossentropy:from_logits,axis
+    Unfold=unfold:kernel_size,dilation,padding,stride
     """,
-    _MATH: "Logsumexp=logsumexp:axis,keepdims",
-    _CORE: "Cast=cast:dtype",
-    _LINALG: "Norm=norm:ord,axis,keepdims",
+    _MATH: """
+    ExtractSequences=extract_sequences:sequence_length,sequence_stride InTopK=in_top_k:k
+    IRFFT=irfft:fft_length
+    ISTFT=istft:sequence_length,sequence_stride,fft_length,length,window,center
+    Logsumexp=logsumexp:axis,keepdims SegmentMax=segment_max:num_segments,sorted
+    SegmentMin=segment_min:num_segments,sorted SegmentProd=segment_prod:num_segments,sorted
+    SegmentSum=segment_sum:num_segments,sorted
+    """,
+    _CORE: """
+    Cast=cast:dtype SaturateCast=saturate_cast:dtype Scatter=scatter:shape
+    ScatterUpdate=scatter_update:reduction Slice=slice:shape
+    """,
+    _LINALG: """
+    Cholesky=cholesky:upper CholeskyInverse=cholesky_inverse:upper Lstsq=lstsq:rcond
+    MatrixRank=matrix_rank:tol Norm=norm:ord,axis,keepdims Pinv=pinv:rcond
+    SolveTriangular=solve_triangular:lower
+    """,
+    _IMAGE: """
+    AffineTransform=affine_transform:interpolation,fill_mode,fill_value,data_format
+    ExtractPatches=extract_patches:size,strides,dilation_rate,padding,data_format
+    GaussianBlur=gaussian_blur:kernel_size,sigma,data_format HSVToRGB=hsv_to_rgb:data_format
+    MapCoordinates=map_coordinates:order,fill_mode,fill_value
+    PerspectiveTransform=perspective_transform:interpolation,fill_value,data_format
+    RGBToGrayscale=rgb_to_grayscale:data_format RGBToHSV=rgb_to_hsv:data_format
+    SobelEdges=sobel_edges:data_format SSIM=ssim:max_val,filter_size,filter_sigma,k1,k2,data_format
+    """,
 }
-_OTHER = (
-    OperationPair(_NUMPY, "Reshape", "reshape", {"newshape": "shape"}),
-    OperationPair(_NUMPY, "Clip", "clip", {"x_min": "min", "x_max": "max"}),
-    OperationPair(_NUMPY, "Tile", "tile", {"repeats": "reps"}),
-)
-_DROPPED: Mapping[str, Any] = {"initial": None, "dtype": None, "name": None}
+_DROPPED: Mapping[str, Any] = {"dtype": None, "name": None}
 
 
 def _pairs() -> list[OperationPair]:
-    found = list(_OTHER)
+    found: list[OperationPair] = []
     for module, text in _PLAIN.items():
         for item in text.split():
             class_name, _, function = item.partition("=")

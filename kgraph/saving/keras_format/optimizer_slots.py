@@ -10,7 +10,13 @@ import jax
 import numpy as np
 
 from kgraph.layers.base.weight import Weight
+from kgraph.optimizers import LossScaleOptimizer
 from kgraph.types import Tree
+
+_GROUP = "optimizer/vars"
+_INNER_GROUP = "optimizer/inner_optimizer/vars"
+_LEAST, _MOST = np.float32(2.0**-126), np.float32(2.0**126)
+"""Between which loss scales stay in kgraph; in Keras they can get to 0 and infinity."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Entry:
         shape: as Keras keeps it.
         leaf: index among the leaves of kgraph's state; None for what only Keras has.
         sign: see `Slot`.
-        role: "slot", "iteration", "learning_rate", or "unused".
+        role: "slot", "iteration", "learning_rate", "scale", or "unused".
     """
 
     shape: tuple[int, ...]
@@ -94,15 +100,27 @@ class SlotError(ValueError):
 class OptimizerSlots:
     """The correspondence between kgraph's state of an optimizer and Keras' list of arrays.
 
+    A LossScaleOptimizer has four arrays of its own, two of which mean nothing, before those of its
+    inner optimizer; Keras writes the latter a second time, by themselves.
+
     Args:
         optimizer: which one.
         state: its state, or a tree of shapes like it.
         weights: the trained weights in Keras' order, with their paths in the parameters.
+
+    Fields:
+        groups: where arrays are, with the name of the optimizer and the number of its first array.
+        count_at: number of the array that counts the gradients seen.
     """
 
     def __init__(
         self, optimizer: Any, state: Tree, weights: Sequence[tuple[tuple[str, ...], Weight]]
     ) -> None:
+        self.groups = [(_GROUP, str(optimizer.name), 0)]
+        self.count_at = 0
+        if isinstance(optimizer, LossScaleOptimizer):
+            optimizer, self.count_at = optimizer.inner_optimizer, 4
+            self.groups.append((_INNER_GROUP, str(optimizer.name), self.count_at))
         name = type(optimizer).__name__
         if name not in _SLOTS or type(optimizer).__module__.partition(".")[0] != "kgraph":
             raise SlotError(f"{name} keeps a state that Keras has not")
@@ -128,6 +146,11 @@ class OptimizerSlots:
     def _entries(
         self, name: str, weights: Sequence[tuple[tuple[str, ...], Weight]]
     ) -> Iterator[Entry]:
+        if self.count_at:
+            yield Entry((), None, role="unused")  # a count and a rate, always 0
+            yield Entry((), None, role="unused")
+            yield Entry((), self._scalar("finite_steps"))
+            yield Entry((), self._scalar("scale"), role="scale")
         yield Entry((), self._scalar("step"), role="iteration")
         if (rate := self._scalar("learning_rate")) is not None:
             yield Entry((), rate, role="learning_rate")
@@ -150,6 +173,12 @@ class OptimizerSlots:
     def _scalar(self, word: str) -> int | None:
         return next((i for i, path in enumerate(self._paths) if path[-1:] == (word,)), None)
 
+    def places(self) -> Iterator[tuple[str, int]]:
+        """Yields the path of each array in the file, and the number of its entry."""
+        for group, _, first in self.groups:
+            for number in range(first, len(self.entries)):
+                yield f"{group}/{number - first}", number
+
     # --- both directions -------------------------------------------------------------------------
 
     def to_keras(self) -> list[np.ndarray]:
@@ -166,9 +195,11 @@ class OptimizerSlots:
 
     def from_keras(self, arrays: Sequence[np.ndarray]) -> Tree:
         """Returns a state that holds Keras' arrays, which have the shapes of `entries`."""
-        iterations = int(arrays[0])
+        iterations = int(arrays[self.count_at])
         leaves: list[Any] = [None] * len(self._leaves)
         for entry, array in zip(self.entries, arrays, strict=True):
+            if entry.role == "scale":
+                array = np.fmin(np.fmax(array, _LEAST), _MOST)
             if entry.leaf is not None:
                 leaves[entry.leaf] = array * _unit(entry)
         updates, waiting = divmod(iterations, self.every)

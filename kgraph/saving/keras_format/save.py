@@ -49,17 +49,20 @@ def save_keras_model(model: Any, path: Path, include_optimizer: bool = True) -> 
     document = writer.layer(model, "")
     check_order(model, writer)
     state: dict[str, np.ndarray] = {}
+    named: dict[str, str] = {}
     if include_optimizer and model.compiled:
-        document["compile_config"], state = _training(model, writer)
+        document["compile_config"], slots = _training(model, writer)
+        if slots is not None:
+            arrays = slots.to_keras()
+            state = {at: arrays[number] for at, number in slots.places()}
+            named = {group: name for group, name, _ in slots.groups}
     writer.check(model.label)
     config = strict_json.encode(document, model.label)
     _prove(model, path, config, writer)
     places = weight_paths(model, writer.order)
     create_values(model.named_weights())
     arrays = kept_arrays(model, places) | state
-    names = group_names(model, writer.order)
-    if state:
-        names["optimizer/vars"] = model.optimizer.name
+    names = {**group_names(model, writer.order), **named}
     metadata = {"keras_version": KERAS_VERSION, "kgraph_version": KGRAPH_VERSION}
     members = {
         METADATA: strict_json.encode(metadata, "The metadata"),
@@ -85,15 +88,15 @@ def write_file(path: Path, members: Mapping[str, bytes] | bytes) -> None:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
-def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Returns the compile options, and the optimizer's arrays if it has made a step."""
+def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], OptimizerSlots | None]:
+    """Returns the compile options, and what the optimizer remembers if it has made a step."""
     options = model.compile_options()
     config = compile_config({key: _written(writer, item, key) for key, item in options.items()})
     if "loss_fn" in options:
         writer.cannot("compile", "a loss_fn")
     state = model.training_state()
     if state is None:
-        return config, {}
+        return config, None
     if tree_specs(state) != tree_specs(model.abstract_training_state()):
         warnings.warn(
             f"{model.label} is saved without its optimizer state, which belongs to other trainable "
@@ -101,15 +104,13 @@ def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], dict[str
             UserWarning,
             stacklevel=5,
         )
-        return config, {}
+        return config, None
     try:
         places = trained_places(model, writer.order)
-        slots = OptimizerSlots(model.optimizer, state["optimizer"], places)
-        arrays = slots.to_keras()
+        return config, OptimizerSlots(model.optimizer, state["optimizer"], places)
     except SlotError as error:
         writer.cannot("optimizer", str(error))
-        return config, {}
-    return config, {f"optimizer/vars/{i}": array for i, array in enumerate(arrays)}
+        return config, None
 
 
 def _written(writer: ModelWriter, option: Any, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from kgraph.errors import StateError
 from kgraph.layers.base import Layer, create_values
 from kgraph.layers.base.weight import Weight
 from kgraph.saving.file_error import file_error, refusing
-from kgraph.saving.keras_format.archive import WEIGHTS, file_size, read_archive
+from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
 from kgraph.saving.keras_format.hdf5 import ArrayFile, write_arrays
 from kgraph.saving.keras_format.kept_arrays import kept_arrays
 from kgraph.saving.keras_format.legacy_weights import is_legacy, legacy_places
 from kgraph.saving.keras_format.save import write_file
 from kgraph.saving.keras_format.weight_paths import group_names, live_order, weight_paths
+from kgraph.saving.parts import open_regular
 
 MAX_FILE = 2**40
 _OPTIMIZER = "optimizer/"
@@ -110,10 +112,11 @@ class KerasWeights:
 def _open(path: Path) -> ArrayFile:
     if path.suffix == ".keras":
         return ArrayFile(path, WEIGHTS, read_archive(path).weights)
-    with refusing(path, "cannot be read"):
-        if (size := file_size(path)) > MAX_FILE:
+    with open_regular(path) as file, refusing(path, "cannot be read"):
+        if (size := os.fstat(file.fileno()).st_size) > MAX_FILE:
             raise file_error(path, "is too large", expected=MAX_FILE, received=size)
-        return ArrayFile(path, None, path.read_bytes())
+        data = file.read()
+    return ArrayFile(path, None, data)
 
 
 def _named(at: str, names: Mapping[str, str | None]) -> str:

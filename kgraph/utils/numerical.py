@@ -1,4 +1,4 @@
-"""The public names that Keras keeps under `keras.utils`."""
+"""Class numbers as one-hot rows, arrays of length one, and the end of a session."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.config import set_random_seed
-from kgraph.data import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
 from kgraph.errors import DataError
-from kgraph.registry import (
-    CustomObjectScope,
-    custom_object_scope,
-    get_custom_objects,
-    get_registered_name,
-    get_registered_object,
-    register_keras_serializable,
-)
-from kgraph.visualization import model_to_dot, plot_model
-
-Sequence = PyDataset
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
@@ -54,8 +41,9 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     return np.eye(num_classes or largest + 1, dtype=np.float32)[whole]
 
 
-def clear_session() -> None:
+def clear_session(free_memory: bool = True) -> None:
     """Does nothing: kgraph keeps no names or graphs for the process. Here for code from Keras."""
+    del free_memory
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray:
@@ -63,11 +51,3 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray:
     array = np.asarray(x)
     norm = np.atleast_1d(np.linalg.norm(array, order, axis))
     return array / np.expand_dims(np.where(norm == 0, 1, norm), axis)
-
-
-__all__ = [
-    "CustomObjectScope", "PyDataset", "Sequence", "clear_session", "custom_object_scope",
-    "get_custom_objects", "get_registered_name", "get_registered_object", "model_to_dot",
-    "normalize", "pack_x_y_sample_weight", "plot_model", "register_keras_serializable",
-    "set_random_seed", "to_categorical", "unpack_x_y_sample_weight",
-]  # fmt: skip

@@ -1,0 +1,56 @@
+"""ModelParallel: weights are spread over the devices by rules for their paths."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from kgraph.distribution.base import Distribution
+from kgraph.distribution.constrain_outputs import constrain_outputs
+from kgraph.distribution.layout import TensorLayout
+from kgraph.distribution.layout_map import LayoutMap
+from kgraph.errors import ConfigError
+
+
+class ModelParallel(Distribution):
+    """Spreads weights over a mesh as a LayoutMap says, and batches along one of its axes.
+
+    A weight without a rule lies whole on each device. Moments in an optimizer lie as their
+    parameters do.
+
+    Args:
+        layout_map: which weights are spread, and how.
+        batch_dim_name: axis of the mesh for the rows of batches; the first by default.
+        auto_shard_dataset: see `Distribution`.
+
+    Raises:
+        ConfigError: there is no LayoutMap, or it has no mesh.
+    """
+
+    def __init__(
+        self,
+        *,
+        layout_map: LayoutMap | None = None,
+        batch_dim_name: str | None = None,
+        auto_shard_dataset: bool = True,
+    ) -> None:
+        if not isinstance(layout_map, LayoutMap):
+            raise ConfigError("ModelParallel needs a LayoutMap", received=repr(layout_map))
+        mesh = layout_map.device_mesh
+        if mesh is None:
+            raise ConfigError("The LayoutMap has no mesh", hint="LayoutMap(DeviceMesh(...))")
+        self.layout_map = layout_map
+        super().__init__(mesh, batch_dim_name or mesh.axis_names[0], auto_shard_dataset)
+
+    @cached_property
+    def passes(self) -> tuple[Any, ...]:  # type: ignore[override]
+        return (constrain_outputs(self),)
+
+    def key_of(self, path: str) -> str | None:
+        return self.layout_map.key_of(path)
+
+    def get_tensor_layout(self, path: str) -> TensorLayout | None:
+        return self.layout_map[path]
+
+    def _layout_of(self, path: str) -> TensorLayout | None:
+        return self.layout_map[path]

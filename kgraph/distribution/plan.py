@@ -1,0 +1,146 @@
+"""Plan: where the weights of a model will lie, before there are any."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+
+from kgraph.distribution.layout import Axes
+from kgraph.errors import StateError, nearest
+from kgraph.graph.graph import Graph
+
+if TYPE_CHECKING:
+    from kgraph.distribution.base import Distribution
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWeight:
+    """Where one weight lies.
+
+    Fields:
+        path, shape, dtype: of the weight.
+        axes: the axis of the mesh for each dimension; () if each device has all of it.
+        bytes: on each device.
+        total: bytes of all of it.
+        key: the rule that decided it, or None.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    axes: Axes
+    bytes: int
+    total: int
+    key: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where the weights of a model lie on a mesh; printed, it is a table.
+
+    Fields:
+        mesh: shape by name of the axis.
+        weights: a row for each.
+        outputs: axes of what layers return, by path, where a rule says them.
+        unused: rules that nothing falls under.
+        known: every path that a rule could have matched.
+    """
+
+    mesh: Mapping[str, int]
+    weights: tuple[PlannedWeight, ...]
+    outputs: Mapping[str, Axes]
+    unused: tuple[str, ...]
+    known: tuple[str, ...]
+
+    @property
+    def bytes_per_device(self) -> int:
+        """Bytes of weights on each device."""
+        return sum(row.bytes for row in self.weights)
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all weights, each counted once."""
+        return sum(row.total for row in self.weights)
+
+    def warn_of_unused(self) -> None:
+        """Warns of each rule that nothing falls under."""
+        for key in self.unused:
+            hint = nearest(key, self.known)
+            warnings.warn(
+                f"The key {key!r} of the LayoutMap matches no path of the model whole"
+                + (f": {hint}" if hint else ""),
+                stacklevel=4,
+            )
+
+    def __repr__(self) -> str:
+        axes = ", ".join(f"{name} {size}" for name, size in self.mesh.items())
+        title = (
+            f"{len(self.weights)} weights, {readable(self.total_bytes)}, on a mesh of {axes}: "
+            f"{readable(self.bytes_per_device)} on each device"
+        )
+        rows = [("weight", "shape", "dtype", "layout", "on each device")]
+        for row in self.weights:
+            shown = str(row.axes) if any(row.axes) else "whole"
+            rows.append((row.path, str(list(row.shape)), row.dtype, shown, readable(row.bytes)))
+        rows += [(path, "", "", str(axes), "") for path, axes in self.outputs.items()]
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths)) + f"  {row[4]:>14}"
+            for row in rows
+        ]
+        unused = [f"no path matches {key!r}" for key in self.unused]
+        return "\n".join([title, *(line.rstrip() for line in lines), *unused])
+
+
+def make_plan(distribution: Distribution, model: Any) -> Plan:
+    """Returns the plan for a model; see `Distribution.plan`."""
+    graph = model.lowering_graph
+    if graph is None:
+        raise StateError(f"{model.label} has no graph yet", hint="call it on data once")
+    mesh = distribution.device_mesh
+    rows: dict[int, PlannedWeight] = {}
+    for path, weight in model.named_weights():
+        if id(weight) in rows:
+            continue
+        axes = distribution.axes_of(path, weight.shape)
+        total = weight.nbytes
+        parts = 1
+        for axis in axes:
+            parts *= mesh.size(axis)
+        dtype = jnp.dtype(weight.dtype).name
+        rows[id(weight)] = PlannedWeight(
+            path, weight.shape, dtype, axes, total // parts, total, distribution.key_of(path)
+        )
+    found = {f"{path}/output" for path in layer_paths(graph)}
+    outputs = {
+        path: layout.axes
+        for path in sorted(found)
+        if (layout := distribution.get_tensor_layout(path)) is not None
+    }
+    used = {row.key for row in rows.values()} | {distribution.key_of(path) for path in outputs}
+    unused = tuple(key for key in getattr(distribution, "layout_map", ()) if key not in used)
+    known = (*(row.path for row in rows.values()), *sorted(found))
+    sizes = dict(zip(mesh.axis_names, mesh.shape))
+    return Plan(sizes, tuple(rows.values()), outputs, unused, known)
+
+
+def layer_paths(graph: Graph, prefix: str = "") -> Iterator[str]:
+    """Yields the path of each layer, also of those in nested models."""
+    for name, spec in graph.layers.items():
+        yield prefix + name
+        if spec.graph is not None:
+            yield from layer_paths(spec.graph, f"{prefix}{name}/")
+
+
+def readable(number: float) -> str:
+    """Returns a number of bytes in the unit that suits it."""
+    unit = 0
+    while number >= 1024 and unit < len(_UNITS) - 1:
+        number, unit = number / 1024, unit + 1
+    return f"{number:.4g} {_UNITS[unit]}"

@@ -1,0 +1,53 @@
+"""Where the arrays of a model file go, if a distribution is in force while it is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jax.sharding import Sharding
+
+if TYPE_CHECKING:
+    from kgraph.distribution.base import Distribution
+
+_KEY = re.compile(r"\['([^']*)'\]")
+
+
+def stored_shardings(
+    distribution: Distribution, model: Any
+) -> Callable[[str, tuple[int, ...]], Sharding]:
+    """Returns a function from path and shape in a file to the place of that array.
+
+    Args:
+        distribution: the rules.
+        model: built, without values: it knows the paths of weights. Moments in an optimizer lie as
+            the weight with the same keys at the end of their path.
+    """
+    known = {tuple(path.split("/")): weight.shape for path, weight in model.named_weights()}
+
+    def place(path: str, shape: tuple[int, ...]) -> Sharding:
+        inside = path.partition("/")[2]
+        names = tuple(_KEY.findall(inside)) or tuple(inside.split("/"))
+        found = owner_of(names, shape, known)
+        if found is None:
+            return distribution.replicated
+        return distribution.sharding_of("/".join(found), shape)
+
+    return place
+
+
+def owner_of(
+    names: tuple[str, ...], shape: tuple[int, ...], known: Mapping[tuple[str, ...], Any]
+) -> tuple[str, ...] | None:
+    """Returns the path of the weight that an array belongs to: the longest end of its own path.
+
+    Args:
+        names: keys that lead to the array.
+        shape: of the array, which has to be that of the weight.
+        known: shape of each weight, by its path.
+    """
+    for start in range(len(names)):
+        if known.get(names[start:]) == shape:
+            return names[start:]
+    return None

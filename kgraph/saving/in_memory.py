@@ -1,0 +1,39 @@
+"""Models as bytes in memory: what a `.kgraph` file holds. So they are pickled."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kgraph.saving.load import load_model
+from kgraph.saving.save import save_model
+
+
+def model_to_bytes(model: Any) -> bytes:
+    """Returns what a `.kgraph` file of a model holds: weights and training with it.
+
+    Raises:
+        ConfigError: the model cannot be saved.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.kgraph"
+        save_model(model, path)
+        return path.read_bytes()
+
+
+def model_from_bytes(contents: bytes, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Returns the model that a `.kgraph` file with these contents holds; no code of it is run.
+
+    Args:
+        contents: of the file.
+        custom_objects: classes of your own by name, as in `load_model`.
+
+    Raises:
+        ModelFileError: the contents are damaged.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.kgraph"
+        path.write_bytes(contents)
+        return load_model(path, custom_objects)

@@ -1,0 +1,14 @@
+"""Models as estimators of scikit-learn, which is imported with the first of these names."""
+
+from typing import TYPE_CHECKING
+
+from kgraph.late import late_names
+
+if TYPE_CHECKING:
+    from kgraph.wrappers.estimators import SKLearnClassifier as SKLearnClassifier
+    from kgraph.wrappers.estimators import SKLearnRegressor as SKLearnRegressor
+    from kgraph.wrappers.estimators import SKLearnTransformer as SKLearnTransformer
+else:
+    __getattr__, __dir__, __all__ = late_names(__name__, {
+        "estimators": "SKLearnClassifier SKLearnRegressor SKLearnTransformer",
+    })  # fmt: skip
