@@ -1,13 +1,72 @@
-"""Networks from the literature, as functional models with random weights."""
+"""Networks from the literature as functional models, with the published weights or random ones.
+
+Names of models and layers are Keras', so its files of weights fit. MobileNetV3, EfficientNetV2,
+ConvNeXt, NASNet and InceptionResNetV2 are not here.
+"""
 
 from typing import TYPE_CHECKING
 
 from kgraph.late import late_names
 
 if TYPE_CHECKING:
+    from kgraph.applications import densenet as densenet
+    from kgraph.applications import efficientnet as efficientnet
+    from kgraph.applications import imagenet_utils as imagenet_utils
+    from kgraph.applications import inception_v3 as inception_v3
+    from kgraph.applications import mobilenet as mobilenet
+    from kgraph.applications import mobilenet_v2 as mobilenet_v2
+    from kgraph.applications import resnet as resnet
+    from kgraph.applications import resnet50 as resnet50
+    from kgraph.applications import resnet_v2 as resnet_v2
+    from kgraph.applications import vgg16 as vgg16
+    from kgraph.applications import vgg19 as vgg19
+    from kgraph.applications import xception as xception
+    from kgraph.applications.densenet import DenseNet121 as DenseNet121
+    from kgraph.applications.densenet import DenseNet169 as DenseNet169
+    from kgraph.applications.densenet import DenseNet201 as DenseNet201
+    from kgraph.applications.efficientnet import EfficientNetB0 as EfficientNetB0
+    from kgraph.applications.efficientnet import EfficientNetB1 as EfficientNetB1
+    from kgraph.applications.efficientnet import EfficientNetB2 as EfficientNetB2
+    from kgraph.applications.efficientnet import EfficientNetB3 as EfficientNetB3
+    from kgraph.applications.efficientnet import EfficientNetB4 as EfficientNetB4
+    from kgraph.applications.efficientnet import EfficientNetB5 as EfficientNetB5
+    from kgraph.applications.efficientnet import EfficientNetB6 as EfficientNetB6
+    from kgraph.applications.efficientnet import EfficientNetB7 as EfficientNetB7
+    from kgraph.applications.inception_v3 import InceptionV3 as InceptionV3
+    from kgraph.applications.mobilenet import MobileNet as MobileNet
+    from kgraph.applications.mobilenet_v2 import MobileNetV2 as MobileNetV2
+    from kgraph.applications.resnet import ResNet50 as ResNet50
+    from kgraph.applications.resnet import ResNet101 as ResNet101
+    from kgraph.applications.resnet import ResNet152 as ResNet152
+    from kgraph.applications.resnet_v2 import ResNet50V2 as ResNet50V2
+    from kgraph.applications.resnet_v2 import ResNet101V2 as ResNet101V2
+    from kgraph.applications.resnet_v2 import ResNet152V2 as ResNet152V2
     from kgraph.applications.vgg import VGG16 as VGG16
     from kgraph.applications.vgg import VGG19 as VGG19
+    from kgraph.applications.xception import Xception as Xception
 else:
+    # A module is public, and so are its functions, as in Keras: two rows.
     __getattr__, __dir__, __all__ = late_names(__name__, {
-        "vgg": "VGG16 VGG19",
+        "densenet": "",
+        "efficientnet": "",
+        "imagenet_utils": "",
+        "inception_v3": "",
+        "mobilenet": "",
+        "mobilenet_v2": "",
+        "resnet": "",
+        "resnet50": "",
+        "resnet_v2": "",
+        "vgg16": "",
+        "vgg19": "",
+        "xception": "",
+        "kgraph.applications.densenet": "DenseNet121 DenseNet169 DenseNet201",
+        "kgraph.applications.efficientnet": "EfficientNetB0 EfficientNetB1 EfficientNetB2"
+        " EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7",
+        "kgraph.applications.inception_v3": "InceptionV3",
+        "kgraph.applications.mobilenet": "MobileNet",
+        "kgraph.applications.mobilenet_v2": "MobileNetV2",
+        "kgraph.applications.resnet": "ResNet50 ResNet101 ResNet152",
+        "kgraph.applications.resnet_v2": "ResNet50V2 ResNet101V2 ResNet152V2",
+        "kgraph.applications.vgg": "VGG16 VGG19",
+        "kgraph.applications.xception": "Xception",
     })  # fmt: skip

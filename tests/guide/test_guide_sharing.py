@@ -9,6 +9,7 @@ from guide_code import table, total
 
 import kgraph as keras
 from kgraph import layers
+from kgraph.applications import pretrained
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_row_48_an_input_keeps_its_dtype(shared):
 
 @pytest.fixture(scope="module")
 def vgg19():
-    return keras.applications.VGG19()
+    return keras.applications.VGG19(weights=None)  # the guide's line downloads 575 MB
 
 
 def test_row_49_vgg19_is_built_without_arrays(vgg19):
@@ -61,9 +62,11 @@ def test_row_49_vgg19_is_built_without_arrays(vgg19):
     assert not any(weight.has_value for weight in vgg19.weights)
 
 
-def test_row_49_pretrained_weights_are_refused_by_a_message():
-    with pytest.raises(keras.errors.ConfigError, match=r"no pretrained weights[\s\S]*weights=None"):
-        keras.applications.VGG19(weights="imagenet")
+def test_row_49_the_guides_line_asks_for_the_published_weights(monkeypatch, tmp_path):
+    monkeypatch.setenv("KGRAPH_HOME", str(tmp_path))
+    monkeypatch.setattr(pretrained, "download", lambda url, *rest: pytest.fail(url))
+    with pytest.raises(pytest.fail.Exception, match=r"vgg19_weights_tf_dim_ordering_tf_kernels.h5"):
+        keras.applications.VGG19()
 
 
 def test_rows_50_and_51_features_of_all_layers_with_the_input_among_them(vgg19):
@@ -84,7 +87,7 @@ def test_rows_50_and_51_features_of_all_layers_with_the_input_among_them(vgg19):
 
 def test_row_52_a_model_is_called_on_a_numpy_array():
     """The convolutions of VGG19 on a small image: 22 layers, 22 arrays, in their order."""
-    vgg19 = keras.applications.VGG19(include_top=False, input_shape=(32, 32, 3))
+    vgg19 = keras.applications.VGG19(weights=None, include_top=False, input_shape=(32, 32, 3))
     features_list = [layer.output for layer in vgg19.layers]
     feat_extraction_model = keras.Model(inputs=vgg19.input, outputs=features_list)
     img = np.random.default_rng(0).random((1, 32, 32, 3), "float32")
