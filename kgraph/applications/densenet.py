@@ -55,9 +55,7 @@ def _densenet(depths: Sequence[int], top: str, body: str) -> Callable[..., Model
     size = 2 * sum(depths) + len(depths) + 1
     name = f"densenet{size}"
     file = f"{name}_weights_tf_dim_ordering_tf_kernels"
-    files = published(
-        f"{KERAS}/densenet", (f"{file}.h5", f"md5:{top}"), (f"{file}_notop.h5", f"md5:{body}")
-    )
+    files = published(f"{KERAS}/densenet", (f"{file}.h5", top), (f"{file}_notop.h5", body))
     return network(Design(f"DenseNet{size}", name, partial(_body, depths=depths), _SOURCE, files))
 
 

@@ -107,7 +107,7 @@ def _efficientnet(
     number: int, width: float, depth: float, size: int, dropout: float, top: str, body: str
 ) -> Callable[..., Model]:
     name = f"efficientnetb{number}"
-    files = published(OLDER, (f"{name}.h5", f"md5:{top}"), (f"{name}_notop.h5", f"md5:{body}"))
+    files = published(OLDER, (f"{name}.h5", top), (f"{name}_notop.h5", body))
     return network(
         Design(
             f"EfficientNetB{number}", name, partial(_body, width=width, depth=depth), _SOURCE,

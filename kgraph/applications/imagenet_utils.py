@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.applications.pretrained import Published
+from kgraph.applications.pretrained import remote
 from kgraph.config import image_data_format
+from kgraph.datasets.download import fetch
 from kgraph.errors import DataError, check_choice, message
 from kgraph.graph import SymbolicTensor
 
@@ -17,9 +18,9 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red; pixels in [0, 255]
 
-_CLASSES = Published(
+_CLASSES = remote(
     "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
-    "md5:c2c37ea517e94d9795004a39431a14cb",
+    "c2c37ea517e94d9795004a39431a14cb",
 )
 
 
@@ -95,7 +96,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
                 hint="a model with other classes has names of its own",
             )
         )
-    names = json.loads(_CLASSES.fetch().read_text(encoding="utf-8"))
+    names = json.loads(fetch(_CLASSES).read_text(encoding="utf-8"))
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
         [(*names[str(i)], float(row[i])) for i in order]

@@ -103,8 +103,8 @@ InceptionV3 = network(
         "InceptionV3", "inception_v3", _body, _SOURCE,
         published(
             f"{KERAS}/inception_v3",
-            (f"{_FILE}.h5", "md5:9a0d58056eeedaa3f26cb7ebd46da564"),
-            (f"{_FILE}_notop.h5", "md5:bcbd6486424b2319ff4ef7d526e38f63"),
+            (f"{_FILE}.h5", "9a0d58056eeedaa3f26cb7ebd46da564"),
+            (f"{_FILE}_notop.h5", "bcbd6486424b2319ff4ef7d526e38f63"),
         ),
         size=299, least=75,
     )

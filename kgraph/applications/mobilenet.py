@@ -98,7 +98,7 @@ def _top(x: Any, classes: int, activation: Any, dropout: float) -> Any:
 def _files(alpha: float, size: int) -> Pretrained:
     """Returns the files, whose digests nobody published: what they hold is checked, not whose."""
     file = f"mobilenet_{_WIDTHS[alpha]}_{size}_tf"
-    return published(f"{KERAS}/mobilenet", (f"{file}.h5", None), (f"{file}_no_top.h5", None))
+    return published(f"{KERAS}/mobilenet", (f"{file}.h5", ""), (f"{file}_no_top.h5", ""))
 
 
 MobileNet.__doc__ = document("MobileNet", _SOURCE, more=_MORE)

@@ -102,7 +102,7 @@ def _norm(x: Any, name: str) -> Any:
 def _files(alpha: float, size: int) -> Pretrained:
     """Returns the files, whose digests nobody published: what they hold is checked, not whose."""
     file = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{size}"
-    return published(f"{KERAS}/mobilenet_v2", (f"{file}.h5", None), (f"{file}_no_top.h5", None))
+    return published(f"{KERAS}/mobilenet_v2", (f"{file}.h5", ""), (f"{file}_no_top.h5", ""))
 
 
 MobileNetV2.__doc__ = document("MobileNetV2", _SOURCE, more=_MORE)

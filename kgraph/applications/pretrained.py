@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from kgraph.datasets.download import download, has_hash, home
+from kgraph.datasets.download import RemoteFile, fetch
 from kgraph.errors import ConfigError, message
 
 KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 """Where most of the files are."""
 OLDER = "https://storage.googleapis.com/keras-applications"
-
-
-@dataclass(frozen=True)
-class Published:
-    """A file that never changes.
-
-    Args:
-        url: where it comes from; its last part is the name in the cache.
-        digest: such as `"md5:…"`; None where nobody published one.
-    """
-
-    url: str
-    digest: str | None
-
-    def fetch(self) -> Path:
-        """Returns the path of the file below `$KGRAPH_HOME/weights`, downloading it if need be.
-
-        Raises:
-            DataError: it cannot be had, or is not the one expected.
-        """
-        name = self.url.rpartition("/")[2]
-        target = (home() / "weights" / name).absolute()
-        if not (target.is_file() and (self.digest is None or has_hash(target, self.digest))):
-            download(self.url, target, self.digest, name)
-        return target
 
 
 @dataclass(frozen=True)
@@ -48,19 +22,24 @@ class Pretrained:
         body: the one without.
     """
 
-    top: Published
-    body: Published
+    top: RemoteFile
+    body: RemoteFile
 
 
-def published(base: str, top: tuple[str, str | None], body: tuple[str, str | None]) -> Pretrained:
+def published(base: str, top: tuple[str, str], body: tuple[str, str]) -> Pretrained:
     """Returns the files of a network.
 
     Args:
         base: address of their folder.
-        top: name and digest of the file with the classifier.
+        top: name and MD5 of the file with the classifier; an empty MD5 where nobody published one.
         body: of the one without.
     """
-    return Pretrained(*(Published(f"{base}/{name}", digest) for name, digest in (top, body)))
+    return Pretrained(*(remote(f"{base}/{name}", md5) for name, md5 in (top, body)))
+
+
+def remote(url: str, md5: str) -> RemoteFile:
+    """Returns a file that is kept beside the weights, under the last part of its address."""
+    return RemoteFile(url.rpartition("/")[2], url, md5=md5, folder="weights")
 
 
 def load_pretrained(model: Any, files: Pretrained, top: bool) -> None:
@@ -73,7 +52,7 @@ def load_pretrained(model: Any, files: Pretrained, top: bool) -> None:
         DataError: the file cannot be had.
         ModelFileError: it is damaged.
     """
-    path = (files.top if top else files.body).fetch()
+    path = fetch(files.top if top else files.body)
     report = model.load_weights(path, strict=False)
     if report.missing or report.mismatched:
         raise ConfigError(

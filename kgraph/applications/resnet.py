@@ -40,9 +40,7 @@ def norm_relu(x: Any, name: str) -> Any:
 def residual_files(name: str, top: str, body: str) -> Pretrained:
     """Returns the files of a residual network, by the digests of both."""
     file = f"{name}_weights_tf_dim_ordering_tf_kernels"
-    return published(
-        f"{KERAS}/resnet", (f"{file}.h5", f"md5:{top}"), (f"{file}_notop.h5", f"md5:{body}")
-    )
+    return published(f"{KERAS}/resnet", (f"{file}.h5", top), (f"{file}_notop.h5", body))
 
 
 def _block(x: Any, filters: int, strides: int, widen: bool, name: str) -> Any:

@@ -49,9 +49,9 @@ def _files(name: str, top: str, body: str) -> Pretrained:
 
 VGG16 = _vgg(
     "vgg16", (2, 2, 3, 3, 3),
-    _files("vgg16", "md5:64373286793e3c8b2b4e3219cbf3544b", "md5:6d6bbae143d832006294945121d1f1fc"),
+    _files("vgg16", "64373286793e3c8b2b4e3219cbf3544b", "6d6bbae143d832006294945121d1f1fc"),
 )  # fmt: skip
 VGG19 = _vgg(
     "vgg19", (2, 2, 4, 4, 4),
-    _files("vgg19", "md5:cbe5617147190e668d6c5d5026f83318", "md5:253f8cb515780f3b799900260a226db6"),
+    _files("vgg19", "cbe5617147190e668d6c5d5026f83318", "253f8cb515780f3b799900260a226db6"),
 )  # fmt: skip

@@ -59,8 +59,8 @@ Xception = network(
         "Xception", "xception", _body, _SOURCE,
         published(
             f"{KERAS}/xception",
-            (f"{_FILE}.h5", "md5:0a58e3b7378bc2990ea3b43d5981f1f6"),
-            (f"{_FILE}_notop.h5", "md5:b0042744bf5b25fce3cb969f33bebb97"),
+            (f"{_FILE}.h5", "0a58e3b7378bc2990ea3b43d5981f1f6"),
+            (f"{_FILE}_notop.h5", "b0042744bf5b25fce3cb969f33bebb97"),
         ),
         size=299, least=71,
     )

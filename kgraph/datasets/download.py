@@ -24,18 +24,22 @@ class RemoteFile:
         name: its path below the cache folder.
         url: where it comes from.
         sha256: what it must hash to, in hexadecimal.
-        md5: the same, where no SHA-256 is published; one of both is given.
+        md5: the same, where no SHA-256 is published. Without both, any contents will do.
+        folder: of the cache.
     """
 
     name: str
     url: str
     sha256: str = ""
     md5: str = ""
+    folder: str = "datasets"
 
     @property
-    def wanted(self) -> str:
+    def wanted(self) -> str | None:
         """The hash, as `"algorithm:digest"`."""
-        return f"sha256:{self.sha256}" if self.sha256 else f"md5:{self.md5}"
+        if self.sha256:
+            return f"sha256:{self.sha256}"
+        return f"md5:{self.md5}" if self.md5 else None
 
 
 def cache_folder() -> Path:
@@ -61,8 +65,8 @@ def fetch(file: RemoteFile, timeout: float | None = None) -> Path:
         DataError: if the file cannot be had or is not the one expected; says where to put it by
             hand.
     """
-    target = (cache_folder() / file.name).absolute()
-    if not (target.is_file() and has_hash(target, file.wanted)):
+    target = (home() / file.folder / file.name).absolute()
+    if not (target.is_file() and (file.wanted is None or has_hash(target, file.wanted))):
         download(file.url, target, file.wanted, file.name, timeout)
     return target
 

@@ -15,6 +15,7 @@ import pytest
 import kgraph
 from kgraph import applications
 from kgraph.applications import imagenet_utils, mobilenet_v2, pretrained, vgg
+from kgraph.datasets import download as downloads
 
 
 @pytest.fixture
@@ -23,12 +24,12 @@ def server(monkeypatch, tmp_path):
     monkeypatch.setenv("KGRAPH_HOME", str(tmp_path / "home"))
     asked: list[str] = []
 
-    def download(url: str, target: Path, wanted: str | None, name: str) -> None:
+    def download(url: str, target: Path, wanted: str | None, name: str, timeout: Any) -> None:
         asked.append(url)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((tmp_path / name).read_bytes())
 
-    monkeypatch.setattr(pretrained, "download", download)
+    monkeypatch.setattr(downloads, "download", download)
     return tmp_path, asked
 
 
@@ -79,12 +80,12 @@ def test_published_weights_are_loaded_and_kept(server):
 def test_a_cached_file_with_another_digest_is_fetched_again(server):
     folder, asked = server
     (folder / "a.h5").write_bytes(b"right")
-    file = pretrained.Published("https://host/a.h5", "md5:" + hashlib.md5(b"right").hexdigest())
-    path = file.fetch()
-    assert file.fetch() == path
+    file = pretrained.remote("https://host/a.h5", hashlib.md5(b"right").hexdigest())
+    path = downloads.fetch(file)
+    assert downloads.fetch(file) == path
     assert len(asked) == 1
     path.write_bytes(b"wrong")
-    assert file.fetch().read_bytes() == b"right"
+    assert downloads.fetch(file).read_bytes() == b"right"
     assert len(asked) == 2
 
 
@@ -101,7 +102,7 @@ def test_a_file_that_lacks_weights_is_refused(server):
 
 
 def test_every_file_has_its_own_address():
-    files = [vgg._files("vgg16", "md5:a", "md5:b"), mobilenet_v2._files(1.4, 224)]
+    files = [vgg._files("vgg16", "a", "b"), mobilenet_v2._files(1.4, 224)]
     assert files[0].top.url.endswith("vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5")
     assert files[1].body.url.endswith("_kernels_1.4_224_no_top.h5")
 
@@ -141,7 +142,7 @@ def test_classes_by_name(server, monkeypatch):
     monkeypatch.setattr(
         imagenet_utils,
         "_CLASSES",
-        pretrained.Published("https://h/imagenet_class_index.json", None),
+        pretrained.remote("https://h/imagenet_class_index.json", ""),
     )
     probabilities = np.zeros((2, 1000), "float32")
     probabilities[0, [3, 7]] = 0.25, 0.75

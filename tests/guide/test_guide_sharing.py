@@ -9,7 +9,7 @@ from guide_code import table, total
 
 import kgraph as keras
 from kgraph import layers
-from kgraph.applications import pretrained
+from kgraph.datasets import download
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_row_49_vgg19_is_built_without_arrays(vgg19):
 
 def test_row_49_the_guides_line_asks_for_the_published_weights(monkeypatch, tmp_path):
     monkeypatch.setenv("KGRAPH_HOME", str(tmp_path))
-    monkeypatch.setattr(pretrained, "download", lambda url, *rest: pytest.fail(url))
+    monkeypatch.setattr(download, "download", lambda url, *rest: pytest.fail(url))
     with pytest.raises(pytest.fail.Exception, match=r"vgg19_weights_tf_dim_ordering_tf_kernels.h5"):
         keras.applications.VGG19()
 
