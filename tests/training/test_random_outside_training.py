@@ -76,7 +76,7 @@ def test_evaluation_is_random_and_validation_goes_along():
     targets = np.linspace(0, 2, 240, dtype=np.float32).reshape(60, 4) ** 2
     losses = {model.evaluate(ROWS, targets, batch_size=10, verbose=0) for _ in range(2)}
     assert len(losses) == 2
-    assert all(1.5 < loss < 5 for loss in losses)
+    assert all(1.8 < loss < 3.4 for loss in losses)
     history = model.fit(ROWS, targets, epochs=2, verbose=0, validation_data=(ROWS, targets)).history
     assert history["val_loss"][0] != history["val_loss"][1]
 
