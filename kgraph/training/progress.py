@@ -83,14 +83,16 @@ class Progress:
             return
         now = self._last = self._clock()
         if self._first is None:
-            self._first = (step, now)
-            self._skipped = 0.0  # the first step is not counted at all
+            self._first = (step, now)  # the first step is not counted at all
+        else:
+            self._skipped += self._to_skip
+        self._to_skip = 0.0
         if self._display == "bar" and now - self._drawn >= REFRESH_SECONDS:
             self._draw(logs())
 
     def skip(self, seconds: float) -> None:
         """Leaves time out of the time per step: a compilation, say."""
-        self._skipped += seconds
+        self._to_skip += seconds  # once there are steps after it
 
     def note(self, text: str, replaces: str | None = None) -> None:
         """Adds a remark to the line of this epoch; a live line shows it at once.
@@ -126,7 +128,7 @@ class Progress:
 
     def _start_epoch(self) -> None:
         self._start = self._drawn = self._last = self._clock()
-        self._skipped = 0.0
+        self._skipped = self._to_skip = 0.0
         self._first: tuple[int, float] | None = None
         self._seen = 0
         self._notes: list[str] = []

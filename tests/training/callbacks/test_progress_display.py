@@ -309,3 +309,19 @@ def test_no_thread_is_started():
     before = threading.active_count()
     run(1, Terminal())
     assert threading.active_count() == before
+
+
+def test_compiling_counts_for_no_step_before_or_after_it():
+    stream, clock = io.StringIO(), Clock()
+    with Progress(2, 1, 21, stream, clock) as progress:
+        progress.epoch_begin()
+        clock.now += 2.0
+        progress.skip(2.0)  # the step itself
+        progress.update(1, dict)
+        clock.now += 1.0 + 0.2
+        progress.skip(1.0)  # another form of the step
+        progress.update(21, dict)
+        clock.now += 3.0
+        progress.skip(3.0)  # the evaluation
+        progress.epoch_end({"loss": 1.0})
+    assert " 6s - 10ms/step" in stream.getvalue()
