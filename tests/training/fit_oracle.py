@@ -16,9 +16,8 @@ TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
 
 def trained(api: Any, case: FitCase, weights: list[np.ndarray] | None) -> tuple[Any, Any, Any]:
     """Returns the trained model, its history, and the weights it started from."""
-    keras.utils.set_random_seed(
-        2
-    )  # other starts: Keras' Circle gives NaN, or a score is on a threshold
+    # From some starts Keras' Circle gives NaN, and from some a score lies on a metric's threshold.
+    keras.utils.set_random_seed(2)
     model = case.build(api)
     if weights is not None:
         model.set_weights(weights)
