@@ -5,10 +5,17 @@ from __future__ import annotations
 import linecache
 import os
 import re
+import site
 import sys
+import sysconfig
 from dataclasses import dataclass
+from types import TracebackType
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# Python's own files and what is installed. The name of a folder alone says nothing: a clone of this
+# project, or a folder of the user's, may be called kgraph, jax or site-packages as well.
+_PYTHON = (sysconfig.get_path("stdlib"), *site.getsitepackages(), site.getusersitepackages())
+_INSTALLED = tuple(os.path.join(folder, "") for folder in _PYTHON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +48,19 @@ def user_source() -> Source | None:
             return Source(file, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+def deepest_source(trace: TracebackType | None, library: str) -> Source | None:
+    """Returns the user's line deepest in a traceback, or None if it went through none.
+
+    Args:
+        trace: the traceback.
+        library: a folder whose files are nobody's own, wherever they were installed.
+    """
+    found, others = None, (_PACKAGE, os.path.join(library, ""), "<frozen", *_INSTALLED)
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith(others):
+            found = Source(file, trace.tb_lineno)
+        trace = trace.tb_next
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 
@@ -194,6 +195,23 @@ def test_an_error_in_a_users_call_shows_the_line_inside_and_the_line_of_the_call
     assert 'Bad(name="bad")(x)' in told["at"]
     assert 'x = Input((3,), name="x")' in told["made"]
     assert told["received"] == "[batch, 3] float32"
+
+
+@pytest.mark.parametrize("folder", ["kgraph", "jax", "site-packages"])
+def test_a_users_folder_may_have_the_name_of_a_library(tmp_path, monkeypatch, folder):
+    home = tmp_path / folder
+    home.mkdir()
+    code = "def wrong(x):\n    return x + x.colour  # the faulty line\n"
+    (home / f"users_{folder.replace('-', '_')}.py").write_text(code)
+    monkeypatch.syspath_prepend(str(home))
+    wrong = importlib.import_module(f"users_{folder.replace('-', '_')}").wrong
+
+    class Bad(Layer):
+        def call(self, inputs):
+            return wrong(inputs)
+
+    told = facts(text_of(lambda: Bad()(Input((3,)))))
+    assert "# the faulty line" in told["inside"]
 
 
 def test_numpy_inside_a_call():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 import weakref
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from jax.core import Tracer
 
 from kgraph.errors import GraphError, KGraphError, StateError
 from kgraph.graph.node import TensorSpec
-from kgraph.graph.source import Source, user_source
+from kgraph.graph.source import Source, deepest_source, user_source
 from kgraph.graph.structure import Slot, fill, flatten, leaves, map_structure
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
 from kgraph.layers.base import binding
@@ -167,21 +168,10 @@ def _explained(layer: Any, error: Exception, inputs: Sequence[SymbolicTensor]) -
         hint = "state is updated by assignment: self.total = self.total + 1"
     return GraphError(
         f"{layer.label} failed in its call: {reason}",
-        inside=_innermost_line(error),
+        inside=deepest_source(error.__traceback__, os.path.dirname(jax.__file__)),
         received=", ".join(str(symbol.spec) for symbol in inputs),
         hint=hint,
     )
-
-
-def _innermost_line(error: Exception) -> str | None:
-    """Returns the user's line deepest in the traceback, if the error came through user code."""
-    found, trace = None, error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if "/kgraph/" not in file and "/jax/" not in file and "site-packages" not in file:
-            found = str(Source(file, trace.tb_lineno))
-        trace = trace.tb_next
-    return found
 
 
 # --- inside another call -------------------------------------------------------------------------
