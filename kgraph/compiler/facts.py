@@ -13,7 +13,7 @@ from kgraph.compiler.changed import new_options
 from kgraph.graph.graph import Graph
 from kgraph.graph.structure import leaves
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.registry import Opaque, describe, text_of
 
 _NAMING = frozenset({"explicit_name", "kept_name", "order", "built", "_policy", "_trainable"})
@@ -55,7 +55,7 @@ def stacking_facts(
 
 def _facts(
     layer: Layer,
-    named: Sequence[tuple[str, Weight]],
+    named: Sequence[tuple[str, Variable]],
     trained: Mapping[int, bool],
     loops: bool,
     as_made: bool,
@@ -108,7 +108,7 @@ def _attributes(layer: Layer) -> Any:
 
 
 def _comparable(value: Any) -> Any:
-    if isinstance(value, (Weight, Layer)):
+    if isinstance(value, (Variable, Layer)):
         return type(value).__qualname__  # compared by themselves
     if isinstance(value, (list, tuple)):
         return [type(value).__name__, *map(_comparable, value)]

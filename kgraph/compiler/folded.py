@@ -15,7 +15,7 @@ from kgraph import initializers
 from kgraph.graph.fold import FoldPlan
 from kgraph.graph.node import LayerSpec
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.types import Array
 
 
@@ -41,7 +41,7 @@ class Fold:
         self._dtype = jnp.dtype(dtype)
         shapes = {w.path: w.shape for w in spec.weights}
         self._kernel, self._bias = (
-            Weight(shapes[path], initializers.Zeros(), dtype, name=path)
+            Variable(shapes[path], initializers.Zeros(), dtype, name=path)
             for path in (self.plan.kernel, "bias")
         )
         self.layer: Layer = linear.variant(self.plan.config)
@@ -50,14 +50,14 @@ class Fold:
         vars(self.layer).update(own, _weights=[self._kernel, *others, self._bias])
 
     @property
-    def sources(self) -> list[Weight]:
+    def sources(self) -> list[Variable]:
         """The weights of the two layers that the folded ones depend on."""
         norm = self._norm
         known = [vars(self._linear)[self.plan.kernel], self._linear.bias, norm.gamma, norm.beta]
         return [w for w in (*known, norm.moving_mean, norm.moving_variance) if w is not None]
 
     @property
-    def weights(self) -> tuple[Weight, Weight]:
+    def weights(self) -> tuple[Variable, Variable]:
         """The folded kernel and bias."""
         return self._kernel, self._bias
 
@@ -72,7 +72,7 @@ class Fold:
         kernel = values[id(vars(self._linear)[plan.kernel])]
         wide: Any = xp.float64 if kernel.dtype == xp.float64 else xp.float32
 
-        def laid(weight: Weight) -> Any:
+        def laid(weight: Variable) -> Any:
             return xp.asarray(values[id(weight)], wide).reshape(plan.offsets)
 
         factor = 1 / xp.sqrt(laid(norm.moving_variance) + wide(norm.epsilon))
@@ -99,7 +99,7 @@ def folded_values(folds: Iterable[Fold], values: Mapping[int, Any]) -> dict[int,
         values: the array of each weight of the model, by its identity.
     """
     found: dict[int, Array] = {}
-    moving: list[tuple[Weight, np.ndarray, Any]] = []
+    moving: list[tuple[Variable, np.ndarray, Any]] = []
     for fold in folds:
         sources = [values[id(weight)] for weight in fold.sources]
         if all(map(_on_host, sources)):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.types import Array
 
 
@@ -27,7 +27,7 @@ class Bundle:
         members: the weights, which hand their arrays over.
     """
 
-    def __init__(self, whole: Array, members: Sequence[Weight]) -> None:
+    def __init__(self, whole: Array, members: Sequence[Variable]) -> None:
         self._whole: Array | None = whole
         self._members = tuple(members)
         self._lock = threading.Lock()  # one thread may read while another begins to train
@@ -35,14 +35,14 @@ class Bundle:
             member.keep_in(self)
 
     @staticmethod
-    def of(members: Sequence[Weight]) -> Bundle:
+    def of(members: Sequence[Variable]) -> Bundle:
         """Returns what keeps just these weights, in this order; made now if there is none."""
         known = members[0].keeper
         if isinstance(known, Bundle) and known.keeps(members):
             return known
         return Bundle(stack_rows([member.value for member in members]), members)
 
-    def keeps(self, members: Sequence[Weight]) -> bool:
+    def keeps(self, members: Sequence[Variable]) -> bool:
         """Tells whether these are the weights, and none has been set meanwhile."""
         same = len(members) == len(self._members)
         return same and all(

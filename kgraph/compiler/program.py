@@ -24,7 +24,7 @@ from kgraph.graph.structure import fill
 from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.weight import initial_values
+from kgraph.layers.base.variable import initial_values
 from kgraph.types import Array, Tree
 
 

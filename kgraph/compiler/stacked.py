@@ -20,7 +20,7 @@ from kgraph.initializers import path_hash
 from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.types import Array, Function
 
 POLICIES = (
@@ -40,8 +40,8 @@ class StackedWeight:
         path: where the whole stands in packed variables.
     """
 
-    members: tuple[Weight, ...]
-    whole: Weight
+    members: tuple[Variable, ...]
+    whole: Variable
     path: tuple[str, ...]
 
 
@@ -82,7 +82,7 @@ class Stack:
         return tuple(found)
 
     @cached_property
-    def _shared(self) -> tuple[Weight, ...]:
+    def _shared(self) -> tuple[Variable, ...]:
         """The weights that are the same in every block."""
         own = {id(stacked.members[0]) for stacked in self.weights}
         every = [w for layer in self.layers.values() for w in layer.weights]
@@ -217,10 +217,10 @@ def checkpoint_policy(remat: str | None) -> Function | None:
     return getattr(jax.checkpoint_policies, remat)
 
 
-def _whole(members: Sequence[Weight]) -> Weight:
+def _whole(members: Sequence[Variable]) -> Variable:
     first = members[0]
     regularizer, constraint = first.regularizer, first.constraint
-    return Weight(
+    return Variable(
         (len(members), *first.shape),
         first.initializer,
         first.dtype,

@@ -16,7 +16,7 @@ from kgraph.compiler.packing import Bundle, stack_rows, take_rows
 from kgraph.compiler.stacked import Stack, StackedWeight
 from kgraph.errors import StateError, nearest
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.weight import Weight, initial_values, root_key
+from kgraph.layers.base.variable import Variable, initial_values, root_key
 
 Variables = dict[str, Any]
 """`{"params": {...}, "state": {...}}`: nested dictionaries of arrays, by layer path."""
@@ -28,7 +28,7 @@ class Place:
 
     collection: str
     path: tuple[str, ...]
-    weight: Weight
+    weight: Variable
     trained: bool
 
 
@@ -209,7 +209,7 @@ class VariableTrees:
         return [stacked for stack in self.stacks.values() for stacked in stack.weights]
 
 
-def _spec(weight: Weight) -> jax.ShapeDtypeStruct:
+def _spec(weight: Variable) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(weight.shape, jnp.dtype(weight.dtype))
 
 

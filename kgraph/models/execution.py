@@ -20,7 +20,7 @@ from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import Layer
 from kgraph.layers.base.calling import eager_key, has_symbols, numbers_as_array
 from kgraph.layers.base.input_layer import InputLayer
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Tree
 
@@ -154,7 +154,7 @@ class Execution(Layer):
         self._create_values(program)
         return program.nest({id(place.weight): place.weight.value for place in program.places})
 
-    def paths_of_values(self) -> Iterator[tuple[str, Weight]]:
+    def paths_of_values(self) -> Iterator[tuple[str, Variable]]:
         return self.named_weights()
 
     def _create_values(self, program: Program) -> None:

@@ -19,7 +19,7 @@ from kgraph.compiler.lower import Remat, Stacking
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
-from kgraph.layers.base.weight import root_key
+from kgraph.layers.base.variable import root_key
 from kgraph.models.execution import Execution, freezing
 from kgraph.registry import describe, find_opaque, restore
 from kgraph.training.compilation import Compiler, CompileReport

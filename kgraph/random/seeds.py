@@ -11,7 +11,7 @@ from jax.core import Tracer
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.binding import Bindable
-from kgraph.layers.base.weight import root_key
+from kgraph.layers.base.variable import root_key
 from kgraph.types import Array
 
 _ALGORITHM = "threefry2x32"

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.errors import ConfigError, StateError
-from kgraph.layers.base import Layer, Weight
+from kgraph.layers.base import Layer, Variable
 from kgraph.saving import strict_json
 from kgraph.saving.atomic import put_in_place, workshop
 from kgraph.saving.checkpoints.digests import array_digests
@@ -138,7 +138,7 @@ def _chosen(
     return report, arrays
 
 
-def _beside(weight: Weight, array: np.ndarray) -> Array:
+def _beside(weight: Variable, array: np.ndarray) -> Array:
     """Returns an array spread over devices as the value of a weight is now."""
     sharding = weight.value.sharding if weight.has_value else None
     if sharding is None or len(sharding.device_set) == 1:

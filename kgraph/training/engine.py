@@ -14,7 +14,7 @@ import numpy as np
 
 from kgraph.compiler import Place, Program
 from kgraph.compiler.variables import get_leaf
-from kgraph.layers.base.weight import root_key
+from kgraph.layers.base.variable import root_key
 from kgraph.optimizers import Optimizer
 from kgraph.training.blocks import Cut, Spread, on_one_device, train_blocks
 from kgraph.training.compilation import Compiler, Form, Function, shapes_of

@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding
 
 from kgraph.distribution.layout import partition_spec, put
 from kgraph.distribution.stored import owner_of
-from kgraph.layers.base.weight import create_values
+from kgraph.layers.base.variable import create_values
 from kgraph.training.batch_placement import BatchPlacement
 from kgraph.training.step import Batch
 from kgraph.types import Array, Tree

@@ -99,7 +99,7 @@ def test_an_empty_weight_is_kept(tmp_path):
 def test_no_initializer_runs_on_load(tmp_path, monkeypatch):
     dense().save(tmp_path / "m.kgraph")
     monkeypatch.setattr(
-        "kgraph.layers.base.weight.initializers.create",
+        "kgraph.layers.base.variable.initializers.create",
         lambda *_: pytest.fail("an initializer ran"),
     )
     loaded = saving.load_model(tmp_path / "m.kgraph")

@@ -4,6 +4,6 @@ from kgraph.layers.base.context import Context
 from kgraph.layers.base.input_layer import Input, InputLayer
 from kgraph.layers.base.input_spec import InputSpec
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.weight import Weight, create_values
+from kgraph.layers.base.variable import Variable, create_values
 
-__all__ = ["Context", "Input", "InputLayer", "InputSpec", "Layer", "Weight", "create_values"]
+__all__ = ["Context", "Input", "InputLayer", "InputSpec", "Layer", "Variable", "create_values"]

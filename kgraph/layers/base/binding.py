@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from kgraph.errors import StateError, message
 from kgraph.graph.structure import is_structure
 from kgraph.layers.base.context import Context
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.types import Array
 
 INTERNAL = frozenset(
@@ -111,11 +111,11 @@ def holds_bindable(value: Any) -> bool:
     if is_structure(value):
         items = value.values() if isinstance(value, dict) else value
         return any(holds_bindable(item) for item in items)
-    return isinstance(value, (Weight, Bindable))
+    return isinstance(value, (Variable, Bindable))
 
 
 def _replace(value: Any, path: str, owner: Any, context: Context) -> Any:
-    if isinstance(value, Weight):
+    if isinstance(value, Variable):
         return context.place(value, cast(context.value(value), owner))
     if isinstance(value, Bindable):
         return bind(value, context, path)
@@ -156,7 +156,7 @@ def updates(context: Context) -> dict[int, Array]:
 
 
 def _compare(old: Any, new: Any, copy: Any, found: dict[int, Array]) -> None:
-    if isinstance(old, Weight):
+    if isinstance(old, Variable):
         if new is None or new is copy._context.placed.get(id(old), new):
             return
         if old.trainable:

@@ -32,7 +32,7 @@ from kgraph.layers.base.call_spec import (
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.input_spec import check_input
 from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
-from kgraph.layers.base.weight import create_values, root_key
+from kgraph.layers.base.variable import create_values, root_key
 from kgraph.types import Array, Tree
 
 

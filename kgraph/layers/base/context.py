@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import StateError, message
 from kgraph.initializers import path_hash
-from kgraph.layers.base.weight import Weight, create_values
+from kgraph.layers.base.variable import Variable, create_values
 from kgraph.types import Array
 
 
@@ -68,7 +68,7 @@ class Context:
         inner._scope, inner._draws, inner.mesh = self._scope, self._draws, self.mesh
         return inner
 
-    def value(self, weight: Weight) -> Array:
+    def value(self, weight: Variable) -> Array:
         """Returns the array that stands for a weight in this run."""
         found = self.values.get(id(weight))
         if found is None:
@@ -80,7 +80,7 @@ class Context:
             self.values[id(weight)] = found
         return found
 
-    def place(self, weight: Weight, array: Array) -> Array:
+    def place(self, weight: Variable, array: Array) -> Array:
         """Remembers which array a copy got for a weight, to tell later whether it was assigned."""
         self.placed[id(weight)] = array
         return array

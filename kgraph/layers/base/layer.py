@@ -18,7 +18,7 @@ from kgraph.layers.base.binding import holds_bindable
 from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.named import as_policy
 from kgraph.layers.base.options import unknown_options
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
 from kgraph.registry import Recorded, accepts, describe, get_registered_name, restore
 from kgraph.types import Array, Function, Tree
@@ -314,4 +314,4 @@ def _build_once(build: Function) -> Function:
     return wrapper
 
 
-__all__ = ["Layer", "SymbolicTensor", "Weight", "as_policy"]
+__all__ = ["Layer", "SymbolicTensor", "Variable", "as_policy"]

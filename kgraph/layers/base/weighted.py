@@ -11,14 +11,14 @@ from kgraph import constraints, initializers, regularizers
 from kgraph.errors import GraphError, StateError
 from kgraph.layers.base.binding import Bindable, members
 from kgraph.layers.base.named import Named
-from kgraph.layers.base.weight import Weight, create_values
+from kgraph.layers.base.variable import Variable, create_values
 from kgraph.types import Array
 
 
 class Weighted(Named, Bindable):
     """The part of a layer that has weights, and layers inside with weights of their own."""
 
-    _weights: list[Weight]
+    _weights: list[Variable]
     _own_losses: list[Array]
     _trainable: bool = True
     built: bool
@@ -58,7 +58,7 @@ class Weighted(Named, Bindable):
         if initializer is None:
             initializer = "glorot_uniform" if "float" in dtype else "zeros"
         made: Any = initializers.get(initializer)
-        weight = Weight(
+        weight = Variable(
             tuple(int(size) for size in sizes), made, dtype, trainable,
             regularizers.get(regularizer), constraints.get(constraint), name,
         )  # fmt: skip
@@ -69,7 +69,7 @@ class Weighted(Named, Bindable):
         """Yields path and layer for each layer directly inside this one."""
         yield from members(self, Weighted)
 
-    def named_weights(self) -> Iterator[tuple[str, Weight]]:
+    def named_weights(self) -> Iterator[tuple[str, Variable]]:
         """Yields path and weight, each once: own trained ones, own state, layers inside."""
         seen: set[int] = set()
         for path, weight, _ in self._walk_weights("", True):
@@ -77,7 +77,7 @@ class Weighted(Named, Bindable):
                 seen.add(id(weight))
                 yield path, weight
 
-    def _walk_weights(self, prefix: str, trained: bool) -> Iterator[tuple[str, Weight, bool]]:
+    def _walk_weights(self, prefix: str, trained: bool) -> Iterator[tuple[str, Variable, bool]]:
         trained = trained and self._trainable
         for weight in sorted(self._weights, key=lambda w: not w.trainable):
             yield f"{prefix}{weight.name or 'weight'}", weight, trained and weight.trainable
@@ -88,7 +88,7 @@ class Weighted(Named, Bindable):
         """Gives weights without a name that of their attribute, and makes names unique."""
         if not self._weights:
             return
-        places = {id(weight): path.replace("/", "_") for path, weight in members(self, Weight)}
+        places = {id(weight): path.replace("/", "_") for path, weight in members(self, Variable)}
         taken = {path.partition("/")[0] for path, _ in self.children()}
         for weight in self._weights:
             base = weight.name or places.get(id(weight), "weight")
@@ -105,14 +105,14 @@ class Weighted(Named, Bindable):
         return next(self.named_weights(), None) is not None
 
     @property
-    def weights(self) -> list[Weight]:
+    def weights(self) -> list[Variable]:
         """All weights, in Keras' order: trainable, then state, then those of the layers inside."""
         return [weight for _, weight in self.named_weights()]
 
     variables = weights
 
     @property
-    def trainable_weights(self) -> list[Weight]:
+    def trainable_weights(self) -> list[Variable]:
         """The weights that training changes."""
         walked = {id(w): (w, t) for _, w, t in reversed(list(self._walk_weights("", True)))}
         return [w for w in self.weights if walked[id(w)][1]]
@@ -120,7 +120,7 @@ class Weighted(Named, Bindable):
     trainable_variables = trainable_weights
 
     @property
-    def non_trainable_weights(self) -> list[Weight]:
+    def non_trainable_weights(self) -> list[Variable]:
         """State, and the weights that are frozen."""
         trained = {id(weight) for weight in self.trainable_weights}
         return [weight for weight in self.weights if id(weight) not in trained]
@@ -138,7 +138,7 @@ class Weighted(Named, Bindable):
         for _, child in self.children():
             child.trainable = value
 
-    def paths_of_values(self) -> Iterator[tuple[str, Weight]]:
+    def paths_of_values(self) -> Iterator[tuple[str, Variable]]:
         """Yields each weight and the path that its first value is drawn by."""
         return ((f"{self.name}/{path}", weight) for path, weight in self.named_weights())
 

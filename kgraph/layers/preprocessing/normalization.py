@@ -13,7 +13,7 @@ import numpy as np
 from kgraph import config
 from kgraph.errors import ConfigError, DataError, GraphError
 from kgraph.initializers.base import FixedInitializer
-from kgraph.layers.base import InputSpec, Weight
+from kgraph.layers.base import InputSpec, Variable
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.layers.preprocessing.adapting import _AdaptiveLayer, not_adapted, numbers
 from kgraph.types import Array, Shape
@@ -176,7 +176,7 @@ class Normalization(_AdaptiveLayer):
 class _Learned(FixedInitializer):
     """Gives a weight the value it has, and refuses where it has none: nothing stands for data."""
 
-    weight: Weight
+    weight: Variable
 
     def __init__(self, layer: Normalization) -> None:
         self.layer = layer

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from kgraph.errors import ConfigError, GraphError, message
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import leaves, map_structure
-from kgraph.layers.base import InputSpec, Layer, Weight
+from kgraph.layers.base import InputSpec, Layer, Variable
 from kgraph.layers.recurrent.recurrence import initial_states, layers_inside, recurrence
 from kgraph.layers.recurrent.scan import run
 from kgraph.layers.recurrent.stacked import StackedRNNCells
@@ -129,7 +129,7 @@ class RNN(Layer):
     def reset_state(self) -> None:
         """Sets the kept states of a stateful layer to zero."""
         for weight in leaves(self.states):
-            if isinstance(weight, Weight):
+            if isinstance(weight, Variable):
                 weight.assign(jnp.zeros(weight.shape, weight.dtype))
 
     reset_states = reset_state

@@ -8,10 +8,10 @@ import numpy as np
 
 from kgraph.layers import SpectralNormalization
 from kgraph.layers.base import Layer
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 
 
-def kept_arrays(model: Layer, places: Mapping[str, Weight]) -> dict[str, np.ndarray]:
+def kept_arrays(model: Layer, places: Mapping[str, Variable]) -> dict[str, np.ndarray]:
     """Returns what a file for Keras holds, by path.
 
     A kernel that kgraph divides in inference is written divided, as Keras does not divide there.
@@ -28,6 +28,6 @@ def _divided(layer: Layer) -> Iterator[tuple[int, np.ndarray]]:
     for _, child in layer.children():
         yield from _divided(child)
     if isinstance(layer, SpectralNormalization) and layer.divide_in_inference and layer.built:
-        kernel: Weight = vars(layer.layer)[layer.target or ""]
+        kernel: Variable = vars(layer.layer)[layer.target or ""]
         array, _ = layer.divided(kernel.value, layer.vector_u.value)
         yield id(kernel), np.asarray(array)

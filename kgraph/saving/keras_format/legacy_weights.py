@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgraph.layers.base import InputLayer, Layer
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.saving.file_error import file_error
 from kgraph.saving.keras_format.hdf5 import ArrayFile
 
@@ -18,7 +18,7 @@ def is_legacy(file: ArrayFile) -> bool:
     return _root(file) is not None
 
 
-def legacy_places(file: ArrayFile, model: Any, by_name: bool) -> dict[str, Weight]:
+def legacy_places(file: ArrayFile, model: Any, by_name: bool) -> dict[str, Variable]:
     """Returns the model's weights by the path of their arrays, those that have one.
 
     Layers with weights are paired by name if both sides have the same names, or another number of
@@ -32,7 +32,7 @@ def legacy_places(file: ArrayFile, model: Any, by_name: bool) -> dict[str, Weigh
     layers = {x.name: x for x in _layers(model) if x.named_weights_exist}
     same = len(stored) == len(layers) and set(stored) != set(layers)
     pairs = zip(stored, layers.values() if same and not by_name else map(layers.get, stored))
-    found: dict[str, Weight] = {}
+    found: dict[str, Variable] = {}
     for name, layer in pairs:
         if layer is not None:
             weights = [*layer.trainable_weights, *layer.non_trainable_weights]

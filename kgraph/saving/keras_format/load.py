@@ -12,7 +12,7 @@ import numpy as np
 
 from kgraph.errors import StateError
 from kgraph.layers.base import Layer
-from kgraph.layers.base.weight import Weight, root_key
+from kgraph.layers.base.variable import Variable, root_key
 from kgraph.registry import custom_object_scope
 from kgraph.saving.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
@@ -66,7 +66,7 @@ def load_keras_model(
     return model
 
 
-def _compared(file: ArrayFile, model: Layer, order: LayerOrder) -> dict[str, Weight]:
+def _compared(file: ArrayFile, model: Layer, order: LayerOrder) -> dict[str, Variable]:
     """Returns the model's weights by path, when the file has all of them and no others."""
     places = weight_paths(model, order)
     found = {at: array for at, array in file.arrays.items() if not at.startswith(_OPTIMIZER)}
@@ -81,7 +81,7 @@ def _compared(file: ArrayFile, model: Layer, order: LayerOrder) -> dict[str, Wei
     return places
 
 
-def fits(weight: Weight, array: StoredArray) -> bool:
+def fits(weight: Variable, array: StoredArray) -> bool:
     """Tells whether an array can be a weight: its shape, and its dtype without loss of kind."""
     if weight.shape != array.shape:
         return False
@@ -89,7 +89,7 @@ def fits(weight: Weight, array: StoredArray) -> bool:
     return weight.dtype == array.dtype or all(floating)
 
 
-def fitting(file: ArrayFile, at: str, weight: Weight) -> np.ndarray:
+def fitting(file: ArrayFile, at: str, weight: Variable) -> np.ndarray:
     """Returns an array in the dtype of its weight; numbers that it cannot hold are an error."""
     array = file.read(at)
     if str(array.dtype) == weight.dtype:
@@ -156,7 +156,7 @@ def _slots(file: ArrayFile, model: Any, order: LayerOrder) -> OptimizerSlots:
         return OptimizerSlots(model.optimizer, state, trained_places(model, order))
 
 
-def trained_places(model: Any, order: LayerOrder) -> Sequence[tuple[tuple[str, ...], Weight]]:
+def trained_places(model: Any, order: LayerOrder) -> Sequence[tuple[tuple[str, ...], Variable]]:
     """Returns path in the parameters and weight, for all that is trained, in Keras' order."""
     paths = {id(place.weight): place.path for place in model.program_for().places}
     return [(paths[id(weight)], weight) for weight in trained_in_order(model, order)]

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.optimizers import LossScaleOptimizer
 from kgraph.types import Tree
 
@@ -114,7 +114,7 @@ class OptimizerSlots:
     """
 
     def __init__(
-        self, optimizer: Any, state: Tree, weights: Sequence[tuple[tuple[str, ...], Weight]]
+        self, optimizer: Any, state: Tree, weights: Sequence[tuple[tuple[str, ...], Variable]]
     ) -> None:
         self.groups = [(_GROUP, str(optimizer.name), 0)]
         self.count_at = 0
@@ -144,7 +144,7 @@ class OptimizerSlots:
         return found
 
     def _entries(
-        self, name: str, weights: Sequence[tuple[tuple[str, ...], Weight]]
+        self, name: str, weights: Sequence[tuple[tuple[str, ...], Variable]]
     ) -> Iterator[Entry]:
         if self.count_at:
             yield Entry((), None, role="unused")  # a count and a rate, always 0

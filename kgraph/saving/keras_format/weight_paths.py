@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from kgraph.layers.base import Layer
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.ops import Operation
 from kgraph.registry import snake_case
 from kgraph.saving.keras_format.names import INNER_NAMES, RENAMED_ATTRIBUTES
@@ -17,7 +17,7 @@ LayerOrder: TypeAlias = dict[int, list[Layer]]
 _GRAPH_ATTRIBUTES = frozenset({"graph_layers", "_layers_in_order"})
 
 
-def weight_paths(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Weight]:
+def weight_paths(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Variable]:
     """Returns each weight by its path in `model.weights.h5`: `layers/dense_1/vars/0`."""
     return {f"{path}/vars/{i}".lstrip("/"): w for path, i, w in _walk(model, "", order, set())}
 
@@ -41,14 +41,14 @@ def group_names(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, str
     return found
 
 
-def trained_in_order(model: Layer, order: Mapping[int, list[Layer]]) -> list[Weight]:
+def trained_in_order(model: Layer, order: Mapping[int, list[Layer]]) -> list[Variable]:
     """Returns the weights that training changes, in the order of Keras' optimizers."""
     trained = {id(weight) for weight in model.trainable_weights}
     found = {id(weight): weight for weight in _flat(model, order) if id(weight) in trained}
     return list(found.values())
 
 
-def _flat(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[Weight]:
+def _flat(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[Variable]:
     if id(layer) not in order:
         yield from layer.weights
         return
@@ -58,7 +58,7 @@ def _flat(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[Weight]:
 
 def _walk(
     layer: Layer, path: str, order: Mapping[int, list[Layer]], seen: set[int]
-) -> Iterator[tuple[str, int, Weight]]:
+) -> Iterator[tuple[str, int, Variable]]:
     names: dict[str, str] = {}
     for place, item in _walk_all(layer, path, order, seen, names):
         own = sorted(item._weights, key=lambda weight: not weight.trainable)

@@ -11,7 +11,7 @@ import numpy as np
 
 from kgraph.errors import StateError
 from kgraph.layers.base import Layer, create_values
-from kgraph.layers.base.weight import Weight
+from kgraph.layers.base.variable import Variable
 from kgraph.saving.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
 from kgraph.saving.keras_format.hdf5 import ArrayFile, write_arrays
@@ -85,7 +85,7 @@ class KerasWeights:
         file, paths = self._file, {id(w): path for path, w in self._model.named_weights()}
         arrays = {at: at for at in file.arrays if not at.startswith(_OPTIMIZER)}
         if is_legacy(file):
-            places: Mapping[str, Weight] = legacy_places(file, self._model, self._by_name)
+            places: Mapping[str, Variable] = legacy_places(file, self._model, self._by_name)
         else:
             order = live_order(self._model)
             places = weight_paths(self._model, order)

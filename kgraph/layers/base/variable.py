@@ -21,7 +21,7 @@ class Keeper(Protocol):
         """Gives its array to each weight that is still kept (by `take_back`)."""
 
 
-class Weight:
+class Variable:
     """A declared weight: shape, dtype, how it starts, and (once needed) its value.
 
     A weight is read with `.value` or `numpy()` and set with `assign`. Inside a layer's `call` the
@@ -145,11 +145,11 @@ class Weight:
         return self.value
 
     def __repr__(self) -> str:
-        return f"<Weight {self.path or self.name!r} {list(self.shape)} {self.dtype}>"
+        return f"<Variable {self.path or self.name!r} {list(self.shape)} {self.dtype}>"
 
 
 def create_values(
-    weights: Iterable[tuple[str, Weight]],
+    weights: Iterable[tuple[str, Variable]],
     key: Array | None = None,
     sharding_of: Callable[[str, Sequence[int]], Any] | None = None,
 ) -> None:
@@ -172,10 +172,10 @@ def create_values(
 
 
 def initial_values(
-    weights: Sequence[tuple[str, Weight]],
+    weights: Sequence[tuple[str, Variable]],
     key: Array,
     shardings: Sequence[Any] | None = None,
-    stacks: Sequence[Sequence[tuple[str, Weight]]] = (),
+    stacks: Sequence[Sequence[tuple[str, Variable]]] = (),
 ) -> list[Array]:
     """Returns a first value for each weight. Pure: it stores nothing, and `key` may be traced.
 
@@ -186,7 +186,7 @@ def initial_values(
     return initializers.create([*requests, *stacked], key, shardings)
 
 
-def _request(path: str, weight: Weight) -> initializers.Request:
+def _request(path: str, weight: Variable) -> initializers.Request:
     return initializers.Request(weight.initializer, weight.shape, weight.dtype, path)
 
 
