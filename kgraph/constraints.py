@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import jax.numpy as jnp
 
 from kgraph import config, registry
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.registry import Recorded
 from kgraph.types import Array
 
@@ -29,7 +29,7 @@ class Constraint(Recorded):
 
     def __call__(self, w: Array) -> Array:
         """Returns the admissible weight that takes the place of `w`."""
-        raise ConfigError(message(f"{type(self).__name__} does not define __call__(self, w)"))
+        raise ConfigError(f"{type(self).__name__} does not define __call__(self, w)")
 
 
 class NonNeg(Constraint):
@@ -77,7 +77,7 @@ class MinMaxNorm(Constraint):
     ) -> None:
         _check_range(self, min_value, max_value)
         if not 0 <= rate <= 1:
-            raise ConfigError(message("MinMaxNorm needs a rate from 0 to 1", received=repr(rate)))
+            raise ConfigError("MinMaxNorm needs a rate from 0 to 1", received=repr(rate))
         self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
 
     def __call__(self, w: Array) -> Array:
@@ -109,11 +109,9 @@ def _norms(w: Array, axis: Axes) -> Array:
 def _check_range(owner: Constraint, low: float, high: float) -> None:
     if not 0 <= low <= high:
         raise ConfigError(
-            message(
-                f"{type(owner).__name__} needs a range of norms",
-                expected="0 <= min_value <= max_value",
-                received=f"min_value {low!r}, max_value {high!r}",
-            )
+            f"{type(owner).__name__} needs a range of norms",
+            expected="0 <= min_value <= max_value",
+            received=f"min_value {low!r}, max_value {high!r}",
         )
 
 

@@ -7,22 +7,28 @@ from collections.abc import Iterable, Mapping
 
 
 class KGraphError(Exception):
-    """Base of every error that kgraph raises on purpose.
+    """Base of every error that kgraph raises on purpose: what is wrong, then a line for each fact.
+
+    Facts come in the order `at`, `made`, others as given, `expected`, `received`, `hint` (printed
+    as `try`). One that is None is left out; a list of strings takes one line each.
+
+    >>> print(KGraphError("'head' cannot be shared", expected="[batch, 64]", at="train.py:41"))
+    'head' cannot be shared
+      at        train.py:41
+      expected  [batch, 64]
 
     Args:
         what: what is wrong.
-        **facts: see `message`; kept, so that a caller who knows the user's line can add it.
+        **facts: kept, so that a caller who knows the user's line can add it.
     """
 
     def __init__(self, what: str = "", **facts: object) -> None:
-        super().__init__(message(what, **facts))
+        super().__init__(_message(what, facts))
         self.what, self.facts = what, facts
 
     def located(self, at: object, made: object = None) -> KGraphError:
         """Returns the same error with the user's lines: of the call, and of its inputs' makers."""
-        others = {name: fact for name, fact in self.facts.items() if name != "at"}
-        facts = {"at": at, "made": made, **others}
-        return type(self)(self.what, **facts)
+        return type(self)(self.what, **{"made": made, **self.facts, "at": at})
 
 
 class ConfigError(KGraphError, ValueError):
@@ -59,20 +65,14 @@ class ModelFileError(KGraphError, ValueError):
     json_path: str | None = None
 
 
-def message(what: str, **facts: object) -> str:
-    """Formats an error: what is wrong, then one aligned line for each fact.
+_PLACES = {"at": 0, "made": 1, "expected": 3, "received": 4, "hint": 5}
+"""Where a fact stands in a message; all others are in place 2."""
 
-    Facts are keywords in the order they should appear, by custom `at`, `made`, `expected`,
-    `received`, `hint` (printed as `try`). A fact that is None is left out; a list of
-    strings takes one line each.
 
-    >>> print(message("'head' cannot be shared", at="train.py:41", expected="[batch, 64]"))
-    'head' cannot be shared
-      at        train.py:41
-      expected  [batch, 64]
-    """
+def _message(what: str, facts: Mapping[str, object]) -> str:
     lines = [what]
-    for name, fact in facts.items():
+    for name in sorted(facts, key=lambda name: _PLACES.get(name, 2)):
+        fact = facts[name]
         if fact is None:
             continue
         label = "try" if name == "hint" else name
@@ -103,12 +103,10 @@ def check_choice(owner: str, option: str, value: object, choices: Iterable[objec
     choices = list(choices)
     if not any(value is choice or value == choice for choice in choices):
         raise ConfigError(
-            message(
-                f"{owner} does not know this value of `{option}`",
-                expected="one of " + ", ".join(map(repr, choices)),
-                received=repr(value),
-                hint=nearest(value, [c for c in choices if isinstance(c, str)]),
-            )
+            f"{owner} does not know this value of `{option}`",
+            expected="one of " + ", ".join(map(repr, choices)),
+            received=repr(value),
+            hint=nearest(value, [c for c in choices if isinstance(c, str)]),
         )
 
 
@@ -118,10 +116,8 @@ def check_keys(what: str, given: Mapping[str, object], known: Iterable[str]) -> 
     for key in given:
         if key not in known:
             raise ConfigError(
-                message(
-                    f"{what} has no {key!r}",
-                    expected=listed(known),
-                    received=listed(given),
-                    hint=nearest(key, known),
-                )
+                f"{what} has no {key!r}",
+                expected=listed(known),
+                received=listed(given),
+                hint=nearest(key, known),
             )

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy
 
-from kgraph.errors import ConfigError, message, nearest
+from kgraph.errors import ConfigError, nearest
 from kgraph.late import load_kind
 
 T = TypeVar("T")
@@ -190,15 +190,13 @@ def lookup(kind: str, name: Any) -> Any:
         found = _find_own(kind, name)
     if found is None:
         raise ConfigError(
-            message(
-                f"No {kind} is known as {name!r}",
-                hint=[
-                    nearest(name, registered_names(kind))
-                    or f"known: {', '.join(registered_names(kind)[:40])}",
-                    "for a class or function of your own, pass custom_objects={...} or decorate it "
-                    "with @kgraph.saving.register_keras_serializable()",
-                ],
-            )
+            f"No {kind} is known as {name!r}",
+            hint=[
+                nearest(name, registered_names(kind))
+                or f"known: {', '.join(registered_names(kind)[:40])}",
+                "for a class or function of your own, pass custom_objects={...} or decorate it "
+                "with @kgraph.saving.register_keras_serializable()",
+            ],
         )
     return found
 
@@ -231,11 +229,9 @@ def resolve(kind: str, identifier: Any) -> Any:
     if callable(thing) or isinstance(thing, Recorded):
         return thing
     raise ConfigError(
-        message(
-            f"This cannot be used as {kind}",
-            expected="a name, an object, a callable or a config",
-            received=f"{identifier!r} ({type(identifier).__name__})",
-        )
+        f"This cannot be used as {kind}",
+        expected="a name, an object, a callable or a config",
+        received=f"{identifier!r} ({type(identifier).__name__})",
     )
 
 
@@ -254,12 +250,10 @@ def serialize(kind: str, thing: Any) -> Any:
     config = describe(thing)
     for path, value in find_opaque(config):
         raise ConfigError(
-            message(
-                f"This {kind} cannot be written down",
-                received=f"{value.text} at {path!r}" if path else value.text,
-                hint="decorate your class or function with "
-                "@kgraph.saving.register_keras_serializable()",
-            )
+            f"This {kind} cannot be written down",
+            received=f"{value.text} at {path!r}" if path else value.text,
+            hint="decorate your class or function with "
+            "@kgraph.saving.register_keras_serializable()",
         )
     return config
 
@@ -367,7 +361,7 @@ def restore(value: Any) -> Any:
     if keys == {"kind", "class_name", "config"}:
         cls = lookup(value["kind"], value["class_name"])
         if not (inspect.isclass(cls) and hasattr(cls, "from_config")):
-            raise ConfigError(message(f"{value['class_name']!r} is not a class with from_config"))
+            raise ConfigError(f"{value['class_name']!r} is not a class with from_config")
         known: Any = cls
         return known.from_config(value["config"])
     if keys == {"kind", "function"}:

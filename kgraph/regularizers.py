@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import config, registry
-from kgraph.errors import ConfigError, DataError, check_choice, message
+from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.registry import Recorded
 from kgraph.types import Array
 
@@ -26,7 +26,7 @@ class Regularizer(Recorded):
 
     def __call__(self, x: Array) -> Array:
         """Returns the penalty of `x`, a scalar."""
-        raise ConfigError(message(f"{type(self).__name__} does not define __call__(self, x)"))
+        raise ConfigError(f"{type(self).__name__} does not define __call__(self, x)")
 
 
 class L1(Regularizer):
@@ -87,11 +87,9 @@ class OrthogonalRegularizer(Regularizer):
     def __call__(self, inputs: Array) -> Array:
         if inputs.ndim != 2:
             raise DataError(
-                message(
-                    "OrthogonalRegularizer penalises matrices only",
-                    expected="[rows, columns]",
-                    received=str(list(inputs.shape)),
-                )
+                "OrthogonalRegularizer penalises matrices only",
+                expected="[rows, columns]",
+                received=str(list(inputs.shape)),
             )
         vectors = inputs if self.mode == "rows" else inputs.T
         squares = jnp.sum(jnp.square(vectors), axis=1, keepdims=True)
@@ -105,11 +103,9 @@ class OrthogonalRegularizer(Regularizer):
 def _factor(owner: Regularizer, option: str, value: Any) -> float:
     if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
         raise ConfigError(
-            message(
-                f"{type(owner).__name__} cannot use this value of `{option}`",
-                expected="a finite number of at least 0",
-                received=repr(value),
-            )
+            f"{type(owner).__name__} cannot use this value of `{option}`",
+            expected="a finite number of at least 0",
+            received=repr(value),
         )
     return float(value)
 

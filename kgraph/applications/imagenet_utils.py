@@ -10,7 +10,7 @@ import numpy as np
 from kgraph.applications.pretrained import remote
 from kgraph.config import image_data_format
 from kgraph.datasets.download import fetch
-from kgraph.errors import DataError, check_choice, message
+from kgraph.errors import DataError, check_choice
 from kgraph.graph import SymbolicTensor
 
 MEAN = (0.485, 0.456, 0.406)
@@ -89,12 +89,10 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
     probabilities = np.asarray(preds)
     if probabilities.ndim != 2 or probabilities.shape[1] != 1000:
         raise DataError(
-            message(
-                "decode_predictions knows the 1000 classes of ImageNet",
-                expected="shape (batch, 1000)",
-                received=f"shape {probabilities.shape}",
-                hint="a model with other classes has names of its own",
-            )
+            "decode_predictions knows the 1000 classes of ImageNet",
+            expected="shape (batch, 1000)",
+            received=f"shape {probabilities.shape}",
+            hint="a model with other classes has names of its own",
         )
     names = json.loads(fetch(_CLASSES).read_text(encoding="utf-8"))
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]

@@ -9,7 +9,7 @@ from typing import Any
 
 from kgraph import layers
 from kgraph.applications.pretrained import Pretrained, load_pretrained
-from kgraph.errors import ConfigError, check_choice, message
+from kgraph.errors import ConfigError, check_choice
 from kgraph.graph import SymbolicTensor
 from kgraph.graph.walk import sources
 from kgraph.models import Model
@@ -149,21 +149,17 @@ def _check(design: Design, request: Request) -> None:
         return
     if design.pretrained is None:
         raise ConfigError(
-            message(
-                f"There are no published weights of {design.title} with these options",
-                hint="weights=None for random ones, or the path of a weights file",
-            )
+            f"There are no published weights of {design.title} with these options",
+            hint="weights=None for random ones, or the path of a weights file",
         )
     if request.include_top and request.classes != 1000:
         raise ConfigError(
-            message(
-                f"The published weights of {design.title} know 1000 classes",
-                received=f"classes={request.classes}",
-                hint=[
-                    "include_top=False, pooling='avg' and a Dense layer of your own on top,",
-                    "or weights=None to train all of it",
-                ],
-            )
+            f"The published weights of {design.title} know 1000 classes",
+            received=f"classes={request.classes}",
+            hint=[
+                "include_top=False, pooling='avg' and a Dense layer of your own on top,",
+                "or weights=None to train all of it",
+            ],
         )
 
 
@@ -179,12 +175,10 @@ def _image_shape(design: Design, request: Request) -> Shape:
     if wrong or (request.include_top and design.fixed and pretrained and shape != own):
         expected = f"(height, width, 3), height and width at least {design.least}"
         raise ConfigError(
-            message(
-                f"{design.title} does not take images of this shape",
-                expected=f"{own}" if not wrong else expected,
-                received=f"input_shape={shape}",
-                hint="include_top=False takes other sizes" if not wrong else None,
-            )
+            f"{design.title} does not take images of this shape",
+            expected=f"{own}" if not wrong else expected,
+            received=f"input_shape={shape}",
+            hint="include_top=False takes other sizes" if not wrong else None,
         )
     return shape
 

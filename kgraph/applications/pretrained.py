@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgraph.datasets.download import RemoteFile, fetch
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 
 KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 """Where most of the files are."""
@@ -56,9 +56,7 @@ def load_pretrained(model: Any, files: Pretrained, top: bool) -> None:
     report = model.load_weights(path, strict=False)
     if report.missing or report.mismatched:
         raise ConfigError(
-            message(
-                f"The published weights {path.name!r} do not fit {model.name!r}",
-                received=str(report),
-                hint="weights=None gives random weights",
-            )
+            f"The published weights {path.name!r} do not fit {model.name!r}",
+            received=str(report),
+            hint="weights=None gives random weights",
         )

@@ -8,7 +8,7 @@ import random
 import numpy
 
 from kgraph.config.settings import _settings
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 
 
 def set_random_seed(seed: int) -> None:
@@ -17,7 +17,7 @@ def set_random_seed(seed: int) -> None:
     After it, models built and trained in the same order get the same weights and the same draws.
     """
     if not isinstance(seed, int) or seed < 0:
-        raise ConfigError(message("A seed is a whole number of at least 0", received=repr(seed)))
+        raise ConfigError("A seed is a whole number of at least 0", received=repr(seed))
     random.seed(seed)
     numpy.random.seed(seed % 2**32)
     _settings.seed = seed % 2**32

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgraph import config
 from kgraph.data.tree import map_leaves
-from kgraph.errors import DataError, KGraphError, message
+from kgraph.errors import DataError, KGraphError
 from kgraph.types import Array, Tree
 
 _NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
@@ -83,13 +83,11 @@ def _to_array(leaf: Any, path: str, where: str | None) -> Array:
         raise
     except (TypeError, ValueError) as error:
         raise DataError(
-            message(
-                f"{path} cannot be made into an array",
-                at=where,
-                expected="an array, a tensor, or nested lists of numbers of equal lengths",
-                received=f"{type(leaf).__name__}: {error}",
-                hint="pad sequences of different lengths; call .toarray() on sparse matrices",
-            )
+            f"{path} cannot be made into an array",
+            at=where,
+            expected="an array, a tensor, or nested lists of numbers of equal lengths",
+            received=f"{type(leaf).__name__}: {error}",
+            hint="pad sequences of different lengths; call .toarray() on sparse matrices",
         ) from error
 
 
@@ -103,23 +101,19 @@ def _from_torch(tensor: Any) -> np.ndarray:
 def _check_leaf(array: Array, path: str, where: str | None) -> None:
     if not (_is_float(array.dtype) or getattr(array.dtype, "kind", "O") in "biuc"):
         raise DataError(
-            message(
-                f"{path} does not hold numbers",
-                at=where,
-                expected="floats, integers or booleans",
-                received=f"dtype {array.dtype}, shape {tuple(array.shape)}",
-                hint="encode text and categories as integers; pad sequences of different lengths",
-            )
+            f"{path} does not hold numbers",
+            at=where,
+            expected="floats, integers or booleans",
+            received=f"dtype {array.dtype}, shape {tuple(array.shape)}",
+            hint="encode text and categories as integers; pad sequences of different lengths",
         )
     if array.ndim == 0:
         raise DataError(
-            message(
-                f"{path} is a single number",
-                at=where,
-                expected="an array whose first axis counts the rows",
-                received="shape ()",
-                hint="np.reshape(value, (1,)) makes one row of it",
-            )
+            f"{path} is a single number",
+            at=where,
+            expected="an array whose first axis counts the rows",
+            received="shape ()",
+            hint="np.reshape(value, (1,)) makes one row of it",
         )
 
 

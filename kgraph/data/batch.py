@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from kgraph.data.arrays import as_arrays
 from kgraph.data.checks import check_rows
 from kgraph.data.class_weight import class_weights_to_sample_weights
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.types import Tree
 
 Batch: TypeAlias = tuple[Tree, Tree, Tree]
@@ -31,12 +31,10 @@ def unpack_x_y_sample_weight(data: Any) -> Batch:
         return data, None, None
     if not 1 <= len(data) <= 3:
         raise DataError(
-            message(
-                f"A batch cannot be a {type(data).__name__} of {len(data)} items",
-                expected="x, (x,), (x, y) or (x, y, sample_weight)",
-                received=", ".join(type(item).__name__ for item in data) or "nothing",
-                hint="several inputs go into one list or dict: ([a, b], y)",
-            )
+            f"A batch cannot be a {type(data).__name__} of {len(data)} items",
+            expected="x, (x,), (x, y) or (x, y, sample_weight)",
+            received=", ".join(type(item).__name__ for item in data) or "nothing",
+            hint="several inputs go into one list or dict: ([a, b], y)",
         )
     x, y, sample_weight = (*data, None, None)[:3]
     return x, y, sample_weight
@@ -72,15 +70,11 @@ def as_batch(
     """
     if class_weight is not None and (y is None or sample_weight is not None):
         raise DataError(
-            message(
-                "`class_weight` cannot be used together with `sample_weight`"
-                if y is not None
-                else "`class_weight` needs targets (y)",
-                at=where,
-                hint="multiply the weights of classes into sample_weight"
-                if y is not None
-                else None,
-            )
+            "`class_weight` cannot be used together with `sample_weight`"
+            if y is not None
+            else "`class_weight` needs targets (y)",
+            at=where,
+            hint="multiply the weights of classes into sample_weight" if y is not None else None,
         )
     x = as_arrays(x, "x", where)
     y = as_arrays(y, "y", where)

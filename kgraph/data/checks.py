@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.data.tree import leaves
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.types import Tree
 
 DEFAULT_BATCH_SIZE = 32
@@ -27,20 +27,18 @@ def check_rows(*named: tuple[str, Tree], where: str | None = None) -> int:
     shapes = [(p, tuple(leaf.shape)) for name, tree in named for p, leaf in leaves(tree, name)]
     if not shapes:
         names = " and ".join(name for name, _ in named)
-        raise DataError(message(f"There is no array in {names}", at=where))
+        raise DataError(f"There is no array in {names}", at=where)
     lines = [f"{path}: {shape}" for path, shape in shapes]
     counts = {shape[0] for _, shape in shapes}
     if len(counts) > 1:
         raise DataError(
-            message(
-                "The arrays differ in their number of rows",
-                at=where,
-                expected="one length for the first axis of all of them",
-                received=lines,
-            )
+            "The arrays differ in their number of rows",
+            at=where,
+            expected="one length for the first axis of all of them",
+            received=lines,
         )
     if counts == {0}:
-        raise DataError(message("The arrays have no rows", at=where, received=lines))
+        raise DataError("The arrays have no rows", at=where, received=lines)
     return counts.pop()
 
 
@@ -65,11 +63,9 @@ def check_steps(value: Any, name: str = "steps_per_epoch") -> int | None:
 def _at_least_one(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise DataError(
-            message(
-                f"`{name}` cannot be {value!r}",
-                expected="a whole number of at least 1, or None",
-                received=f"{value!r} ({type(value).__name__})",
-            )
+            f"`{name}` cannot be {value!r}",
+            expected="a whole number of at least 1, or None",
+            received=f"{value!r} ({type(value).__name__})",
         )
     return int(value)
 
@@ -87,9 +83,7 @@ def check_finite(tree: Tree, what: str) -> None:
         if bad.any():
             row = int(np.argmax(bad.reshape(len(array), -1).any(axis=1)))
             raise DataError(
-                message(
-                    f"{path} holds NaN or infinity",
-                    expected="finite numbers",
-                    received=f"{int(bad.sum())} of {array.size} values, the first in row {row}",
-                )
+                f"{path} holds NaN or infinity",
+                expected="finite numbers",
+                received=f"{int(bad.sum())} of {array.size} values, the first in row {row}",
             )

@@ -11,7 +11,7 @@ import numpy as np
 
 from kgraph.data.arrays import as_arrays, is_array
 from kgraph.data.checks import check_finite
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.types import Tree
 
 
@@ -40,22 +40,18 @@ def class_weights_to_sample_weights(y: Tree, class_weight: Mapping[int, float]) 
 def _table(class_weight: Any) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(class_weight, Mapping) or not class_weight:
         raise DataError(
-            message(
-                "`class_weight` is not a dict",
-                expected="class numbers and their weights, such as {0: 1.0, 1: 5.0}",
-                received=repr(class_weight),
-                hint="dict(enumerate(weights)) makes one of a list",
-            )
+            "`class_weight` is not a dict",
+            expected="class numbers and their weights, such as {0: 1.0, 1: 5.0}",
+            received=repr(class_weight),
+            hint="dict(enumerate(weights)) makes one of a list",
         )
     for label, weight in class_weight.items():
         whole = isinstance(label, numbers.Integral)
         if not (whole and isinstance(weight, numbers.Real) and 0 <= float(weight) < math.inf):
             raise DataError(
-                message(
-                    f"`class_weight` has a bad entry for {label!r}",
-                    expected="a whole number and a finite weight of at least 0",
-                    received=f"{label!r}: {weight!r}",
-                )
+                f"`class_weight` has a bad entry for {label!r}",
+                expected="a whole number and a finite weight of at least 0",
+                received=f"{label!r}: {weight!r}",
             )
     ordered = sorted((int(label), float(weight)) for label, weight in class_weight.items())
     classes, weights = zip(*ordered)
@@ -67,12 +63,10 @@ def _labels(y: Tree) -> np.ndarray:
     if not is_array(y) or y.ndim > 2:
         shape = tuple(y.shape) if is_array(y) else type(y).__name__
         raise DataError(
-            message(
-                "`class_weight` needs the labels of one output",
-                expected="y of shape (rows,), (rows, 1) or one-hot (rows, classes)",
-                received=str(shape),
-                hint="pass sample_weight instead",
-            )
+            "`class_weight` needs the labels of one output",
+            expected="y of shape (rows,), (rows, 1) or one-hot (rows, classes)",
+            received=str(shape),
+            hint="pass sample_weight instead",
         )
     check_finite(y, "y")
     labels = np.asarray(y)

@@ -13,7 +13,7 @@ from kgraph.data.batch import Batch, ClassWeight, as_batch, unpack_x_y_sample_we
 from kgraph.data.checks import check_steps
 from kgraph.data.prefetch import in_order
 from kgraph.data.source import random_generator, span, warn_short
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 
 
 class IndexedSource:
@@ -52,12 +52,10 @@ class IndexedSource:
         self._class_weight = class_weight
         total = self._total()
         if total == 0:
-            raise DataError(message(f"{self._name} has no batches", received="length 0"))
+            raise DataError(f"{self._name} has no batches", received="length 0")
         if total is None and self._wanted is None:
             raise DataError(
-                message(
-                    f"{self._name} has no end", hint="say how many batches: steps_per_epoch=..."
-                )
+                f"{self._name} has no end", hint="say how many batches: steps_per_epoch=..."
             )
         if getattr(dataset, "use_multiprocessing", False):
             warnings.warn(

@@ -13,7 +13,7 @@ from kgraph.data.batch import Batch, ClassWeight, as_batch, unpack_x_y_sample_we
 from kgraph.data.checks import check_steps
 from kgraph.data.iterator_state import decode_state, encode_state
 from kgraph.data.source import warn_short
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 
 _END = object()
 
@@ -151,11 +151,9 @@ class IterableSource:
         if self._once:
             if start:
                 raise DataError(
-                    message(
-                        f"An epoch of {self._name} cannot begin at batch {start}: "
-                        "an iterator only moves on",
-                        hint="pass a function that makes the generator, a PyDataset, or arrays",
-                    )
+                    f"An epoch of {self._name} cannot begin at batch {start}: "
+                    "an iterator only moves on",
+                    hint="pass a function that makes the generator, a PyDataset, or arrays",
                 )
         elif self._wanted is None:
             self._live = None
@@ -169,11 +167,9 @@ class IterableSource:
         """Tells the user, and `exhausted`, about an epoch that ended early."""
         if given == 0 and not self._began:
             raise DataError(
-                message(
-                    f"{self._name} gave no batch",
-                    expected="at least one: x, (x, y) or (x, y, sample_weight)",
-                    hint="a generator that was used before has nothing left; make a new one",
-                )
+                f"{self._name} gave no batch",
+                expected="at least one: x, (x, y) or (x, y, sample_weight)",
+                hint="a generator that was used before has nothing left; make a new one",
             )
         short = self._wanted is not None and given < self._wanted
         self.exhausted = given == 0 or (self._once and (short or self._wanted is None))

@@ -7,7 +7,7 @@ from typing import Any
 
 from kgraph.data.arrays import is_array
 from kgraph.data.py_dataset import PyDataset
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 
 
 def is_dataset(x: Any) -> bool:
@@ -38,11 +38,9 @@ def gives_by_number(x: Any) -> bool:
         return False
     if any(cls.__module__.startswith("torch.utils.data") for cls in type(x).__mro__):
         raise DataError(
-            message(
-                f"{type(x).__name__} is a torch dataset of single rows",
-                expected="batches",
-                hint="wrap it: torch.utils.data.DataLoader(dataset, batch_size=...)",
-            )
+            f"{type(x).__name__} is a torch dataset of single rows",
+            expected="batches",
+            hint="wrap it: torch.utils.data.DataLoader(dataset, batch_size=...)",
         )
     if hasattr(x, "num_batches") or hasattr(x, "on_epoch_end"):
         return True
@@ -62,11 +60,9 @@ def refuse_with_dataset(x: Any, **options: Any) -> None:
     if given and is_dataset(x):
         kind = getattr(x, "__name__", type(x).__name__)
         raise DataError(
-            message(
-                f"{' and '.join(f'`{name}`' for name in given)} cannot be given with a dataset",
-                expected="batches (x, y) or (x, y, sample_weight) from the dataset itself",
-                received=f"x is a dataset ({kind})",
-            )
+            f"{' and '.join(f'`{name}`' for name in given)} cannot be given with a dataset",
+            expected="batches (x, y) or (x, y, sample_weight) from the dataset itself",
+            received=f"x is a dataset ({kind})",
         )
 
 

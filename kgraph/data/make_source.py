@@ -10,7 +10,7 @@ from kgraph.data.indexed_source import IndexedSource
 from kgraph.data.iterable_source import IterableSource
 from kgraph.data.kinds import gives_by_number, is_dataset, refuse_with_dataset
 from kgraph.data.source import Source
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.types import Tree
 
 
@@ -41,7 +41,7 @@ def make_source(
         DataError: if the arguments do not fit each other.
     """
     if x is None:
-        raise DataError(message("There are no data: x is None"))
+        raise DataError("There are no data: x is None")
     if not is_dataset(x):
         return ArraySource(
             x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, class_weight

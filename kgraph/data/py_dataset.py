@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 
 
 class PyDataset:
@@ -44,7 +44,7 @@ class PyDataset:
 
     def __getitem__(self, index: int) -> Any:
         """Returns batch `index`: x, (x, y) or (x, y, sample_weight)."""
-        raise ConfigError(message(f"{type(self).__name__} has to define __getitem__(self, index)"))
+        raise ConfigError(f"{type(self).__name__} has to define __getitem__(self, index)")
 
     @property
     def num_batches(self) -> int | None:
@@ -52,10 +52,8 @@ class PyDataset:
         length = getattr(self, "__len__", None)
         if length is None:
             raise ConfigError(
-                message(
-                    f"{type(self).__name__} has to define __len__(self)",
-                    hint="or the property num_batches, which is None for a dataset without end",
-                )
+                f"{type(self).__name__} has to define __len__(self)",
+                hint="or the property num_batches, which is None for a dataset without end",
             )
         return length()
 

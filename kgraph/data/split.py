@@ -9,7 +9,7 @@ from typing import Any
 from kgraph.data.checks import check_rows
 from kgraph.data.kinds import refuse_with_dataset
 from kgraph.data.tree import map_leaves
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.types import Tree
 
 
@@ -37,11 +37,9 @@ def split(arrays: Tree, validation_split: float) -> tuple[Tree, Tree]:
     boundary = math.floor(rows * (1.0 - fraction))
     if boundary in (0, rows):
         raise DataError(
-            message(
-                f"`validation_split={validation_split}` leaves no rows on one side",
-                expected="at least one row to train on and one to validate on",
-                received=f"{rows} rows: {boundary} to train on, {rows - boundary} to validate on",
-            )
+            f"`validation_split={validation_split}` leaves no rows on one side",
+            expected="at least one row to train on and one to validate on",
+            received=f"{rows} rows: {boundary} to train on, {rows - boundary} to validate on",
         )
     first = map_leaves(lambda leaf, _: leaf[:boundary], arrays)
     return first, map_leaves(lambda leaf, _: leaf[boundary:], arrays)
@@ -56,11 +54,9 @@ def check_validation_split(value: Any) -> float:
     valid = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (valid and 0 <= float(value) < 1):
         raise DataError(
-            message(
-                f"`validation_split` cannot be {value!r}",
-                expected="a number of at least 0 and below 1",
-                received=f"{value!r} ({type(value).__name__})",
-            )
+            f"`validation_split` cannot be {value!r}",
+            expected="a number of at least 0 and below 1",
+            received=f"{value!r} ({type(value).__name__})",
         )
     return float(value)
 

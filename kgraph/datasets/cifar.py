@@ -11,7 +11,7 @@ import numpy as np
 
 from kgraph import config
 from kgraph.datasets.inert_pickle import load_arrays
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 
 _SIDE = 32
 
@@ -29,9 +29,9 @@ def read_members(archive: Path, names: Sequence[str]) -> list[bytes]:
                 if member.name in names and (file := tar.extractfile(member)):
                     found[member.name] = file.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(message("The archive is damaged", at=archive, received=error)) from error
+        raise DataError("The archive is damaged", at=archive, received=error) from error
     if missing := [name for name in names if name not in found]:
-        raise DataError(message(f"The archive has no {', '.join(missing)}", at=archive))
+        raise DataError(f"The archive has no {', '.join(missing)}", at=archive)
     return [found[name] for name in names]
 
 
@@ -52,12 +52,10 @@ def read_batches(
         data, numbers = batch.get("data"), batch.get(label_key, [])
         if not isinstance(data, np.ndarray) or np.shape(numbers) != (len(data),):
             raise DataError(
-                message(
-                    f"{name} is not a CIFAR batch",
-                    at=archive,
-                    expected=f"'data' and as many '{label_key}'",
-                    received=", ".join(batch),
-                )
+                f"{name} is not a CIFAR batch",
+                at=archive,
+                expected=f"'data' and as many '{label_key}'",
+                received=", ".join(batch),
             )
         images.append(data.reshape(-1, 3, _SIDE, _SIDE))
         labels.append(np.asarray(numbers, np.uint8).reshape(-1, 1))

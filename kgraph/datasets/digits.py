@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 
 _FILE = Path(__file__).with_name("digits.npz")
 
@@ -44,10 +44,8 @@ def load_data(
     train, test = order[~in_test], order[in_test]
     if len(train) == 0 or len(test) == 0:
         raise DataError(
-            message(
-                f"`test_split={test_split}` leaves one set empty",
-                received=f"{len(train)} images to train on, {len(test)} to test on",
-            )
+            f"`test_split={test_split}` leaves one set empty",
+            received=f"{len(train)} images to train on, {len(test)} to test on",
         )
     return (images[train], labels[train]), (images[test], labels[test])
 
@@ -64,10 +62,8 @@ def _stratified(labels: np.ndarray, fraction: float) -> np.ndarray:
 def _checked(test_split: float) -> float:
     if not (isinstance(test_split, numbers.Real) and 0 < float(test_split) < 1):
         raise DataError(
-            message(
-                f"`test_split` cannot be {test_split!r}",
-                expected="a number above 0 and below 1",
-                received=f"{test_split!r} ({type(test_split).__name__})",
-            )
+            f"`test_split` cannot be {test_split!r}",
+            expected="a number above 0 and below 1",
+            received=f"{test_split!r} ({type(test_split).__name__})",
         )
     return float(test_split)

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kgraph.config import is_interactive_logging_enabled
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 
 TIMEOUT = 30.0
 """Seconds that a server may be silent before a download is given up."""
@@ -147,16 +147,14 @@ def _problem(
 ) -> DataError:
     must = [] if wanted is None else [f"its {wanted.replace(':', ' must be ')}"]
     return DataError(
-        message(
-            f"The download of {name!r} {what}",
-            at=url,
-            **facts,
-            hint=[
-                f"put the file there by hand: {target}",
-                *must,
-                "the environment variable KGRAPH_HOME moves the folder",
-            ],
-        )
+        f"The download of {name!r} {what}",
+        at=url,
+        **facts,
+        hint=[
+            f"put the file there by hand: {target}",
+            *must,
+            "the environment variable KGRAPH_HOME moves the folder",
+        ],
     )
 
 

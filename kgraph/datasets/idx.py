@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 
 _UINT8 = 0x08
 
@@ -30,15 +30,13 @@ def read_idx_gz(path: Path) -> np.ndarray:
         zeros, kind, rank = struct.unpack_from(">HBB", contents)
         shape = struct.unpack_from(f">{rank}I", contents, 4)
     except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise DataError(message("This IDX file is damaged", at=path, received=error)) from error
+        raise DataError("This IDX file is damaged", at=path, received=error) from error
     values = contents[4 + 4 * rank :]
     if zeros != 0 or kind != _UINT8 or len(values) != math.prod(shape):
         raise DataError(
-            message(
-                "This is not a complete IDX file of bytes",
-                at=path,
-                expected=f"type 0x08 and {math.prod(shape)} values for the shape {shape}",
-                received=f"type {kind:#04x} and {len(values)} values",
-            )
+            "This is not a complete IDX file of bytes",
+            at=path,
+            expected=f"type 0x08 and {math.prod(shape)} values for the shape {shape}",
+            received=f"type {kind:#04x} and {len(values)} values",
         )
     return np.frombuffer(values, np.uint8).reshape(shape).copy()  # writable, unlike the buffer

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 
 
 class _Kept:
@@ -70,11 +70,9 @@ def load_arrays(contents: bytes, where: str) -> dict[str, Any]:
         return {_text(key): _thawed(value) for key, value in found.items()}
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise DataError(
-            message(
-                f"{where} is not a pickled dict of plain data and arrays, and was not read",
-                expected="numbers, strings, lists and uint8 arrays",
-                received=f"{type(error).__name__}: {error}",
-            )
+            f"{where} is not a pickled dict of plain data and arrays, and was not read",
+            expected="numbers, strings, lists and uint8 arrays",
+            received=f"{type(error).__name__}: {error}",
         ) from error
 
 
@@ -98,11 +96,9 @@ def load_lists(contents: bytes, where: str) -> list[list[int]]:
         return lists
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise DataError(
-            message(
-                f"{where} is not a pickled array of lists, and was not read",
-                expected="lists of whole numbers",
-                received=f"{type(error).__name__}: {error}",
-            )
+            f"{where} is not a pickled array of lists, and was not read",
+            expected="lists of whole numbers",
+            received=f"{type(error).__name__}: {error}",
         ) from error
 
 

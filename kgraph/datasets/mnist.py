@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kgraph.datasets.download import RemoteFile, fetch
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 
 FILE = RemoteFile(
     "mnist.npz",
@@ -40,7 +40,7 @@ def load_data(
         wanted = ("x_train", "y_train", "x_test", "y_test")
         if missing := [name for name in wanted if name not in arrays]:
             raise DataError(
-                message("This is not the MNIST file", at=file, received=f"no {', '.join(missing)}")
+                "This is not the MNIST file", at=file, received=f"no {', '.join(missing)}"
             )
         x_train, y_train, x_test, y_test = (arrays[name] for name in wanted)
     return (x_train, y_train), (x_test, y_test)

@@ -10,7 +10,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping
 
-from kgraph.errors import GraphError, message
+from kgraph.errors import GraphError
 from kgraph.types import Dims, Shape
 
 BATCH = "batch"
@@ -37,11 +37,9 @@ def make_dims(shape: Iterable[int | str | None], what: str) -> Dims:
             dims.append(int(size))
         else:
             raise GraphError(
-                message(
-                    f"{what} has a size that is no size",
-                    expected="a whole number of at least 0, None, or a name for an unknown size",
-                    received=repr(size),
-                )
+                f"{what} has a size that is no size",
+                expected="a whole number of at least 0, None, or a name for an unknown size",
+                received=repr(size),
             )
     return tuple(dims)
 
@@ -51,12 +49,10 @@ def _named(size: str, what: str) -> str:
     name = split_multiple(size)[1]
     if not name.isidentifier() or name.startswith("_") or name in (BATCH, *_FUNCTIONS):
         raise GraphError(
-            message(
-                f"{what} has a size that is no usable name",
-                expected="a Python identifier without a leading underscore, not 'batch'; "
-                "or a multiple of one, such as '16*height'",
-                received=repr(size),
-            )
+            f"{what} has a size that is no usable name",
+            expected="a Python identifier without a leading underscore, not 'batch'; "
+            "or a multiple of one, such as '16*height'",
+            received=repr(size),
         )
     return size
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kgraph.errors import GraphError, message
+from kgraph.errors import GraphError
 from kgraph.graph.dims import rename_dims, unnamed_dims
 from kgraph.graph.graph import Graph
 from kgraph.graph.naming import give_names
@@ -173,17 +173,15 @@ def _symbols(tree: Tree, what: str) -> tuple[list[SymbolicTensor], Tree]:
     for item in leaves(tree):
         if not isinstance(item, SymbolicTensor):
             raise GraphError(
-                message(
-                    f"The {what} of a model are symbolic tensors",
-                    expected="what kgraph.Input returned, or the result of calling a layer on it",
-                    received=f"{type(item).__name__}: {str(item)[:80]}",
-                    hint="call the layer on a tensor first: outputs=layer(x), not outputs=layer"
-                    if hasattr(item, "call")
-                    else "to run a model on arrays, build it first and call model(array)",
-                )
+                f"The {what} of a model are symbolic tensors",
+                expected="what kgraph.Input returned, or the result of calling a layer on it",
+                received=f"{type(item).__name__}: {str(item)[:80]}",
+                hint="call the layer on a tensor first: outputs=layer(x), not outputs=layer"
+                if hasattr(item, "call")
+                else "to run a model on arrays, build it first and call model(array)",
             )
     if not found:
-        raise GraphError(message(f"A model needs at least one tensor in its {what}", received=tree))
+        raise GraphError(f"A model needs at least one tensor in its {what}", received=tree)
     return found, structure
 
 
@@ -192,9 +190,7 @@ def _check_distinct(given: Sequence[SymbolicTensor]) -> None:
     for symbol in given:
         if key(symbol) in seen:
             raise GraphError(
-                message(
-                    f"The input {symbol.name!r} is given twice", made=symbol.source, expected="once"
-                )
+                f"The input {symbol.name!r} is given twice", made=symbol.source, expected="once"
             )
         seen.add(key(symbol))
 
@@ -211,15 +207,13 @@ def _check_inputs_complete(
         reader = next(c for c in calls if any(p is call for p in parents(c, stops)))
         listed = ", ".join(repr(entry.name) for entry in entries)
         raise GraphError(
-            message(
-                f"The outputs depend on the input {call.layer.name!r}, "
-                "which is not among the model's inputs",
-                at=f"{reader.source} reads it",
-                made=call.source,
-                expected=f"inputs that hold {call.layer.name!r}",
-                received=f"inputs {listed}",
-                hint=f"add it: Model(inputs=[..., {call.layer.name}], ...)",
-            )
+            f"The outputs depend on the input {call.layer.name!r}, "
+            "which is not among the model's inputs",
+            at=f"{reader.source} reads it",
+            made=call.source,
+            expected=f"inputs that hold {call.layer.name!r}",
+            received=f"inputs {listed}",
+            hint=f"add it: Model(inputs=[..., {call.layer.name}], ...)",
         )
 
 

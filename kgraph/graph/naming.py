@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from kgraph.errors import GraphError, message
+from kgraph.errors import GraphError
 from kgraph.graph.node import LayerSpec
 from kgraph.graph.source import Source
 
@@ -46,12 +46,10 @@ def give_names(layers: Sequence[Any], sources: dict[int, Source | None]) -> dict
         if name in owners:
             pair = (owners[name], layer)
             raise GraphError(
-                message(
-                    f"Two layers of this model are named {name!r}",
-                    at=[f"{type(x).__name__} called at {sources.get(id(x))}" for x in pair],
-                    expected="a name of its own for each layer (or one layer, called twice)",
-                    hint=f"pass another name=, or leave it out: {type(layer).__name__}(...)",
-                )
+                f"Two layers of this model are named {name!r}",
+                at=[f"{type(x).__name__} called at {sources.get(id(x))}" for x in pair],
+                expected="a name of its own for each layer (or one layer, called twice)",
+                hint=f"pass another name=, or leave it out: {type(layer).__name__}(...)",
             )
         owners[name] = layer
         names[id(layer)] = name

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
-from kgraph.errors import SymbolError, message
+from kgraph.errors import SymbolError
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.source import Source
 from kgraph.types import Dims, Shape, Tree
@@ -108,15 +108,13 @@ class SymbolicTensor:
 
     def _refuse(self, *_: Any, use: str = "as an array", hint: str | None = None) -> NoReturn:
         raise SymbolError(
-            message(
-                f"A symbolic tensor has no values and cannot be used {use}",
-                made=f"{self.source} as {self.spec}" if self.source else str(self.spec),
-                hint=hint
-                or [
-                    "call the function of kgraph.ops with the same name (kgraph.ops.tanh, ...),",
-                    "or put the computation into a layer's call",
-                ],
-            )
+            f"A symbolic tensor has no values and cannot be used {use}",
+            made=f"{self.source} as {self.spec}" if self.source else str(self.spec),
+            hint=hint
+            or [
+                "call the function of kgraph.ops with the same name (kgraph.ops.tanh, ...),",
+                "or put the computation into a layer's call",
+            ],
         )
 
     def __bool__(self) -> NoReturn:  # noqa: PLE0304

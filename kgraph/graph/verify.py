@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgraph.errors import GraphError, message
+from kgraph.errors import GraphError
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS, Node, Ref
 from kgraph.graph.structure import slots
@@ -40,7 +40,7 @@ def verify(graph: Graph) -> None:
                 _check_ref(ref, seen[ref.node], node)
     for ref in graph.outputs:
         if ref.node not in seen:
-            raise GraphError(message(f"The output {str(ref)!r} is not in the graph"))
+            raise GraphError(f"The output {str(ref)!r} is not in the graph")
         _check_ref(ref, seen[ref.node], None)
     _check_inputs(graph, seen)
 
@@ -66,15 +66,15 @@ def _check_counts(node: Node) -> None:
 def _check_inputs(graph: Graph, seen: dict[str, Node]) -> None:
     fed = [ref.node for ref in graph.inputs]
     if len(set(fed)) != len(fed):
-        raise GraphError(message("An input is listed twice", received=", ".join(fed)))
+        raise GraphError("An input is listed twice", received=", ".join(fed))
     entries = [n for n in graph.nodes if graph.layers[n.layer].class_name == INPUT_CLASS]
     for node in entries:
         if node.name not in fed:
             raise _fault(f"the input {node.name!r} is read but not fed", node)
     for name in fed:
         if name not in seen or seen[name] not in entries:
-            raise GraphError(message(f"The input {name!r} is not an input node"))
+            raise GraphError(f"The input {name!r} is not an input node")
 
 
 def _fault(what: str, node: Node) -> GraphError:
-    return GraphError(message(f"The graph is broken: {what}", at=node.source))
+    return GraphError(f"The graph is broken: {what}", at=node.source)

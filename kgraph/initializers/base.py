@@ -14,7 +14,7 @@ import numpy as np
 from jax.core import Tracer
 
 from kgraph import config
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.initializers.variates import Kind, key_words, seed_words, variates
 from kgraph.registry import Recorded
 from kgraph.types import Array
@@ -36,7 +36,7 @@ class Initializer(Recorded):
             key: random key. A subclass that draws nothing may leave this argument out.
         """
         raise ConfigError(
-            message(f"{type(self).__name__} does not define __call__(self, shape, dtype=None)")
+            f"{type(self).__name__} does not define __call__(self, shape, dtype=None)"
         )
 
 
@@ -45,9 +45,7 @@ class FixedInitializer(Initializer):
 
     def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
         """Returns the values, with `xp` NumPy or `jax.numpy`. The caller fixes the dtype."""
-        raise ConfigError(
-            message(f"{type(self).__name__} does not define fill(self, shape, dtype, xp)")
-        )
+        raise ConfigError(f"{type(self).__name__} does not define fill(self, shape, dtype, xp)")
 
     def __call__(self, shape: Sequence[int], dtype: Any = None, key: Any = None) -> Array:
         dtype = standard_dtype(dtype)
@@ -85,11 +83,9 @@ class RandomInitializer(Initializer):
             self.seed = None if seed is None else operator.index(seed)
         except TypeError:
             raise ConfigError(
-                message(
-                    f"{type(self).__name__} needs a seed that is a whole number, or None",
-                    received=repr(seed),
-                    hint="a random key goes to the call: initializer(shape, dtype, key=key)",
-                )
+                f"{type(self).__name__} needs a seed that is a whole number, or None",
+                received=repr(seed),
+                hint="a random key goes to the call: initializer(shape, dtype, key=key)",
             ) from None
         self._drawn: np.ndarray | None = None
 
@@ -98,9 +94,7 @@ class RandomInitializer(Initializer):
 
         A pure function written for `xp` NumPy and `jax.numpy` alike.
         """
-        raise ConfigError(
-            message(f"{type(self).__name__} does not define transform(self, z, shape, xp)")
-        )
+        raise ConfigError(f"{type(self).__name__} does not define transform(self, z, shape, xp)")
 
     def draw(self, shape: tuple[int, ...], words: Array, path: int, xp: ModuleType) -> Array:
         """Returns the float32 values of the weight with this path hash under a key's words."""
@@ -134,10 +128,8 @@ def floating_dtype(owner: Initializer, dtype: Any) -> np.dtype:
     found = standard_dtype(dtype)
     if not jnp.issubdtype(found, jnp.floating):
         raise ConfigError(
-            message(
-                f"{type(owner).__name__} draws floats only",
-                received=found.name,
-                hint="use 'zeros', 'ones' or Constant(value) for this weight",
-            )
+            f"{type(owner).__name__} draws floats only",
+            received=found.name,
+            hint="use 'zeros', 'ones' or Constant(value) for this weight",
         )
     return found

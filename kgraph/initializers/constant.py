@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.initializers.base import FixedInitializer
 from kgraph.types import Array
 
@@ -44,11 +44,9 @@ class Constant(FixedInitializer):
             fits = False
         if not fits:
             raise ConfigError(
-                message(
-                    "Constant holds an array that does not fit the weight",
-                    expected=f"a shape that broadcasts to {list(shape)}",
-                    received=str(list(value.shape)),
-                )
+                "Constant holds an array that does not fit the weight",
+                expected=f"a shape that broadcasts to {list(shape)}",
+                received=str(list(value.shape)),
             )
         return xp.broadcast_to(xp.asarray(value.astype(dtype)), shape)
 
@@ -66,10 +64,8 @@ class Identity(FixedInitializer):
     def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
         if len(shape) != 2:
             raise ConfigError(
-                message(
-                    "Identity makes matrices only",
-                    expected="[rows, columns]",
-                    received=str(list(shape)),
-                )
+                "Identity makes matrices only",
+                expected="[rows, columns]",
+                received=str(list(shape)),
             )
         return (self.gain * xp.eye(*shape)).astype(dtype)

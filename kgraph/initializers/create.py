@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.initializers.base import (
     FixedInitializer,
     RandomInitializer,
@@ -153,11 +153,9 @@ def _values(request: Request, words: Array, xp: ModuleType, z: Array | None = No
         values = jnp.array(made)  # a copy: the user may go on to change a NumPy array
     if values.shape != shape:
         raise ConfigError(
-            message(
-                f"The initializer of {request.path!r} made another shape",
-                expected=str(list(shape)),
-                received=f"{list(values.shape)} from {make!r}",
-            )
+            f"The initializer of {request.path!r} made another shape",
+            expected=str(list(shape)),
+            received=f"{list(values.shape)} from {make!r}",
         )
     return values.astype(dtype, copy=False)
 

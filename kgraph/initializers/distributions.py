@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.initializers.base import RandomInitializer
 from kgraph.types import Array
 
@@ -25,11 +25,9 @@ class RandomUniform(RandomInitializer):
         super().__init__(seed)
         if not minval <= maxval:
             raise ConfigError(
-                message(
-                    "RandomUniform needs a range",
-                    expected="minval <= maxval",
-                    received=f"minval {minval!r}, maxval {maxval!r}",
-                )
+                "RandomUniform needs a range",
+                expected="minval <= maxval",
+                received=f"minval {minval!r}, maxval {maxval!r}",
             )
         self.minval, self.maxval = minval, maxval
 
@@ -51,9 +49,7 @@ class RandomNormal(RandomInitializer):
         super().__init__(seed)
         if not stddev >= 0:
             raise ConfigError(
-                message(
-                    f"{type(self).__name__} needs a stddev of at least 0", received=repr(stddev)
-                )
+                f"{type(self).__name__} needs a stddev of at least 0", received=repr(stddev)
             )
         self.mean, self.stddev = mean, stddev
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from types import ModuleType
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.initializers.base import RandomInitializer
 from kgraph.types import Array
 
@@ -32,11 +32,9 @@ class Orthogonal(RandomInitializer):
     def transform(self, z: Array, shape: tuple[int, ...], xp: ModuleType) -> Array:
         if len(shape) < 2:
             raise ConfigError(
-                message(
-                    "Orthogonal needs at least two axes",
-                    expected="[*rows, columns]",
-                    received=str(list(shape)),
-                )
+                "Orthogonal needs at least two axes",
+                expected="[*rows, columns]",
+                received=str(list(shape)),
             )
         rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = xp.linalg.qr(z.reshape(max(rows, columns), min(rows, columns)))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TypeAlias
 
-from kgraph.errors import ConfigError, check_choice, message
+from kgraph.errors import ConfigError, check_choice
 from kgraph.initializers.base import RandomInitializer
 from kgraph.initializers.variates import Kind
 from kgraph.types import Array
@@ -57,18 +57,14 @@ class VarianceScaling(RandomInitializer):
     ) -> None:
         super().__init__(seed)
         if not scale > 0:
-            raise ConfigError(
-                message("VarianceScaling needs a positive scale", received=repr(scale))
-            )
+            raise ConfigError("VarianceScaling needs a positive scale", received=repr(scale))
         distribution = "truncated_normal" if distribution == "normal" else distribution
         check_choice("VarianceScaling", "mode", mode, ("fan_in", "fan_out", "fan_avg"))
         check_choice("VarianceScaling", "distribution", distribution, _VARIATES)
         if (input_axes is None) != (output_axes is None):
             raise ConfigError(
-                message(
-                    "VarianceScaling needs both or neither of `input_axes` and `output_axes`",
-                    received=f"input_axes {input_axes!r}, output_axes {output_axes!r}",
-                )
+                "VarianceScaling needs both or neither of `input_axes` and `output_axes`",
+                received=f"input_axes {input_axes!r}, output_axes {output_axes!r}",
             )
         self.scale, self.mode, self.distribution = scale, mode, distribution
         self.input_axes, self.output_axes = input_axes, output_axes

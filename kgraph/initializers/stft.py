@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.errors import ConfigError, check_choice, message
+from kgraph.errors import ConfigError, check_choice
 from kgraph.initializers.base import FixedInitializer
 from kgraph.types import Array
 
@@ -45,11 +45,9 @@ class STFT(FixedInitializer):
     def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
         if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
             raise ConfigError(
-                message(
-                    "STFT makes kernels over one channel",
-                    expected="[frame, 1, bins] with at least 2 bins",
-                    received=str(list(shape)),
-                )
+                "STFT makes kernels over one channel",
+                expected="[frame, 1, bins] with at least 2 bins",
+                received=str(list(shape)),
             )
         frame, _, bins = shape
         turns = np.arange(frame)[:, None] * np.arange(bins)[None, :] / (2 * (bins - 1))
@@ -65,11 +63,9 @@ class STFT(FixedInitializer):
             values = np.asarray(self.window, np.float64)
             if values.shape != (frame,):
                 raise ConfigError(
-                    message(
-                        "STFT has a window that does not fit the kernel",
-                        expected=f"[{frame}]",
-                        received=str(list(values.shape)),
-                    )
+                    "STFT has a window that does not fit the kernel",
+                    expected=f"[{frame}]",
+                    received=str(list(values.shape)),
                 )
             return values
         from scipy.signal import get_window  # costs as much as half of JAX to import
@@ -78,11 +74,9 @@ class STFT(FixedInitializer):
             return np.asarray(get_window(self.window, frame, fftbins=self.periodic))
         except ValueError as error:
             raise ConfigError(
-                message(
-                    "STFT does not know this window",
-                    expected="a name that scipy.signal.get_window knows",
-                    received=f"{self.window!r} ({error})",
-                )
+                "STFT does not know this window",
+                expected="a name that scipy.signal.get_window knows",
+                received=f"{self.window!r} ({error})",
             ) from None
 
     def _divisor(self, values: np.ndarray) -> float:

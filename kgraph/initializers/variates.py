@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.initializers.erf_inv import erf_inv
 from kgraph.initializers.on_host import PIECE, WITHIN_TWO, Drawer, Kind, encipher
 from kgraph.types import Array
@@ -65,11 +65,9 @@ def key_words(key: Any) -> Array:
     words = words if traced else np.asarray(words)
     if words.dtype != np.uint32 or words.ndim != 1 or words.size < 2 or words.size % 2:
         raise ConfigError(
-            message(
-                "Initial values need one random key",
-                expected="jax.random.key(seed)",
-                received=f"{words.dtype}{list(words.shape)}",
-            )
+            "Initial values need one random key",
+            expected="jax.random.key(seed)",
+            received=f"{words.dtype}{list(words.shape)}",
         )
     mixed = words[:2]
     for i in range(2, words.size, 2):

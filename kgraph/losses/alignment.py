@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.types import Array
 
 
@@ -49,12 +49,10 @@ def paired(owner: str, y_true: Any, y_pred: Any, hint: str | None = None) -> tup
     y_true, y_pred = same_rank(jnp.asarray(y_true).astype(y_pred.dtype), y_pred)
     if y_true.shape != y_pred.shape:
         raise DataError(
-            message(
-                f"{owner} needs targets of the shape of the outputs",
-                expected=f"y_true {y_pred.shape}, the shape of y_pred",
-                received=f"y_true {y_true.shape}",
-                hint=hint,
-            )
+            f"{owner} needs targets of the shape of the outputs",
+            expected=f"y_true {y_pred.shape}, the shape of y_pred",
+            received=f"y_true {y_true.shape}",
+            hint=hint,
         )
     return y_true, y_pred
 
@@ -81,12 +79,10 @@ def fit_weights(values: Array, weights: Array, what: str = "sample_weight") -> t
     )
     if not fits:
         raise DataError(
-            message(
-                f"`{what}` does not fit the values that it weighs",
-                expected=f"the leading sizes of {values.shape}",
-                received=f"{given}",
-                hint="give one number for each sample, or for each value that the loss returns",
-            )
+            f"`{what}` does not fit the values that it weighs",
+            expected=f"the leading sizes of {values.shape}",
+            received=f"{given}",
+            hint="give one number for each sample, or for each value that the loss returns",
         )
     return values, weights
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.config import DTypePolicy
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.losses import reduction as reducing
 from kgraph.losses.alignment import same_rank, wide_dtype
 from kgraph.losses.labels import check_numbers
@@ -65,9 +65,7 @@ class Loss(Recorded):
 
     def call(self, y_true: Any, y_pred: Any) -> Array:
         """Returns one value for each sample."""
-        raise ConfigError(
-            message(f"{type(self).__name__} does not define `call(self, y_true, y_pred)`")
-        )
+        raise ConfigError(f"{type(self).__name__} does not define `call(self, y_true, y_pred)`")
 
     def value_mask(self, y_true: Any, values: Array) -> Array | None:
         """Returns which of the values count, or None for all of them."""
@@ -154,7 +152,7 @@ class LossFunctionWrapper(Loss):
         **kwargs: Any,
     ) -> None:
         if not callable(fn):
-            raise ConfigError(message("A loss function must be callable", received=repr(fn)))
+            raise ConfigError("A loss function must be callable", received=repr(fn))
         name = name or getattr(fn, "__name__", snake_case(type(fn).__name__))
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.fn, self.options = fn, kwargs

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.losses.alignment import wide
 from kgraph.losses.base import Loss
 from kgraph.losses.labels import check_class_labels
@@ -69,11 +69,9 @@ def _labels(owner: str, labels: Any, embeddings: Array) -> Array:
         labels = labels[:, 0]
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
         raise DataError(
-            message(
-                f"{owner} needs one class number for each embedding",
-                expected="labels [batch] and embeddings [batch, features]",
-                received=f"labels {labels.shape} and embeddings {embeddings.shape}",
-            )
+            f"{owner} needs one class number for each embedding",
+            expected="labels [batch] and embeddings [batch, features]",
+            received=f"labels {labels.shape} and embeddings {embeddings.shape}",
         )
     return labels.astype(jnp.int32)
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.losses.alignment import paired, wide
 from kgraph.losses.base import Loss
 from kgraph.losses.labels import check_class_labels
@@ -96,12 +96,10 @@ def class_numbers(
     del expected[axis]
     if y_true.shape != tuple(expected):
         raise DataError(
-            message(
-                f"{owner} needs one class number for each distribution",
-                expected=f"y_true {tuple(expected)}, as y_pred is {y_pred.shape}",
-                received=f"y_true {y_true.shape}",
-                hint="loss='categorical_crossentropy', or y_true.argmax(-1), for one-hot targets",
-            )
+            f"{owner} needs one class number for each distribution",
+            expected=f"y_true {tuple(expected)}, as y_pred is {y_pred.shape}",
+            received=f"y_true {y_true.shape}",
+            hint="loss='categorical_crossentropy', or y_true.argmax(-1), for one-hot targets",
         )
     return y_true if jnp.issubdtype(y_true.dtype, jnp.integer) else y_true.astype(jnp.int32)
 

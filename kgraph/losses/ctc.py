@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.losses import reduction as reducing
 from kgraph.losses.alignment import wide
 from kgraph.losses.base import Loss
@@ -40,11 +40,9 @@ def ctc(y_true: Any, y_pred: Any, mask: Any = None) -> Array:
     y_pred, labels = wide(y_pred), jnp.asarray(y_true).astype(jnp.int32)
     if labels.ndim != 2 or y_pred.ndim != 3 or labels.shape[0] != y_pred.shape[0]:
         raise DataError(
-            message(
-                "ctc needs rows of labels and sequences of logits",
-                expected="y_true [batch, length] and y_pred [batch, time, classes]",
-                received=f"y_true {labels.shape} and y_pred {y_pred.shape}",
-            )
+            "ctc needs rows of labels and sequences of logits",
+            expected="y_true [batch, length] and y_pred [batch, time, classes]",
+            received=f"y_true {labels.shape} and y_pred {y_pred.shape}",
         )
     kept = jnp.ones(y_pred.shape[:2], bool) if mask is None else jnp.asarray(mask).astype(bool)
     label_paddings = (labels == BLANK).astype(y_pred.dtype)
@@ -119,5 +117,5 @@ class CTC(Loss):
     def _refuse(self, wrong: np.ndarray, what: str, expected: str) -> None:
         if wrong.any():
             raise DataError(
-                message(f"{self.name} met {what}", expected=expected, received=rows_where(wrong))
+                f"{self.name} met {what}", expected=expected, received=rows_where(wrong)
             )

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.losses.alignment import wide
 from kgraph.losses.base import Loss
 from kgraph.losses.crossentropy import class_numbers
@@ -65,12 +65,10 @@ class CategoricalGeneralizedCrossEntropy(Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if not 0 < q < 1:
             raise ConfigError(
-                message(
-                    f"{type(self).__name__} cannot use this `q`",
-                    expected="a number above 0 and below 1",
-                    received=repr(q),
-                    hint="for q = 0 it would be SparseCategoricalCrossentropy",
-                )
+                f"{type(self).__name__} cannot use this `q`",
+                expected="a number above 0 and below 1",
+                received=repr(q),
+                hint="for q = 0 it would be SparseCategoricalCrossentropy",
             )
         self.q = q
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.types import Shape
 
 Labels = np.ndarray
@@ -15,22 +15,18 @@ def check_numbers(owner: str, y_true: Labels) -> None:
     y_true = np.asarray(y_true)
     if y_true.dtype.kind in "OSUMm":
         raise DataError(
-            message(
-                f"{owner} needs numbers as targets",
-                received=f"y_true of dtype {y_true.dtype}",
-                hint="map labels to whole numbers from 0 first",
-            )
+            f"{owner} needs numbers as targets",
+            received=f"y_true of dtype {y_true.dtype}",
+            hint="map labels to whole numbers from 0 first",
         )
     if y_true.dtype.kind in "iub":
         return
     missing = np.isnan(y_true.astype(np.float32) if y_true.dtype.kind == "V" else y_true)
     if missing.any():
         raise DataError(
-            message(
-                f"{owner} cannot learn from targets that are NaN",
-                received=f"NaN in {rows_where(missing)}",
-                hint="drop these rows, or give them a number and sample_weight 0",
-            )
+            f"{owner} cannot learn from targets that are NaN",
+            received=f"NaN in {rows_where(missing)}",
+            hint="drop these rows, or give them a number and sample_weight 0",
         )
 
 
@@ -53,20 +49,16 @@ def check_class_labels(
         and y_true.shape[axis] == classes
     ):
         raise DataError(
-            message(
-                f"{owner} needs one class number for each sample",
-                expected=f"y_true without the axis of {classes} classes",
-                received=f"y_true {y_true.shape}, which looks one-hot",
-                hint="loss='categorical_crossentropy', or y_true.argmax(-1)",
-            )
+            f"{owner} needs one class number for each sample",
+            expected=f"y_true without the axis of {classes} classes",
+            received=f"y_true {y_true.shape}, which looks one-hot",
+            hint="loss='categorical_crossentropy', or y_true.argmax(-1)",
         )
     if y_true.dtype.kind == "f" and (y_true != np.floor(y_true)).any():
         broken = y_true != np.floor(y_true)
         raise DataError(
-            message(
-                f"{owner} needs whole numbers as class labels",
-                received=f"{y_true[broken].flat[0]} in {rows_where(broken)}",
-            )
+            f"{owner} needs whole numbers as class labels",
+            received=f"{y_true[broken].flat[0]} in {rows_where(broken)}",
         )
     if classes is None:
         return
@@ -75,12 +67,10 @@ def check_class_labels(
         outside &= y_true != ignore_class
     if outside.any():
         raise DataError(
-            message(
-                f"{owner} met class labels that the output does not have",
-                expected=f"0 to {classes - 1}, as the output has {classes} classes",
-                received=f"{y_true[outside].flat[0]} in {rows_where(outside)}",
-                hint="give the last layer more units, map labels to 0, 1, …, or set ignore_class",
-            )
+            f"{owner} met class labels that the output does not have",
+            expected=f"0 to {classes - 1}, as the output has {classes} classes",
+            received=f"{y_true[outside].flat[0]} in {rows_where(outside)}",
+            hint="give the last layer more units, map labels to 0, 1, …, or set ignore_class",
         )
 
 

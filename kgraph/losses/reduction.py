@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, check_choice, message
+from kgraph.errors import ConfigError, check_choice
 from kgraph.losses.alignment import divide_or_zero, fit_weights
 from kgraph.types import Array
 
@@ -88,10 +88,8 @@ def terms(
     """
     if reduction in (None, "none"):
         raise ConfigError(
-            message(
-                "A loss without reduction cannot be trained on or summed",
-                hint="reduction='sum_over_batch_size', or reduce the values yourself",
-            )
+            "A loss without reduction cannot be trained on or summed",
+            hint="reduction='sum_over_batch_size', or reduce the values yourself",
         )
     weighted, weight = weigh(values, sample_weight, combine_masks(mask, rows))
     total = jnp.sum(weighted)

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.losses.alignment import paired, same_rank, wide
 from kgraph.metrics.reduction import MeanMetricWrapper
 from kgraph.types import Array
@@ -92,12 +92,10 @@ def _whole(*arrays: Array) -> bool:
 def _check_shape(owner: str, y_true: Array, expected: tuple[int, ...]) -> None:
     if y_true.shape != expected:
         raise DataError(
-            message(
-                f"{owner} has targets that do not fit the outputs",
-                expected=f"y_true {expected}",
-                received=f"y_true {y_true.shape}",
-                hint="the sparse metrics take class numbers, the others one-hot targets",
-            )
+            f"{owner} has targets that do not fit the outputs",
+            expected=f"y_true {expected}",
+            received=f"y_true {y_true.shape}",
+            hint="the sparse metrics take class numbers, the others one-hot targets",
         )
 
 

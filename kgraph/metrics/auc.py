@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import config
-from kgraph.errors import ConfigError, DataError, check_choice, message
+from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.losses.alignment import divide_or_zero, wide
 from kgraph.metrics.base import Metric
 from kgraph.metrics.thresholds import Counts, count, decisions, even_thresholds, parse_thresholds
@@ -69,7 +69,7 @@ class AUC(Metric):
         self.multi_label, self.from_logits = multi_label, from_logits
         self.label_weights = None if label_weights is None else np.asarray(label_weights, "float32")
         if num_labels and not multi_label:
-            raise ConfigError(message("AUC takes `num_labels` only with multi_label=True"))
+            raise ConfigError("AUC takes `num_labels` only with multi_label=True")
         if num_labels or not multi_label:
             self.ensure_built((), (None, num_labels))
 
@@ -78,10 +78,8 @@ class AUC(Metric):
         if self.multi_label:
             if len(y_pred_shape) != 2 or y_pred_shape[-1] is None:
                 raise DataError(
-                    message(
-                        "AUC with multi_label=True needs outputs [batch, labels]",
-                        received=str(y_pred_shape),
-                    )
+                    "AUC with multi_label=True needs outputs [batch, labels]",
+                    received=str(y_pred_shape),
                 )
             shape = (*shape, y_pred_shape[-1])
         for name in Counts._fields:
@@ -160,5 +158,5 @@ def _pr_increments(c: Counts) -> Array:
 
 def _at_least_two(number: int) -> int:
     if number < 2:
-        raise ConfigError(message("AUC needs at least 2 thresholds", received=number))
+        raise ConfigError("AUC needs at least 2 thresholds", received=number)
     return number

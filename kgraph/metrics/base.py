@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.config import DTypePolicy
-from kgraph.errors import ConfigError, StateError, message
+from kgraph.errors import ConfigError, StateError
 from kgraph.losses.alignment import wide_dtype
 from kgraph.losses.reduction import combine_weights
 from kgraph.metrics.precise import precise_sum
@@ -114,10 +114,8 @@ class Metric(Recorded):
         """
         if "_unnamed" not in vars(self):
             raise StateError(
-                message(
-                    f"{type(self).__name__} adds a weight before it is a metric",
-                    hint="call super().__init__(name=name) first in __init__",
-                )
+                f"{type(self).__name__} adds a weight before it is a metric",
+                hint="call super().__init__(name=name) first in __init__",
             )
         dtype = np.dtype(dtype or self._dtype)
         if callable(initializer):
@@ -126,10 +124,8 @@ class Metric(Recorded):
             array = np.full(tuple(shape), 1 if initializer == "ones" else 0, dtype)
         else:
             raise ConfigError(
-                message(
-                    "The state of a metric starts from zeros, ones or a function",
-                    received=repr(initializer),
-                )
+                "The state of a metric starts from zeros, ones or a function",
+                received=repr(initializer),
             )
         self._unnamed.append(array)
         return array
@@ -158,11 +154,11 @@ class Metric(Recorded):
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         """Takes one batch into the state: `update_state(y_true, y_pred, sample_weight=None)`."""
-        raise ConfigError(message(f"{type(self).__name__} does not define `update_state`"))
+        raise ConfigError(f"{type(self).__name__} does not define `update_state`")
 
     def result(self) -> Any:
         """Returns the value (or a dict of values) that the state stands for."""
-        raise ConfigError(message(f"{type(self).__name__} does not define `result(self)`"))
+        raise ConfigError(f"{type(self).__name__} does not define `result(self)`")
 
     def reset_state(self) -> None:
         """Puts the state back to where it started."""
@@ -226,11 +222,9 @@ class Metric(Recorded):
         if sample_weight is not None or mask is not None:
             if not self.takes_sample_weight:
                 raise ConfigError(
-                    message(
-                        f"{self.name!r} cannot weigh or mask its samples",
-                        expected="update_state(self, y_true, y_pred, sample_weight=None)",
-                        received=f"update_state{inspect.signature(self.update_state)}",
-                    )
+                    f"{self.name!r} cannot weigh or mask its samples",
+                    expected="update_state(self, y_true, y_pred, sample_weight=None)",
+                    received=f"update_state{inspect.signature(self.update_state)}",
                 )
             options["sample_weight"] = combine_weights(sample_weight, mask, self._dtype)
         bound = self._bind(state)
@@ -250,18 +244,14 @@ class Metric(Recorded):
     def _check_declared(self) -> None:
         if not self.built:
             raise StateError(
-                message(
-                    f"The state of {self.name!r} depends on the shape of the outputs",
-                    hint="call ensure_built(y_true_shape, y_pred_shape), or update_state once",
-                )
+                f"The state of {self.name!r} depends on the shape of the outputs",
+                hint="call ensure_built(y_true_shape, y_pred_shape), or update_state once",
             )
         if self._unnamed:
             raise StateError(
-                message(
-                    f"{type(self).__name__} adds weights that no attribute holds",
-                    received=f"{len(self._unnamed)} of them",
-                    hint="assign each: self.total = self.add_weight(...)",
-                )
+                f"{type(self).__name__} adds weights that no attribute holds",
+                received=f"{len(self._unnamed)} of them",
+                hint="assign each: self.total = self.add_weight(...)",
             )
 
     def _bind(self, state: State) -> Any:
@@ -269,11 +259,9 @@ class Metric(Recorded):
         names = {*self._initial, *(name for name, _ in self._parts())}
         if set(state) != names:
             raise StateError(
-                message(
-                    f"This is not a state of {self.name!r}",
-                    expected=", ".join(sorted(names)) or "nothing",
-                    received=", ".join(sorted(state)) or "nothing",
-                )
+                f"This is not a state of {self.name!r}",
+                expected=", ".join(sorted(names)) or "nothing",
+                received=", ".join(sorted(state)) or "nothing",
             )
         bound = copy.copy(self)
         vars(bound).update(_initial=dict(self._initial), _unnamed=[])
@@ -287,11 +275,9 @@ class Metric(Recorded):
         late = [name for name in self._initial if name not in before]
         if late or self._unnamed:
             raise StateError(
-                message(
-                    f"{self.name!r} declares state while it is being updated",
-                    received=", ".join(late) or None,
-                    hint="declare it in __init__, or in build(self, y_true_shape, y_pred_shape)",
-                )
+                f"{self.name!r} declares state while it is being updated",
+                received=", ".join(late) or None,
+                hint="declare it in __init__, or in build(self, y_true_shape, y_pred_shape)",
             )
         after: State = {}
         for name, old in before.items():
@@ -302,11 +288,9 @@ class Metric(Recorded):
             new = jnp.asarray(new).astype(old.dtype)
             if new.shape != old.shape:
                 raise StateError(
-                    message(
-                        f"{self.name!r} changed the shape of its state {name!r}",
-                        expected=old.shape,
-                        received=new.shape,
-                    )
+                    f"{self.name!r} changed the shape of its state {name!r}",
+                    expected=old.shape,
+                    received=new.shape,
                 )
             after[name] = new
         return after
@@ -327,11 +311,9 @@ def _explain_assign(update_state: Function) -> Function:
             if used is None:
                 raise
             raise ConfigError(
-                message(
-                    f"The state of a metric is plain arrays, which have no `{used[1]}`",
-                    expected="self.total = self.total + x",
-                    received=f"self.total.{used[1]}(x)",
-                )
+                f"The state of a metric is plain arrays, which have no `{used[1]}`",
+                expected="self.total = self.total + x",
+                received=f"self.total.{used[1]}(x)",
             ) from error
 
     return explained

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from kgraph import config
-from kgraph.errors import DataError, message
+from kgraph.errors import DataError
 from kgraph.losses.alignment import paired
 from kgraph.metrics.reduction import MeanMetricWrapper
 from kgraph.types import Array
@@ -56,11 +56,9 @@ def _moments(owner: str, y_true: Any, y_pred: Any, axis: Axis) -> _Moments:
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     if all(y_pred.shape[a] == 1 for a in axes):
         raise DataError(
-            message(
-                f"{owner} needs several values to correlate",
-                received=f"outputs {y_pred.shape} with a single value along axis {axis}",
-                hint="axis=0 correlates over the rows of a batch",
-            )
+            f"{owner} needs several values to correlate",
+            received=f"outputs {y_pred.shape} with a single value along axis {axis}",
+            hint="axis=0 correlates over the rows of a batch",
         )
     mean_true = jnp.mean(y_true, axes, keepdims=True)
     mean_pred = jnp.mean(y_pred, axes, keepdims=True)

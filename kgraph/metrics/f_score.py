@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph import config
-from kgraph.errors import ConfigError, DataError, check_choice, message
+from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.losses.alignment import fit_weights, paired
 from kgraph.metrics.base import Metric
 from kgraph.types import Array, Shape
@@ -47,18 +47,15 @@ class FBetaScore(Metric):
         owner = type(self).__name__
         check_choice(owner, "average", average, (None, "micro", "macro", "weighted"))
         if not beta > 0:
-            raise ConfigError(message(f"{owner} needs a positive `beta`", received=beta))
+            raise ConfigError(f"{owner} needs a positive `beta`", received=beta)
         if threshold is not None and not 0 < threshold <= 1:
-            raise ConfigError(message(f"{owner} needs `threshold` in (0, 1]", received=threshold))
+            raise ConfigError(f"{owner} needs `threshold` in (0, 1]", received=threshold)
         self.average, self.beta, self.threshold = average, float(beta), threshold
 
     def build(self, y_true_shape: Shape, y_pred_shape: Shape) -> None:
         if len(y_pred_shape) != 2 or y_pred_shape[-1] is None:
             raise DataError(
-                message(
-                    f"{type(self).__name__} needs outputs [batch, classes]",
-                    received=str(y_pred_shape),
-                )
+                f"{type(self).__name__} needs outputs [batch, classes]", received=str(y_pred_shape)
             )
         for name in _SUMS:
             self.add_total(name, () if self.average == "micro" else (y_pred_shape[-1],))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import config
-from kgraph.errors import ConfigError, DataError, message
+from kgraph.errors import ConfigError, DataError
 from kgraph.losses.alignment import fit_weights, wide
 from kgraph.metrics.base import Metric
 from kgraph.types import Array
@@ -51,11 +51,9 @@ class IoU(Metric):
         self.target_class_ids = [int(i) for i in target_class_ids]
         if any(not 0 <= i < num_classes for i in self.target_class_ids):
             raise ConfigError(
-                message(
-                    f"{type(self).__name__} has a target class that is out of range",
-                    expected=f"0 to {num_classes - 1}",
-                    received=str(self.target_class_ids),
-                )
+                f"{type(self).__name__} has a target class that is out of range",
+                expected=f"0 to {num_classes - 1}",
+                received=str(self.target_class_ids),
             )
         self.sparse_y_true, self.sparse_y_pred, self.axis = sparse_y_true, sparse_y_pred, axis
         self.add_total("total_cm", (num_classes, num_classes))
@@ -65,11 +63,9 @@ class IoU(Metric):
         pred = self._classes(y_pred, self.sparse_y_pred)
         if true.size != pred.size:
             raise DataError(
-                message(
-                    f"{self.name} has targets that do not fit the outputs",
-                    expected=f"classes of shape {pred.shape}",
-                    received=f"classes of shape {true.shape}",
-                )
+                f"{self.name} has targets that do not fit the outputs",
+                expected=f"classes of shape {pred.shape}",
+                received=f"classes of shape {true.shape}",
             )
         weights = jnp.ones(pred.shape, self._dtype)
         if sample_weight is not None:

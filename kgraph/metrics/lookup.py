@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgraph import losses, registry
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.losses.lookup import is_binary_or_sparse
 from kgraph.metrics import accuracy as accuracies
 from kgraph.metrics import correlation, probabilistic, regression
@@ -78,7 +78,7 @@ def resolve(identifier: Any, y_true_shape: Shape, y_pred_shape: Shape, loss: Any
         ConfigError: if nothing is known by this name, or it is None.
     """
     if identifier is None:
-        raise ConfigError(message("A metric cannot be None", hint="leave it out of the list"))
+        raise ConfigError("A metric cannot be None", hint="leave it out of the list")
     word = identifier.lower() if isinstance(identifier, str) else ""
     binary, sparse = is_binary_or_sparse(y_true_shape, y_pred_shape)
     form = "Binary" if binary else "SparseCategorical" if sparse else "Categorical"

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, DataError, check_choice, message
+from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.losses.alignment import fit_weights, paired
 from kgraph.metrics.base import Metric
 from kgraph.types import Array, Shape
@@ -45,16 +45,14 @@ class R2Score(Metric):
         check_choice("R2Score", "class_aggregation", class_aggregation, known)
         if num_regressors < 0:
             raise ConfigError(
-                message("R2Score needs `num_regressors` of at least 0", received=num_regressors)
+                "R2Score needs `num_regressors` of at least 0", received=num_regressors
             )
         self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
         self.add_total("num_samples")
 
     def build(self, y_true_shape: Shape, y_pred_shape: Shape) -> None:
         if len(y_pred_shape) != 2 or y_pred_shape[-1] is None:
-            raise DataError(
-                message("R2Score needs outputs [batch, outputs]", received=str(y_pred_shape))
-            )
+            raise DataError("R2Score needs outputs [batch, outputs]", received=str(y_pred_shape))
         shape = (y_pred_shape[-1],)
         for name in ("squared_sum", "sum", "total_mse", "count"):
             self.add_total(name, shape)

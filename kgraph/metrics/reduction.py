@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph import losses
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.losses.alignment import divide_or_zero, fit_weights, wide
 from kgraph.losses.reduction import combine_weights
 from kgraph.metrics.base import Metric
@@ -93,7 +93,7 @@ class MeanMetricWrapper(Mean):
         self, fn: Function, name: str | None = None, dtype: Any = None, **kwargs: Any
     ) -> None:
         if not callable(fn):
-            raise ConfigError(message("A metric function must be callable", received=repr(fn)))
+            raise ConfigError("A metric function must be callable", received=repr(fn))
         name = name or str(getattr(fn, "__name__", snake_case(type(fn).__name__)))
         super().__init__(name, dtype)
         self.fn, self.options = fn, kwargs

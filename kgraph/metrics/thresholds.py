@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.errors import ConfigError, DataError, message
+from kgraph.errors import ConfigError, DataError
 from kgraph.losses.alignment import fit_weights, paired
 from kgraph.types import Array
 
@@ -36,7 +36,7 @@ def parse_thresholds(owner: str, thresholds: Any, default: float) -> list[float]
         return [default]
     listed = list(thresholds) if isinstance(thresholds, (list, tuple, np.ndarray)) else [thresholds]
     if any(t is None or not 0 <= t <= 1 for t in listed):
-        raise ConfigError(message(f"{owner} needs thresholds in [0, 1]", received=str(listed)))
+        raise ConfigError(f"{owner} needs thresholds in [0, 1]", received=str(listed))
     return [float(t) for t in listed]
 
 
@@ -75,10 +75,7 @@ def decisions(
     if class_id is not None:
         if y_pred.ndim < 2 or not 0 <= class_id < y_pred.shape[-1]:
             raise DataError(
-                message(
-                    f"{owner} has no class {class_id} to look at",
-                    received=f"outputs {y_pred.shape}",
-                )
+                f"{owner} has no class {class_id} to look at", received=f"outputs {y_pred.shape}"
             )
         y_true, y_pred, weights = (x[..., class_id] for x in (y_true, y_pred, weights))
     return y_true != 0, y_pred, weights

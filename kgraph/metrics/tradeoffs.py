@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.metrics.confusion import ConfusionMetric
 from kgraph.metrics.thresholds import even_thresholds
 from kgraph.types import Array
@@ -20,11 +20,9 @@ class _BestAt(ConfusionMetric):
     def _start(self, option: str, value: float, num_thresholds: int, class_id: int | None) -> None:
         owner = type(self).__name__
         if not 0 <= value <= 1:
-            raise ConfigError(message(f"{owner} needs `{option}` in [0, 1]", received=value))
+            raise ConfigError(f"{owner} needs `{option}` in [0, 1]", received=value)
         if num_thresholds < 1:
-            raise ConfigError(
-                message(f"{owner} needs at least 1 threshold", received=num_thresholds)
-            )
+            raise ConfigError(f"{owner} needs at least 1 threshold", received=num_thresholds)
         self.value, self.class_id = value, class_id
         self._declare(even_thresholds(num_thresholds))
 

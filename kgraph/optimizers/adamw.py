@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.optimizers.adam import Adam
 from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.options import OptionsButDecay
@@ -39,7 +39,7 @@ class AdamW(Adam):
     ) -> None:
         if weight_decay is None:
             raise ConfigError(
-                message("AdamW needs a number as `weight_decay`", hint="Adam has no weight decay")
+                "AdamW needs a number as `weight_decay`", hint="Adam has no weight decay"
             )
         super().__init__(
             learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **options

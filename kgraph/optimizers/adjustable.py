@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.errors import message
 from kgraph.optimizers.learning_rate import (
     LearningRate,
     LearningRateError,
@@ -46,20 +45,16 @@ class _Adjustable(Recorded):
         owner = type(self).__name__
         if is_schedule(self._learning_rate):
             raise LearningRateError(
-                message(
-                    f"The learning rate of {owner} follows a schedule and cannot be set",
-                    received=f"{value!r} over {self._learning_rate!r}",
-                    hint=f"make {owner} with a number as learning_rate",
-                )
+                f"The learning rate of {owner} follows a schedule and cannot be set",
+                received=f"{value!r} over {self._learning_rate!r}",
+                hint=f"make {owner} with a number as learning_rate",
             )
         rate = as_learning_rate(owner, value)
         if callable(rate):
             raise LearningRateError(
-                message(
-                    f"The learning rate of {owner} can be set to a number only",
-                    received=repr(value),
-                    hint=f"make a new {owner} with this learning_rate and compile again",
-                )
+                f"The learning rate of {owner} can be set to a number only",
+                received=repr(value),
+                hint=f"make a new {owner} with this learning_rate and compile again",
             )
         self._learning_rate = self._unsynced = rate
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.options import Options
@@ -50,9 +50,7 @@ class Ftrl(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **options)
         if learning_rate_power > 0:
-            raise ConfigError(
-                message("Ftrl needs `learning_rate_power` <= 0", received=learning_rate_power)
-            )
+            raise ConfigError("Ftrl needs `learning_rate_power` <= 0", received=learning_rate_power)
         _check_not_negative(
             initial_accumulator_value=initial_accumulator_value,
             l1_regularization_strength=l1_regularization_strength,
@@ -90,4 +88,4 @@ class Ftrl(Optimizer):
 def _check_not_negative(**options: float) -> None:
     for name, value in options.items():
         if not value >= 0:
-            raise ConfigError(message(f"Ftrl needs `{name}` >= 0", received=value))
+            raise ConfigError(f"Ftrl needs `{name}` >= 0", received=value)

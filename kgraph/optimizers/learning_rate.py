@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.optimizers.schedules import LearningRateSchedule, deserialize
 
 LearningRate: TypeAlias = float | LearningRateSchedule | Callable[..., Any]
@@ -27,11 +27,9 @@ def as_learning_rate(owner: str, value: Any) -> LearningRate:
     number = math.nan if isinstance(value, (bool, str)) else _as_float(value)
     if not math.isfinite(number):
         raise ConfigError(
-            message(
-                f"{owner} cannot use this learning rate",
-                expected="a number, a LearningRateSchedule, or a function without arguments",
-                received=f"{value!r} ({type(value).__name__})",
-            )
+            f"{owner} cannot use this learning rate",
+            expected="a number, a LearningRateSchedule, or a function without arguments",
+            received=f"{value!r} ({type(value).__name__})",
         )
     return number
 

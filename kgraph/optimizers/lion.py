@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.options import Options
@@ -39,9 +39,7 @@ class Lion(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **options)
         if not 0 < beta_1 <= 1:
-            raise ConfigError(
-                message("Lion needs `beta_1` above 0 and at most 1", received=repr(beta_1))
-            )
+            raise ConfigError("Lion needs `beta_1` above 0 and at most 1", received=repr(beta_1))
         self.beta_1, self.beta_2 = beta_1, beta_2
 
     def transformation(self, learning_rate: Array) -> GradientTransformation:

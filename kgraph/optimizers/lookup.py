@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.optimizers.optax_optimizer import OptaxOptimizer
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.registry import custom_object_scope, describe, lookup, registered_names
@@ -38,12 +38,10 @@ def get(identifier: Any) -> Optimizer:
     if not inspect.isclass(identifier) and _is_transformation(identifier):
         return OptaxOptimizer(identifier)
     raise ConfigError(
-        message(
-            "This is not an optimizer",
-            expected="a name such as 'adam', an object of kgraph.optimizers, a config, "
-            "or an optax transformation",
-            received=f"{identifier!r} ({type(identifier).__name__})",
-        )
+        "This is not an optimizer",
+        expected="a name such as 'adam', an object of kgraph.optimizers, a config, "
+        "or an optax transformation",
+        received=f"{identifier!r} ({type(identifier).__name__})",
     )
 
 
@@ -58,11 +56,9 @@ def deserialize(
     """Returns the optimizer that `serialize`, or Keras' function of that name, wrote down."""
     if not {"class_name", "config"} <= set(config):
         raise ConfigError(
-            message(
-                "This does not describe an optimizer",
-                expected="a mapping with 'class_name' and 'config'",
-                received=repr(dict(config)),
-            )
+            "This does not describe an optimizer",
+            expected="a mapping with 'class_name' and 'config'",
+            received=repr(dict(config)),
         )
     with custom_object_scope(custom_objects):
         return _class_named(config["class_name"]).from_config(config["config"])

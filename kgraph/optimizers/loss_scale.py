@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.errors import ConfigError, check_keys, message
+from kgraph.errors import ConfigError, check_keys
 from kgraph.optimizers.lookup import get, serialize
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.options import Options, check_whole
@@ -73,20 +73,15 @@ class LossScaleOptimizer(Optimizer):
         check_whole(owner, "dynamic_growth_steps", dynamic_growth_steps, least=1)
         if not _LEAST <= initial_scale <= _MOST:
             raise ConfigError(
-                message(
-                    f"{owner} cannot use this `initial_scale`",
-                    expected="a positive number, best a power of 2",
-                    received=repr(initial_scale),
-                )
+                f"{owner} cannot use this `initial_scale`",
+                expected="a positive number, best a power of 2",
+                received=repr(initial_scale),
             )
         inner = get(inner_optimizer)
         if isinstance(inner, LossScaleOptimizer) or inner.loss_scale_factor is not None:
             raise ConfigError(
-                message(
-                    f"{owner} cannot wrap an optimizer that scales the loss itself",
-                    received=f"{type(inner).__name__} with loss_scale_factor="
-                    f"{inner.loss_scale_factor}",
-                )
+                f"{owner} cannot wrap an optimizer that scales the loss itself",
+                received=f"{type(inner).__name__} with loss_scale_factor={inner.loss_scale_factor}",
             )
         self.inner_optimizer = inner
         super().__init__(learning_rate=0.0, name=name)
@@ -129,10 +124,8 @@ class LossScaleOptimizer(Optimizer):
         """
         if state is None:
             raise ConfigError(
-                message(
-                    f"{type(self).__name__} keeps its scale in its state",
-                    hint="scale_loss(loss, state), with the state that `update` is given next",
-                )
+                f"{type(self).__name__} keeps its scale in its state",
+                hint="scale_loss(loss, state), with the state that `update` is given next",
             )
         return loss * state.scale.astype(loss.dtype)
 
@@ -188,9 +181,7 @@ def _check_options(owner: str, given: dict[str, Any]) -> None:
     for name in given:
         if name in Options.__annotations__:
             raise ConfigError(
-                message(
-                    f"{owner} has no option {name!r} of its own",
-                    hint=f"set it on the inner optimizer: {owner}(Adam({name}=...))",
-                )
+                f"{owner} has no option {name!r} of its own",
+                hint=f"set it on the inner optimizer: {owner}(Adam({name}=...))",
             )
     check_keys(owner, given, ("initial_scale", "dynamic_growth_steps", "name"))

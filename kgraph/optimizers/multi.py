@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError, listed
 from kgraph.optimizers.learning_rate import LearningRateError
 from kgraph.optimizers.loss_scale import LossScaleOptimizer
 from kgraph.optimizers.optimizer import Optimizer, path_of
@@ -58,11 +58,9 @@ class MultiOptimizer(Optimizer):
     ) -> None:
         if not callable(optimizer_map):
             raise ConfigError(
-                message(
-                    "MultiOptimizer needs an OptimizerMap or a function",
-                    received=f"{optimizer_map!r} ({type(optimizer_map).__name__})",
-                    hint="OptimizerMap(default_optimizer, {'encoder/.*': optimizer})",
-                )
+                "MultiOptimizer needs an OptimizerMap or a function",
+                received=f"{optimizer_map!r} ({type(optimizer_map).__name__})",
+                hint="OptimizerMap(default_optimizer, {'encoder/.*': optimizer})",
             )
         super().__init__(learning_rate=0.0, loss_scale_factor=loss_scale_factor, name=name)
         self._choose = optimizer_map
@@ -111,10 +109,8 @@ class MultiOptimizer(Optimizer):
     def averaged(self, state: Any) -> Tree:
         """Raises ConfigError: there may be averages of some parameters only. See `finalize`."""
         raise ConfigError(
-            message(
-                "A MultiOptimizer may keep averages of some parameters only",
-                hint="finalize(params, state) puts those there are in place",
-            )
+            "A MultiOptimizer may keep averages of some parameters only",
+            hint="finalize(params, state) puts those there are in place",
         )
 
     def finalize(self, params: Tree, state: Any) -> Tree:
@@ -202,17 +198,15 @@ class MultiOptimizer(Optimizer):
             if known is optimizer:
                 return place
         if not isinstance(optimizer, Optimizer):
-            raise ConfigError(message("MultiOptimizer needs optimizers", received=f"{optimizer!r}"))
+            raise ConfigError("MultiOptimizer needs optimizers", received=f"{optimizer!r}")
         scales = isinstance(optimizer, LossScaleOptimizer)
         if scales or isinstance(optimizer, MultiOptimizer) or optimizer.loss_scale_factor:
             raise ConfigError(
-                message(
-                    f"{type(optimizer).__name__} cannot be part of a MultiOptimizer"
-                    + (", for it scales the loss" if scales else ""),
-                    received=f"loss_scale_factor={optimizer.loss_scale_factor}",
-                    hint="LossScaleOptimizer(MultiOptimizer(...)), or the MultiOptimizer's own "
-                    "loss_scale_factor",
-                )
+                f"{type(optimizer).__name__} cannot be part of a MultiOptimizer"
+                + (", for it scales the loss" if scales else ""),
+                received=f"loss_scale_factor={optimizer.loss_scale_factor}",
+                hint="LossScaleOptimizer(MultiOptimizer(...)), or the MultiOptimizer's own "
+                "loss_scale_factor",
             )
         self._optimizers.append(optimizer)
         return len(self._optimizers) - 1
@@ -225,21 +219,16 @@ class MultiOptimizer(Optimizer):
         unused = [key for key in self._choose if key not in used]
         if unused:
             warnings.warn(
-                message(
-                    "Keys of the OptimizerMap match no trained parameter",
-                    received=", ".join(map(repr, unused)),
-                    expected=f"among {', '.join(paths)}",
-                ),
+                f"Keys of the OptimizerMap match no trained parameter: {listed(unused)}, "
+                f"among {', '.join(paths)}",
                 stacklevel=3,
             )
 
     def _refuse_rate(self, verb: str) -> NoReturn:
         raise LearningRateError(
-            message(
-                f"A MultiOptimizer has no learning rate that can be {verb}",
-                expected="the rate of each of its optimizers",
-                hint="for part in optimizer.optimizers: part.learning_rate = ...",
-            )
+            f"A MultiOptimizer has no learning rate that can be {verb}",
+            expected="the rate of each of its optimizers",
+            hint="for part in optimizer.optimizers: part.learning_rate = ...",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.optimizers.learning_rate import LearningRateError
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.state import OptimizerState
@@ -87,13 +87,11 @@ class OptaxOptimizer(Optimizer):
     def get_config(self) -> dict[str, Any]:
         """Raises ConfigError: functions cannot be written down."""
         raise ConfigError(
-            message(
-                f"{self.name!r} is an optax transformation and cannot be described as plain data",
-                hint=[
-                    "use an optimizer of kgraph.optimizers, or save without the optimizer",
-                    "and pass the transformation to compile again after loading",
-                ],
-            )
+            f"{self.name!r} is an optax transformation and cannot be described as plain data",
+            hint=[
+                "use an optimizer of kgraph.optimizers, or save without the optimizer",
+                "and pass the transformation to compile again after loading",
+            ],
         )
 
     def _with_learning_rate(self, state: OptimizerState, value: float) -> OptimizerState:
@@ -107,11 +105,9 @@ class OptaxOptimizer(Optimizer):
 
     def _refuse(self, verb: str) -> NoReturn:
         raise LearningRateError(
-            message(
-                f"The learning rate of this optax transformation cannot be {verb}",
-                expected="a state with a hyperparameter `learning_rate` that no schedule sets",
-                hint="make it with optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)",
-            )
+            f"The learning rate of this optax transformation cannot be {verb}",
+            expected="a state with a hyperparameter `learning_rate` that no schedule sets",
+            hint="make it with optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)",
         )
 
 

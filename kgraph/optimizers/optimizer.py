@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.optimizers.adjustable import _Adjustable
 from kgraph.optimizers.averaging import move_average, overwrite_every
 from kgraph.optimizers.gradients import clip_by_global_norm, clip_each_by_norm, clip_values
@@ -105,11 +105,9 @@ class Optimizer(_Adjustable):
         of `learning_rate`, a float32 scalar. The update it returns is added to the parameters.
         """
         raise ConfigError(
-            message(
-                f"{type(self).__name__} does not say how it updates parameters",
-                expected="a method transformation(self, learning_rate)",
-                hint="return an optax transformation from it, such as optax.sgd(learning_rate)",
-            )
+            f"{type(self).__name__} does not say how it updates parameters",
+            expected="a method transformation(self, learning_rate)",
+            hint="return an optax transformation from it, such as optax.sgd(learning_rate)",
         )
 
     def decay_of(self, path: str, parameter: Array) -> float | None:
@@ -168,10 +166,8 @@ class Optimizer(_Adjustable):
         """Returns the moving average of the parameters; raises ConfigError without `use_ema`."""
         if state.average is None:
             raise ConfigError(
-                message(
-                    f"{type(self).__name__} keeps no average of the parameters",
-                    hint="make it with use_ema=True",
-                )
+                f"{type(self).__name__} keeps no average of the parameters",
+                hint="make it with use_ema=True",
             )
         return state.average
 

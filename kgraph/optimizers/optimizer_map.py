@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.optimizers.lookup import get, serialize
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.registry import Recorded
@@ -68,11 +68,9 @@ class OptimizerMap(Recorded, MutableMapping[str, Optimizer]):
         matching = [key for key in self._map if re.fullmatch(key, path)]
         if len(matching) > 1:
             raise ConfigError(
-                message(
-                    f"Several keys of the OptimizerMap match the parameter {path!r}",
-                    received=", ".join(map(repr, matching)),
-                    hint=f"make one of them narrower, or add the key {path!r} itself",
-                )
+                f"Several keys of the OptimizerMap match the parameter {path!r}",
+                received=", ".join(map(repr, matching)),
+                hint=f"make one of them narrower, or add the key {path!r} itself",
             )
         return matching[0] if matching else None
 
@@ -86,16 +84,14 @@ class OptimizerMap(Recorded, MutableMapping[str, Optimizer]):
 
     def __setitem__(self, key: str, optimizer: Any) -> None:
         if key in self._map:
-            raise ConfigError(message(f"The OptimizerMap has an optimizer for {key!r} already"))
+            raise ConfigError(f"The OptimizerMap has an optimizer for {key!r} already")
         try:
             re.compile(key)
         except (re.error, TypeError) as error:
             raise ConfigError(
-                message(
-                    "A key of an OptimizerMap is a path, or a regular expression of paths",
-                    received=f"{key!r}: {error}",
-                    hint="'encoder/.*' for everything below 'encoder'",
-                )
+                "A key of an OptimizerMap is a path, or a regular expression of paths",
+                received=f"{key!r}: {error}",
+                hint="'encoder/.*' for everything below 'encoder'",
             ) from error
         self._map[key] = get(optimizer)
 

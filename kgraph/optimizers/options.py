@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from kgraph.errors import ConfigError, message, nearest
+from kgraph.errors import ConfigError, nearest
 
 
 class OptionsButDecay(TypedDict, total=False):
@@ -32,11 +32,9 @@ def check_known(owner: str, unknown: dict[str, Any]) -> None:
     known = ("learning_rate", *Options.__annotations__)
     for name in unknown:
         raise ConfigError(
-            message(
-                f"{owner} has no option {name!r}",
-                expected="its own options, or " + ", ".join(known),
-                hint="learning_rate" if name == "lr" else nearest(name, known),
-            )
+            f"{owner} has no option {name!r}",
+            expected="its own options, or " + ", ".join(known),
+            hint="learning_rate" if name == "lr" else nearest(name, known),
         )
 
 
@@ -46,14 +44,12 @@ def check_clipping(owner: str, **limits: float | None) -> None:
     shown = ", ".join(f"{name}={limit}" for name, limit in given.items())
     if len(given) > 1:
         raise ConfigError(
-            message(
-                f"{owner} can clip gradients in one way only",
-                expected="at most one of clipnorm, clipvalue and global_clipnorm",
-                received=shown,
-            )
+            f"{owner} can clip gradients in one way only",
+            expected="at most one of clipnorm, clipvalue and global_clipnorm",
+            received=shown,
         )
     if any(not limit > 0 for limit in given.values()):
-        raise ConfigError(message(f"{owner} needs a positive clipping limit", received=shown))
+        raise ConfigError(f"{owner} needs a positive clipping limit", received=shown)
 
 
 def check_whole(owner: str, option: str, value: Any, least: int) -> None:
@@ -62,11 +58,9 @@ def check_whole(owner: str, option: str, value: Any, least: int) -> None:
         isinstance(value, bool) or not isinstance(value, int) or value < least
     ):
         raise ConfigError(
-            message(
-                f"{owner} cannot use this `{option}`",
-                expected=f"None or a whole number of at least {least}",
-                received=repr(value),
-            )
+            f"{owner} cannot use this `{option}`",
+            expected=f"None or a whole number of at least {least}",
+            received=repr(value),
         )
 
 
@@ -74,9 +68,7 @@ def check_fraction(owner: str, option: str, value: Any) -> None:
     """Raises ConfigError unless `value` is a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ConfigError(
-            message(
-                f"{owner} cannot use this `{option}`",
-                expected="a number from 0 to 1",
-                received=repr(value),
-            )
+            f"{owner} cannot use this `{option}`",
+            expected="a number from 0 to 1",
+            received=repr(value),
         )

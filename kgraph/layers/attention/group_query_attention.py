@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.layers.attention.multi_head_attention import MultiHeadAttention
 
 
@@ -58,10 +58,8 @@ class GroupQueryAttention(MultiHeadAttention):
         )  # fmt: skip
         if num_key_value_heads <= 0 or num_query_heads % num_key_value_heads:
             raise ConfigError(
-                message(
-                    "GroupQueryAttention needs a number of query heads that its number of "
-                    "key and value heads divides",
-                    received=f"{num_query_heads} and {num_key_value_heads}",
-                )
+                "GroupQueryAttention needs a number of query heads that its number of "
+                "key and value heads divides",
+                received=f"{num_query_heads} and {num_key_value_heads}",
             )
         self.key_value_heads = num_key_value_heads

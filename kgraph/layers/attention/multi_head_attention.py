@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.config import is_flash_attention_enabled
-from kgraph.errors import ConfigError, GraphError, message
+from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.structure import leaves
 from kgraph.layers.attention.heads import band, equations, join_masks, softmax_where
 from kgraph.layers.attention.projection import HeadProjection
@@ -274,14 +274,12 @@ def _check_options(
     for option, value in counts.items():
         if not isinstance(value, int) or value <= 0:
             raise ConfigError(
-                message(f"{owner} needs a positive whole number for {option}", received=repr(value))
+                f"{owner} needs a positive whole number for {option}", received=repr(value)
             )
     if not 0 <= dropout < 1:
-        raise ConfigError(message(f"{owner} needs a dropout in [0, 1)", received=dropout))
+        raise ConfigError(f"{owner} needs a dropout in [0, 1)", received=dropout)
     if flash_attention and dropout:
         raise ConfigError(
-            message(
-                f"{owner} cannot drop attention weights that flash attention never makes",
-                received=f"flash_attention=True, dropout={dropout}",
-            )
+            f"{owner} cannot drop attention weights that flash attention never makes",
+            received=f"flash_attention=True, dropout={dropout}",
         )

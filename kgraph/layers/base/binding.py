@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from kgraph.errors import StateError, message
+from kgraph.errors import StateError
 from kgraph.graph.structure import is_structure
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.variable import Variable
@@ -161,10 +161,8 @@ def _compare(old: Any, new: Any, copy: Any, found: dict[int, Array]) -> None:
             return
         if old.trainable:
             raise StateError(
-                message(
-                    f"{copy.name!r} assigns its trainable weight {old.name!r} in call",
-                    hint="declare state with add_weight(..., trainable=False)",
-                )
+                f"{copy.name!r} assigns its trainable weight {old.name!r} in call",
+                hint="declare state with add_weight(..., trainable=False)",
             )
         found[id(old)] = jnp.asarray(new).astype(old.dtype)
     elif isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):

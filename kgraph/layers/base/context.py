@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph.errors import StateError, message
+from kgraph.errors import StateError
 from kgraph.initializers import path_hash
 from kgraph.layers.base.variable import Variable, create_values
 from kgraph.types import Array
@@ -90,10 +90,8 @@ class Context:
         self.effects.add("random")
         if self.key is None:
             raise StateError(
-                message(
-                    f"{self.path!r} draws random numbers, and no key was given",
-                    hint="pass key=jax.random.key(...), or training=False",
-                )
+                f"{self.path!r} draws random numbers, and no key was given",
+                hint="pass key=jax.random.key(...), or training=False",
             )
         place = self.path if seed is None else f"seed {seed}"
         root: Any = self.key() if callable(self.key) else self.key

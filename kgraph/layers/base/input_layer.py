@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.config import floatx
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH, fresh_dim, make_dims, unnamed_dims
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.source import user_source
@@ -57,15 +57,13 @@ class InputLayer(Layer):
         super().__init__(name=name)
         label = f"Input {name!r}" if name else "Input"
         if sparse or ragged:
-            raise ConfigError(
-                message("Input takes dense tensors only", received=f"{sparse=}, {ragged=}")
-            )
+            raise ConfigError("Input takes dense tensors only", received=f"{sparse=}, {ragged=}")
         if input_tensor is not None:
             dims, dtype = _like(input_tensor, dtype)
         if dims is None:
             dims = _whole_shape(label, shape, batch_size, batch_shape)
         elif not all(_is_exact(size) for size in dims):
-            raise ConfigError(message(f"{label} has sizes that are none", received=str(dims)[:200]))
+            raise ConfigError(f"{label} has sizes that are none", received=str(dims)[:200])
         dims = tuple(fresh_dim() if size is None else size for size in dims)
         self.tensor_spec = TensorSpec(dims, _dtype_name(dtype))
         self.optional = optional
@@ -142,11 +140,9 @@ def _like(tensor: Any, dtype: Any) -> tuple[Any, Any]:
     """Returns the sizes of a symbolic tensor, and its dtype unless another is asked for."""
     if not isinstance(tensor, SymbolicTensor):
         raise ConfigError(
-            message(
-                "Input(tensor=...) takes the shape and dtype of a symbolic tensor",
-                received=type(tensor).__name__,
-                hint="pass arrays to fit, predict or model(x)",
-            )
+            "Input(tensor=...) takes the shape and dtype of a symbolic tensor",
+            received=type(tensor).__name__,
+            hint="pass arrays to fit, predict or model(x)",
         )
     return tensor.spec.dims, dtype or tensor.dtype
 
@@ -156,15 +152,13 @@ def _whole_shape(
 ) -> tuple[int | str, ...]:
     if (shape is None) == (batch_shape is None):
         raise ConfigError(
-            message(
-                f"{label} needs a shape",
-                expected="shape=(...) without the batch axis, or batch_shape=(...) with it",
-                received="both" if shape is not None else "neither",
-                hint="Input(shape=(28, 28, 1)) for images of 28 x 28 with one channel",
-            )
+            f"{label} needs a shape",
+            expected="shape=(...) without the batch axis, or batch_shape=(...) with it",
+            received="both" if shape is not None else "neither",
+            hint="Input(shape=(28, 28, 1)) for images of 28 x 28 with one channel",
         )
     if batch_shape is not None and batch_size is not None:
-        raise ConfigError(message(f"{label} takes batch_shape or batch_size, not both"))
+        raise ConfigError(f"{label} takes batch_shape or batch_size, not both")
     if batch_shape is not None:
         batch_size, shape = batch_shape[0], batch_shape[1:]
     sizes = (shape,) if isinstance(shape, (int, str)) else tuple(shape)
@@ -193,5 +187,5 @@ def _numpy_name(dtype: Any) -> str:
         return np.dtype(dtype).name
     except TypeError:
         raise ConfigError(
-            message("Input does not know this dtype", received=repr(dtype), expected="float32, ...")
+            "Input does not know this dtype", expected="float32, ...", received=repr(dtype)
         ) from None

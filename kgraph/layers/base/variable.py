@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import config, initializers
-from kgraph.errors import StateError, message
+from kgraph.errors import StateError
 from kgraph.types import Array, Function
 
 
@@ -85,11 +85,9 @@ class Variable:
         array = jnp.asarray(value, dtype=self.dtype)
         if array.shape != self.shape:
             raise StateError(
-                message(
-                    f"The weight {self.path or self.name!r} cannot take an array of another shape",
-                    expected=self.shape,
-                    received=array.shape,
-                )
+                f"The weight {self.path or self.name!r} cannot take an array of another shape",
+                expected=self.shape,
+                received=array.shape,
             )
         if self._store is not None:
             self._store(array)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
 
 
@@ -29,7 +29,7 @@ class Wrapper(Layer):
     def __init__(self, layer: Any, **options: Any) -> None:
         super().__init__(**options)
         if not isinstance(layer, Layer):
-            raise ConfigError(message(f"{type(self).__name__} wraps a Layer", received=repr(layer)))
+            raise ConfigError(f"{type(self).__name__} wraps a Layer", received=repr(layer))
         self.layer = layer
 
     def build(self, input_shape: Any) -> None:

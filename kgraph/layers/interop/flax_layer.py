@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.layers.interop.jax_layer import JaxLayer
 from kgraph.layers.interop.linen import linen_functions
 from kgraph.layers.interop.nnx import nnx_functions
@@ -53,11 +53,9 @@ class FlaxLayer(JaxLayer):
             made = nnx_functions(module, method)
         else:
             raise ConfigError(
-                message(
-                    "FlaxLayer wraps a flax module",
-                    expected="a linen Module, or an nnx Module without variables",
-                    received=type(module).__name__,
-                )
+                "FlaxLayer wraps a flax module",
+                expected="a linen Module, or an nnx Module without variables",
+                received=type(module).__name__,
             )
         super().__init__(made.call_fn, made.init_fn, made.params, made.state, **options)
         self.needs_rng = made.needs_rng

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kgraph.errors import ConfigError, StateError, message
+from kgraph.errors import ConfigError, StateError
 from kgraph.graph.structure import map_structure
 from kgraph.initializers import Constant
 from kgraph.layers.base import Layer
@@ -66,9 +66,7 @@ class JaxLayer(Layer):
         if init_fn is not None:
             self.init_names = _named(init_fn, "init_fn", ("rng", "inputs", "training"))
         if init_fn is None and params is None and state is None:
-            raise ConfigError(
-                message("JaxLayer needs init_fn, or params, to know how its weights start")
-            )
+            raise ConfigError("JaxLayer needs init_fn, or params, to know how its weights start")
         self.given = (params, state)
         self.draws = "rng" in self.call_names
         self.example: Tree = None
@@ -151,11 +149,9 @@ def _named(function: Function, what: str, known: tuple[str, ...]) -> tuple[str, 
     other = [name for name in names if name not in known]
     if other or "inputs" not in names:
         raise ConfigError(
-            message(
-                f"JaxLayer cannot call this {what}",
-                expected=f"arguments among {', '.join(known)}, with inputs",
-                received=", ".join(names),
-            )
+            f"JaxLayer cannot call this {what}",
+            expected=f"arguments among {', '.join(known)}, with inputs",
+            received=", ".join(names),
         )
     return names
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, StateError, check_choice, message
+from kgraph.errors import ConfigError, StateError, check_choice
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import Layer
 from kgraph.layers.recurrent.recreate import recreate
@@ -141,27 +141,21 @@ def _merge(mode: str | None, ahead: Array, back: Array) -> Any:
 def _check_layer(layer: Any) -> None:
     if not isinstance(layer, Layer) or not all(hasattr(layer, name) for name in _COMMON):
         raise ConfigError(
-            message(
-                "Bidirectional wraps a recurrent layer",
-                expected=f"an RNN layer, or a Layer with go_backwards, {', '.join(_COMMON)}",
-                received=repr(layer),
-            )
+            "Bidirectional wraps a recurrent layer",
+            expected=f"an RNN layer, or a Layer with go_backwards, {', '.join(_COMMON)}",
+            received=repr(layer),
         )
 
 
 def _check_pair(ahead: Any, back: Any) -> None:
     if ahead.go_backwards == back.go_backwards:
         raise ConfigError(
-            message(
-                "Bidirectional needs layers that run in opposite directions",
-                received=f"go_backwards={ahead.go_backwards} in both",
-            )
+            "Bidirectional needs layers that run in opposite directions",
+            received=f"go_backwards={ahead.go_backwards} in both",
         )
     for name in _COMMON:
         if getattr(ahead, name) != getattr(back, name):
             raise ConfigError(
-                message(
-                    f"Bidirectional needs layers with the same {name}",
-                    received=f"{getattr(ahead, name)} forwards, {getattr(back, name)} backwards",
-                )
+                f"Bidirectional needs layers with the same {name}",
+                received=f"{getattr(ahead, name)} forwards, {getattr(back, name)} backwards",
             )

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import constraints, initializers, regularizers
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
 from kgraph.types import Array, Tree
 
@@ -58,13 +58,11 @@ class RecurrentCell(Layer):
             inputs: `[batch, *features]`, or `[time, batch, *features]`.
             mask: from `draw_mask`: what the input is multiplied with.
         """
-        raise ConfigError(message(f"{type(self).__name__} does not define project(inputs, mask)"))
+        raise ConfigError(f"{type(self).__name__} does not define project(inputs, mask)")
 
     def step(self, projected: Array, states: Sequence[Array], mask: Array | None) -> list[Array]:
         """Returns the new states, of which the first is the output."""
-        raise ConfigError(
-            message(f"{type(self).__name__} does not define step(projected, states, mask)")
-        )
+        raise ConfigError(f"{type(self).__name__} does not define step(projected, states, mask)")
 
     def start(self, projected: Array) -> list[Array]:
         """Returns zeros as states, for what `project` made of all steps `[time, batch, ...]`."""
@@ -176,21 +174,17 @@ def check_units(owner: Layer, option: str, units: Any) -> None:
     """Raises ConfigError unless a width is a positive whole number."""
     if not isinstance(units, int) or units <= 0:
         raise ConfigError(
-            message(
-                f"{type(owner).__name__} needs a positive whole number for {option}",
-                received=repr(units),
-            )
+            f"{type(owner).__name__} needs a positive whole number for {option}",
+            received=repr(units),
         )
 
 
 def _rate(cell: Layer, option: str, value: float) -> float:
     if not 0 <= value <= 1:
         raise ConfigError(
-            message(
-                f"{type(cell).__name__} needs a rate for {option}",
-                expected="a number from 0 to 1",
-                received=value,
-            )
+            f"{type(cell).__name__} needs a rate for {option}",
+            expected="a number from 0 to 1",
+            received=value,
         )
     return float(value)
 

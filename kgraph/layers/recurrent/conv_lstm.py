@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import activations, config
-from kgraph.errors import ConfigError, GraphError, check_choice, message
+from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec
 from kgraph.layers.recurrent.cell import WeightedCell, aligned, check_units
 from kgraph.layers.recurrent.forget_bias import ForgetBias
@@ -82,10 +82,8 @@ class ConvLSTMCell(WeightedCell):
         self.dilation_rate = _per_axis(rank, "dilation_rate", dilation_rate)
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ConfigError(
-                message(
-                    "ConvLSTM takes strides or a dilation rate, not both",
-                    received=f"strides={self.strides}, dilation_rate={self.dilation_rate}",
-                )
+                "ConvLSTM takes strides or a dilation rate, not both",
+                received=f"strides={self.strides}, dilation_rate={self.dilation_rate}",
             )
         check_choice("ConvLSTM", "padding", padding.lower(), ("valid", "same"))
         self.padding = padding.lower()
@@ -280,10 +278,8 @@ def _per_axis(rank: int, option: str, value: int | Sequence[int]) -> tuple[int, 
     sizes = (value,) * rank if isinstance(value, int) else tuple(value)
     if len(sizes) != rank or not all(isinstance(size, int) and size > 0 for size in sizes):
         raise ConfigError(
-            message(
-                f"ConvLSTM{rank}D cannot use this {option}",
-                expected=f"one or {rank} positive whole numbers",
-                received=repr(value),
-            )
+            f"ConvLSTM{rank}D cannot use this {option}",
+            expected=f"one or {rank} positive whole numbers",
+            received=repr(value),
         )
     return sizes

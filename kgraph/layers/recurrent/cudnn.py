@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, GraphError, check_choice, message
+from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.recurrent.gates import has_usual_activations
 from kgraph.types import Array
 
@@ -30,9 +30,7 @@ def check_use_cudnn(layer: Any, use_cudnn: bool | str, is_lstm: bool) -> None:
         reason = f"JAX offers cuDNN's LSTM in float32 only, not in {layer.compute_dtype}"
     else:
         return
-    raise ConfigError(
-        message(reason, received=f"use_cudnn=True in {name}", hint='use_cudnn="auto"')
-    )
+    raise ConfigError(reason, received=f"use_cudnn=True in {name}", hint='use_cudnn="auto"')
 
 
 def applies(layer: Any, inputs: Array, mask: Array | None) -> bool:

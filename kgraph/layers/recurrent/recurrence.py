@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph.errors import StateError, message
+from kgraph.errors import StateError
 from kgraph.graph.structure import map_structure
 from kgraph.layers.base import Layer
 from kgraph.layers.base.binding import updates
@@ -103,10 +103,8 @@ def _sealed(cell: Any, *args: Any, **options: Any) -> Any:
     result = cell(*args, **options)
     if len(context.losses) > losses or set(updates(context)) - before:
         raise StateError(
-            message(
-                f"{cell.label} updates state or adds a loss inside the loop over time",
-                hint="return what changes from step to step as one of the cell's states",
-            )
+            f"{cell.label} updates state or adds a loss inside the loop over time",
+            hint="return what changes from step to step as one of the cell's states",
         )
     return result
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, GraphError, message
+from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import InputSpec, Layer, Variable
@@ -72,11 +72,9 @@ class RNN(Layer):
         self.cell: Any = cell
         if not isinstance(self.cell, Layer) or not hasattr(self.cell, "state_size"):
             raise ConfigError(
-                message(
-                    "RNN needs a cell",
-                    expected="a Layer called as cell(inputs, states), with a state_size",
-                    received=repr(cell),
-                )
+                "RNN needs a cell",
+                expected="a Layer called as cell(inputs, states), with a state_size",
+                received=repr(cell),
             )
         self.return_sequences, self.return_state = return_sequences, return_state
         self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
 from kgraph.layers.recurrent.recurrence import initial_states
 from kgraph.types import Array, Shape, Tree
@@ -33,11 +33,9 @@ class StackedRNNCells(Layer):
         for cell in cells:
             if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
                 raise ConfigError(
-                    message(
-                        "StackedRNNCells needs cells",
-                        expected="Layers called as cell(inputs, states), with a state_size",
-                        received=repr(cell),
-                    )
+                    "StackedRNNCells needs cells",
+                    expected="Layers called as cell(inputs, states), with a state_size",
+                    received=repr(cell),
                 )
         self.cells: list[Any] = list(cells)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.optimizers.schedules.schedule import LearningRateSchedule
 from kgraph.registry import custom_object_scope, describe, lookup, registered_names
 
@@ -21,11 +21,9 @@ def deserialize(
     """Returns the schedule that `serialize`, or Keras' function of that name, wrote down."""
     if not {"class_name", "config"} <= set(config):
         raise ConfigError(
-            message(
-                "This does not describe a learning rate schedule",
-                expected="a mapping with 'class_name' and 'config'",
-                received=repr(dict(config)),
-            )
+            "This does not describe a learning rate schedule",
+            expected="a mapping with 'class_name' and 'config'",
+            received=repr(dict(config)),
         )
     with custom_object_scope(custom_objects):
         return lookup("schedule", config["class_name"]).from_config(config["config"])
@@ -38,10 +36,8 @@ def get(identifier: Any) -> LearningRateSchedule:
     if isinstance(identifier, Mapping):
         return deserialize(identifier)
     raise ConfigError(
-        message(
-            "This is not a learning rate schedule",
-            expected=f"a config, or one of {', '.join(registered_names('schedule'))}",
-            received=f"{identifier!r} ({type(identifier).__name__})",
-            hint="a name alone is not enough: every schedule has options without a default",
-        )
+        "This is not a learning rate schedule",
+        expected=f"a config, or one of {', '.join(registered_names('schedule'))}",
+        received=f"{identifier!r} ({type(identifier).__name__})",
+        hint="a name alone is not enough: every schedule has options without a default",
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.optimizers.schedules.schedule import LearningRateSchedule
 from kgraph.types import Array
 
@@ -33,17 +33,13 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     ) -> None:
         if len(values) != len(boundaries) + 1:
             raise ConfigError(
-                message(
-                    "PiecewiseConstantDecay needs one more value than boundaries",
-                    received=f"{len(boundaries)} boundaries and {len(values)} values",
-                )
+                "PiecewiseConstantDecay needs one more value than boundaries",
+                received=f"{len(boundaries)} boundaries and {len(values)} values",
             )
         if any(after <= before for before, after in pairwise(boundaries)):
             raise ConfigError(
-                message(
-                    "PiecewiseConstantDecay needs boundaries that increase",
-                    received=repr(list(boundaries)),
-                )
+                "PiecewiseConstantDecay needs boundaries that increase",
+                received=repr(list(boundaries)),
             )
         self.boundaries, self.values = list(boundaries), list(values)
         self.name = name

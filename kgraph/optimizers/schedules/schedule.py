@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from kgraph.errors import ConfigError, message
+from kgraph.errors import ConfigError
 from kgraph.registry import Recorded
 from kgraph.types import Array
 
@@ -32,10 +32,8 @@ class LearningRateSchedule(Recorded):
     def __call__(self, step: Any) -> Array:
         """Returns the learning rate at `step`, an int32 scalar or a number."""
         raise ConfigError(
-            message(
-                f"{type(self).__name__} does not say what the learning rate is",
-                expected="a method __call__(self, step)",
-            )
+            f"{type(self).__name__} does not say what the learning rate is",
+            expected="a method __call__(self, step)",
         )
 
     def __repr__(self) -> str:
@@ -61,4 +59,4 @@ def check_positive(owner: str, **options: float) -> None:
     """Raises ConfigError if one of the options is not above zero."""
     for name, value in options.items():
         if not value > 0:
-            raise ConfigError(message(f"{owner} needs a positive `{name}`", received=repr(value)))
+            raise ConfigError(f"{owner} needs a positive `{name}`", received=repr(value))

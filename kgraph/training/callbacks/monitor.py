@@ -6,7 +6,7 @@ import math
 import warnings
 from typing import Literal
 
-from kgraph.errors import ConfigError, check_choice, message, nearest
+from kgraph.errors import ConfigError, check_choice, nearest
 from kgraph.training.callbacks.callback import Callback, Logs
 
 
@@ -70,11 +70,9 @@ class MonitorCallback(Callback):
         hint = nearest(self.monitor, keys)
         if self.monitor.startswith("val_") and not any(k.startswith("val_") for k in keys):
             hint = "pass validation_data to fit (with validation_freq, some epochs have none)"
-        return message(
-            f"{type(self).__name__} monitors {self.monitor!r}, which the logs of this epoch lack",
-            received=", ".join(keys) or "no logs",
-            hint=hint,
-        )
+        text = f"monitors {self.monitor!r}, which the logs of this epoch lack"
+        text = f"{type(self).__name__} {text}; they have {', '.join(keys) or 'nothing'}"
+        return text if hint is None else f"{text} ({hint})"
 
     def _find_direction(self) -> str:
         if self._direction is not None:
