@@ -20,13 +20,18 @@ def laid_out(array: Array, axes: Sequence[Any], mesh: Mesh) -> Array:
 
     Args:
         array: an output of a layer.
-        axes: for each dimension the axis of the mesh (or a tuple of them), or None.
+        axes: for each dimension the axis of the mesh (or a tuple of them), or None; `...` at the
+            end leaves all further dimensions to XLA.
         mesh: the devices.
     """
+    rest: list[Any] = []
+    if axes[-1] is ...:
+        axes = axes[:-1]
+        rest = [PartitionSpec.UNCONSTRAINED] * (array.ndim - len(axes))
     if len(axes) > array.ndim:
         return array
     kept = [axis if _divides(axis, n, mesh) else None for axis, n in zip(axes, array.shape)]
-    return jax.lax.with_sharding_constraint(array, NamedSharding(mesh, PartitionSpec(*kept)))
+    return jax.lax.with_sharding_constraint(array, NamedSharding(mesh, PartitionSpec(*kept, *rest)))
 
 
 def _divides(axis: Any, size: int, mesh: Mesh) -> bool:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from kgraph.distribution.current import distribution as distribution
     from kgraph.distribution.current import set_distribution as set_distribution
     from kgraph.distribution.data_parallel import DataParallel as DataParallel
+    from kgraph.distribution.fsdp import FSDP as FSDP
     from kgraph.distribution.layout import TensorLayout as TensorLayout
     from kgraph.distribution.layout import distribute_tensor as distribute_tensor
     from kgraph.distribution.layout_map import LayoutMap as LayoutMap
@@ -23,6 +24,7 @@ else:
         "base": "Distribution",
         "current": "distribution set_distribution",
         "data_parallel": "DataParallel",
+        "fsdp": "FSDP",
         "layout": "TensorLayout distribute_tensor",
         "layout_map": "LayoutMap",
         "mesh": "DeviceMesh get_device_count list_devices",

@@ -6,25 +6,29 @@ import contextlib
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from kgraph.distribution.current import in_force
-from kgraph.distribution.layout import Axes, TensorLayout, partition_spec
+from kgraph.distribution.layout import Axes, TensorLayout, names_of, partition_spec
 from kgraph.distribution.mesh import DeviceMesh
 from kgraph.distribution.plan import Plan, make_plan
 from kgraph.distribution.processes import agree_on_seed
 from kgraph.errors import ConfigError
 
+BatchAxes: TypeAlias = str | tuple[str, ...]
+"""The axis of a mesh along which rows of batches are spread, or several."""
+
 
 class Distribution:
-    """Base of DataParallel and ModelParallel. A subclass says how weights are laid out.
+    """Base of DataParallel, FSDP and ModelParallel. A subclass says how weights are laid out.
 
     Args:
         device_mesh: the devices.
-        batch_dim_name: axis of the mesh along which the rows of a batch are spread.
+        batch_dim_name: axis of the mesh along which the rows of a batch are spread, or a tuple of
+            them.
         auto_shard_dataset: in a training of several processes, whether each of them reads the same
             batches and takes its part of each. False: what a process reads is its own part.
 
@@ -37,15 +41,18 @@ class Distribution:
     passes: tuple[Any, ...] = ()
 
     def __init__(
-        self, device_mesh: DeviceMesh, batch_dim_name: str, auto_shard_dataset: bool = True
+        self, device_mesh: DeviceMesh, batch_dim_name: BatchAxes, auto_shard_dataset: bool = True
     ) -> None:
+        if not isinstance(batch_dim_name, str):
+            batch_dim_name = tuple(batch_dim_name)
         self._device_mesh, self._batch_dim_name = device_mesh, batch_dim_name
         self.auto_shard_dataset = auto_shard_dataset
-        if batch_dim_name not in device_mesh.axis_names:
-            raise ConfigError(
-                f"The mesh has no axis {batch_dim_name!r} to spread batches along",
-                expected=", ".join(map(repr, device_mesh.axis_names)),
-            )
+        for name in names_of([batch_dim_name]):
+            if name not in device_mesh.axis_names:
+                raise ConfigError(
+                    f"The mesh has no axis {name!r} to spread batches along",
+                    expected=", ".join(map(repr, device_mesh.axis_names)),
+                )
         if self.num_processes > 1:
             agree_on_seed()
 
@@ -55,8 +62,8 @@ class Distribution:
         return self._device_mesh
 
     @property
-    def batch_dim_name(self) -> str:
-        """The axis along which rows are spread."""
+    def batch_dim_name(self) -> BatchAxes:
+        """The axis, or axes, along which rows are spread."""
         return self._batch_dim_name
 
     @property

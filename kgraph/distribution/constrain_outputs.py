@@ -13,17 +13,32 @@ if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
 
 
-def constrain_outputs(distribution: Distribution) -> Callable[[Graph], Graph]:
+def constrain_outputs(
+    distribution: Distribution, pins_batch: bool = False
+) -> Callable[[Graph], Graph]:
     """Returns a pass that gives calls the layout which `path/output` of their layer has.
 
     Needs: inlined models, so that each layer has its path. Keeps: all else. No number changes, only
     where it is computed. A second run changes nothing.
+
+    Args:
+        distribution: the rules.
+        pins_batch: whether all other outputs that have the rows of the batch stay spread along
+            them. Where a weight is cut along the same axis, XLA could as well move the activations
+            in the place of the weight, and in loops over blocks it does.
     """
+    pinned = (distribution.batch_dim_name, ...)
 
     def pass_(graph: Graph) -> Graph:
+        rows = {graph.spec(ref).dims[0] for ref in graph.inputs if graph.spec(ref).dims}
+
         def marked(node: Node) -> Node:
             layout = distribution.get_tensor_layout(f"{node.layer}/output")
-            return node if layout is None else replace(node, layout=layout.axes)
+            if layout is not None:
+                return replace(node, layout=layout.axes)
+            if pins_batch and all(spec.dims and spec.dims[0] in rows for spec in node.outputs):
+                return replace(node, layout=pinned)
+            return node
 
         return replace(graph, nodes=tuple(map(marked, graph.nodes)))
 

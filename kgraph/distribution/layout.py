@@ -64,7 +64,7 @@ class TensorLayout:
         return NamedSharding(self._device_mesh.backend_mesh, partition_spec(self._axes))
 
     def _check(self) -> None:
-        used = [name for a in self._axes if a is not None for name in (a if _many(a) else (a,))]
+        used = names_of(self._axes)
         if len(set(used)) != len(used):
             raise ConfigError("A layout names an axis of the mesh twice", received=self._axes)
         known = self._device_mesh.axis_names if self._device_mesh else used
@@ -81,8 +81,10 @@ class TensorLayout:
         return f"<TensorLayout axes={self.axes}, device_mesh={self.device_mesh}>"
 
 
-def _many(axis: Any) -> bool:
-    return isinstance(axis, tuple)
+def names_of(axes: Sequence[Any]) -> list[str]:
+    """Returns the names of the axes of a mesh that a layout uses."""
+    several = (axis if isinstance(axis, tuple) else (axis,) for axis in axes if axis is not None)
+    return [name for names in several for name in names]
 
 
 def partition_spec(axes: Axes) -> PartitionSpec:

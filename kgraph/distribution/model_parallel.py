@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from kgraph.distribution.base import Distribution
+from kgraph.distribution.base import BatchAxes, Distribution
 from kgraph.distribution.constrain_outputs import constrain_outputs
-from kgraph.distribution.layout import TensorLayout
+from kgraph.distribution.layout import TensorLayout, names_of
 from kgraph.distribution.layout_map import LayoutMap
 from kgraph.errors import ConfigError
 
@@ -20,7 +20,7 @@ class ModelParallel(Distribution):
 
     Args:
         layout_map: which weights are spread, and how.
-        batch_dim_name: axis of the mesh for the rows of batches; the first by default.
+        batch_dim_name: axis of the mesh, or axes, for the rows of batches; the first by default.
         auto_shard_dataset: see `Distribution`.
 
     Raises:
@@ -31,7 +31,7 @@ class ModelParallel(Distribution):
         self,
         *,
         layout_map: LayoutMap | None = None,
-        batch_dim_name: str | None = None,
+        batch_dim_name: BatchAxes | None = None,
         auto_shard_dataset: bool = True,
     ) -> None:
         if not isinstance(layout_map, LayoutMap):
@@ -44,7 +44,13 @@ class ModelParallel(Distribution):
 
     @cached_property
     def passes(self) -> tuple[Any, ...]:  # type: ignore[override]
-        return (constrain_outputs(self),)
+        return (constrain_outputs(self, self._cuts_along_batch()),)
+
+    def _cuts_along_batch(self) -> bool:
+        """Tells whether a weight is cut along an axis that batches are spread along as well."""
+        rules = [layout for key, layout in self.layout_map.items() if not key.endswith("/output")]
+        used = {name for layout in rules for name in names_of(layout.axes)}
+        return not used.isdisjoint(names_of([self.batch_dim_name]))
 
     def key_of(self, path: str) -> str | None:
         return self.layout_map.key_of(path)

@@ -124,7 +124,8 @@ def make_plan(distribution: Distribution, model: Any) -> Plan:
         if (layout := distribution.get_tensor_layout(path)) is not None
     }
     used = {row.key for row in rows.values()} | {distribution.key_of(path) for path in outputs}
-    unused = tuple(key for key in getattr(distribution, "layout_map", ()) if key not in used)
+    rules = getattr(distribution, "layout_map", None) or ()
+    unused = tuple(key for key in rules if key not in used)
     known = (*(row.path for row in rows.values()), *sorted(found))
     sizes = dict(zip(mesh.axis_names, mesh.shape))
     return Plan(sizes, tuple(rows.values()), outputs, unused, known)

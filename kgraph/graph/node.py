@@ -110,7 +110,8 @@ class Node:
         mask_specs: spec of each mask that this node makes itself, or None.
         effects: what a call does besides its result: "random", "state", "loss", "stops mask".
         lowering: how a pass has decided that the layer computes, where it knows several ways.
-        layout: axes of a mesh of devices along which a pass has spread the outputs; () for none.
+        layout: axes of a mesh of devices along which a pass has spread the outputs; () for none,
+            `...` at the end for dimensions that XLA may spread as it likes.
         source: the user's line.
     """
 
