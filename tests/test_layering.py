@@ -186,8 +186,9 @@ class Fresh(NamedTuple):
 def fresh() -> Fresh:
     """What a new process has after `import kgraph`."""
     done = subprocess.run(
-        [sys.executable, "-c", AFTER_IMPORT], capture_output=True, text=True, cwd=ROOT.parent
-    )
+        [sys.executable, "-c", AFTER_IMPORT], capture_output=True, text=True, cwd=ROOT.parent,
+        timeout=120,
+    )  # fmt: skip
     assert not done.returncode, done.stderr
     loaded, backends, names = json.loads(done.stdout)
     return Fresh(set(loaded), backends, names)

@@ -77,7 +77,7 @@ def test_limits_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "4")
     monkeypatch.setenv("KERAS_MAX_STEPS_PER_EPOCH", "5")
     code = "from kgraph import config as c; print(c.max_epochs(), c.max_steps_per_epoch())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["4", "5"], done.stderr
 
 

@@ -135,7 +135,7 @@ def test_a_kill_in_the_middle_leaves_no_final_file(server, file, cache):
         assert any(path.stat().st_size for path in kept(cache))
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(60)
     assert not (cache / file.name).exists()
     server.manner = "well"
     assert fetch(file).read_bytes() == CONTENTS

@@ -189,7 +189,7 @@ def test_an_export_runs_in_a_process_without_the_code_of_its_layers(tmp_path: Pa
     x = floats(5, 3)
     np.save(tmp_path / "x.npy", x)
     files = [str(tmp_path / name) for name in ("m.stablehlo", "y.npy", "x.npy")]
-    subprocess.run([sys.executable, "-c", RUN, *files], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", RUN, *files], check=True, cwd=ROOT, timeout=120)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), rtol=1e-5, atol=1e-6)
 
 

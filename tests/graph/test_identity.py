@@ -119,6 +119,7 @@ def test_another_process_with_another_hash_seed_gets_the_same_hash():
             capture_output=True,
             text=True,
             check=True,
+            timeout=120,
         )
         assert done.stdout.strip().splitlines()[-1] == two_towers(as_dict=True).content_hash
 

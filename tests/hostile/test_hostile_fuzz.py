@@ -192,7 +192,7 @@ def test_changed_bytes_of_files_of_keras(tmp_path: Path):
     number, count = random.randrange(10**9), 5000 if THOROUGH else 200
     done = subprocess.run(
         [sys.executable, keras_fuzz.__file__, str(number), str(count), str(tmp_path)],
-        capture_output=True, text=True,
+        capture_output=True, text=True, timeout=3600 if THOROUGH else 300,
         env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
     )  # fmt: skip
     assert done.returncode == 0, f"seed {number}, code {done.returncode}: {done.stderr[-3000:]}"

@@ -238,7 +238,7 @@ def test_a_large_model_takes_little_more_than_its_arrays(tmp_path: Path):
         keras.Model(x, h).save(tmp_path / name)
     command = [sys.executable, "-c", LOAD, str(tmp_path / "small"), str(tmp_path / "large")]
     env = {**os.environ, "PYTHONPATH": f"{PACKAGE.parent}:{Path(__file__).parent}"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env, timeout=300)
     arrays, peak = map(int, done.stdout.split())
     assert arrays > 190 * 10**6
     assert peak > arrays / 2, "the memory was not measured"

@@ -111,7 +111,7 @@ def test_path_hashes_are_the_same_in_every_process():
     found = [
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": "."},
-            capture_output=True, text=True, check=True,
+            capture_output=True, text=True, check=True, timeout=60,
         ).stdout.strip()
         for seed in ("1", "2")
     ]  # fmt: skip

@@ -57,7 +57,10 @@ class Children:
         assert self.server.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self.server.stdin.close()
-        self.server.wait(10)
+        try:
+            self.server.wait(10)
+        finally:
+            self.server.kill()
         self.server.stdout.close()
 
 
@@ -98,10 +101,10 @@ def traced(pid: int, go: Path, options: list[str]) -> Iterator[None]:
     first = tracer.stderr.readline()
     go.touch()
     if "attached" not in first:
-        tracer.wait()
+        tracer.wait(60)
         pytest.skip(f"strace cannot attach here: {first}")
     yield
-    tracer.communicate()
+    tracer.communicate(timeout=60)
 
 
 @contextlib.contextmanager

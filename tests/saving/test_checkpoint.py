@@ -618,7 +618,7 @@ def test_a_killed_writer_loses_its_lock(tmp_path):
         with pytest.raises(StateError, match=rf"received +process {pid} on"):
             Checkpoint(tmp_path).open()
         child.kill()
-        child.wait()
+        child.wait(60)
         with Checkpoint(tmp_path) as checkpoint:
             checkpoint.save(1, small(), {})
     finally:

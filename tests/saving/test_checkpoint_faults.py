@@ -106,7 +106,7 @@ checkpoint.save(1, {"w": np.ones(10**6)}, {})
 def test_a_program_that_ends_without_close_finishes_its_save(tmp_path, case):
     done = subprocess.run(
         [sys.executable, "-c", ENDING, str(tmp_path / "run"), case],
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120,
     )  # fmt: skip
     assert done.returncode == (120 if case == "broken" else 0)
     assert Checkpoint(tmp_path / "run").steps() == ([1] if case == "whole" else [])

@@ -63,7 +63,11 @@ def test_two_processes_write_the_same_bytes_and_so_does_a_loaded_model(tmp_path:
         )
         for name, seed in (("a", "1"), ("b", "2"))
     ]
-    assert [process.wait() for process in running] == [0, 0]
+    try:
+        assert [process.wait(120) for process in running] == [0, 0]
+    finally:
+        for process in running:
+            process.kill()
     whole = [(tmp_path / name).read_bytes() for name in "ab"]
     assert whole[0] == whole[1]
     weights = [(tmp_path / f"{name}.safetensors").read_bytes() for name in "ab"]

@@ -322,8 +322,9 @@ def test_a_failure_in_the_background_reaches_whoever_uses_the_model_next(
 @pytest.mark.slow
 def test_a_forked_process_leaves_failures_to_its_parent(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORKING], capture_output=True, text=True, cwd=ROOT, check=True
-    )
+        [sys.executable, "-c", FORKING], capture_output=True, text=True, cwd=ROOT, check=True,
+        timeout=120,
+    )  # fmt: skip
     assert done.stdout == "0\n"
 
 
@@ -366,7 +367,7 @@ model.save(sys.argv[1] + "/m/", wait=False)
 def test_a_program_that_ends_finishes_its_save(case: str, tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-c", ENDING, str(tmp_path), case],
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120,
     )  # fmt: skip
     assert done.returncode == (120 if case == "broken" else 0)
     assert (tmp_path / "m" / "manifest.json").exists() == (case == "whole"), done.stderr

@@ -152,7 +152,7 @@ def test_a_fresh_process_needs_no_code(tmp_path):
     )
     paths = [tmp_path / name for name in ("m.kgraph", "rows.npy", "out.npy")]
     command = [sys.executable, "-W", "error", "-c", code, *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     # The other process compiles with XLA's optimizer, this one (tests/conftest.py) without.
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6, atol=1e-7)

@@ -81,7 +81,7 @@ def test_the_old_file_stays_whole_when_a_save_fails(step, tmp_path, monkeypatch)
 
 def test_what_a_killed_save_left_is_taken_away_by_the_next(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+    ended.wait(60)
     dead = tmp_path / f".kgraph-saving-{atomic._host()}-{ended.pid}-abc"
     alive = tmp_path / f".kgraph-saving-{atomic._host()}-{os.getppid()}-abc"
     other = tmp_path / f".kgraph-saving-00000000-{ended.pid}-abc"

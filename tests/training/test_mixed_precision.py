@@ -132,7 +132,7 @@ def test_float64_stays_float64_everywhere() -> None:
     path = os.pathsep.join([str(Path(kgraph.__file__).parents[1]), str(here)])
     done = subprocess.run(
         [sys.executable, "-c", DOUBLE], env={**os.environ, "PYTHONPATH": path}, text=True,
-        capture_output=True, check=False,
+        capture_output=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == "done\n"

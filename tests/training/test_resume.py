@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,8 +249,11 @@ def server(tmp_path: Path) -> Iterator[Any]:
         [sys.executable, str(program)], env={**os.environ, **flags}, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, text=True, bufsize=1,
     ) as process:  # fmt: skip
-        yield process
-        process.stdin.close()
+        try:
+            yield process
+        finally:
+            process.stdin.close()
+            process.kill()
 
 
 class Child:
@@ -274,8 +278,13 @@ class Child:
             os.kill(self.pid, number)
 
     def status(self) -> int:
-        """Waits for the end of the process."""
-        return int(self._server.stdout.readline())
+        """Waits for the end of the process; fails if it does not end."""
+        limit = threading.Timer(120, os.kill, (self.pid, signal.SIGABRT))
+        limit.start()
+        status = int(self._server.stdout.readline())
+        limit.cancel()
+        assert status != -signal.SIGABRT, "the training stands still"
+        return status
 
 
 @pytest.mark.slow

@@ -118,6 +118,8 @@ except ValueError as error:
 
 @pytest.mark.slow
 def test_without_pillow_the_error_says_what_to_install():
-    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=120
+    )
     assert "Pillow, which is not installed" in done.stdout, done.stderr
     assert "pip install pillow" in done.stdout
