@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.measure import Result, race, summarize
 from kgraph.saving.checkpoints import Checkpoint
-from kgraph.saving.checkpoints.digests import array_digests
+from kgraph.saving.files.digests import array_digests
 
 _ARRAYS, _SHAPE = 20, (1280, 1024)  # 105 MB of float32
 

@@ -22,7 +22,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import numpy as np
 
 from benchmarks.measure import Result, race, summarize, table
-from kgraph.saving.checkpoints.digests import array_digests
+from kgraph.saving.files.digests import array_digests
 
 _WIDE, _SMALL = (7, 512, 4096, 1000), (3, 128, 1024, 1000)
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))

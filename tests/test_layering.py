@@ -144,6 +144,29 @@ def test_parts_of_one_level_do_not_import_each_other_in_circles():
             assert one not in reads.get(other, set()), f"{one} and {other} import each other"
 
 
+SAVING = {"files": 0, "kgraph_format": 1, "checkpoints": 2, "keras_format": 2}
+"""The rooms of `saving/` from the lowest up; the modules beside them are above all (3)."""
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if part_of(p) == "saving"], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_the_rooms_of_saving_import_downwards(path):
+    def room(parts: list[str]) -> str:
+        return parts[0] if parts and parts[0] in SAVING else "saving"
+
+    if path == ROOT / "saving" / "__init__.py":
+        return  # a table of late names
+    own = room(list(path.relative_to(ROOT / "saving").parts))
+    for module, line, _ in imports(path):
+        if module.split(".")[:2] != ["kgraph", "saving"]:
+            continue
+        other = room(module.split(".")[2:])
+        assert other == own or SAVING.get(other, 3) < SAVING.get(own, 3), (
+            f"{path.name}:{line}: {own} imports {other}"
+        )
+
+
 AFTER_IMPORT = """
 import json, sys
 import kgraph

@@ -14,7 +14,7 @@ from kgraph.export.exporting import require_flatbuffers
 from kgraph.export.package import Package, read_package
 from kgraph.export.signature import TensorInfo
 from kgraph.graph.structure import fill
-from kgraph.saving.file_error import refusing, shown
+from kgraph.saving.files.file_error import refusing, shown
 from kgraph.types import Array, Tree
 
 

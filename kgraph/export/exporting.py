@@ -13,7 +13,7 @@ from kgraph.errors import ConfigError, check_choice
 from kgraph.export.lowering import lower_inference, place_name
 from kgraph.export.package import Package, write_package
 from kgraph.export.signature import check_platforms
-from kgraph.saving.file_error import file_error
+from kgraph.saving.files.file_error import file_error
 
 SUFFIX = ".stablehlo"
 

@@ -15,12 +15,17 @@ import numpy as np
 
 from kgraph.errors import ModelFileError
 from kgraph.export.signature import Signature, parse_signature
-from kgraph.saving import strict_json
-from kgraph.saving.atomic import put_in_place, workshop
-from kgraph.saving.file_error import file_error, refusing
-from kgraph.saving.misfit import Misfit, check, check_keys, is_count, is_name
-from kgraph.saving.safetensors import ArraySpec, header_length, make_layout, parse_layout
-from kgraph.saving.stored_zip import Chunk, Extent, read_zip, write_zip
+from kgraph.saving.files import strict_json
+from kgraph.saving.files.atomic import put_in_place, workshop
+from kgraph.saving.files.file_error import file_error, refusing
+from kgraph.saving.files.misfit import Misfit, check, check_keys, is_count, is_name
+from kgraph.saving.files.stored_zip import Chunk, Extent, read_zip, write_zip
+from kgraph.saving.kgraph_format.safetensors import (
+    ArraySpec,
+    header_length,
+    make_layout,
+    parse_layout,
+)
 from kgraph.version import __version__
 
 FORMAT, FORMAT_VERSION = "kgraph-export", 1

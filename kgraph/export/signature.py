@@ -14,7 +14,7 @@ from kgraph.export import structure_json
 from kgraph.export.sizes import compute, is_multiple, is_size, solve
 from kgraph.graph.dims import show_dims
 from kgraph.graph.structure import Slot, is_structure, leaves
-from kgraph.saving.misfit import Misfit, check, check_keys, is_count, is_name
+from kgraph.saving.files.misfit import Misfit, check, check_keys, is_count, is_name
 from kgraph.types import Array, Dims, Tree
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from kgraph.errors import ConfigError
 from kgraph.graph.structure import Slot, slots
-from kgraph.saving.misfit import Misfit, is_count
+from kgraph.saving.files.misfit import Misfit, is_count
 from kgraph.types import Tree
 
 _MAX_DEPTH = 32

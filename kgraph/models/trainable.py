@@ -26,7 +26,8 @@ from kgraph.models.fitting import (
     validator,
 )
 from kgraph.models.limits import limited_epochs, limited_steps
-from kgraph.saving import checkpoints, pending
+from kgraph.saving import checkpoints
+from kgraph.saving.files import pending
 from kgraph.training import callbacks as callback_classes
 from kgraph.training.callbacks import CallbackList, History
 from kgraph.training.compile_options import CompileOptions, check_options

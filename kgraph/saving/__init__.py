@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kgraph.registry import get_registered_name as get_registered_name
     from kgraph.registry import get_registered_object as get_registered_object
     from kgraph.registry import register_keras_serializable as register_keras_serializable
+    from kgraph.saving.files.pending import PendingSave as PendingSave
     from kgraph.saving.in_memory import model_from_bytes as model_from_bytes
     from kgraph.saving.in_memory import model_to_bytes as model_to_bytes
     from kgraph.saving.load import load_model as load_model
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from kgraph.saving.model_json import model_to_json as model_to_json
     from kgraph.saving.objects import deserialize_keras_object as deserialize_keras_object
     from kgraph.saving.objects import serialize_keras_object as serialize_keras_object
-    from kgraph.saving.pending import PendingSave as PendingSave
     from kgraph.saving.save import save_model as save_model
     from kgraph.saving.weight_report import WeightReport as WeightReport
     from kgraph.saving.weights import load_weights as load_weights
@@ -33,7 +33,7 @@ else:
         "load": "load_model",
         "model_json": "model_from_json model_to_json",
         "objects": "deserialize_keras_object serialize_keras_object",
-        "pending": "PendingSave",
+        "files.pending": "PendingSave",
         "save": "save_model",
         "weight_report": "WeightReport",
         "weights": "load_weights save_weights",

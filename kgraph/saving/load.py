@@ -16,18 +16,18 @@ from kgraph.distribution.stored import stored_shardings
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
 from kgraph.registry import custom_object_scope, get_registered_object
-from kgraph.saving.array_entry import is_digest
-from kgraph.saving.array_reader import ShardingOf
-from kgraph.saving.container import Container, open_container
-from kgraph.saving.description import model_from_document
-from kgraph.saving.diagnose import culprit
-from kgraph.saving.document_check import OWN, check_document, check_values, objects_in
-from kgraph.saving.file_error import file_error, harmless, reason_of, refusing, shown
+from kgraph.saving.files.file_error import file_error, harmless, reason_of, refusing, shown
+from kgraph.saving.files.misfit import Misfit, check, check_keys
+from kgraph.saving.files.pending import settle
 from kgraph.saving.keras_format import keras_format_of, load_keras_model
-from kgraph.saving.manifest import KGRAPH_VERSION, MODEL, TRAINING_OPTIONS
-from kgraph.saving.misfit import Misfit, check, check_keys
-from kgraph.saving.pending import settle
-from kgraph.saving.stored_arrays import (
+from kgraph.saving.kgraph_format.array_entry import is_digest
+from kgraph.saving.kgraph_format.array_reader import ShardingOf
+from kgraph.saving.kgraph_format.container import Container, open_container
+from kgraph.saving.kgraph_format.description import model_from_document
+from kgraph.saving.kgraph_format.diagnose import culprit
+from kgraph.saving.kgraph_format.document_check import OWN, check_document, check_values, objects_in
+from kgraph.saving.kgraph_format.manifest import KGRAPH_VERSION, MODEL, TRAINING_OPTIONS
+from kgraph.saving.kgraph_format.stored_arrays import (
     TRAINING,
     WEIGHTS,
     compare,

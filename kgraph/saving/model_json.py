@@ -8,11 +8,11 @@ from typing import Any
 
 from kgraph.errors import ConfigError
 from kgraph.registry import custom_object_scope
-from kgraph.saving import strict_json
-from kgraph.saving.description import model_document, model_from_document
-from kgraph.saving.document_check import OWN, check_document
-from kgraph.saving.file_error import shown
-from kgraph.saving.misfit import Misfit, check, check_keys
+from kgraph.saving.files import strict_json
+from kgraph.saving.files.file_error import shown
+from kgraph.saving.files.misfit import Misfit, check, check_keys
+from kgraph.saving.kgraph_format.description import model_document, model_from_document
+from kgraph.saving.kgraph_format.document_check import OWN, check_document
 
 FORMAT = "kgraph model"
 FORMAT_VERSION = 1

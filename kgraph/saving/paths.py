@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kgraph.errors import ConfigError
-from kgraph.saving.checkpoints.lock import NAME as LOCK
-from kgraph.saving.file_error import file_error
-from kgraph.saving.manifest import MANIFEST
+from kgraph.saving.files.file_error import file_error
+from kgraph.saving.files.lock import NAME as LOCK
+from kgraph.saving.kgraph_format.manifest import MANIFEST
 
 SUFFIX = ".kgraph"
 _SUFFIXES = {"model": (".keras",), "weights": (".safetensors", ".weights.h5")}

@@ -9,18 +9,27 @@ from typing import Any
 
 from kgraph.errors import ConfigError
 from kgraph.registry import custom_object_scope
-from kgraph.saving import strict_json
-from kgraph.saving.content import Content, write_file
-from kgraph.saving.description import live_classes, model_document, model_from_document
-from kgraph.saving.document_check import check_document
-from kgraph.saving.folder import FolderWriter
+from kgraph.saving.files import strict_json
+from kgraph.saving.files.pending import PendingSave, settle, start_save
 from kgraph.saving.keras_format import keras_format_of, save_keras_model
+from kgraph.saving.kgraph_format.content import Content, write_file
+from kgraph.saving.kgraph_format.description import (
+    live_classes,
+    model_document,
+    model_from_document,
+)
+from kgraph.saving.kgraph_format.document_check import check_document
+from kgraph.saving.kgraph_format.folder import FolderWriter
+from kgraph.saving.kgraph_format.manifest import MODEL, TRAINING_OPTIONS
+from kgraph.saving.kgraph_format.shards import snapshot
+from kgraph.saving.kgraph_format.stored_arrays import (
+    tree_paths,
+    tree_specs,
+    weight_specs,
+    weight_values,
+)
 from kgraph.saving.load import check_training
-from kgraph.saving.manifest import MODEL, TRAINING_OPTIONS
 from kgraph.saving.paths import asks_for_folder, folder_path, save_path, target_path
-from kgraph.saving.pending import PendingSave, settle, start_save
-from kgraph.saving.pieces import snapshot
-from kgraph.saving.stored_arrays import tree_paths, tree_specs, weight_specs, weight_values
 
 
 def save_model(

@@ -10,7 +10,7 @@ from pathlib import Path
 import jax.numpy as jnp
 
 from kgraph.errors import ModelFileError
-from kgraph.saving.file_error import MAX_TEXT, shown
+from kgraph.saving.files.file_error import MAX_TEXT, shown
 
 _NONE = "-"
 

@@ -15,20 +15,23 @@ import numpy as np
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base import Layer, Variable
-from kgraph.saving import strict_json
-from kgraph.saving.atomic import put_in_place, workshop
-from kgraph.saving.checkpoints.digests import array_digests
-from kgraph.saving.container import open_container
-from kgraph.saving.content import Content, array_chunks, check_dtypes, naming, write_file
-from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.files import strict_json
+from kgraph.saving.files.atomic import put_in_place, workshop
+from kgraph.saving.files.digests import array_digests
+from kgraph.saving.files.file_error import file_error, refusing
+from kgraph.saving.files.misfit import Misfit
+from kgraph.saving.files.pending import settle
 from kgraph.saving.keras_format import KerasWeights, keras_format_of, save_keras_weights
-from kgraph.saving.load import assign
-from kgraph.saving.misfit import Misfit
-from kgraph.saving.parts import COPY, Part, open_regular
-from kgraph.saving.paths import save_path, target_path
-from kgraph.saving.pending import settle
-from kgraph.saving.pieces import snapshot
-from kgraph.saving.safetensors import (
+from kgraph.saving.kgraph_format.container import open_container
+from kgraph.saving.kgraph_format.content import (
+    Content,
+    array_chunks,
+    check_dtypes,
+    naming,
+    write_file,
+)
+from kgraph.saving.kgraph_format.parts import COPY, Part, open_regular
+from kgraph.saving.kgraph_format.safetensors import (
     LENGTH_BYTES,
     SUFFIX,
     ArraySpec,
@@ -37,7 +40,10 @@ from kgraph.saving.safetensors import (
     make_layout,
     parse_layout,
 )
-from kgraph.saving.stored_arrays import WEIGHTS, weight_specs, weight_values
+from kgraph.saving.kgraph_format.shards import snapshot
+from kgraph.saving.kgraph_format.stored_arrays import WEIGHTS, weight_specs, weight_values
+from kgraph.saving.load import assign
+from kgraph.saving.paths import save_path, target_path
 from kgraph.saving.weight_report import WeightReport, compare_weights
 from kgraph.types import Array
 

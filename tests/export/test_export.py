@@ -19,7 +19,7 @@ from kgraph import layers
 from kgraph.errors import ConfigError, DataError, ModelFileError
 from kgraph.export import sizes
 from kgraph.export.package import FUNCTION, MANIFEST, WEIGHTS, Package, read_package, write_package
-from kgraph.saving.stored_zip import read_zip
+from kgraph.saving.files.stored_zip import read_zip
 
 pytest.importorskip("flatbuffers")
 

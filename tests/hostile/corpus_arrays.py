@@ -7,7 +7,7 @@ from typing import Any
 
 from drafts import ESCAPE, Draft, Table, digest_of, encode
 
-from kgraph.saving.safetensors import ArraySpec, make_layout
+from kgraph.saving.kgraph_format.safetensors import ArraySpec, make_layout
 
 ZEROS = "0" * 64
 

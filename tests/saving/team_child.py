@@ -16,8 +16,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import kgraph
-from kgraph.saving import folder as folder_module
-from kgraph.saving import team
+from kgraph.saving.kgraph_format import folder as folder_module
+from kgraph.saving.kgraph_format import processes as team
 
 
 def team_model(rows: int = 8) -> Any:

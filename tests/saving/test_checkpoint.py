@@ -22,8 +22,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from kgraph.errors import ConfigError, ModelFileError, StateError
 from kgraph.saving.checkpoints import Checkpoint, DamagedStepError
 from kgraph.saving.checkpoints import checkpoint as checkpoint_module
-from kgraph.saving.checkpoints.digests import array_digests
 from kgraph.saving.checkpoints.spec import DTYPES
+from kgraph.saving.files.digests import array_digests
 
 
 class Moments(NamedTuple):
@@ -595,7 +595,7 @@ def test_a_second_writer_is_refused_until_the_first_is_closed(tmp_path):
 
 HOLDER = """
     import os, sys, time
-    from kgraph.saving.checkpoints.lock import FolderLock
+    from kgraph.saving.files.lock import FolderLock
     from pathlib import Path
     lock = FolderLock(Path(sys.argv[1]))
     lock.acquire()
@@ -633,7 +633,7 @@ def test_without_locks_of_the_file_system_the_named_process_counts(tmp_path, mon
     def unsupported(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("kgraph.saving.checkpoints.lock.fcntl.flock", unsupported)
+    monkeypatch.setattr("kgraph.saving.files.lock.fcntl.flock", unsupported)
     owner = {"pid": os.getppid(), "host": platform.node(), "since": "2020-01-01T00:00:00"}
     lock = tmp_path / "writer.lock"
     for change, refused in (({}, True), ({"pid": 2**22 + 1}, False), ({"host": "else"}, True)):

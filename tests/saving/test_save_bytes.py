@@ -19,11 +19,11 @@ from saved_models import MODELS, assert_same_weights, dense
 import kgraph as keras
 from kgraph import layers, saving
 from kgraph.errors import ModelFileError
-from kgraph.saving import safetensors
-from kgraph.saving.container import open_container
-from kgraph.saving.content import Content, write_file
-from kgraph.saving.misfit import Misfit
-from kgraph.saving.safetensors import ArraySpec
+from kgraph.saving.files.misfit import Misfit
+from kgraph.saving.kgraph_format import safetensors
+from kgraph.saving.kgraph_format.container import open_container
+from kgraph.saving.kgraph_format.content import Content, write_file
+from kgraph.saving.kgraph_format.safetensors import ArraySpec
 
 MAKE = """
 import sys, numpy as np, kgraph

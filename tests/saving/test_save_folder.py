@@ -21,10 +21,10 @@ from saved_models import assert_same_weights, dense
 import kgraph
 from kgraph import callbacks, layers, saving
 from kgraph.errors import ConfigError, ModelFileError
-from kgraph.saving import folder as folder_module
-from kgraph.saving import pending
 from kgraph.saving import save as save_module
-from kgraph.saving.parts import Part
+from kgraph.saving.files import pending
+from kgraph.saving.kgraph_format import folder as folder_module
+from kgraph.saving.kgraph_format.parts import Part
 
 ROOT = Path(kgraph.__file__).parents[1]
 
@@ -173,7 +173,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_pieces_that_do_not_make_up_their_array_are_refused(case: str, good: Path, tmp_path: Path):
-    from kgraph.saving.manifest import manifest_digest
+    from kgraph.saving.kgraph_format.manifest import manifest_digest
 
     manifest = manifest_of(good)
     row = next(r for r in manifest["arrays"] if r[0] == "weights/a/kernel")
@@ -196,7 +196,10 @@ def test_pieces_that_do_not_make_up_their_array_are_refused(case: str, good: Pat
 def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Holds back what is written until it is set."""
     event = threading.Event()
-    for name in ("kgraph.saving.folder.workshop", "kgraph.saving.content.workshop"):
+    for name in (
+        "kgraph.saving.kgraph_format.folder.workshop",
+        "kgraph.saving.kgraph_format.content.workshop",
+    ):
         module, _, attribute = name.rpartition(".")
         real = getattr(sys.modules[module], attribute)
 
@@ -330,7 +333,7 @@ def test_a_forked_process_leaves_failures_to_its_parent(tmp_path: Path) -> None:
 
 FORKING = """
 import os, pathlib, sys
-from kgraph.saving.checkpoints.background import Background
+from kgraph.saving.files.background import Background
 work = Background(sys, pathlib.Path("/missing"))
 work.start(lambda: open("/missing/file"), "work")
 work._thread.join()
@@ -353,7 +356,7 @@ def test_files_of_keras_are_not_written_in_the_background(tmp_path: Path):
 
 ENDING = """
 import sys, kgraph
-from kgraph.saving import folder
+from kgraph.saving.kgraph_format import folder
 if sys.argv[2] == "broken":
     folder._write_part = lambda *_: open("/missing/file")
 x = kgraph.Input((4,))

@@ -14,8 +14,10 @@ from saved_models import assert_same_weights, dense, litter
 
 from kgraph import callbacks, saving
 from kgraph.errors import ConfigError, ModelFileError
-from kgraph.saving import atomic, content, paths
+from kgraph.saving import paths
 from kgraph.saving.checkpoints import Checkpoint
+from kgraph.saving.files import atomic
+from kgraph.saving.kgraph_format import content
 
 
 @pytest.mark.parametrize("name", ["m.h5", "m.weights.h5", "m.v2", "m.safetensors"])

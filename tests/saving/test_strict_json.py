@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kgraph.errors import ConfigError
-from kgraph.saving import strict_json
+from kgraph.saving.files import strict_json
 
 REFUSED = {
     "a key twice": (b'{"a": 1, "a": 2}', "twice"),

@@ -16,15 +16,16 @@ import numpy as np
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.saving.checkpoints import step_files
-from kgraph.saving.checkpoints.background import Background, raise_abandoned
 from kgraph.saving.checkpoints.frequency import parse_every
 from kgraph.saving.checkpoints.host_arrays import HostArrays, to_host
-from kgraph.saving.checkpoints.lock import FolderLock
 from kgraph.saving.checkpoints.plain_meta import encode_meta
 from kgraph.saving.checkpoints.reader import StepReader
 from kgraph.saving.checkpoints.retention import rises, superfluous
 from kgraph.saving.checkpoints.step_error import unwritten
-from kgraph.saving.file_error import shown
+from kgraph.saving.files.atomic import make_folder
+from kgraph.saving.files.background import Background, raise_abandoned
+from kgraph.saving.files.file_error import shown
+from kgraph.saving.files.lock import FolderLock
 from kgraph.types import Tree
 
 
@@ -125,7 +126,7 @@ class Checkpoint(StepReader):
         _refuse_several()
         raise_abandoned(self.directory)
         try:
-            step_files.make_folder(self.directory)
+            make_folder(self.directory)
             self._lock.acquire()
             step_files.remove_leftovers(self.directory)
         except OSError as error:

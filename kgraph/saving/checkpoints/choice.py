@@ -11,7 +11,7 @@ from kgraph.errors import ModelFileError
 from kgraph.saving.checkpoints.retention import best_of
 from kgraph.saving.checkpoints.step_error import DamagedStepError
 from kgraph.saving.checkpoints.step_files import read_manifest, read_step, step_folders
-from kgraph.saving.file_error import shown
+from kgraph.saving.files.file_error import shown
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kgraph.errors import ModelFileError
 from kgraph.saving.checkpoints.spec import Spec
-from kgraph.saving.file_error import shown
+from kgraph.saving.files.file_error import shown
 
 _ROWS = 8
 

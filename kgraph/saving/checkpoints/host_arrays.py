@@ -12,6 +12,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.saving.checkpoints.spec import Path, Spec, path_of, spec_of
+from kgraph.saving.files.host_memory import on_host
 from kgraph.types import Tree
 
 
@@ -93,26 +94,6 @@ def _data(leaf: Any) -> Any:
             expected="arrays that one process can read: this version saves from one process",
         )
     return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-
-
-def on_host(value: Any, copy: bool, spare: np.ndarray | None = None) -> np.ndarray:
-    """Returns a JAX or NumPy array as a NumPy array in C order; see `to_host`."""
-    host = np.asarray(value)
-    if not host.dtype.isnative:
-        host = host.astype(host.dtype.newbyteorder("="))
-    if not copy or not _is_view(value):
-        return np.asarray(host, order="C")
-    if spare is None or (spare.shape, spare.dtype) != (host.shape, host.dtype):
-        return np.array(host, order="C")
-    np.copyto(spare, host)
-    return spare
-
-
-def _is_view(value: Any) -> bool:
-    """Tells whether NumPy sees the memory of `value` itself: of JAX arrays, those on a CPU."""
-    if not isinstance(value, jax.Array) or value.sharding.memory_kind not in (None, "device"):
-        return True
-    return any(device.platform == "cpu" for device in value.devices())
 
 
 def _key(data: np.ndarray, kind: str) -> jax.Array:

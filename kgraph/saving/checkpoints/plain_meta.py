@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from kgraph.errors import ConfigError
-from kgraph.saving.file_error import shown
+from kgraph.saving.files.file_error import shown
 
 _MAX_DEPTH = 100
 

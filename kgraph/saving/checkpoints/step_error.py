@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kgraph.errors import ModelFileError
-from kgraph.saving.file_error import shown
+from kgraph.saving.files.file_error import shown
 
 
 class DamagedStepError(ModelFileError):

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.saving.array_entry import ArrayEntry
-from kgraph.saving.atomic import WORKSHOPS, workshop
-from kgraph.saving.checkpoints.digests import array_digests
 from kgraph.saving.checkpoints.host_arrays import HostArrays
+from kgraph.saving.checkpoints.orbax_adapter import read_arrays, write_arrays
 from kgraph.saving.checkpoints.plain_meta import decode_meta
 from kgraph.saving.checkpoints.step_error import damaged, reading
 from kgraph.saving.checkpoints.step_manifest import MANIFEST, StepManifest, decode_manifest
-from kgraph.saving.orbax_adapter import read_arrays, write_arrays
+from kgraph.saving.files.atomic import WORKSHOPS, sync, workshop
+from kgraph.saving.files.digests import array_digests
+from kgraph.saving.kgraph_format.array_entry import ArrayEntry
 
 META, ARRAYS = "meta.json", "arrays"
 _STEP = re.compile(r"step_(\d{9,18})(?:\.(\d{1,9}))?")
@@ -44,14 +44,6 @@ def step_folders(folder: Path) -> dict[int, Path]:
         step, version = int(match[1]), int(match[2] or 0)
         found[step] = max(found.get(step, (-1, folder)), (version, Path(entry.path)))
     return {step: path for step, (_, path) in sorted(found.items())}
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, durably."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        _sync(path.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -105,7 +97,7 @@ def write_step(
         for other in abandoned:
             remove_folder(known[other])
         os.rename(new, target)
-        _sync(folder)
+        sync(folder)
 
 
 def remove_folder(path: Path) -> None:
@@ -118,16 +110,8 @@ def _sync_tree(folder: Path) -> None:
     """Has the system write out all files below a folder, and then the folders."""
     for root, _, names in os.walk(folder, topdown=False):
         for name in names:
-            _sync(os.path.join(root, name))
-        _sync(root)
-
-
-def _sync(path: str | Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(os.path.join(root, name))
+        sync(root)
 
 
 def _files(step: Path) -> dict[str, Path]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kgraph.saving import strict_json
 from kgraph.saving.checkpoints.spec import DTYPES, KEY_KINDS, Path, Spec
-from kgraph.saving.manifest import KGRAPH_VERSION
+from kgraph.saving.files import strict_json
+from kgraph.saving.kgraph_format.manifest import KGRAPH_VERSION
 
 FORMAT = "kgraph checkpoint"
 FORMAT_VERSION = 1

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kgraph.saving import strict_json
-from kgraph.saving.container import check_sha256
-from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.files import strict_json
+from kgraph.saving.files.file_error import file_error, refusing
+from kgraph.saving.files.misfit import Misfit
+from kgraph.saving.files.stored_zip import read_end
 from kgraph.saving.keras_format.archive_layout import check_layout
-from kgraph.saving.misfit import Misfit
-from kgraph.saving.parts import COPY, open_regular, sha256_of
-from kgraph.saving.stored_zip import read_end
+from kgraph.saving.kgraph_format.container import check_sha256
+from kgraph.saving.kgraph_format.parts import COPY, open_regular, sha256_of
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_MEMBERS = 10_000

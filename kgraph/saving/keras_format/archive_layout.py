@@ -11,8 +11,8 @@ import zipfile
 from collections.abc import Sequence
 from typing import IO
 
-from kgraph.saving.misfit import Misfit
-from kgraph.saving.stored_zip import START
+from kgraph.saving.files.misfit import Misfit
+from kgraph.saving.files.stored_zip import START
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _FULL = 0xFFFFFFFF

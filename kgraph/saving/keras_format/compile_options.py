@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kgraph.layers.base import Layer
-from kgraph.saving.file_error import refusing
+from kgraph.saving.files.file_error import refusing
 from kgraph.saving.keras_format.archive import CONFIG
 from kgraph.saving.keras_format.names import SPELLED
 from kgraph.saving.keras_format.objects_in import CUSTOM, ObjectReader

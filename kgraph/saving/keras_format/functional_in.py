@@ -13,7 +13,7 @@ from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.layers.base.call_spec import call_spec
 from kgraph.ops import Operation, lift
-from kgraph.saving.file_error import refusing
+from kgraph.saving.files.file_error import refusing
 from kgraph.saving.keras_format import operations
 from kgraph.saving.keras_format.archive import CONFIG
 from kgraph.saving.keras_format.calls_in import (

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.errors import ConfigError
-from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.hdf5_texts import TextReader
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.layers.base.variable import Variable
-from kgraph.saving.file_error import file_error
+from kgraph.saving.files.file_error import file_error
 from kgraph.saving.keras_format.hdf5 import ArrayFile
 
 _MODEL = "model_weights"

@@ -14,7 +14,7 @@ from kgraph.errors import StateError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.variable import Variable, root_key
 from kgraph.registry import custom_object_scope
-from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
 from kgraph.saving.keras_format.compile_options import read_compile_options
 from kgraph.saving.keras_format.hdf5 import ArrayFile, StoredArray

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from kgraph.errors import GraphError, KGraphError, ModelFileError
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.registry import describe
-from kgraph.saving.file_error import refusing
+from kgraph.saving.files.file_error import refusing
 from kgraph.saving.keras_format.archive import CONFIG
 from kgraph.saving.keras_format.functional_in import keep_name, read_functional
 from kgraph.saving.keras_format.inputs_in import InputSizes, Sharing, input_layer

@@ -12,7 +12,7 @@ import numpy as np
 from kgraph.errors import KGraphError, ModelFileError
 from kgraph.layers.base import Layer
 from kgraph.registry import describe, get_registered_object, lookup
-from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import CONFIG
 from kgraph.saving.keras_format.names import (
     DEFAULTS,

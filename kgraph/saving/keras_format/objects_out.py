@@ -11,7 +11,7 @@ from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH, unnamed_dims
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.registry import Opaque, describe, get_registered_name
-from kgraph.saving.file_error import shown
+from kgraph.saving.files.file_error import shown
 from kgraph.saving.keras_format.names import (
     KERAS_OPTIONS,
     KINDS,

@@ -12,9 +12,8 @@ import numpy as np
 from kgraph.errors import ConfigError
 from kgraph.layers.base import create_values
 from kgraph.registry import custom_object_scope, describe
-from kgraph.saving import strict_json
-from kgraph.saving.atomic import put_in_place, workshop
-from kgraph.saving.description import live_classes
+from kgraph.saving.files import strict_json
+from kgraph.saving.files.atomic import put_in_place, workshop
 from kgraph.saving.keras_format.archive import CONFIG, METADATA, WEIGHTS, write_archive
 from kgraph.saving.keras_format.compile_options import KNOWN, compile_config
 from kgraph.saving.keras_format.hdf5 import import_h5py, write_arrays
@@ -25,8 +24,9 @@ from kgraph.saving.keras_format.models_in import ModelReader
 from kgraph.saving.keras_format.models_out import ModelWriter
 from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
 from kgraph.saving.keras_format.weight_paths import group_names, weight_paths
-from kgraph.saving.manifest import KGRAPH_VERSION
-from kgraph.saving.stored_arrays import tree_specs
+from kgraph.saving.kgraph_format.description import live_classes
+from kgraph.saving.kgraph_format.manifest import KGRAPH_VERSION
+from kgraph.saving.kgraph_format.stored_arrays import tree_specs
 
 KERAS_VERSION = "3.15.1"
 """The release whose layout is written."""

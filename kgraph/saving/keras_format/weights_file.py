@@ -12,14 +12,14 @@ import numpy as np
 from kgraph.errors import StateError
 from kgraph.layers.base import Layer, create_values
 from kgraph.layers.base.variable import Variable
-from kgraph.saving.file_error import file_error, refusing
+from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
 from kgraph.saving.keras_format.hdf5 import ArrayFile, write_arrays
 from kgraph.saving.keras_format.kept_arrays import kept_arrays
 from kgraph.saving.keras_format.legacy_weights import is_legacy, legacy_places
 from kgraph.saving.keras_format.save import write_file
 from kgraph.saving.keras_format.weight_paths import group_names, live_order, weight_paths
-from kgraph.saving.parts import open_regular
+from kgraph.saving.kgraph_format.parts import open_regular
 
 MAX_FILE = 2**40
 _OPTIMIZER = "optimizer/"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from kgraph.errors import ConfigError
-from kgraph.saving.atomic import put_in_place
+from kgraph.saving.files.atomic import put_in_place
 from kgraph.training.callbacks.callback import Callback, Logs, Mode
 from kgraph.training.callbacks.json_line import as_json
 

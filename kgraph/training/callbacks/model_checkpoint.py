@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kgraph.errors import ConfigError, nearest
-from kgraph.saving.atomic import check_writable
+from kgraph.saving.files.atomic import check_writable
 from kgraph.saving.paths import check_suffix
 from kgraph.training.callbacks.callback import Logs, Mode
 from kgraph.training.callbacks.monitor import MonitorCallback

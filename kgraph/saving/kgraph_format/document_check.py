@@ -15,7 +15,7 @@ from typing import Any
 from kgraph import registry
 from kgraph.errors import ConfigError
 from kgraph.graph.node import INPUT_CLASS
-from kgraph.saving.misfit import (
+from kgraph.saving.files.misfit import (
     MAX_RANK,
     MAX_SIZE,
     Misfit,
@@ -24,7 +24,7 @@ from kgraph.saving.misfit import (
     is_count,
     is_name,
 )
-from kgraph.saving.safetensors import DTYPES
+from kgraph.saving.kgraph_format.safetensors import DTYPES
 
 MAX_NODES = 100_000
 MAX_EDGES = 1_000_000

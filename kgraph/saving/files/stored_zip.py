@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from kgraph.saving.misfit import Misfit
+from kgraph.saving.files.misfit import Misfit
 
 MAX_MEMBERS = 16
 START = b"PK\x03\x04"

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from kgraph.layers.base import Layer, create_values
-from kgraph.saving.array_entry import ArrayEntry
-from kgraph.saving.file_error import file_error
+from kgraph.saving.files.file_error import file_error
+from kgraph.saving.kgraph_format.array_entry import ArrayEntry
 from kgraph.types import Array, Tree
 
 WEIGHTS = "weights/"

@@ -13,16 +13,16 @@ from typing import TypeGuard
 import numpy as np
 
 from kgraph.errors import ConfigError
-from kgraph.saving import strict_json
-from kgraph.saving.array_entry import ArrayEntry
-from kgraph.saving.array_reader import arrays_digest
-from kgraph.saving.atomic import put_in_place, workshop
-from kgraph.saving.checkpoints.digests import array_digests
-from kgraph.saving.manifest import ARRAYS, MANIFEST, Manifest, Member, parse_manifest
-from kgraph.saving.misfit import Misfit
-from kgraph.saving.pieces import Stored
-from kgraph.saving.safetensors import DTYPES, ArraySpec, make_layout
-from kgraph.saving.stored_zip import write_zip
+from kgraph.saving.files import strict_json
+from kgraph.saving.files.atomic import put_in_place, workshop
+from kgraph.saving.files.digests import array_digests
+from kgraph.saving.files.misfit import Misfit
+from kgraph.saving.files.stored_zip import write_zip
+from kgraph.saving.kgraph_format.array_entry import ArrayEntry
+from kgraph.saving.kgraph_format.array_reader import arrays_digest
+from kgraph.saving.kgraph_format.manifest import ARRAYS, MANIFEST, Manifest, Member, parse_manifest
+from kgraph.saving.kgraph_format.safetensors import DTYPES, ArraySpec, make_layout
+from kgraph.saving.kgraph_format.shards import Stored
 
 _BLOCK = 2**19  # still in the cache of the processor when it is written, after its checksum
 Chunk = bytes | memoryview

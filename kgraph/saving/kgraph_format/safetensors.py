@@ -17,8 +17,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kgraph.saving import strict_json
-from kgraph.saving.misfit import Misfit, check, check_keys, is_count, is_shape
+from kgraph.saving.files import strict_json
+from kgraph.saving.files.misfit import Misfit, check, check_keys, is_count, is_shape
 
 SUFFIX = ".safetensors"
 

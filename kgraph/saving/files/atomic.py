@@ -54,14 +54,26 @@ def check_writable(folder: Path) -> None:
 
 def put_in_place(new: Path, target: Path) -> None:
     """Makes `new` be `target`, durably: its bytes first, then its name."""
-    with open(new, "rb") as file:
-        os.fsync(file.fileno())
+    sync(new)
     os.replace(new, target)
-    folder = os.open(target.parent, os.O_RDONLY)
+    sync(target.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, durably."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync(path.parent)
+
+
+def sync(path: str | Path) -> None:
+    """Has the system write out a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _outlast_writers(folder: Path) -> None:

@@ -16,12 +16,12 @@ from typing import IO
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.saving.checkpoints.digests import filled
-from kgraph.saving.file_error import file_error
-from kgraph.saving.manifest import MANIFEST
-from kgraph.saving.misfit import Misfit
-from kgraph.saving.safetensors import ArraySpec
-from kgraph.saving.stored_zip import START, read_zip
+from kgraph.saving.files.digests import filled
+from kgraph.saving.files.file_error import file_error
+from kgraph.saving.files.misfit import Misfit
+from kgraph.saving.files.stored_zip import START, read_zip
+from kgraph.saving.kgraph_format.manifest import MANIFEST
+from kgraph.saving.kgraph_format.safetensors import ArraySpec
 
 _STEM_DIGITS = 16
 _OURS = re.compile(r"(model|training|arrays(-\d{5})?)-[0-9a-f]{16}\.(json|safetensors)")

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.saving.array_entry import ArrayEntry, Piece
-from kgraph.saving.file_error import file_error, refusing
-from kgraph.saving.manifest import Manifest, arrays_member, is_arrays_member
-from kgraph.saving.parts import COPY, Part
-from kgraph.saving.safetensors import ArraySpec, Layout, make_layout
+from kgraph.saving.files.file_error import file_error, refusing
+from kgraph.saving.kgraph_format.array_entry import ArrayEntry, Piece
+from kgraph.saving.kgraph_format.manifest import Manifest, arrays_member, is_arrays_member
+from kgraph.saving.kgraph_format.parts import COPY, Part
+from kgraph.saving.kgraph_format.safetensors import ArraySpec, Layout, make_layout
 
 DAMAGED = "is damaged"
 ShardingOf = Callable[[str, tuple[int, ...]], jax.sharding.Sharding | None]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kgraph.errors import StateError
-from kgraph.saving.file_error import shown
+from kgraph.saving.files.file_error import shown
 
 try:
     import fcntl

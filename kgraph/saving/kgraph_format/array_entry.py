@@ -11,9 +11,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kgraph.saving.misfit import check, is_count, is_name, is_shape
-from kgraph.saving.pieces import grid
-from kgraph.saving.safetensors import DTYPES
+from kgraph.saving.files.misfit import check, is_count, is_name, is_shape
+from kgraph.saving.kgraph_format.safetensors import DTYPES
+from kgraph.saving.kgraph_format.shards import grid
 
 MAX_PARTS = 100_000
 _DIGEST = re.compile(r"[0-9a-f]{64}")

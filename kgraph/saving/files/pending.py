@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kgraph.saving.checkpoints.background import Background
+from kgraph.saving.files.background import Background
 
 _pending: dict[Path, PendingSave] = {}
 _guard = threading.Lock()

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from kgraph.saving.atomic import WORKSHOPS
+from kgraph.saving.files.atomic import WORKSHOPS
 
 PATIENCE = 600.0
 """For how many seconds a process waits for another one that shows no progress."""

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from kgraph.errors import ConfigError
-from kgraph.saving.checkpoints.host_arrays import on_host
+from kgraph.saving.files.host_memory import on_host
 
 Start = tuple[int, ...]
 

@@ -13,12 +13,17 @@ import jax
 import numpy as np
 
 from kgraph.errors import ModelFileError
-from kgraph.saving import strict_json
-from kgraph.saving.array_reader import DAMAGED, ArrayReader, ShardingOf, compare_digests
-from kgraph.saving.file_error import file_error, refusing
-from kgraph.saving.manifest import MANIFEST, Manifest, parse_manifest
-from kgraph.saving.misfit import Misfit
-from kgraph.saving.parts import (
+from kgraph.saving.files import strict_json
+from kgraph.saving.files.file_error import file_error, refusing
+from kgraph.saving.files.misfit import Misfit
+from kgraph.saving.kgraph_format.array_reader import (
+    DAMAGED,
+    ArrayReader,
+    ShardingOf,
+    compare_digests,
+)
+from kgraph.saving.kgraph_format.manifest import MANIFEST, Manifest, parse_manifest
+from kgraph.saving.kgraph_format.parts import (
     COPY,
     Part,
     file_parts,

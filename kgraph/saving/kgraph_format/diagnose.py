@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph.registry import restore
-from kgraph.saving.document_check import objects_in
+from kgraph.saving.kgraph_format.document_check import objects_in
 
 
 def culprit(document: Any, error: Exception) -> tuple[str, Exception]:

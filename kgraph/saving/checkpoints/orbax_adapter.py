@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.saving.array_entry import ArrayEntry
+from kgraph.saving.kgraph_format.array_entry import ArrayEntry
 from kgraph.types import Array
 
 

@@ -17,19 +17,24 @@ from typing import Any
 import jax
 import numpy as np
 
-from kgraph.saving import strict_json
-from kgraph.saving.array_entry import ArrayEntry, entry_of, piece_name
-from kgraph.saving.array_reader import arrays_digest
-from kgraph.saving.atomic import put_in_place, workshop
-from kgraph.saving.checkpoints.digests import array_digests
-from kgraph.saving.checkpoints.lock import FolderLock
-from kgraph.saving.checkpoints.step_files import make_folder
-from kgraph.saving.content import Content, array_chunks, check_dtypes, make_manifest, naming
-from kgraph.saving.manifest import MANIFEST, Member, arrays_member, parse_manifest
-from kgraph.saving.parts import is_ours, name_in_folder
-from kgraph.saving.pieces import Start, Stored
-from kgraph.saving.safetensors import ArraySpec, make_layout
-from kgraph.saving.team import Team, gather_team
+from kgraph.saving.files import strict_json
+from kgraph.saving.files.atomic import make_folder, put_in_place, workshop
+from kgraph.saving.files.digests import array_digests
+from kgraph.saving.files.lock import FolderLock
+from kgraph.saving.kgraph_format.array_entry import ArrayEntry, entry_of, piece_name
+from kgraph.saving.kgraph_format.array_reader import arrays_digest
+from kgraph.saving.kgraph_format.content import (
+    Content,
+    array_chunks,
+    check_dtypes,
+    make_manifest,
+    naming,
+)
+from kgraph.saving.kgraph_format.manifest import MANIFEST, Member, arrays_member, parse_manifest
+from kgraph.saving.kgraph_format.parts import is_ours, name_in_folder
+from kgraph.saving.kgraph_format.processes import Team, gather_team
+from kgraph.saving.kgraph_format.safetensors import ArraySpec, make_layout
+from kgraph.saving.kgraph_format.shards import Start, Stored
 
 _Item = tuple[str, Start | None, np.ndarray]  # path, where a piece begins, what is stored
 
