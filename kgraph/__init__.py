@@ -30,8 +30,8 @@ from kgraph.compiler import Program, lower
 from kgraph.config import DTypePolicy
 from kgraph.graph import Graph, SymbolicTensor
 from kgraph.initializers import Initializer
-from kgraph.late import late_names
 from kgraph.layers.base import Input, InputSpec, Layer
+from kgraph.lazy import lazy_names
 from kgraph.losses import Loss
 from kgraph.metrics import Metric
 from kgraph.models import Model, Sequential
@@ -56,23 +56,7 @@ if TYPE_CHECKING:
     from kgraph import wrappers as wrappers
     from kgraph.saving.checkpoints import Checkpoint as Checkpoint
 else:
-    __getattr__, __dir__, _ = late_names(__name__, {
-        "applications": "",
-        "backend": "",
-        "callbacks": "",
-        "datasets": "",
-        "distribution": "",
-        "dtype_policies": "",
-        "export": "",
-        "mixed_precision": "",
-        "preprocessing": "",
-        "random": "",
-        "tree": "",
-        "utils": "",
-        "visualization": "",
-        "wrappers": "",
-        "saving.checkpoints": "Checkpoint",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)
 
 FloatDTypePolicy = DTypePolicy
 KerasTensor = SymbolicTensor

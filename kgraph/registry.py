@@ -21,7 +21,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy
 
 from kgraph.errors import ConfigError, nearest
-from kgraph.late import load_kind
+from kgraph.lazy import load_kind
 
 T = TypeVar("T")
 
@@ -204,7 +204,7 @@ def lookup(kind: str, name: Any) -> Any:
 def _find_own(kind: str, name: str) -> Any | None:
     """Returns kgraph's own object of this name; what is not imported yet may have it.
 
-    `name` chooses among modules of kgraph, by tables (`late.py`); it never becomes a module's name.
+    `name` chooses among modules of kgraph, by tables (`lazy.py`); it never becomes a module's name.
     """
     if (kind, name) not in _own:
         load_kind(kind, like=name)

@@ -8,16 +8,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 import kgraph
-from kgraph import registry
+from kgraph import lazy, registry
 
 ROOT = Path(kgraph.__file__).parent
 ORDER = {
-    "errors": 0, "types": 0, "config": 0, "late": 0, "registry": 0, "version": 0,
+    "errors": 0, "types": 0, "config": 0, "lazy": 0, "registry": 0, "version": 0,
     "graph": 1, "data": 1, "datasets": 1,
     "initializers": 1, "regularizers": 1, "constraints": 1, "activations": 1,
     "tree": 1,
@@ -29,12 +29,12 @@ ORDER = {
     "applications": 7, "dtype_policies": 7, "mixed_precision": 7, "utils": 7, "wrappers": 7,
     "backend": 8, "preprocessing": 8, "__init__": 9, "__main__": 10,
 }  # fmt: skip
-WITHOUT_JAX = {"errors", "types", "config", "late", "registry", "version", "graph"}
+WITHOUT_JAX = {"errors", "types", "config", "lazy", "registry", "version", "graph"}
 HEAVY = {
     "flax", "orbax", "optax", "pydot", "tqdm", "pooch", "h5py", "rich", "treescope", "matplotlib",
     "sklearn", "torch", "tensorflow", "keras", "grain", "IPython", "PIL", "scipy",
 }  # fmt: skip
-BASES = {"wrappers": {"sklearn"}}  # base classes; the package loads its modules late
+BASES = {"wrappers": {"sklearn"}}  # base classes; the package loads its modules lazily
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
 OWN_MODULES = sorted(
     ".".join(("kgraph", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
@@ -50,14 +50,15 @@ def part_of(path: Path) -> str:
 def imports(path: Path) -> list[tuple[str, int, bool]]:
     """Returns each imported module with its line, and whether it is imported inside a function.
 
-    Imports for the type checker alone do not count. Those of a table of late names do.
+    Imports for the type checker alone do not count. Those of lazy names do: they run later.
     """
+    tree = ast.parse(path.read_text())
     found: list[tuple[str, int, bool]] = []
 
     def visit(node: ast.AST, inside: bool) -> None:
         for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-                found.extend((name, child.lineno, False) for name in late_modules(path, child))
+            typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            if typing_only and not has_lazy_names(child):
                 continue
             if isinstance(child, ast.Import):
                 found.extend((alias.name, child.lineno, inside) for alias in child.names)
@@ -71,25 +72,13 @@ def imports(path: Path) -> list[tuple[str, int, bool]]:
             function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
             visit(child, inside or function)
 
-    visit(ast.parse(path.read_text()), False)
+    visit(tree, False)
     return found
 
 
-def late_table(tree: ast.AST) -> dict[str, str]:
-    """Returns the table that a package gives to `late_names`, or nothing."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "late_names":
-            return ast.literal_eval(node.args[1])
-    return {}
-
-
-def late_modules(path: Path, tree: ast.AST) -> list[str]:
-    return [in_full(path, module) for module in late_table(tree)]
-
-
-def in_full(path: Path, module: str) -> str:
-    package = ".".join(("kgraph", *path.relative_to(ROOT).parts[:-1]))
-    return module if module.startswith("kgraph.") else f"{package}.{module}"
+def has_lazy_names(tree: ast.AST) -> bool:
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(ast.unparse(call.func) == "lazy_names" for call in calls)
 
 
 def test_every_part_has_its_place():
@@ -184,7 +173,7 @@ while new := {kind for kind, _ in kgraph.registry._own} - set(names):
 names |= {kind: kgraph.registry.registered_names(kind) for kind in names}
 print(json.dumps([loaded, backends, names]))
 """
-LATE = (
+LAZY = (
     "kgraph.applications", "kgraph.callbacks", "kgraph.compiler.costs.traced", "kgraph.datasets",
     "kgraph.distribution.base", "kgraph.distribution.constrain_outputs",
     "kgraph.export.exporting", "kgraph.layers.attention", "kgraph.layers.convolution.conv",
@@ -223,50 +212,48 @@ def test_importing_kgraph_loads_no_heavy_package_and_starts_no_backend(fresh):
 
 
 def test_importing_kgraph_loads_nothing_that_a_first_script_does_not_need(fresh):
-    assert sorted(fresh.loaded & set(LATE)) == []
-    assert set(LATE) <= {*OWN_MODULES, "jax.extend"}
+    assert sorted(fresh.loaded & set(LAZY)) == []
+    assert set(LAZY) <= {*OWN_MODULES, "jax.extend"}
 
 
-def test_only_the_tables_import_late():
+def test_only_lazy_names_are_imported_by_name():
     users = [path.name for path in FILES if "import_module" in path.read_text()]
     users += [path.name for path in FILES if "__import__(" in path.read_text()]
-    assert users == ["late.py"]
+    assert users == ["lazy.py"]
 
 
-WITH_TABLE = [path for path in FILES if late_table(ast.parse(path.read_text()))]
+WITH_LAZY_NAMES = [path for path in FILES if has_lazy_names(ast.parse(path.read_text()))]
 
 
-@pytest.mark.parametrize("path", WITH_TABLE, ids=lambda p: str(p.relative_to(ROOT)))
-def test_type_checkers_see_what_the_table_of_late_names_has(path):
-    tree = ast.parse(path.read_text())
-    checked: dict[str, set[str]] = {}
-    for node in ast.walk(tree):
+def lazy_package(path: Path) -> lazy.LazyNames:
+    package = ".".join(("kgraph", *path.relative_to(ROOT).parts[:-1]))
+    importlib.import_module(package)
+    return next(names for names in lazy.packages if names.package == package)
+
+
+@pytest.mark.parametrize("path", WITH_LAZY_NAMES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_lazy_names_are_what_the_imports_for_the_type_checker_give(path):
+    names = lazy_package(path)
+    given: dict[str, Any] = {}
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            for item in node.body:
-                if isinstance(item, ast.ImportFrom):
-                    names = [alias.name for alias in item.names]
-                    if names == ["*"]:
-                        names = importlib.import_module(item.module).__all__
-                    checked.setdefault(item.module, set()).update(names)
-    package = in_full(path, "").removesuffix(".")
-    table: dict[str, set[str]] = {}
-    for module, names in late_table(tree).items():
-        if names:
-            table[in_full(path, module)] = set(names.split())
-        else:
-            table.setdefault(package, set()).add(module)
-    assert checked == table
+            exec(compile(ast.Module(node.body, []), str(path), "exec"), given)
+    given = {name: thing for name, thing in given.items() if not name.startswith("__")}
+    package = sys.modules[names.package]
+    assert set(given) == set(names.homes)
+    assert all(getattr(package, name) is thing for name, thing in given.items())
+    assert set(given) <= set(package.__all__) & set(dir(package))
 
 
-@pytest.mark.parametrize("path", WITH_TABLE, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_late_name_is_hidden_by_a_module_of_its_package(path):
-    # Importing `package.thing` sets the attribute `thing`, and then nobody asks for the late name.
+@pytest.mark.parametrize("path", WITH_LAZY_NAMES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_lazy_name_is_hidden_by_a_module_of_its_package(path):
+    # Importing `package.thing` sets the attribute `thing`, and then nobody asks for the lazy name.
     modules = {item.stem for item in path.parent.iterdir()}
-    names = {n for row in late_table(ast.parse(path.read_text())).values() for n in row.split()}
+    names = {name for row in lazy_package(path).rows.values() for name in row}
     assert not names & modules
 
 
-def test_the_tables_lead_to_everything_that_is_registered(fresh):
+def test_lazy_names_lead_to_everything_that_is_registered(fresh):
     for name in OWN_MODULES:
         importlib.import_module(name)
     kinds = {kind for kind, _ in registry._own}

@@ -6,7 +6,7 @@ ConvNeXt, NASNet and InceptionResNetV2 are not here.
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.applications import densenet as densenet
@@ -45,28 +45,4 @@ if TYPE_CHECKING:
     from kgraph.applications.vgg import VGG19 as VGG19
     from kgraph.applications.xception import Xception as Xception
 else:
-    # A module is public, and so are its functions, as in Keras: two rows.
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "densenet": "",
-        "efficientnet": "",
-        "imagenet_utils": "",
-        "inception_v3": "",
-        "mobilenet": "",
-        "mobilenet_v2": "",
-        "resnet": "",
-        "resnet50": "",
-        "resnet_v2": "",
-        "vgg16": "",
-        "vgg19": "",
-        "xception": "",
-        "kgraph.applications.densenet": "DenseNet121 DenseNet169 DenseNet201",
-        "kgraph.applications.efficientnet": "EfficientNetB0 EfficientNetB1 EfficientNetB2"
-        " EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7",
-        "kgraph.applications.inception_v3": "InceptionV3",
-        "kgraph.applications.mobilenet": "MobileNet",
-        "kgraph.applications.mobilenet_v2": "MobileNetV2",
-        "kgraph.applications.resnet": "ResNet50 ResNet101 ResNet152",
-        "kgraph.applications.resnet_v2": "ResNet50V2 ResNet101V2 ResNet152V2",
-        "kgraph.applications.vgg": "VGG16 VGG19",
-        "kgraph.applications.xception": "Xception",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

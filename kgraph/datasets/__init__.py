@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.datasets import boston_housing as boston_housing
@@ -15,14 +15,4 @@ if TYPE_CHECKING:
     from kgraph.datasets import mnist as mnist
     from kgraph.datasets import reuters as reuters
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "boston_housing": "",
-        "california_housing": "",
-        "cifar10": "",
-        "cifar100": "",
-        "digits": "",
-        "fashion_mnist": "",
-        "imdb": "",
-        "mnist": "",
-        "reuters": "",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

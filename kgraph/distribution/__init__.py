@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution as Distribution
@@ -20,15 +20,4 @@ if TYPE_CHECKING:
     from kgraph.distribution.plan import Plan as Plan
     from kgraph.distribution.processes import initialize as initialize
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "base": "Distribution",
-        "current": "distribution set_distribution",
-        "data_parallel": "DataParallel",
-        "fsdp": "FSDP",
-        "layout": "TensorLayout distribute_tensor",
-        "layout_map": "LayoutMap",
-        "mesh": "DeviceMesh get_device_count list_devices",
-        "model_parallel": "ModelParallel",
-        "plan": "Plan",
-        "processes": "initialize",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

@@ -18,7 +18,7 @@ Writing and reading need the package `flatbuffers`: `pip install kgraph[export]`
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.export.exported_model import ExportedModel as ExportedModel
@@ -26,8 +26,4 @@ if TYPE_CHECKING:
     from kgraph.export.exporting import export as export
     from kgraph.export.signature import TensorInfo as TensorInfo
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "exported_model": "ExportedModel load",
-        "exporting": "export",
-        "signature": "TensorInfo",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

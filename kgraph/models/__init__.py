@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.models.clone import clone_model as clone_model
@@ -12,9 +12,4 @@ if TYPE_CHECKING:
     from kgraph.saving import model_from_json as model_from_json
     from kgraph.saving import save_model as save_model
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "clone": "clone_model",
-        "model": "Model",
-        "sequential": "Sequential",
-        "kgraph.saving": "load_model model_from_json save_model",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

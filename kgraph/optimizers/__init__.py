@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.optimizers import schedules as schedules
@@ -33,27 +33,4 @@ if TYPE_CHECKING:
     from kgraph.optimizers.sgd import SGD as SGD
     from kgraph.optimizers.state import OptimizerState as OptimizerState
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "schedules": "",
-        "adadelta": "Adadelta",
-        "adafactor": "Adafactor",
-        "adagrad": "Adagrad",
-        "adam": "Adam",
-        "adamax": "Adamax",
-        "adamw": "AdamW",
-        "ftrl": "Ftrl",
-        "lamb": "Lamb",
-        "lion": "Lion",
-        "lookup": "deserialize get serialize",
-        "loss_scale": "LossScaleOptimizer LossScaleState",
-        "multi": "MultiOptimizer MultiState",
-        "muon": "Muon",
-        "nadam": "Nadam",
-        "optax_optimizer": "OptaxOptimizer",
-        "optimizer": "Optimizer",
-        "optimizer_map": "OptimizerMap Parameter",
-        "rmsprop": "RMSprop",
-        "schedule_free_adamw": "ScheduleFreeAdamW",
-        "sgd": "SGD",
-        "state": "OptimizerState",
-    }, kinds=("optimizer", "optimizer_map", "schedule"))  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__, kinds=("optimizer", "optimizer_map", "schedule"))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.registry import CustomObjectScope as CustomObjectScope
@@ -24,17 +24,4 @@ if TYPE_CHECKING:
     from kgraph.saving.weights import load_weights as load_weights
     from kgraph.saving.weights import save_weights as save_weights
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "kgraph.registry": (
-            "CustomObjectScope custom_object_scope get_custom_objects get_registered_name "
-            "get_registered_object register_keras_serializable"
-        ),
-        "in_memory": "model_from_bytes model_to_bytes",
-        "load": "load_model",
-        "model_json": "model_from_json model_to_json",
-        "objects": "deserialize_keras_object serialize_keras_object",
-        "files.pending": "PendingSave",
-        "save": "save_model",
-        "weight_report": "WeightReport",
-        "weights": "load_weights save_weights",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

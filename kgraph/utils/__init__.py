@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.config import disable_interactive_logging as disable_interactive_logging
@@ -52,31 +52,4 @@ if TYPE_CHECKING:
     from kgraph.visualization.dot import model_to_dot as model_to_dot
     from kgraph.visualization.plot import plot_model as plot_model
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "audio_folder": "audio_dataset_from_directory",
-        "bounding_boxes": "",
-        "downloading": "get_file",
-        "dtypes": "standardize_dtype",
-        "image_folder": "image_dataset_from_directory",
-        "images": "array_to_img img_to_array load_img save_img",
-        "named_values": "Config",
-        "numerical": "clear_session normalize to_categorical",
-        "progress_bar": "Progbar",
-        "sequences": "pad_sequences Sequence",
-        "splitting": "split_dataset",
-        "symbols": "get_source_inputs is_keras_tensor",
-        "text_folder": "text_dataset_from_directory",
-        "windows": "timeseries_dataset_from_array",
-        "kgraph.config": (
-            "disable_interactive_logging enable_interactive_logging "
-            "is_interactive_logging_enabled set_random_seed"
-        ),
-        "kgraph.data": "PyDataset pack_x_y_sample_weight unpack_x_y_sample_weight",
-        "kgraph.registry": (
-            "CustomObjectScope custom_object_scope get_custom_objects get_registered_name "
-            "get_registered_object register_keras_serializable"
-        ),
-        "kgraph.saving.objects": "deserialize_keras_object serialize_keras_object",
-        "kgraph.visualization.dot": "model_to_dot",
-        "kgraph.visualization.plot": "plot_model",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.visualization.annotations import draw_bounding_boxes as draw_bounding_boxes
@@ -25,16 +25,4 @@ if TYPE_CHECKING:
     from kgraph.visualization.rows import summary_rows as summary_rows
     from kgraph.visualization.svg import model_to_svg as model_to_svg
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "annotations": "draw_bounding_boxes draw_segmentation_masks",
-        "dot": "model_to_dot",
-        "galleries": (
-            "plot_bounding_box_gallery plot_image_gallery plot_segmentation_mask_gallery"
-        ),
-        "html": "model_html",
-        "mermaid": "to_mermaid",
-        "plot": "Plot plot_model",
-        "rows": "Row summary_rows",
-        "layer_table": "summary summary_text",
-        "svg": "model_to_svg",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

@@ -2,13 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.wrappers.estimators import SKLearnClassifier as SKLearnClassifier
     from kgraph.wrappers.estimators import SKLearnRegressor as SKLearnRegressor
     from kgraph.wrappers.estimators import SKLearnTransformer as SKLearnTransformer
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "estimators": "SKLearnClassifier SKLearnRegressor SKLearnTransformer",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.compiler.costs.count import count_costs as count_costs
@@ -10,8 +10,4 @@ if TYPE_CHECKING:
     from kgraph.compiler.costs.report import Costs as Costs
     from kgraph.compiler.costs.work import Work as Work
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "count": "count_costs",
-        "report": "Cost Costs",
-        "work": "Work",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

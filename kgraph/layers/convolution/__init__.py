@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.layers.convolution.aliases import Convolution1D as Convolution1D
@@ -24,13 +24,4 @@ if TYPE_CHECKING:
     from kgraph.layers.convolution.transposed import Conv2DTranspose as Conv2DTranspose
     from kgraph.layers.convolution.transposed import Conv3DTranspose as Conv3DTranspose
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "aliases": (
-            "Convolution1D Convolution1DTranspose Convolution2D Convolution2DTranspose "
-            "Convolution3D Convolution3DTranspose SeparableConvolution1D SeparableConvolution2D"
-        ),
-        "conv": "Conv1D Conv2D Conv3D",
-        "depthwise": "DepthwiseConv1D DepthwiseConv2D",
-        "separable": "SeparableConv1D SeparableConv2D",
-        "transposed": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.optimizers.schedules.cosine_decay import CosineDecay as CosineDecay
@@ -20,13 +20,4 @@ if TYPE_CHECKING:
     from kgraph.optimizers.schedules.polynomial_decay import PolynomialDecay as PolynomialDecay
     from kgraph.optimizers.schedules.schedule import LearningRateSchedule as LearningRateSchedule
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "cosine_decay": "CosineDecay",
-        "cosine_decay_restarts": "CosineDecayRestarts",
-        "exponential_decay": "ExponentialDecay",
-        "inverse_time_decay": "InverseTimeDecay",
-        "lookup": "deserialize get serialize",
-        "piecewise_constant_decay": "PiecewiseConstantDecay",
-        "polynomial_decay": "PolynomialDecay",
-        "schedule": "LearningRateSchedule",
-    }, kinds=("schedule",))  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__, kinds=("schedule",))

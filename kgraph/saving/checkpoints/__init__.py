@@ -2,13 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.saving.checkpoints.checkpoint import Checkpoint as Checkpoint
     from kgraph.saving.checkpoints.step_error import DamagedStepError as DamagedStepError
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "checkpoint": "Checkpoint",
-        "step_error": "DamagedStepError",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

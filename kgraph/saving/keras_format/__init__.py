@@ -8,7 +8,7 @@ are kept. `load`, `save` and `weights_file` put these together.
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.saving.keras_format.load import load_keras_model as load_keras_model
@@ -18,9 +18,4 @@ if TYPE_CHECKING:
     from kgraph.saving.keras_format.weights_file import KerasWeights as KerasWeights
     from kgraph.saving.keras_format.weights_file import save_keras_weights as save_keras_weights
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "load": "load_keras_model",
-        "save": "save_keras_model",
-        "suffixes": "Format keras_format_of",
-        "weights_file": "KerasWeights save_keras_weights",
-    })  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__)

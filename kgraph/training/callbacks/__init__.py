@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph.late import late_names
+from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.training.callbacks.backup_and_restore import BackupAndRestore as BackupAndRestore
@@ -27,22 +27,4 @@ if TYPE_CHECKING:
     from kgraph.training.callbacks.tensor_board import TensorBoard as TensorBoard
     from kgraph.training.callbacks.terminate_on_nan import TerminateOnNaN as TerminateOnNaN
 else:
-    __getattr__, __dir__, __all__ = late_names(__name__, {
-        "backup_and_restore": "BackupAndRestore",
-        "callback": "Callback",
-        "callback_list": "CallbackList",
-        "csv_logger": "CSVLogger",
-        "early_stopping": "EarlyStopping",
-        "history": "History",
-        "json_logger": "JSONLogger",
-        "lambda_callback": "LambdaCallback",
-        "learning_rate_scheduler": "LearningRateScheduler",
-        "model_checkpoint": "ModelCheckpoint",
-        "orbax_checkpoint": "OrbaxCheckpoint",
-        "progbar_logger": "ProgbarLogger",
-        "reduce_lr_on_plateau": "ReduceLROnPlateau",
-        "remote_monitor": "RemoteMonitor",
-        "swap_ema_weights": "SwapEMAWeights",
-        "tensor_board": "TensorBoard",
-        "terminate_on_nan": "TerminateOnNaN",
-    }, kinds=("callback",))  # fmt: skip
+    __getattr__, __dir__ = lazy_names(__name__, kinds=("callback",))
