@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kgraph.errors import ConfigError, check_choice
 from kgraph.initializers.base import RandomInitializer
@@ -79,6 +79,17 @@ class VarianceScaling(RandomInitializer):
         if self.distribution == "untruncated_normal":
             return math.sqrt(variance) * z
         return math.sqrt(variance) / _TRUNCATED_STDDEV * z
+
+
+def with_axes(initializer: Any, inputs: Sequence[int], outputs: Sequence[int]) -> Any:
+    """Returns an initializer told which axes of a kernel are inputs and which are outputs.
+
+    One that has been told, or does not ask, stays as it is.
+    """
+    if not isinstance(initializer, VarianceScaling) or initializer.input_axes is not None:
+        return initializer
+    axes = {"input_axes": list(inputs), "output_axes": list(outputs)}
+    return type(initializer).from_config({**initializer.get_config(), **axes})
 
 
 def compute_fans(

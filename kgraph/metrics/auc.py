@@ -25,7 +25,7 @@ class AUC(Metric):
     """The area under a curve of decisions over all thresholds, approximated by a sum.
 
     Args:
-        num_thresholds: at how many thresholds the curve is known.
+        num_thresholds: at how many thresholds the curve is known; unused with `thresholds`.
         curve: `"ROC"`, `"PR"` or `"PRGAIN"`.
         summation_method: `"interpolation"` (trapezes; for PR the interpolation of Davis and
             Goadrich), `"minoring"` (from below) or `"majoring"` (from above).
@@ -46,7 +46,7 @@ class AUC(Metric):
 
     def __init__(
         self,
-        num_thresholds: int = 200,
+        num_thresholds: int | None = 200,
         curve: str = "ROC",
         summation_method: str = "interpolation",
         name: str | None = None,
@@ -61,11 +61,13 @@ class AUC(Metric):
         self.curve, self.summation_method = str(curve).upper(), str(summation_method).lower()
         check_choice("AUC", "curve", self.curve, _CURVES)
         check_choice("AUC", "summation_method", self.summation_method, _SUMMATIONS)
-        inner = even_thresholds(_at_least_two(num_thresholds))[1:-1]
-        if thresholds is not None:
+        if thresholds is None:
+            inner = even_thresholds(_at_least_two(num_thresholds))[1:-1]
+        else:
             inner = sorted(parse_thresholds("AUC", thresholds, 0.5))
         # The ends lie just outside, so that scores of exactly 0 and 1 are in the sum.
         self.thresholds = [-config.epsilon(), *inner, 1.0 + config.epsilon()]
+        self.num_thresholds = len(self.thresholds)
         self.multi_label, self.from_logits = multi_label, from_logits
         self.label_weights = None if label_weights is None else np.asarray(label_weights, "float32")
         if num_labels and not multi_label:
@@ -156,7 +158,7 @@ def _pr_increments(c: Counts) -> Array:
     return divide_or_zero(slope * (hits + intercept * jnp.log(ratio)), positives)
 
 
-def _at_least_two(number: int) -> int:
-    if number < 2:
+def _at_least_two(number: int | None) -> int:
+    if number is None or number < 2:
         raise ConfigError("AUC needs at least 2 thresholds", received=number)
     return number

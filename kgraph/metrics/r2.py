@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, DataError, check_choice
-from kgraph.losses.alignment import fit_weights, paired
+from kgraph.losses.alignment import divide_or_zero, fit_weights, paired
 from kgraph.metrics.base import Metric
 from kgraph.types import Array, Shape
 
@@ -73,13 +73,14 @@ class R2Score(Metric):
         )
 
     def result(self) -> Array:
-        total = self.squared_sum - self.sum * (self.sum / self.count)
+        total = self.squared_sum - self.sum * divide_or_zero(self.sum, self.count)
         scores = 1.0 - self.total_mse / total
+        scores = jnp.where(self.count == 0, 0.0, scores)
         scores = jnp.where(jnp.isinf(scores), 0.0, scores)
         if self.class_aggregation == "uniform_average":
             scores = jnp.mean(scores)
         elif self.class_aggregation == "variance_weighted_average":
-            scores = jnp.sum(total * scores) / jnp.sum(total)
+            scores = divide_or_zero(jnp.sum(total * scores), jnp.sum(total))
         if self.num_regressors == 0:
             return scores
         spare = jnp.asarray(self.num_samples) - self.num_regressors - 1.0

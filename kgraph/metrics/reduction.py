@@ -104,7 +104,7 @@ class MeanMetricWrapper(Mean):
     def update_state(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
-        values = self.fn(y_true, y_pred, **self.options)
+        values = wide(self.fn(y_true, y_pred, **self.options))
         mask = self.value_mask(y_true, values)
         super().update_state(values, combine_weights(sample_weight, mask, values.dtype))
 

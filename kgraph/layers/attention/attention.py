@@ -10,8 +10,9 @@ import jax.numpy as jnp
 
 from kgraph.errors import GraphError, check_choice
 from kgraph.graph.structure import is_structure
-from kgraph.layers.attention.heads import band, join_masks, widened
+from kgraph.layers.attention.heads import band, join_masks, softmax_where
 from kgraph.layers.base import Layer
+from kgraph.layers.base.mask_check import check_mask
 from kgraph.types import Array, Tree
 
 
@@ -92,6 +93,8 @@ class Attention(Layer):
         query, value = inputs[0], inputs[1]
         key = inputs[2] if len(inputs) > 2 else value
         query_mask, value_mask = (None, None) if mask is None else (mask[0], mask[1])
+        check_mask(self, query_mask, query.shape[:-1], "mask[0]")
+        check_mask(self, value_mask, value.shape[:-1], "mask[1]")
         scores = self.scores(query, key)
         seen = join_masks(
             [
@@ -101,10 +104,7 @@ class Attention(Layer):
             scores.ndim,
             axes=1,
         )
-        wide = widened(scores)
-        if seen is not None:
-            wide = jnp.where(seen, wide, wide - 1e9)
-        weights = jax.nn.softmax(wide, axis=-1).astype(scores.dtype)
+        weights = softmax_where(scores, seen, [-1])
         if training and self.dropout:
             kept = jax.random.bernoulli(self.next_key(), 1 - self.dropout, weights.shape)
             weights = jnp.where(kept, weights / (1 - self.dropout), 0)

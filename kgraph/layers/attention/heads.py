@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from kgraph.layers.base.context import widened
 from kgraph.types import Array
 
 
@@ -90,6 +91,13 @@ def softmax_where(scores: Array, mask: Array | None, axes: Sequence[int]) -> Arr
     return weights.astype(scores.dtype)
 
 
-def widened(array: Array) -> Array:
-    """Returns an array in float32 at least."""
-    return array.astype(jnp.float32) if array.dtype.itemsize < 4 else array
+def zero_unseen(picked: Array, mask: Array | None) -> Array:
+    """Returns what attention picked, and 0 for queries that saw nothing (JAX gives them the mean).
+
+    Shapes: picked `[batch, target, heads, size]`; mask of the scores, `[batch, heads, target,
+    source]`, with size 1 where it is the same for all.
+    """
+    if mask is None:
+        return picked
+    seen = jnp.swapaxes(jnp.any(mask, axis=-1, keepdims=True), 1, 2)
+    return jnp.where(seen, picked, 0)

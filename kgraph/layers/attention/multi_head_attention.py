@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from kgraph.config import is_flash_attention_enabled
 from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.structure import leaves
-from kgraph.layers.attention.heads import band, equations, join_masks, softmax_where
+from kgraph.layers.attention.heads import band, equations, join_masks, softmax_where, zero_unseen
 from kgraph.layers.attention.projection import HeadProjection
 from kgraph.layers.base import Layer
+from kgraph.layers.base.mask_check import check_mask
 from kgraph.types import Array, Shape, Tree
 
 
@@ -200,16 +201,17 @@ class MultiHeadAttention(Layer):
                 received="return_attention_scores=True" if return_scores else list(query.shape),
                 hint="leave flash_attention out",
             )
+        if causal and (mask is not None or not plain):
+            seen = band(query.shape[1], key.shape[1], True, None)
+            mask = join_masks([mask, seen], self._score_rank(query), len(self.axes))
+            causal = False
         if plain:
             with jax.numpy_dtype_promotion("standard"):  # its softmax of short floats needs that
                 picked = jax.nn.dot_product_attention(
                     query, key, value, mask=mask, scale=scale, is_causal=causal,
                     implementation=self._kernel(query, key),
                 )  # fmt: skip
-            return picked, None
-        if causal:
-            seen = band(query.shape[1], key.shape[1], True, None)
-            mask = join_masks([mask, seen], self._score_rank(query), len(self.axes))
+            return zero_unseen(picked, mask), None
         repeats = self.num_heads // self.key_value_heads
         if repeats > 1:
             key, value = (jnp.repeat(x, repeats, axis=-2) for x in (key, value))
@@ -238,6 +240,7 @@ class MultiHeadAttention(Layer):
         self, query: Array, value: Array, query_mask: Any, value_mask: Any, key_mask: Any, mask: Any
     ) -> Array | None:
         """Returns all masks but the causal one as one, in the rank of the scores."""
+        self._check_masks(query, value, query_mask, value_mask, key_mask, mask)
         own = [m for m in (query_mask, value_mask, key_mask) if m is not None]
         if own and self.axes != (1,):
             raise GraphError(
@@ -255,6 +258,17 @@ class MultiHeadAttention(Layer):
             mask,
         ]
         return join_masks(masks, query.ndim + len(self.axes), len(self.axes))
+
+    def _check_masks(
+        self, query: Array, value: Array, query_mask: Any, value_mask: Any, key_mask: Any, mask: Any
+    ) -> None:
+        check_mask(self, query_mask, query.shape[:-1], "query_mask")
+        check_mask(self, value_mask, value.shape[:-1], "value_mask")
+        check_mask(self, key_mask, value.shape[:-1], "key_mask")
+        if mask is not None:
+            attended = [[x.shape[axis] for axis in self.axes] for x in (query, value)]
+            lead = (query.shape[0], self.num_heads)[: max(mask.ndim - 2 * len(self.axes), 0)]
+            check_mask(self, mask, (*lead, *attended[0], *attended[1]), "attention_mask")
 
 
 def _as_tuple(value: int | Sequence[int] | None) -> tuple[int, ...] | None:

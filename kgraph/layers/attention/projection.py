@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph import activations
+from kgraph import activations, initializers
+from kgraph.initializers.scaling import with_axes
 from kgraph.layers.base import Layer
 from kgraph.types import Array, Shape
 
@@ -47,7 +48,11 @@ class HeadProjection(Layer):
         self.activation = None if activation is None else activations.get(activation)
         self.use_bias = use_bias
         self.kernel_options = {
-            "initializer": kernel_initializer,
+            "initializer": with_axes(
+                initializers.get(kernel_initializer),
+                range(contracted),
+                range(contracted, contracted + len(self.output_sizes)),
+            ),
             "regularizer": kernel_regularizer,
             "constraint": kernel_constraint,
         }

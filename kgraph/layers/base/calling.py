@@ -29,7 +29,7 @@ from kgraph.layers.base.call_spec import (
     mask_tree,
     resolve_training,
 )
-from kgraph.layers.base.context import Context
+from kgraph.layers.base.context import Context, widened
 from kgraph.layers.base.input_spec import check_input
 from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
 from kgraph.layers.base.variable import create_values, root_key
@@ -225,7 +225,9 @@ def cast_inputs(layer: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
 
 def _regularize_activity(copy: Any, outputs: Tree) -> None:
     for output in leaves(outputs):
-        copy._context.add_loss(copy.activity_regularizer(output) / output.shape[0])
+        rows = output.shape[0]  # a batch without rows adds 0
+        rows = max(rows, 1) if isinstance(rows, int) else rows
+        copy._context.add_loss(copy.activity_regularizer(widened(output)) / rows)
 
 
 def _set_output_mask(copy: Any, first: Tree, mask: Tree, outputs: Tree) -> None:

@@ -107,7 +107,7 @@ class Context:
     def add_loss(self, loss: Array) -> None:
         """Adds a term to the loss of this run; an array is summed."""
         self.effects.add("loss")
-        self.losses.append(jnp.sum(loss))
+        self.losses.append(jnp.sum(widened(jnp.asarray(loss))))
 
     def set_mask(self, tensor: Array, mask: Array | None) -> None:
         """Remembers the mask of a tensor (None: it has none), for the length of the run."""
@@ -120,3 +120,9 @@ class Context:
         """Returns the mask remembered for a tensor, or None."""
         found = self._masks.get(id(tensor))
         return found[1] if found is not None else None
+
+
+def widened(array: Array) -> Array:
+    """Returns short floats as float32: squares and sums of them do not fit into 16 bits."""
+    short = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize < 4
+    return array.astype(jnp.float32) if short else array

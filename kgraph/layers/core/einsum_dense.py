@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from kgraph import activations, constraints, initializers, regularizers
 from kgraph.errors import ConfigError, GraphError
-from kgraph.initializers import VarianceScaling
+from kgraph.initializers.scaling import with_axes
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.types import Array, Shape
 
@@ -195,15 +195,10 @@ class EinsumDense(Layer):
 
     def _fitted_initializer(self) -> Any:
         """Returns the kernel's initializer, told which axes are inputs and which outputs."""
-        start: Any = self.kernel_initializer
-        if not isinstance(start, VarianceScaling) or start.input_axes is not None:
-            return start
         summed = [letter not in self.letters.outputs for letter in self.letters.kernel]
-        axes = {
-            "input_axes": [i for i, is_input in enumerate(summed) if is_input],
-            "output_axes": [i for i, is_input in enumerate(summed) if not is_input],
-        }
-        return type(start).from_config({**start.get_config(), **axes})
+        inputs = [i for i, is_input in enumerate(summed) if is_input]
+        outputs = [i for i, is_input in enumerate(summed) if not is_input]
+        return with_axes(self.kernel_initializer, inputs, outputs)
 
     def _bias_sizes(self, sizes: dict[str, int | None]) -> tuple[int | None, ...]:
         outputs, along = self.letters.outputs, self.bias_axes or ""

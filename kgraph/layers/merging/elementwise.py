@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, same_rank, sizes
 from kgraph.types import Array, Function
 
@@ -43,6 +44,13 @@ class _Elementwise(Layer):
     def merge(self, tensors: list[Array]) -> Array:
         """Returns the result for inputs of equal rank; every subclass without a `call` has it."""
         raise GraphError(f"{self.label} does not define merge(self, tensors)")
+
+    def _over(self, mask: Array | None, tensor: Array) -> Array | None:
+        """Returns a mask with axes of size 1 for the axes of the tensor that it does not have."""
+        if mask is None:
+            return None
+        check_mask(self, mask, tensor.shape[: max(mask.ndim, 1)])
+        return jnp.expand_dims(mask.astype(bool), range(mask.ndim, tensor.ndim))
 
     def compute_mask(
         self, inputs: Sequence[Array], previous_mask: Masks | None = None
@@ -114,7 +122,7 @@ class Multiply(_Elementwise):
     def call(self, inputs: Sequence[Array], mask: Masks | None = None) -> Array:
         tensors = same_rank(list(inputs))
         masks = list(mask or [None] * len(tensors))
-        kept = [_over(m, x) for m, x in zip(masks, tensors)]
+        kept = [self._over(m, x) for m, x in zip(masks, tensors)]
         tensors = [x if m is None else jnp.where(m, x, 1) for m, x in zip(kept, tensors)]
         product = functools.reduce(operator.mul, tensors)
         known = [m for m in kept if m is not None]
@@ -134,9 +142,9 @@ class _Extreme(_Elementwise):
     def call(self, inputs: Sequence[Array], mask: Masks | None = None) -> Array:
         tensors = same_rank(list(inputs))
         masks = list(mask or [None] * len(tensors))
-        best, counts = tensors[0], _over(masks[0], tensors[0])
+        best, counts = tensors[0], self._over(masks[0], tensors[0])
         for tensor, own in zip(tensors[1:], masks[1:]):
-            keep = _over(own, tensor)
+            keep = self._over(own, tensor)
             tensor = tensor if keep is None else jnp.where(keep, tensor, best)
             best = best if counts is None else jnp.where(counts, best, tensor)
             counts = None if keep is None or counts is None else counts | keep
@@ -168,13 +176,6 @@ class Minimum(_Extreme):
     """
 
     choose = staticmethod(jnp.minimum)
-
-
-def _over(mask: Array | None, tensor: Array) -> Array | None:
-    """Returns a mask with axes of size 1 for the axes of the tensor that it does not have."""
-    if mask is None or mask.ndim == tensor.ndim:
-        return mask
-    return jnp.expand_dims(mask, range(mask.ndim, tensor.ndim))
 
 
 def add(inputs: Sequence[Any], **options: Any) -> Any:

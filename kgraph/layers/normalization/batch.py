@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from kgraph import initializers
 from kgraph.errors import GraphError
+from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.base.options import check_integer, check_rate
 from kgraph.layers.normalization.renorm import check_clipping, correction, root
 from kgraph.layers.normalization.statistics import (
@@ -141,10 +142,10 @@ class BatchNormalization(_ScaledNormalization):
             centred = wide - along(mean, places, wide.ndim)
             variance = _mean(jnp.square(centred), others, kept)
             if self.renorm:
-                gamma, beta = self._renormalised(mean, variance, gamma, beta)
+                gamma, beta = self._renormalised(mean, variance, gamma, beta, kept)
             else:
-                self._move("moving_mean", mean)
-                self._move("moving_variance", variance)
+                self._move("moving_mean", mean, kept)
+                self._move("moving_variance", variance, kept)
         else:
             variance = self.moving_variance.astype(wide.dtype)
             centred = wide - along(self.moving_mean.astype(wide.dtype), places, wide.ndim)
@@ -156,25 +157,38 @@ class BatchNormalization(_ScaledNormalization):
             outputs = outputs + along(beta, places, wide.ndim)
         return self.narrow(outputs)
 
-    def _move(self, state: str, batch: Array, momentum: float | None = None) -> Array:
-        """Moves a state a step towards a batch's statistic, and returns it."""
+    def _move(
+        self, state: str, batch: Array, kept: Array | None, momentum: float | None = None
+    ) -> Array:
+        """Moves a state a step towards a batch's statistic, and returns it.
+
+        A batch that is masked as a whole has no statistics, and moves nothing.
+        """
         momentum = self.momentum if momentum is None else momentum
-        moved = getattr(self, state).astype(batch.dtype) * momentum + batch * (1.0 - momentum)
+        before = getattr(self, state).astype(batch.dtype)
+        moved = before * momentum + batch * (1.0 - momentum)
+        if kept is not None:
+            moved = jnp.where(jnp.any(kept), moved, before)
         setattr(self, state, moved)
         return moved
 
     def _renormalised(
-        self, mean: Array, variance: Array, gamma: Array | None, beta: Array | None
+        self,
+        mean: Array,
+        variance: Array,
+        gamma: Array | None,
+        beta: Array | None,
+        kept: Array | None,
     ) -> tuple[Array, Array]:
         """Returns scale and offset with the correction in them, and moves the statistics."""
         deviation = jnp.sqrt(variance + self.epsilon)
         known_mean = self.renorm_mean.astype(mean.dtype)
         known = jnp.maximum(self.renorm_stddev.astype(mean.dtype), math.sqrt(self.epsilon))
         r, d = correction(mean, deviation, known_mean, known, self.renorm_clipping)
-        self._move("renorm_mean", mean, self.renorm_momentum)
-        self._move("renorm_stddev", deviation, self.renorm_momentum)
-        self._move("moving_mean", mean)
-        moving = self._move("moving_stddev", deviation)
+        self._move("renorm_mean", mean, kept, self.renorm_momentum)
+        self._move("renorm_stddev", deviation, kept, self.renorm_momentum)
+        self._move("moving_mean", mean, kept)
+        moving = self._move("moving_stddev", deviation, kept)
         self.moving_variance = jnp.maximum(jnp.square(moving) - self.epsilon, 0)
         scale = r if gamma is None else r * gamma
         offset = d if gamma is None else d * gamma
@@ -194,12 +208,7 @@ class BatchNormalization(_ScaledNormalization):
         """Returns the mask with the rank of the inputs."""
         if mask is None:
             return None
-        if mask.ndim != inputs.ndim - 1:
-            raise GraphError(
-                f"{self.label} cannot use this mask",
-                expected=f"{inputs.ndim - 1} axes: those of its input but the last",
-                received=f"{mask.ndim} axes",
-            )
+        check_mask(self, mask, inputs.shape[:-1])
         return jnp.expand_dims(mask.astype(bool), -1)
 
 

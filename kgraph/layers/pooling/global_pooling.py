@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.convolution.spatial import DataFormat, _SpatialLayer
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array
@@ -92,7 +93,7 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
     """Takes the mean of each channel of a series, over the steps that the mask keeps.
 
     Shapes: as in `GlobalMaxPooling1D`. Mask: `[batch, steps]`, used up here; the mean of a sample
-    without any step is NaN, as in Keras. Dtype: the sums are float32 at least; the result has the
+    without any step is 0. Dtype: the sums are float32 at least; the result has the
     dtype of the input, or the compute dtype for whole numbers.
 
     Args: as in `GlobalMaxPooling1D`.
@@ -110,15 +111,16 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
     def call(self, inputs: Array, mask: Array | None = None) -> Array:
         if mask is None:
             return super().call(inputs)
+        steps = inputs.shape[self.spatial_axes[0]]
+        check_mask(self, mask, (inputs.shape[0], steps))
         dtype = inputs.dtype
         if not jnp.issubdtype(dtype, jnp.floating):
             dtype = jnp.dtype(self.compute_dtype)
         wide = inputs.astype(wide_dtype(dtype))
         kept = jnp.expand_dims(mask.astype(bool), self.channel_axis)
-        (steps,) = self.spatial_axes
-        total = jnp.sum(wide, steps, where=kept, keepdims=self.keepdims)
-        count = jnp.sum(kept, steps, dtype=wide.dtype, keepdims=self.keepdims)
-        return (total / count).astype(dtype)
+        total = jnp.sum(wide, self.spatial_axes, where=kept, keepdims=self.keepdims)
+        count = jnp.sum(kept, self.spatial_axes, dtype=wide.dtype, keepdims=self.keepdims)
+        return (total / jnp.maximum(count, 1)).astype(dtype)
 
     def compute_mask(self, inputs: Array, previous_mask: Array | None = None) -> None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import InputSpec, Layer, Variable
+from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.recurrent.recurrence import initial_states, layers_inside, recurrence
 from kgraph.layers.recurrent.scan import run
 from kgraph.layers.recurrent.stacked import StackedRNNCells
@@ -34,7 +36,7 @@ class RNN(Layer):
         return_state: whether to return the last states as well.
         go_backwards: whether to begin at the last step; outputs come in the order of computation.
         stateful: whether the states are kept from call to call (sample i continues sample i of the
-            batch before). Needs a known batch size; `reset_state()` sets them to zero.
+            batch before). Needs a known batch size; `reset_state()` begins again.
         unroll: whether to write the loop out, which needs a known number of steps and compiles
             longer.
         zero_output_for_mask: whether the output of a masked step is 0.
@@ -105,10 +107,7 @@ class RNN(Layer):
         if any(not layer.built for layer in layers_inside(self.cell)):
             self._build_by_calling(step_shape)
         if self.stateful and isinstance(input_shape[0], int):
-            shapes = self._state_shapes(input_shape[0])
-            self.states = map_structure(
-                lambda s: self.add_weight(s.shape, "zeros", trainable=False, name="state"), shapes
-            )
+            self.states = self._declare_states(input_shape[0])
 
     def _build_by_calling(self, step_shape: Shape) -> None:
         """Builds the layers inside a cell whose `build` leaves that to their first call."""
@@ -120,15 +119,29 @@ class RNN(Layer):
     def _state_shapes(self, batch: int) -> Any:
         return jax.eval_shape(lambda: self.get_initial_state(batch))
 
+    def _declare_states(self, batch: int) -> Any:
+        """Declares the kept states; they begin as the cell says."""
+        numbers = itertools.count()
+
+        def declare(state: Any) -> Any:
+            number = next(numbers)
+
+            def start(shape: Shape, dtype: str) -> Array:
+                return list(leaves(self.get_initial_state(batch)))[number].astype(dtype)
+
+            return self.add_weight(state.shape, start, trainable=False, name="state")
+
+        return map_structure(declare, self._state_shapes(batch))
+
     def get_initial_state(self, batch_size: Any) -> list[Any]:
         """Returns the states before the first step, for so many samples."""
         return initial_states(self.cell, batch_size)
 
     def reset_state(self) -> None:
-        """Sets the kept states of a stateful layer to zero."""
+        """Sets the kept states of a stateful layer to those before the first step."""
         for weight in leaves(self.states):
             if isinstance(weight, Variable):
-                weight.assign(jnp.zeros(weight.shape, weight.dtype))
+                weight.assign(weight.initializer(weight.shape, weight.dtype))
 
     reset_states = reset_state
 
@@ -142,6 +155,7 @@ class RNN(Layer):
     ) -> Tree:
         if initial_state is None:
             initial_state = self.states
+        check_mask(self, mask, sequences.shape[:2])
         inputs = jnp.swapaxes(sequences.astype(self.cell.compute_dtype), 0, 1)
         if mask is not None:
             mask = jnp.swapaxes(mask, 0, 1).astype(bool)

@@ -7,6 +7,7 @@ from typing import Any
 from kgraph.graph.structure import map_structure
 from kgraph.layers.base import InputSpec
 from kgraph.layers.base.call_spec import call_spec
+from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.core.wrapper import Wrapper
 from kgraph.types import Array, Shape, Tree
 
@@ -41,6 +42,7 @@ class TimeDistributed(Wrapper):
 
     def call(self, inputs: Array, training: bool | None = None, mask: Array | None = None) -> Tree:
         lead = inputs.shape[:2]
+        check_mask(self, mask, lead)
         options: dict[str, Any] = {"training": training}
         if mask is not None and call_spec(type(self.layer)).takes_mask:
             options["mask"] = _join(mask)
