@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -31,9 +33,17 @@ if not os.environ.get("KGRAPH_TEST_OPTIMIZED"):
 
 
 @pytest.fixture(autouse=True)
-def _strict_and_clean():
-    """Promotion is strict inside a test, and the process-wide settings are the same after it."""
+def _strict_and_clean(request: pytest.FixtureRequest):
+    """Promotion is strict inside a test, and the process-wide settings are the same after it.
+
+    What draws without a seed of its own draws from one by the test's name, so that a test sees the
+    same numbers alone, beside others and on any worker.
+    """
     before = dict(vars(config._settings))
+    seed = zlib.crc32(request.node.nodeid.encode())
+    config.set_random_seed(seed)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(seed)
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
     vars(config._settings).update(before)
