@@ -28,7 +28,7 @@ from kgraph import (
 )
 from kgraph.compiler import Program, lower
 from kgraph.config import DTypePolicy
-from kgraph.graph import Graph, SymbolicTensor
+from kgraph.graph import Graph, SymbolicTensor, Traits
 from kgraph.initializers import Initializer
 from kgraph.layers.base import Input, InputSpec, Layer
 from kgraph.lazy import lazy_names
@@ -64,8 +64,8 @@ KerasTensor = SymbolicTensor
 __all__ = [
     "Checkpoint", "DTypePolicy", "FloatDTypePolicy", "Graph", "Initializer", "Input", "InputSpec",
     "KerasTensor", "Layer", "Loss", "Metric", "Model", "Optimizer", "Program", "Regularizer",
-    "Sequential", "SymbolicTensor", "__version__", "activations", "applications", "backend",
-    "callbacks", "compiler", "config", "constraints", "data", "datasets", "distribution",
+    "Sequential", "SymbolicTensor", "Traits", "__version__", "activations", "applications",
+    "backend", "callbacks", "compiler", "config", "constraints", "data", "datasets", "distribution",
     "dtype_policies", "errors", "export", "initializers", "layers", "losses", "lower", "metrics",
     "mixed_precision", "models", "ops", "optimizers", "preprocessing", "random", "regularizers",
     "saving", "tree", "utils", "visualization", "wrappers",

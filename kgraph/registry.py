@@ -20,6 +20,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy
 
+from kgraph.declared import is_own
 from kgraph.errors import ConfigError, nearest
 from kgraph.lazy import load_kind
 
@@ -79,7 +80,7 @@ class Recorded:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__module__.partition(".")[0] == "kgraph" and not cls.__name__.startswith("_"):
+        if is_own(cls) and not cls.__name__.startswith("_"):
             _own[cls.kind, cls.__name__] = cls
             _own.setdefault((cls.kind, snake_case(cls.__name__)), cls)
 
@@ -319,6 +320,16 @@ def _describe_foreign(value: Any) -> Any:
     if inspect.isclass(value) and hasattr(value, "dtype"):  # jnp.float32 and the like
         return value.__name__
     return Opaque(repr(value), id(value))
+
+
+def names_foreign(description: Any) -> bool:
+    """Tells whether a description holds a function or a class that is not kgraph's."""
+    if isinstance(description, dict):
+        named = description.get("kind") == "custom" or ">" in str(description.get("class_name"))
+        return named or any(map(names_foreign, description.values()))
+    if isinstance(description, list):
+        return any(map(names_foreign, description))
+    return isinstance(description, Opaque)
 
 
 def find_opaque(description: Any, path: str = "") -> Iterator[tuple[str, Opaque]]:

@@ -1,4 +1,4 @@
-"""Finds layers whose options were set anew after they were made.
+"""Brings what a graph says of its layers up to date, and finds options that were set anew.
 
 `dropout.rate = 0.2` and `head.activation = relu` change what `call` does; but what a graph records
 of a layer are the arguments that it was made with.
@@ -10,14 +10,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from kgraph.declared import is_own
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, LayerSpec
+from kgraph.graph.node import LayerSpec
+from kgraph.graph.traits import Traits
 from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.traits import traits_of
 from kgraph.registry import describe
 
 
 def without_changed(graph: Graph, layers: Mapping[str, Layer]) -> Graph:
-    """Returns the graph with each changed layer described as a user's: its options tell nothing.
+    """Returns the graph with the traits that its layers have now.
+
+    Each changed layer is described as a user's that says nothing but whether it keeps rows apart:
+    its options tell nothing.
 
     Args:
         graph: a model's own.
@@ -29,12 +35,17 @@ def without_changed(graph: Graph, layers: Mapping[str, Layer]) -> Graph:
 
 
 def _now(spec: LayerSpec, layer: Any) -> LayerSpec:
-    if spec.class_name == INPUT_CLASS:
+    if spec.is_input:
         return spec
+    traits = traits_of(layer)
     if spec.graph is not None:
         inner = without_changed(spec.graph, layer.graph_layers)
-        return spec if inner is spec.graph else replace(spec, graph=inner)
-    return replace(spec, own=False) if spec.own and _is_changed(layer) else spec
+        same = inner is spec.graph and traits == spec.traits
+        return spec if same else replace(spec, graph=inner, traits=traits)
+    if spec.own and _is_changed(layer):
+        rows = Traits(rows_independent=traits.rows_independent)
+        return replace(spec, own=False, traits=rows)
+    return spec if traits == spec.traits else replace(spec, traits=traits)
 
 
 def _is_changed(layer: Layer) -> bool:
@@ -46,7 +57,7 @@ def new_options(layer: Layer) -> dict[str, Any]:
 
     Layers inside are not looked into; of a user's class options tell nothing anyway.
     """
-    if not layer.is_own or layer.inner_graph is not None:
+    if not is_own(type(layer)) or layer.inner_graph is not None:
         return {}
     args, options = layer._arguments
     made, now = vars(type(layer)(*args, **options)), vars(layer)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from kgraph.compiler.changed import new_options
+from kgraph.declared import is_own
 from kgraph.graph.graph import Graph
 from kgraph.graph.structure import leaves
 from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.traits import parts_of, traits_of
 from kgraph.layers.base.variable import Variable
-from kgraph.registry import Opaque, describe, text_of
+from kgraph.registry import Opaque, describe, names_foreign, text_of
 
 _NAMING = frozenset({"explicit_name", "kept_name", "order", "built", "_policy", "_trainable"})
 
@@ -60,10 +62,14 @@ def _facts(
     loops: bool,
     as_made: bool,
 ) -> str | None:
-    inside = list(_tree(layer))
+    inside = list(parts_of(layer))
     if not layer.built or any(getattr(item, "seed", None) is not None for item in inside):
         return None
-    if not loops and any(map(_is_convolution, inside)) and jax.default_backend() == "cpu":
+    if (
+        not loops
+        and any(traits_of(item).convolution for item in inside)
+        and jax.default_backend() == "cpu"
+    ):
         return None
     weights = [
         [path, w.dtype, w.trainable, trained.get(id(w), False), describe(w.regularizer),
@@ -71,22 +77,13 @@ def _facts(
         for path, w in named
     ]  # fmt: skip
     try:
-        own = [_own_facts(item, as_made) if item.is_own else _attributes(item) for item in inside]
+        own = [
+            _own_facts(item, as_made) if is_own(type(item)) else _attributes(item)
+            for item in inside
+        ]
     except _NotComparable:
         return None
     return text_of([weights, own])
-
-
-def _tree(layer: Layer) -> Iterator[Layer]:
-    yield layer
-    for _, child in layer.children():
-        yield from _tree(child)
-
-
-def _is_convolution(layer: Layer) -> bool:
-    operation = getattr(layer, "function", None)
-    names = ("convolve", "correlate", "conv_general_dilated", "conv")
-    return layer.is_own and ("Conv" in type(layer).__name__ or operation in names)
 
 
 class _NotComparable(Exception):
@@ -130,10 +127,8 @@ def _is_plain_function(value: Any) -> bool:
 def has_foreign_code(layer: Layer) -> bool:
     """Tells whether a layer runs code that is not kgraph's, so that its class says nothing."""
     return any(
-        not item.is_own
-        or type(item).__module__.startswith("kgraph.layers.interop")
-        or _names_foreign(describe(item.get_config()))
-        for item in _tree(layer)
+        not is_own(type(item)) or names_foreign(describe(item.get_config()))
+        for item in parts_of(layer)
     )
 
 
@@ -159,13 +154,3 @@ def _layers_inside(name: str, layers: Mapping[str, Layer]) -> Mapping[str, Layer
     """Returns the layers of a model that is called as a whole, or those around repeated blocks."""
     model: Any = layers.get(name)
     return layers if model is None else getattr(model, "graph_layers", {})
-
-
-def _names_foreign(config: Any) -> bool:
-    """Tells whether options hold a function or class of the user's."""
-    if isinstance(config, dict):
-        named = config.get("kind") == "custom" or ">" in str(config.get("class_name"))
-        return named or any(map(_names_foreign, config.values()))
-    return isinstance(config, Opaque) or (
-        isinstance(config, list) and any(map(_names_foreign, config))
-    )

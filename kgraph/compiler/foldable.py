@@ -5,20 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from kgraph.errors import ConfigError
 from kgraph.graph.node import LayerSpec
-from kgraph.layers.core.einsum_dense import read_equation
-
-_RANKS = ("1D", "2D", "3D")
-_KERNELS = {
-    "Dense": ("kernel", (-1,)),
-    **{f"Conv{rank}": ("kernel", (-1,)) for rank in _RANKS},
-    **{f"Conv{rank}Transpose": ("kernel", (-2,)) for rank in _RANKS},
-    **{f"DepthwiseConv{rank}": ("kernel", (-2, -1)) for rank in _RANKS},
-    **{f"SeparableConv{rank}": ("pointwise_kernel", (-1,)) for rank in _RANKS},
-}
-"""For each class the weight to scale, and which of its axes make the features of the output."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +15,12 @@ class Linear:
     """A layer whose output can be scaled and shifted by its weights.
 
     Fields:
-        config: its options, with a bias.
-        kernel: the weight to scale.
+        kernel, bias: the weights to change.
         scales, offsets: shapes in which numbers for each feature lie along kernel and bias.
     """
 
-    config: dict[str, Any]
     kernel: str
+    bias: str
     scales: tuple[int, ...]
     offsets: tuple[int, ...]
 
@@ -45,36 +33,18 @@ def as_linear(spec: LayerSpec, axis: int, rank: int) -> Linear | None:
         axis: along which the features lie.
         rank: of the output.
     """
-    if not spec.own or _activation(spec) not in (None, "linear"):
+    last = spec.traits.activation
+    if last is not None and last.function != "linear":
         return None
-    if spec.class_name == "EinsumDense":
-        return _as_linear_einsum(spec, axis, rank)
-    if spec.class_name not in _KERNELS:
-        return None
-    features = 1 if spec.config.get("data_format") == "channels_first" else -1
-    if axis % rank != features % rank:
-        return None
-    name, axes = _KERNELS[spec.class_name]
-    scales = _only(axes, _shape_of(spec, name))
-    return Linear({**spec.config, "use_bias": True}, name, scales, (math.prod(scales),))
-
-
-def _as_linear_einsum(spec: LayerSpec, axis: int, rank: int) -> Linear | None:
-    """Does the same for an EinsumDense: the features need a letter that the kernel has too."""
-    equation = read_equation(spec.config["equation"])
-    letters = equation.outputs
-    if equation.right or (equation.left and axis % rank < rank - len(letters)):
-        return None
-    letter = letters[axis % rank - (rank - len(letters))]
-    biases = spec.config.get("bias_axes") or letter
-    if letter not in equation.kernel or letter not in biases:
-        return None
-    kernel = _shape_of(spec, "kernel")
-    along = equation.kernel.index(letter)
-    first = min(letters.index(one) for one in biases)
-    offsets = [kernel[along] if one == letter else 1 for one in letters[first:]]
-    config = {**spec.config, "bias_axes": biases}
-    return Linear(config, "kernel", _only((along,), kernel), tuple(offsets))
+    for form in spec.traits.linear:
+        if -rank <= form.axis < rank and form.axis % rank == axis % rank:
+            kernel = _shape_of(spec, form.kernel)
+            scales = _only(form.kernel_axes, kernel)
+            bias = next((w.shape for w in spec.weights if w.path == form.bias), ())
+            offsets = [1] * max(len(bias), -form.bias_axis)
+            offsets[form.bias_axis] = math.prod(scales)
+            return Linear(form.kernel, form.bias, scales, tuple(offsets))
+    return None
 
 
 def _only(axes: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
@@ -84,9 +54,11 @@ def _only(axes: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _shape_of(spec: LayerSpec, path: str) -> tuple[int, ...]:
-    return next(weight.shape for weight in spec.weights if weight.path == path)
-
-
-def _activation(spec: LayerSpec) -> Any:
-    value = spec.config.get("activation")
-    return value.get("function", value) if isinstance(value, dict) else value
+    for weight in spec.weights:
+        if weight.path == path:
+            return weight.shape
+    raise ConfigError(
+        f"The traits of {spec.class_name} name a kernel {path!r} that it does not have",
+        expected=", ".join(repr(weight.path) for weight in spec.weights) or "a weight",
+        hint='say which attribute holds it: LinearForm(kernel="...")',
+    )

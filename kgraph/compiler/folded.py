@@ -14,6 +14,7 @@ from jax.core import Tracer
 from kgraph import initializers
 from kgraph.graph.fold import FoldPlan
 from kgraph.graph.node import LayerSpec
+from kgraph.layers.base.binding import with_weights
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.variable import Variable
 from kgraph.types import Array
@@ -35,26 +36,25 @@ class Fold:
     def __init__(self, spec: LayerSpec, linear: Any, norm: Any) -> None:
         self.plan = FoldPlan.of(spec)
         self.name = self.plan.name
-        self._linear, self._norm = linear, norm
-        kernel = vars(linear)[self.plan.kernel]
+        plan, said = self.plan, self.plan.normalization
+        kernel, self._given_bias = vars(linear)[plan.kernel], vars(linear).get(plan.bias)
+        self._given_kernel = kernel
+        self._mean, self._variance = vars(norm)[said.mean], vars(norm)[said.variance]
+        self._scale, self._offset = vars(norm).get(said.scale), vars(norm).get(said.offset)
         dtype = linear.compute_dtype if linear.autocast else kernel.dtype
         self._dtype = jnp.dtype(dtype)
         shapes = {w.path: w.shape for w in spec.weights}
         self._kernel, self._bias = (
             Variable(shapes[path], initializers.Zeros(), dtype, name=path)
-            for path in (self.plan.kernel, "bias")
+            for path in (plan.kernel, plan.bias)
         )
-        self.layer: Layer = linear.variant(self.plan.config)
-        others = [w for w in linear._weights if w is not kernel and w is not linear.bias]
-        own: dict[str, Any] = {self.plan.kernel: self._kernel, "bias": self._bias}
-        vars(self.layer).update(own, _weights=[self._kernel, *others, self._bias])
+        self.layer: Layer = with_weights(linear, dict(zip((plan.kernel, plan.bias), self.weights)))
 
     @property
     def sources(self) -> list[Variable]:
         """The weights of the two layers that the folded ones depend on."""
-        norm = self._norm
-        known = [vars(self._linear)[self.plan.kernel], self._linear.bias, norm.gamma, norm.beta]
-        return [w for w in (*known, norm.moving_mean, norm.moving_variance) if w is not None]
+        known = [self._given_kernel, self._given_bias, self._scale, self._offset]
+        return [w for w in (*known, self._mean, self._variance) if w is not None]
 
     @property
     def weights(self) -> tuple[Variable, Variable]:
@@ -68,22 +68,22 @@ class Fold:
             values: the array of each source, by the weight's identity.
             xp: `numpy` or `jax.numpy`.
         """
-        plan, norm = self.plan, self._norm
-        kernel = values[id(vars(self._linear)[plan.kernel])]
+        plan = self.plan
+        kernel = values[id(self._given_kernel)]
         wide: Any = xp.float64 if kernel.dtype == xp.float64 else xp.float32
 
         def laid(weight: Variable) -> Any:
             return xp.asarray(values[id(weight)], wide).reshape(plan.offsets)
 
-        factor = 1 / xp.sqrt(laid(norm.moving_variance) + wide(norm.epsilon))
-        if norm.gamma is not None:
-            factor = factor * laid(norm.gamma)
-        bias = -laid(norm.moving_mean)
-        if self._linear.bias is not None:
-            bias = bias + xp.asarray(values[id(self._linear.bias)], wide)
+        factor = 1 / xp.sqrt(laid(self._variance) + wide(plan.normalization.epsilon))
+        if self._scale is not None:
+            factor = factor * laid(self._scale)
+        bias = -laid(self._mean)
+        if self._given_bias is not None:
+            bias = bias + xp.asarray(values[id(self._given_bias)], wide)
         bias = bias * factor
-        if norm.beta is not None:
-            bias = bias + laid(norm.beta)
+        if self._offset is not None:
+            bias = bias + laid(self._offset)
         kernel = xp.asarray(kernel, wide) * factor.reshape(plan.scales)
         return [xp.asarray(w, self._dtype) for w in (kernel, bias)]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, LayerSpec, Node, Ref
+from kgraph.graph.node import LayerSpec, Node, Ref
 from kgraph.graph.structure import map_structure
 from kgraph.registry import describe, text_of
 
@@ -59,7 +59,7 @@ class Likeness:
         return text_of(facts)
 
     def _layer(self, name: str, spec: LayerSpec) -> str | None:
-        if spec.class_name == INPUT_CLASS or spec.is_stack or name in self.entangled:
+        if spec.is_input or spec.is_stack or name in self.entangled:
             return None
         known = ("" if spec.own else None) if self.facts is None else self.facts.get(name)
         if known is None:

@@ -25,7 +25,7 @@ from kgraph.compiler.stacked import checkpoint_policy
 from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.fold import FoldPlan
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, LayerSpec
+from kgraph.graph.node import LayerSpec
 from kgraph.layers.base.layer import Layer
 from kgraph.registry import restore
 
@@ -111,11 +111,9 @@ def lower_graph(
     live = {
         name: folds[name].layer if name in folds else _live_layer(name, spec, originals)
         for name, spec in specs.items()
-        if spec.class_name != INPUT_CLASS and not spec.is_stack
+        if not spec.is_input and not spec.is_stack
     }
-    owners = {
-        name: layers[name] for name, spec in graph.layers.items() if spec.class_name != INPUT_CLASS
-    }
+    owners = {name: layers[name] for name, spec in graph.layers.items() if not spec.is_input}
     inference = any(pass_ in INFERENCE_ONLY for pass_ in passes)
     plain = Program(history, live, owners, root, folds, inference)
     if stack is False:

@@ -9,7 +9,7 @@ import jax
 
 from kgraph.compiler.layouts import laid_out
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, Node, Ref
+from kgraph.graph.node import Node, Ref
 from kgraph.graph.structure import fill, flatten
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.symbolic import is_array
@@ -40,7 +40,7 @@ def run_graph(
     """
     values: dict[Ref, Any] = dict(zip(graph.inputs, inputs))
     for node in graph.nodes:
-        if graph.layers[node.layer].class_name == INPUT_CLASS:
+        if graph.layers[node.layer].is_input:
             continue
         arrays = [values[ref] for ref in node.inputs]
         if graph.layers[node.layer].is_stack:

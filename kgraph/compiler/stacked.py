@@ -14,7 +14,7 @@ import numpy as np
 from kgraph.compiler.run import run_graph
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, LayerSpec
+from kgraph.graph.node import LayerSpec
 from kgraph.graph.stack import StackPlan
 from kgraph.initializers import path_hash
 from kgraph.layers.base import binding
@@ -65,7 +65,7 @@ class Stack:
     def layers(self) -> dict[str, Layer]:
         """The layers that the body is bound to: those of the first block."""
         specs = self.body.layers.items()
-        return {name: self._layers[name] for name, s in specs if s.class_name != INPUT_CLASS}
+        return {name: self._layers[name] for name, s in specs if not s.is_input}
 
     @cached_property
     def weights(self) -> tuple[StackedWeight, ...]:

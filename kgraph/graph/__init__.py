@@ -5,19 +5,25 @@ from kgraph.graph.graph import Graph
 from kgraph.graph.node import LayerSpec, Node, Ref, TensorSpec, WeightSpec
 from kgraph.graph.source import Source, user_source
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
+from kgraph.graph.traits import Activated, Convolution, LinearForm, Normalization, Traits
 from kgraph.graph.verify import verify
 
 __all__ = [
+    "Activated",
     "Call",
+    "Convolution",
     "Frozen",
     "Graph",
     "LayerSpec",
+    "LinearForm",
     "MaskOf",
     "Node",
+    "Normalization",
     "Ref",
     "Source",
     "SymbolicTensor",
     "TensorSpec",
+    "Traits",
     "WeightSpec",
     "freeze",
     "user_source",

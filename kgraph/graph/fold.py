@@ -1,13 +1,13 @@
-"""A folded normalisation as data: what a layer of class `Conv2D+BatchNormalization` says."""
+"""A folded normalisation as data: what a layer of class `Fold` says."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from kgraph.graph.graph import Graph
-from kgraph.graph.node import FOLDED, LayerSpec, WeightSpec
+from kgraph.graph.node import FOLD_CLASS, LayerSpec, WeightSpec
+from kgraph.graph.traits import Normalization
 
 
 @dataclass(frozen=True)
@@ -16,17 +16,21 @@ class FoldPlan:
 
     Fields:
         layer, norm: names of the two layers, whose weights it is made of.
-        class_name, config: the linear layer, with a bias.
-        kernel: the weight that is scaled.
+        title: the classes of both.
+        config: the options of the linear layer.
+        normalization: what the second layer says of itself.
+        kernel, bias: the weights that are changed.
         scales: shape in which the normalisation's factors lie along the kernel.
         offsets: shape in which they lie along the bias.
     """
 
     layer: str
     norm: str
-    class_name: str
+    title: str
     config: Mapping[str, Any]
+    normalization: Normalization
     kernel: str
+    bias: str
     scales: tuple[int, ...]
     offsets: tuple[int, ...]
 
@@ -35,16 +39,18 @@ class FoldPlan:
         """Name of the layer that does the work of both."""
         return f"{self.layer}+{self.norm}"
 
-    def spec(self, weights: Mapping[str, WeightSpec]) -> LayerSpec:
+    def spec(self, linear: LayerSpec) -> LayerSpec:
         """Returns the description under which a graph keeps the two.
 
         Args:
-            weights: those of the linear layer by path.
+            linear: the description of the linear layer.
         """
-        kernel = weights[self.kernel]
-        shape = weights["bias"].shape if "bias" in weights else self.offsets
-        weights = {**weights, "bias": WeightSpec("bias", shape, kernel.dtype, True)}
-        return LayerSpec(f"{self.class_name}{FOLDED}", asdict(self), tuple(weights.values()))
+        weights = {weight.path: weight for weight in linear.weights}
+        kernel, bias = weights[self.kernel], weights.get(self.bias)
+        shape = self.offsets if bias is None else bias.shape
+        weights[self.bias] = WeightSpec(self.bias, shape, kernel.dtype, True)
+        traits = replace(linear.traits, linear=())
+        return LayerSpec(FOLD_CLASS, asdict(self), tuple(weights.values()), traits=traits)
 
     @classmethod
     def of(cls, spec: LayerSpec) -> FoldPlan:
@@ -52,9 +58,5 @@ class FoldPlan:
         config: dict[str, Any] = dict(spec.config)
         for field in ("scales", "offsets"):
             config[field] = tuple(config[field])
+        config["normalization"] = Normalization(**config["normalization"])
         return cls(**config)
-
-
-def folds_in(graph: Graph) -> dict[str, LayerSpec]:
-    """Returns the description of each folded layer of a graph by its name."""
-    return {name: spec for name, spec in graph.layers.items() if spec.is_folded}

@@ -137,7 +137,7 @@ class _Writer:
     def layer(self, call: Call) -> LayerSpec:
         """Returns the description of a layer; an input's sizes have the names they have here."""
         spec = call.layer.spec()
-        if spec.class_name != INPUT_CLASS:
+        if not spec.is_input:
             return spec
         dims = rename_dims(call.outputs[0].dims, self.dims)
         return replace(spec, config={**spec.config, "dims": list(dims)})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from kgraph.graph.node import INPUT_CLASS, LayerSpec, Node, Ref, TensorSpec
+from kgraph.graph.node import LayerSpec, Node, Ref, TensorSpec
 from kgraph.registry import describe, text_of
 from kgraph.types import Tree
 
@@ -76,7 +76,7 @@ class Graph:
     @property
     def calls(self) -> Iterator[Node]:
         """The nodes that are not inputs."""
-        return (n for n in self.nodes if self.layers[n.layer].class_name != INPUT_CLASS)
+        return (n for n in self.nodes if not self.layers[n.layer].is_input)
 
     @cached_property
     def content_hash(self) -> str:
@@ -157,7 +157,7 @@ def show_node(graph: Graph, node: Node) -> str:
     reads = ", ".join(ref.node if not ref.index else str(ref) for ref in node.inputs)
     masks = [str(mask) for mask in node.masks if mask is not None]
     masked = f"; masked by {', '.join(dict.fromkeys(masks))}" if masks else ""
-    what = _blocks(spec.config["count"]) if spec.is_stack else spec.class_name
+    what = _blocks(spec.config["count"]) if spec.is_stack else spec.title
     lowering = f"; {node.lowering}" if node.lowering else ""
     layout = f"; spread along {node.layout}" if node.layout else ""
     return f"{node.name}: {made} = {what}({reads}{masked}){lowering}{layout}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgraph.graph.dims import public_shape, show_dims
 from kgraph.graph.source import Source
+from kgraph.graph.traits import Traits
 from kgraph.types import Dims, Shape, Tree
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ class LayerSpec:
         config: its recorded options.
         weights: what it declared.
         graph: the graph inside, if it is a functional model.
-        own: whether the class is kgraph's. Of those it is known what a class name means, and that
-            options and weights decide everything.
+        own: whether the class is kgraph's. Of those options and weights decide everything.
+        traits: what the layer says of itself. It counts for what passes do, not for equality: it
+            follows from the rest, or from code that no graph knows.
     """
 
     class_name: str
@@ -69,6 +71,12 @@ class LayerSpec:
     weights: tuple[WeightSpec, ...] = ()
     graph: Graph | None = None
     own: bool = True
+    traits: Traits = field(default=Traits(), compare=False)
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it describes an entry through which data comes in."""
+        return self.own and self.class_name == INPUT_CLASS
 
     @property
     def is_stack(self) -> bool:
@@ -78,7 +86,12 @@ class LayerSpec:
     @property
     def is_folded(self) -> bool:
         """Whether it describes a layer with a normalisation folded into it (`FoldPlan`)."""
-        return self.own and self.class_name.endswith(FOLDED)
+        return self.own and self.class_name == FOLD_CLASS
+
+    @property
+    def title(self) -> str:
+        """What it is called where graphs are shown."""
+        return f"{self.config['title']}" if self.is_folded else self.class_name
 
     @property
     def parameters(self) -> int:
@@ -147,5 +160,5 @@ INPUT_CLASS = "InputLayer"
 STACK_CLASS = "Stack"
 """Class name of the nodes that stand for repeated blocks."""
 
-FOLDED = "+BatchNormalization"
-"""What is added to the class name of a layer with a normalisation folded into it."""
+FOLD_CLASS = "Fold"
+"""Class name of layers with a normalisation folded into them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kgraph.errors import GraphError
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, Node, Ref
+from kgraph.graph.node import Node, Ref
 from kgraph.graph.structure import slots
 
 
@@ -67,7 +67,7 @@ def _check_inputs(graph: Graph, seen: dict[str, Node]) -> None:
     fed = [ref.node for ref in graph.inputs]
     if len(set(fed)) != len(fed):
         raise GraphError("An input is listed twice", received=", ".join(fed))
-    entries = [n for n in graph.nodes if graph.layers[n.layer].class_name == INPUT_CLASS]
+    entries = [n for n in graph.nodes if graph.layers[n.layer].is_input]
     for node in entries:
         if node.name not in fed:
             raise _fault(f"the input {node.name!r} is read but not fed", node)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from kgraph.config import DTypePolicy
+from kgraph.declared import declare, is_own, word_of
 from kgraph.errors import ConfigError
 from kgraph.losses import reduction as reducing
 from kgraph.losses.alignment import same_rank, wide_dtype
@@ -22,10 +23,16 @@ LossFunction = Callable[..., Array]
 """`fn(y_true, y_pred)` returns one value for each sample."""
 
 
+RowsWord: TypeAlias = bool | Callable[[Any], bool]
+"""Whether rows are independent, or a function of a loss or metric that tells."""
+
+
 class Loss(Recorded):
     """A loss: one value for each sample (`call`), and how these become one number.
 
-    A subclass writes `call(y_true, y_pred)`; everything else is here.
+    A subclass writes `call(y_true, y_pred)`; everything else is here. If the value of a row depends
+    on that row alone, its class may say so, and a smaller last batch can be padded instead of
+    compiled for: `class Mine(Loss, rows_independent=True)`, or a function of the loss that tells.
 
     Dtype: outputs and targets in short floats are computed with in float32, and so is the result.
         Integer targets reach `call` as they are.
@@ -58,10 +65,10 @@ class Loss(Recorded):
         """The dtype of the result, unless the outputs are wider."""
         return str(self._dtype or wide_dtype())
 
-    @property
-    def mixes_rows(self) -> bool:
-        """Whether the value of a row depends on other rows, so that a batch cannot be padded."""
-        return False
+    def __init_subclass__(cls, rows_independent: RowsWord | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if rows_independent is not None:
+            declare(cls, rows_independent)
 
     def call(self, y_true: Any, y_pred: Any) -> Array:
         """Returns one value for each sample."""
@@ -71,10 +78,13 @@ class Loss(Recorded):
         """Returns which of the values count, or None for all of them."""
         return None
 
-    def on_logits(self) -> Loss | None:
+    def on_logits(self, function: str | None = "") -> Loss | None:
         """Returns the equal loss of the numbers before the final softmax or sigmoid, if it has one.
 
         The two agree where probabilities are not clipped; beyond, the loss on logits is exact.
+
+        Args:
+            function: "softmax" or "sigmoid", if only a loss of the numbers before that one will do.
         """
         return None
 
@@ -132,7 +142,15 @@ class Loss(Recorded):
         return self._widen(x) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
-class LossFunctionWrapper(Loss):
+declare(Loss, True)
+
+
+def rows_of_function(wrapper: Any) -> bool:
+    """Tells whether the function (or loss) in a wrapper treats each row by itself."""
+    return is_own(wrapper.fn) and (not isinstance(wrapper.fn, Loss) or bool(word_of(wrapper.fn)))
+
+
+class LossFunctionWrapper(Loss, rows_independent=rows_of_function):
     """The loss of a function `fn(y_true, y_pred, **kwargs)` that returns one value for each sample.
 
     Args:

@@ -84,7 +84,7 @@ def _log_sum_exp(x: Array, kept: Array) -> tuple[Array, Array]:
     return jax.nn.logsumexp(jnp.where(kept, x, -jnp.inf), axis=1), some
 
 
-class Circle(Loss):
+class Circle(Loss, rows_independent=False):
     """The Circle loss of embeddings within a batch, for targets that are class numbers.
 
     Outputs should have length 1: end the model in `UnitNormalization`. Rows that have no positive
@@ -111,10 +111,6 @@ class Circle(Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.gamma, self.margin = gamma, margin
         self.remove_diagonal = remove_diagonal
-
-    @property
-    def mixes_rows(self) -> bool:
-        return True
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         return circle(

@@ -133,8 +133,8 @@ class CategoricalCrossentropy(Loss):
             y_true, y_pred, self.from_logits, self.label_smoothing, self.axis
         )
 
-    def on_logits(self) -> Loss | None:
-        return with_logits(self)
+    def on_logits(self, function: str | None = "softmax") -> Loss | None:
+        return with_logits(self) if function == "softmax" else None
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -171,8 +171,8 @@ class SparseCategoricalCrossentropy(Loss):
             return None
         return (jnp.asarray(y_true) != self.ignore_class).reshape(values.shape)
 
-    def on_logits(self) -> Loss | None:
-        return with_logits(self)
+    def on_logits(self, function: str | None = "softmax") -> Loss | None:
+        return with_logits(self) if function == "softmax" else None
 
     def check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
         check_class_labels(self.name, y_true, output_shape, self.axis, self.ignore_class)

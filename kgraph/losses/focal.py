@@ -148,8 +148,8 @@ class BinaryFocalCrossentropy(Loss):
             axis=self.axis,
         )
 
-    def on_logits(self) -> Loss | None:
-        return with_logits(self)
+    def on_logits(self, function: str | None = "sigmoid") -> Loss | None:
+        return with_logits(self) if function == "sigmoid" else None
 
 
 class CategoricalFocalCrossentropy(Loss):
@@ -192,5 +192,5 @@ class CategoricalFocalCrossentropy(Loss):
             axis=self.axis,
         )
 
-    def on_logits(self) -> Loss | None:
-        return with_logits(self)
+    def on_logits(self, function: str | None = "softmax") -> Loss | None:
+        return with_logits(self) if function == "softmax" else None

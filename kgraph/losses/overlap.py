@@ -55,15 +55,15 @@ def _axes(axis: Axis) -> int | tuple[int, ...] | None:
     return tuple(axis) if isinstance(axis, list) else axis
 
 
-class _Overlap(Loss):
+def _rows_independent(loss: _Overlap) -> bool:
+    axes = loss.axis if isinstance(loss.axis, (tuple, list)) else (loss.axis,)
+    return None not in axes and 0 not in axes
+
+
+class _Overlap(Loss, rows_independent=_rows_independent):
     """What the losses of regions share: a region may span several rows of the batch."""
 
     axis: Axis
-
-    @property
-    def mixes_rows(self) -> bool:
-        axes = self.axis if isinstance(self.axis, (tuple, list)) else (self.axis,)
-        return None in axes or 0 in axes
 
 
 class Dice(_Overlap):

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.config import DTypePolicy
+from kgraph.declared import declare
 from kgraph.errors import ConfigError, StateError
 from kgraph.losses.alignment import wide_dtype
+from kgraph.losses.base import RowsWord
 from kgraph.losses.reduction import combine_weights
 from kgraph.metrics.precise import precise_sum
 from kgraph.registry import Recorded, snake_case
@@ -41,7 +43,9 @@ class Metric(Recorded):
                 return self.total
 
     The attributes hold plain arrays. `init`, `update` and `compute` do the same on a state that is
-    passed in and returned; they run on a shallow copy, so they may be traced.
+    passed in and returned; they run on a shallow copy, so they may be traced. A class whose rows
+    do not depend on each other may say so, and a smaller last batch can be padded instead of
+    compiled for: `class Mine(Metric, rows_independent=True)`.
 
     Args:
         dtype: the dtype of the state, at least float32.
@@ -59,8 +63,10 @@ class Metric(Recorded):
         self._dtype = wide_dtype(None if policy is None else jnp.dtype(policy))
         self.built = type(self).build is Metric.build
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, rows_independent: RowsWord | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if rows_independent is not None:
+            declare(cls, rows_independent)
         if "update_state" in vars(cls):
             cls.update_state = _explain_assign(cls.update_state)
 
@@ -89,11 +95,6 @@ class Metric(Recorded):
         """Whether `update_state` has a `sample_weight`, without which rows cannot be masked."""
         parameters = inspect.signature(self.update_state).parameters.values()
         return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-    @property
-    def mixes_rows(self) -> bool:
-        """Whether rows of a batch are computed with together, so that it cannot be padded."""
-        return False
 
     # What a subclass writes or calls.
 
@@ -297,6 +298,9 @@ class Metric(Recorded):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
+
+
+declare(Metric, True)
 
 
 def _explain_assign(update_state: Function) -> Function:

@@ -71,15 +71,15 @@ def _moments(owner: str, y_true: Any, y_pred: Any, axis: Axis) -> _Moments:
     )
 
 
-class _Correlation(MeanMetricWrapper):
+def _rows_independent(metric: _Correlation) -> bool:
+    return 0 not in (metric.axis if isinstance(metric.axis, (tuple, list)) else (metric.axis,))
+
+
+class _Correlation(MeanMetricWrapper, rows_independent=_rows_independent):
     """What both have in common: more is better, and an axis that may be that of the rows."""
 
     _direction = "up"
     axis: Axis
-
-    @property
-    def mixes_rows(self) -> bool:
-        return 0 in (self.axis if isinstance(self.axis, (tuple, list)) else (self.axis,))
 
 
 class PearsonCorrelation(_Correlation):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from kgraph import losses
 from kgraph.errors import ConfigError
 from kgraph.losses.alignment import divide_or_zero, fit_weights, wide
+from kgraph.losses.base import rows_of_function
 from kgraph.losses.reduction import combine_weights
 from kgraph.metrics.base import Metric
 from kgraph.registry import snake_case
@@ -79,7 +80,7 @@ def _row_means(values: Array) -> Array:
     return jnp.mean(values, axis=tuple(range(1, values.ndim)))
 
 
-class MeanMetricWrapper(Mean):
+class MeanMetricWrapper(Mean, rows_independent=rows_of_function):
     """The mean of a function `fn(y_true, y_pred, **kwargs)` of one value for each sample.
 
     Args:

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from kgraph import saving
+from kgraph.declared import is_own
 from kgraph.graph.structure import leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.graph.walk import reachable
@@ -40,11 +41,7 @@ def deep_copy(model: Session, memo: dict[int, Any]) -> Any:
 
 def pickled(model: Session) -> tuple[Any, tuple[Any, ...]]:
     """Returns what `__reduce__` has to: the bytes of a file, and the classes of the user's own."""
-    classes = {
-        name: kind
-        for name, kind in classes_in(model).items()
-        if kind.__module__.partition(".")[0] != "kgraph"
-    }
+    classes = {name: kind for name, kind in classes_in(model).items() if not is_own(kind)}
     return saving.model_from_bytes, (saving.model_to_bytes(model), classes)
 
 

@@ -11,6 +11,7 @@ from kgraph.compiler.run import run_graph
 from kgraph.errors import ConfigError, GraphError, StateError, check_keys, nearest
 from kgraph.graph import Graph, SymbolicTensor, freeze, verify
 from kgraph.graph.structure import fill, leaves, map_structure
+from kgraph.graph.traits import Traits
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.models.copies import deep_copy, pickled
 from kgraph.models.costing import Costing
@@ -21,7 +22,8 @@ from kgraph.models.trainable import Trainable
 from kgraph.types import Shape, Tree
 
 
-class Model(Trainable, Costing, Execution, Looks, Layer):
+# Configs of models are long: their shapes are inferred anew sooner than looked up.
+class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shapes=False)):
     """Layers grouped into something that can be trained, evaluated, saved and drawn.
 
     Two ways to make one. From symbolic tensors, `Model(inputs, outputs)`: the model is a graph,

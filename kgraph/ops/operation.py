@@ -8,14 +8,26 @@ from typing import Any
 
 from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.structure import leaves
+from kgraph.graph.traits import Convolution, Traits
 from kgraph.layers.base import Layer
 from kgraph.ops.limits import MOST_ENTRIES, MOST_GROWTH, MOST_WRITTEN_OUT, written_out
 from kgraph.ops.names import ELEMENTWISE, NEVER_NODES, TAKES_FUNCTIONS
 from kgraph.ops.plain import function as plain_function
 from kgraph.types import Tree
 
+_CONVOLUTIONS = frozenset({"convolve", "correlate", "conv_general_dilated", "conv"})
 
-class Operation(Layer):
+
+def _traits(operation: Operation) -> Traits:
+    function = operation.function
+    return Traits(
+        rows_independent=function in ELEMENTWISE,
+        convolution=Convolution() if function in _CONVOLUTIONS else None,
+        same_shapes=function not in TAKES_FUNCTIONS,  # they may be other functions next time
+    )
+
+
+class Operation(Layer, traits=_traits):
     """One function of `kgraph.ops` as a layer: what the graph holds for `ops.tanh(x)`.
 
     Args:
@@ -48,13 +60,6 @@ class Operation(Layer):
     @property
     def base_name(self) -> str:
         return self.function
-
-    @property
-    def remembers_inference(self) -> bool:
-        return self.function not in TAKES_FUNCTIONS  # they may be other functions next time
-
-    def mixes_rows(self, training: bool) -> bool:
-        return self.function not in ELEMENTWISE
 
     def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         count = written_out(self.function, args, kwargs)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optax import GradientTransformation
 
 
-class Adadelta(Optimizer):
+class Adadelta(Optimizer, elementwise=True):
     """Scales the gradient by the ratio of the sizes of past steps and past gradients.
 
     Args:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optax import GradientTransformation
 
 
-class Adagrad(Optimizer):
+class Adagrad(Optimizer, elementwise=True):
     """Divides the gradient by the root of the sum of its squares so far.
 
     Args:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optax import GradientTransformation
 
 
-class Adam(Optimizer):
+class Adam(Optimizer, elementwise=True):
     """Divides a moving average of the gradient by the root of one of its square.
 
     Args:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optax import GradientTransformation
 
 
-class Adamax(Optimizer):
+class Adamax(Optimizer, elementwise=True):
     """Adam with a decaying maximum of the gradient's size in the place of its mean square.
 
     Args:

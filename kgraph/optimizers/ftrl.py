@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optax import GradientTransformation
 
 
-class Ftrl(Optimizer):
+class Ftrl(Optimizer, elementwise=True):
     """Solves at each update for the parameters that would have done best so far.
 
     With an L1 strength many parameters become exactly zero: it was made for wide linear models.

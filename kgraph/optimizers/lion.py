@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optax import GradientTransformation
 
 
-class Lion(Optimizer):
+class Lion(Optimizer, elementwise=True):
     """Steps by the sign of a mixture of the gradient and its moving average.
 
     Args:

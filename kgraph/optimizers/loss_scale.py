@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.errors import ConfigError, check_keys
+from kgraph.optimizers.elementwise import is_elementwise
 from kgraph.optimizers.lookup import get, serialize
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.options import Options, check_whole
@@ -38,7 +39,9 @@ class LossScaleState(NamedTuple):
         return self.inner.step
 
 
-class LossScaleOptimizer(Optimizer):
+class LossScaleOptimizer(
+    Optimizer, elementwise=lambda scaling: is_elementwise(scaling.inner_optimizer)
+):
     """Multiplies the loss by a scale that follows the gradients, and hands these on divided by it.
 
     A step with a gradient that is not finite is skipped: parameters and the inner optimizer's state

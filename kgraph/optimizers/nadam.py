@@ -24,7 +24,7 @@ class NadamState(NamedTuple):
     moments: Tree
 
 
-class Nadam(Optimizer):
+class Nadam(Optimizer, elementwise=True):
     """Adam that looks ahead along its momentum, which grows over the first updates.
 
     The momentum of update t is `beta_1 * (1 - 0.5 * 0.96**t)`; `optax.nadam` keeps it constant.

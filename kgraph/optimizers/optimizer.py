@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.declared import declare
 from kgraph.errors import ConfigError
 from kgraph.optimizers.adjustable import _Adjustable
 from kgraph.optimizers.averaging import move_average, overwrite_every
@@ -34,6 +35,12 @@ class Optimizer(_Adjustable):
     an optax transformation, so `optax.GradientTransformation(optimizer.init, optimizer.update)` is
     one. A subclass gives its options and `transformation`; the order of an update is Keras':
     unscale, accumulate, clip, decay weights, apply the rule, average.
+
+    A class whose rule treats each number of a parameter by itself, whatever the parameter's shape
+    and path, and whose state is made of trees like the parameters, may say so: `class
+    Mine(Optimizer, elementwise=True)`, or a function of the optimizer that tells. Weights of
+    repeated blocks then stay stacked while it trains them. A subclass that changes the rule says it
+    again.
 
     Args:
         learning_rate: a number, a `LearningRateSchedule` (or another function of the number of
@@ -61,6 +68,13 @@ class Optimizer(_Adjustable):
     """
 
     kind: ClassVar[str] = "optimizer"
+
+    def __init_subclass__(
+        cls, elementwise: bool | Callable[[Any], bool] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        if elementwise is not None:
+            declare(cls, elementwise)
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optax import GradientTransformation
 
 
-class RMSprop(Optimizer):
+class RMSprop(Optimizer, elementwise=True):
     """Divides the gradient by the root of a moving average of its square.
 
     Args:

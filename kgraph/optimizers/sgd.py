@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optax import GradientTransformation
 
 
-class SGD(Optimizer):
+class SGD(Optimizer, elementwise=True):
     """Gradient descent, optionally with momentum.
 
     The learning rate is inside the velocity, `v = momentum * v - rate * gradient`, as in Keras.

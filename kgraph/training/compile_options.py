@@ -51,11 +51,7 @@ def make_objective(
     weights = [1.0 if factor is None else float(factor) for factor in factors]
     tracked = _tracked(options, graph, found, target_shapes, shapes)
     _warn_of_linear_outputs(names, found, graph)
-    logits = tuple(
-        i
-        for i, loss in enumerate(found)
-        if loss is not None and loss.on_logits() is not None and _fits(graph, i, loss)
-    )
+    logits = tuple(i for i, loss in enumerate(found) if loss is not None and _fits(graph, i, loss))
     return Objective(names, found, weights, tracked, logits, options.loss_fn)
 
 
@@ -103,8 +99,8 @@ def _warn_of_linear_outputs(names: Sequence[str], found: Sequence[Any], graph: G
 
 def _fits(graph: Graph, index: int, loss: Any) -> bool:
     """Tells whether the output ends in the function that the loss would undo."""
-    wanted = "sigmoid" if "Binary" in type(loss).__name__ else "softmax"
-    return final_activation(graph, index) == wanted and getattr(loss, "axis", -1) == -1
+    found = loss.on_logits(final_activation(graph, index))
+    return found is not None and getattr(loss, "axis", -1) == -1
 
 
 def _losses(

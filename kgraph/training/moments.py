@@ -9,35 +9,12 @@ from typing import Any
 
 import jax
 
-from kgraph import optimizers
 from kgraph.compiler import Program
 from kgraph.compiler.variables import get_leaf, set_leaf
 from kgraph.optimizers import Optimizer
 from kgraph.training.placement import Placement
 from kgraph.training.step import split_params
 from kgraph.types import Tree
-
-# By name, so that the others need not be imported.
-_ELEMENTWISE = {
-    f"kgraph.optimizers.{name.lower()}.{name}"
-    for name in (
-        "SGD", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop", "Adagrad", "Adadelta", "Ftrl", "Lion",
-    )
-}  # fmt: skip
-
-
-def is_elementwise(optimizer: Optimizer) -> bool:
-    """Tells whether an update treats each number of a parameter by itself, whatever its path.
-
-    A rule that looks at norms or shapes of parameters gives other numbers for stacked ones. The
-    state of those that do not is made of trees like the parameters, and can be packed as they are.
-    """
-    if isinstance(optimizer, optimizers.LossScaleOptimizer):
-        return is_elementwise(optimizer.inner_optimizer)
-    rule = f"{type(optimizer).__module__}.{type(optimizer).__name__}"
-    if rule not in _ELEMENTWISE or optimizer.clipnorm is not None:
-        return False
-    return "exclude_from_weight_decay" not in optimizer.get_config()
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["tree"], meta_fields=["program"])

@@ -18,9 +18,9 @@ from kgraph.compiler.packing import Bundle, stack_rows, take_row
 from kgraph.compiler.stacked import StackedWeight
 from kgraph.compiler.variables import Variables, get_leaf
 from kgraph.optimizers import Optimizer
+from kgraph.optimizers.elementwise import is_elementwise
 from kgraph.training.moments import (
     PackedMoments,
-    is_elementwise,
     new_moments,
     pack_moments,
     unpack_moments,

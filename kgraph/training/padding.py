@@ -9,6 +9,7 @@ import jax
 
 from kgraph.compiler import Program
 from kgraph.compiler.primitives import equations
+from kgraph.declared import word_of
 from kgraph.training.objective import Objective
 from kgraph.types import Array, Tree
 
@@ -17,19 +18,21 @@ def padding_is_exact(program: Program, objective: Objective | None, training: bo
     """Tells whether rows that only pad a batch change nothing for the other rows.
 
     So it is if no layer mixes rows or adds to the loss, and losses and metrics can leave rows out.
-    The user's own code counts as code that cannot.
+    The user's own code counts as code that cannot, unless its class says so (`Traits`).
 
     Args:
         program: what runs.
         objective: what is computed from its outputs; None for predictions.
         training: whether layers run as in training.
     """
-    graph, layers = program.flat_graph, program.layers
+    graph = program.flat_graph
     if any("loss" in node.effects for node in graph.nodes):
         return False
-    always = {node.layer for node in graph.nodes if node.kwargs.get("training") is True}
-    if any(layer.mixes_rows(training or name in always) for name, layer in layers.items()):
-        return False
+    for node in graph.calls:
+        apart = graph.layers[node.layer].traits.rows_independent
+        trains = training or node.kwargs.get("training") is True
+        if not apart or (trains and apart == "at inference"):
+            return False
     return objective is None or _leaves_rows_out(objective)
 
 
@@ -38,19 +41,8 @@ def _leaves_rows_out(objective: Objective) -> bool:
     metrics = [tracked.metric for tracked in objective.tracked]
     return (
         objective.loss_fn is None
-        and not any(judge.mixes_rows for judge in (*losses, *metrics))
+        and all(map(word_of, (*losses, *metrics)))  # what they say of rows
         and all(metric.takes_sample_weight for metric in metrics)
-        and all(map(_is_own, [*losses, *metrics]))
-    )
-
-
-def _is_own(judge: Any) -> bool:
-    """Tells whether a loss or metric, and each function in it, is kgraph's own."""
-    inside = vars(judge) if hasattr(judge, "__dict__") else {}
-    functions = [v for k, v in inside.items() if callable(v) and k in ("fn", "_fn", "function")]
-    return all(
-        (getattr(item, "__module__", None) or "").startswith("kgraph.")
-        for item in (type(judge), *functions)
     )
 
 
@@ -70,8 +62,8 @@ def loops_well(program: Program, inputs: Sequence[Any], size: int, backend: str)
     if backend != "cpu":
         return True
     marked = {node.name: node.layer for node in program.flat_graph.nodes if node.lowering}
-    for name in set(program.layers).difference(marked.values()):
-        if type(program.layers[name]).__module__.startswith("kgraph.layers.convolution"):
+    for name in set(program.flat_graph.layers).difference(marked.values()):
+        if program.flat_graph.layers[name].traits.convolution is not None:
             return False  # without a look at the whole program, which takes time
 
     # Observed, repeated blocks are written out, so that each node can be told by its name.

@@ -221,11 +221,11 @@ class Recovery(Unsaved):
     def begin(self, engine: Engine, callbacks: CallbackList, start: Start) -> None:
         """Comes when the engine runs and callbacks have begun: they get their states back."""
         self._engine, self._start = engine, start
-        self._callbacks = {}
-        for callback in callbacks.callbacks:
-            name = type(callback).__name__
-            same = sum(key.startswith(f"{name} ") for key in self._callbacks)
-            self._callbacks[f"{name} {same}"] = callback
+        names = [type(callback).__name__ for callback in callbacks.callbacks]
+        self._callbacks = {
+            f"{name} {names[:place].count(name)}": callback
+            for place, (name, callback) in enumerate(zip(names, callbacks.callbacks))
+        }
         engine.guard.defer_termination()
         for name, state in self._states.items():
             if name in self._callbacks:

@@ -61,5 +61,5 @@ def assert_infers_the_same(model: Model, tolerance: float = 1e-5) -> Program:
 
 
 def classes(program: Program) -> list[str]:
-    """Returns the class of each call of a program."""
-    return [program.graph.layers[node.layer].class_name for node in program.graph.calls]
+    """Returns what is called at each call of a program."""
+    return [program.graph.layers[node.layer].title for node in program.graph.calls]

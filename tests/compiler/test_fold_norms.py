@@ -174,7 +174,7 @@ def test_a_pass_can_be_left_out():
 
 def users(base: type) -> type:
     """Returns a user's class of the same name: what its call does is not known."""
-    return type(base.__name__, (base,), {"__module__": "elsewhere"})
+    return type(base.__name__, (base,), {"__module__": "elsewhere", "call": base.call})
 
 
 def read_twice(x):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import kgraph.losses as losses
+from kgraph.declared import word_of
 from kgraph.errors import ConfigError, DataError
 from kgraph.registry import custom_object_scope, find_opaque
 
@@ -266,8 +267,8 @@ def test_cosine_of_a_zero_vector_has_a_finite_gradient():
 
 
 def test_losses_that_mix_rows_say_so():
-    assert losses.Dice().mixes_rows
-    assert losses.Circle().mixes_rows
-    assert losses.Tversky(axis=(0, 1)).mixes_rows
-    assert not losses.Dice(axis=(1, 2)).mixes_rows
-    assert not losses.MeanSquaredError().mixes_rows
+    assert not word_of(losses.Dice())
+    assert not word_of(losses.Circle())
+    assert not word_of(losses.Tversky(axis=(0, 1)))
+    assert word_of(losses.Dice(axis=(1, 2)))
+    assert word_of(losses.MeanSquaredError())

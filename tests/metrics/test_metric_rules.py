@@ -10,6 +10,7 @@ import pytest
 
 import kgraph.losses as losses
 import kgraph.metrics as metrics
+from kgraph.declared import word_of
 from kgraph.errors import ConfigError, DataError, StateError
 from kgraph.metrics.precise import precise_sum
 from kgraph.registry import custom_object_scope, lookup
@@ -309,8 +310,8 @@ def test_a_correlation_needs_several_values(name):
     column = np.ones((4, 1), "float32")
     with pytest.raises(DataError, match=rf"{name} needs several[\s\S]*\(4, 1\)[\s\S]*axis=0"):
         getattr(metrics, name)(column, column)
-    assert metrics.PearsonCorrelation(axis=0).mixes_rows
-    assert not metrics.PearsonCorrelation().mixes_rows
+    assert not word_of(metrics.PearsonCorrelation(axis=0))
+    assert word_of(metrics.PearsonCorrelation())
     assert metrics.resolve(name, (None, 3), (None, 3)).direction == "up"
 
 

@@ -11,7 +11,8 @@ import pytest
 from engine_runs import BATCH, LABELS, ROWS, TARGETS, X, compiled, cut
 
 import kgraph
-from kgraph import layers, losses, metrics
+from kgraph import Traits, layers, losses, metrics
+from kgraph.declared import word_of
 from kgraph.training import engine as engines
 from kgraph.training.prediction import Predictor
 
@@ -24,13 +25,66 @@ class Doubling(layers.Layer):
         return inputs * 2
 
 
-class Penalized(layers.Layer):
+class Apart(layers.Layer, traits=Traits(rows_independent=True)):
+    """Says what nobody else can know."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * 2
+
+
+class AroundStatistics(Apart):
+    """Its own call is as it was; what is inside has a say of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = layers.BatchNormalization()
+
+
+class Redefined(Apart):
+    def call(self, inputs: Any) -> Any:
+        return inputs - jnp.mean(inputs, axis=0, keepdims=True)
+
+
+class Cautious(layers.Layer, traits=lambda layer: Traits(rows_independent=layer.apart)):
+    def __init__(self, apart: Any) -> None:
+        super().__init__()
+        self.apart = apart
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * 2
+
+
+class Renamed(layers.Dense):
+    """Changes nothing, so what Dense says of itself holds."""
+
+
+class Penalized(layers.Layer, traits=Traits(rows_independent=True)):
     def call(self, inputs: Any) -> Any:
         self.add_loss(jnp.mean(inputs))
         return inputs
 
-    def mixes_rows(self, training: bool) -> bool:
-        return False
+
+class Squares(losses.Loss, rows_independent=True):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return jnp.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+class ScaledSquares(Squares):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return 2 * super().call(y_true, y_pred)
+
+
+class Counted(metrics.Metric, rows_independent=True):
+    def __init__(self, name: str = "counted") -> None:
+        super().__init__(name=name)
+        self.total = self.add_weight()
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        weight = 1.0 if sample_weight is None else sample_weight
+        self.total = self.total + jnp.sum(weight * jnp.sum(y_pred, axis=-1))
+
+    def result(self) -> Any:
+        return self.total
 
 
 class Unweighted(metrics.Metric):
@@ -71,6 +125,12 @@ def across_rows() -> Any:
     return kgraph.Model(inputs, layers.Softmax(axis=-2)(layers.Dense(3)(inputs)))
 
 
+def mixed_images() -> Any:
+    inputs = kgraph.Input((4, 4, 1))
+    x = layers.Flatten()(layers.MixUp()(inputs))
+    return kgraph.Model(inputs, layers.Dense(3)(x))
+
+
 MSE = {"loss": "mse"}
 PADS = {
     "dense": (runs.mlp, {}, (True, True)),
@@ -81,6 +141,13 @@ PADS = {
     "frozen statistics": (frozen, {}, (True, True)),
     "statistics at all times": (always_in_training, {}, (False, False)),
     "own layer": (lambda: runs.mlp(Doubling()), {}, (False, False)),
+    "own layer that says so": (lambda: runs.mlp(Apart()), {}, (True, True)),
+    "with statistics inside": (lambda: runs.mlp(AroundStatistics()), {}, (False, True)),
+    "redefined": (lambda: runs.mlp(Redefined()), {}, (False, False)),
+    "said by options": (lambda: runs.mlp(Cautious("at inference")), {}, (False, True)),
+    "not said by options": (lambda: runs.mlp(Cautious(False)), {}, (False, False)),
+    "unchanged subclass": (lambda: runs.mlp(Renamed(4)), {}, (True, True)),
+    "mixed images": (mixed_images, {}, (False, True)),
     "own function": (lambda: runs.mlp(activation=lambda x: x), {}, (False, False)),
     "add_loss": (lambda: runs.mlp(Penalized()), {}, (False, False)),
     "activity": (
@@ -88,6 +155,10 @@ PADS = {
     ),
     "stateful": (stateful, {}, (False, False)),
     "own loss": (runs.mlp, {"loss": squares}, (False, False)),
+    "own loss that says so": (runs.mlp, {"loss": Squares()}, (True, True)),
+    "redefined loss": (runs.mlp, {"loss": ScaledSquares()}, (False, False)),
+    "own metric that says so": (runs.mlp, {**MSE, "metrics": [Counted()]}, (True, True)),
+    "loss over rows as a metric": (runs.mlp, {**MSE, "metrics": [losses.Dice()]}, (False, False)),
     "loss over rows": (runs.mlp, {"loss": losses.Dice()}, (False, False)),
     "metric without weights": (runs.mlp, {**MSE, "metrics": [Unweighted()]}, (False, False)),
     "own metric function": (runs.mlp, {**MSE, "metrics": [squares]}, (False, False)),
@@ -159,7 +230,7 @@ def test_padded_rows_leave_no_trace_in_any_loss() -> None:
     for name in names:
         options, given = OPTIONS.get(name, ({}, ANY))
         loss = getattr(losses, name)(**options)
-        assert loss.mixes_rows == (name in MIXES), name
+        assert word_of(loss) == (name not in MIXES), name
         if name in MIXES:
             continue
         y, outputs = given["y"], given["outputs"]

@@ -9,6 +9,7 @@ import pytest
 
 from kgraph import Input, Model, callbacks, optimizers
 from kgraph.layers import Add, BatchNormalization, Dense, Dropout
+from kgraph.optimizers.elementwise import is_elementwise
 
 WIDTH = 4
 X = np.random.default_rng(0).normal(size=(20, WIDTH)).astype(np.float32)
@@ -66,7 +67,28 @@ def spared() -> optimizers.Optimizer:
     return optimizer
 
 
+class Signs(optimizers.Optimizer, elementwise=True):
+    """A rule of one's own that treats each number by itself."""
+
+    def transformation(self, learning_rate):
+        return optax.chain(optax.trace(0.9), optax.scale_by_sign(), optax.scale(-learning_rate))
+
+
+class NormedSigns(Signs):
+    """Changes the rule, and says nothing."""
+
+    def transformation(self, learning_rate):
+        return optax.chain(super().transformation(learning_rate), optax.clip_by_block_rms(0.01))
+
+
+class SlowSigns(Signs):
+    def __init__(self, learning_rate=0.001, **options):
+        super().__init__(learning_rate, **options)
+
+
 OPTIMIZERS = {
+    "of one's own": (lambda: Signs(0.01), True),
+    "of one's own, changed": (lambda: NormedSigns(0.01), False),
     "averaged": (lambda: optimizers.SGD(0.1, momentum=0.9, use_ema=True), True),
     "global norm": (lambda: optimizers.RMSprop(0.01, global_clipnorm=0.1), True),
     "accumulating": (lambda: optimizers.Nadam(0.01, gradient_accumulation_steps=2), True),
@@ -80,9 +102,18 @@ OPTIMIZERS = {
 }
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS if name != "optax"]
+@pytest.mark.parametrize(
+    ("make_optimizer", "expected"),
+    [*OPTIMIZERS.values(), (SlowSigns, True), (lambda: Signs(0.01, clipnorm=1.0), False)],
+)
+def test_a_class_says_whether_its_rule_works_element_by_element(make_optimizer, expected):
+    assert is_elementwise(optimizers.get(make_optimizer())) is expected
 
 
-@pytest.mark.parametrize("name", ["optax", *SLOW])
+QUICK = ("optax", "of one's own")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS if name not in QUICK]
+
+
+@pytest.mark.parametrize("name", [*QUICK, *SLOW])
 def test_every_optimizer_gives_the_same(name):
     compare(*OPTIMIZERS[name])

@@ -16,7 +16,7 @@ from kgraph.compiler.costs.work import Work, nbytes
 from kgraph.compiler.inputs import arrange_inputs
 from kgraph.errors import DataError
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, Node, Ref, TensorSpec
+from kgraph.graph.node import Node, Ref, TensorSpec
 from kgraph.graph.structure import fill
 
 
@@ -97,7 +97,7 @@ class _Counter:
         for node in graph.nodes:
             layer = layers[node.layer]
             draft = _Draft(path + node.name, layer_path + node.layer, type(layer).__name__)
-            if graph.layers[node.layer].class_name == INPUT_CLASS:
+            if graph.layers[node.layer].is_input:
                 if not path:
                     draft.outputs = [tensors[Ref(node.name)]]
                     self.drafts.append(draft)

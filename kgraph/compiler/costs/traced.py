@@ -19,6 +19,7 @@ from kgraph.graph.structure import fill, flatten
 from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.symbolic import is_array
+from kgraph.layers.base.traits import name_of
 from kgraph.types import Array
 
 _SAMPLE = (8, 16)
@@ -200,7 +201,7 @@ def _loops(jaxpr: Any) -> Iterator[tuple[int, Any]]:
 
 def of_function(function: Any, spec: TensorSpec) -> Work:
     """Returns the work of an activation function: XLA's count for a few numbers, scaled up."""
-    if getattr(function, "__name__", None) == "linear":
+    if name_of(function) == "linear":
         return Work()
     try:
         sample = _sampled(function, spec.dtype)

@@ -7,21 +7,10 @@ from dataclasses import replace
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node, Ref
 
-IDLE = frozenset({
-    "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
-    "Identity", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
-    "AugMix", "CutMix", "MixUp", "RandAugment", "RandomBrightness", "RandomColorDegeneration",
-    "RandomColorJitter", "RandomContrast", "RandomElasticTransform", "RandomErasing", "RandomFlip",
-    "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPerspective",
-    "RandomPosterization", "RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear",
-    "RandomTranslation", "RandomZoom", "Solarization",
-})  # fmt: skip
-"""Classes that return their input outside of training, if it has their dtype."""
-
 
 def drop_noise(graph: Graph) -> Graph:
-    """Removes dropout, noise, random changes of images, penalties and linear activations: what
-    reads them reads their input.
+    """Removes layers that say that they are idle at inference (`Traits`): dropout, noise, random
+    changes of images, penalties, linear activations. What reads them reads their input.
 
     For inference alone: random draws and added losses are gone. Stays: a call that is in training
     always (`training=True`), changes the dtype, has several inputs, or ends a mask. Needs: nothing.
@@ -45,9 +34,8 @@ def drop_noise(graph: Graph) -> Graph:
 
 
 def _is_idle(graph: Graph, node: Node) -> bool:
-    spec = graph.layers[node.layer]
-    linear = spec.class_name == "Activation" and spec.config.get("activation") in (None, "linear")
-    if not spec.own or not (linear or spec.class_name in IDLE) or node.kwargs.get("training"):
+    idle = graph.layers[node.layer].traits.idle_at_inference
+    if not idle or node.kwargs.get("training") or len(node.inputs) != 1:
         return False
     source = node.inputs[0]
     same = node.outputs == (graph.spec(source),)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any
 
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import LayerSpec, Node, Ref
 from kgraph.graph.structure import Slot
+from kgraph.graph.traits import Activated, Traits
 
 _FUNCTIONS = ("softmax", "sigmoid")
 
@@ -39,30 +39,21 @@ def final_activation(graph: Graph, index: int) -> str | None:
     ref = graph.outputs[index]
     node = graph.by_name[ref.node]
     spec = graph.layers[node.layer]
-    if not spec.own:
+    last = spec.traits.activation
+    several = len(node.outputs) > 1
+    if last is None or last.function not in _FUNCTIONS or several or "loss" in node.effects:
         return None
-    if spec.class_name == "Softmax":
-        return "softmax" if spec.config.get("axis") == -1 and not any(node.masks) else None
-    function = _function_name(spec.config.get("activation"))
+    if last.option is None:
+        masked = last.uses_mask and (any(node.masks) or len(node.inputs) > 1)
+        return None if masked else last.function
     calls = sum(other.layer == node.layer for other in graph.nodes)
-    one_output = len(node.outputs) == 1 and spec.graph is None
-    if function not in _FUNCTIONS or not one_output or "loss" in node.effects:
-        return None
-    known = spec.class_name in ("Activation", "Dense", "EinsumDense") or "Conv" in spec.class_name
-    return function if known and (calls == 1 or spec.class_name == "Activation") else None
+    return last.function if calls == 1 else None
 
 
 def is_linear(graph: Graph, index: int) -> bool:
-    """Tells whether an output is surely that of one of kgraph's layers without activation."""
-    spec = graph.layers[graph.by_name[graph.outputs[index].node].layer]
-    has_option = spec.own and "activation" in spec.config and spec.class_name != "Activation"
-    return has_option and _function_name(spec.config["activation"]) in (None, "linear")
-
-
-def _function_name(value: Any) -> str | None:
-    if isinstance(value, dict):
-        return value.get("function")
-    return value if isinstance(value, str) else None
+    """Tells whether an output is surely that of a layer that could end in an activation."""
+    last = graph.layers[graph.by_name[graph.outputs[index].node].layer].traits.activation
+    return last is not None and last.option is not None and last.function == "linear"
 
 
 def _expose(graph: Graph, index: int) -> Graph:
@@ -72,14 +63,20 @@ def _expose(graph: Graph, index: int) -> Graph:
     ref = graph.outputs[index]
     node = graph.by_name[ref.node]
     spec = graph.layers[node.layer]
-    if spec.class_name in ("Activation", "Softmax"):
+    last = spec.traits.activation
+    if last is None or last.option is None:
         return replace(graph, outputs=(*graph.outputs, node.inputs[0]))
-    return _split(graph, node, spec, function, index)
+    return _split(graph, node, spec, last)
 
 
-def _split(graph: Graph, node: Node, spec: LayerSpec, function: str, index: int) -> Graph:
+def _split(graph: Graph, node: Node, spec: LayerSpec, last: Activated) -> Graph:
     """Splits `Dense(activation="softmax")` into a linear Dense and an Activation."""
-    linear = replace(spec, config={**spec.config, "activation": "linear"})
+    function, option = last.function, str(last.option)
+    linear = replace(
+        spec,
+        config={**spec.config, option: "linear"},
+        traits=replace(spec.traits, activation=replace(last, function="linear")),
+    )
     name = f"{node.name}.{function}"
     config = {"activation": function, "dtype": spec.config.get("dtype")}
     activation = replace(
@@ -93,10 +90,12 @@ def _split(graph: Graph, node: Node, spec: LayerSpec, function: str, index: int)
         nodes.append(replace(other, inputs=reads))
         if other.name == node.name:
             nodes.append(activation)
+    traits = Traits(rows_independent=True, activation=Activated(function))
+    after = LayerSpec("Activation", config, traits=traits)
     outputs = [Ref(name) if out == Ref(node.name) else out for out in graph.outputs]
     return replace(
         graph,
         nodes=tuple(nodes),
-        layers={**graph.layers, node.layer: linear, name: LayerSpec("Activation", config)},
+        layers={**graph.layers, node.layer: linear, name: after},
         outputs=(*outputs, Ref(node.name)),
     )

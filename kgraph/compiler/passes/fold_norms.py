@@ -18,8 +18,8 @@ def fold_norms(graph: Graph) -> Graph:
     Outside of training a normalisation multiplies each feature by a number and adds another, which
     kernel and bias can do: `kernel * factor` and `(bias - mean) * factor + beta`, where `factor` is
     `gamma / sqrt(variance + epsilon)`. The program makes these weights of the model's
-    (`Program.fold`). Both layers must be kgraph's own, with nothing in between, and the
-    normalisation the only reader of a tensor that is no output of the model.
+    (`Program.fold`). Both layers must say what they are (`Traits`), with nothing in between, and
+    the normalisation be the only reader of a tensor that is no output of the model.
 
     For inference alone. Needs: nested models inlined, noise dropped, or it finds less. Keeps: names
     of the nodes that stay; the model's variables; masks; results up to rounding. A second run
@@ -34,7 +34,7 @@ def fold_norms(graph: Graph) -> Graph:
         if plan is not None:
             linear = norm.inputs[0]
             plans[linear.node], moved[Ref(norm.name)] = plan, linear
-            layers[plan.name] = plan.spec({w.path: w for w in graph.layers[plan.layer].weights})
+            layers[plan.name] = plan.spec(graph.layers[plan.layer])
     nodes = []
     for node in graph.nodes:
         if Ref(node.name) in moved:
@@ -52,9 +52,10 @@ def fold_norms(graph: Graph) -> Graph:
 
 
 def _plan(graph: Graph, norm: Node, reads: Counter[Ref]) -> FoldPlan | None:
-    """Returns how to fold a call of BatchNormalization, or None if it has to stay."""
+    """Returns how to fold a call of a normalisation, or None if it has to stay."""
     spec = graph.layers[norm.layer]
-    if not (spec.own and spec.class_name == "BatchNormalization") or "loss" in norm.effects:
+    said = spec.traits.normalization
+    if said is None or "loss" in norm.effects:
         return None
     if norm.args != (Slot(0),) or set(norm.kwargs) - {"training"} or norm.kwargs.get("training"):
         return None
@@ -63,7 +64,8 @@ def _plan(graph: Graph, norm: Node, reads: Counter[Ref]) -> FoldPlan | None:
     if reads[ref] != 1 or "loss" in before.effects or before.outputs != norm.outputs:
         return None
     layer = graph.layers[before.layer]
-    linear = as_linear(layer, spec.config["axis"], len(norm.outputs[0].dims))
+    linear = as_linear(layer, said.axis, len(norm.outputs[0].dims))
     if linear is None:
         return None
-    return FoldPlan(before.layer, norm.layer, layer.class_name, **vars(linear))
+    title = f"{layer.class_name}+{spec.class_name}"
+    return FoldPlan(before.layer, norm.layer, title, layer.config, said, **vars(linear))

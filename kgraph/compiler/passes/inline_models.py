@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kgraph.compiler.inputs import arrange_inputs
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, LayerSpec, Node, Ref
+from kgraph.graph.node import LayerSpec, Node, Ref
 from kgraph.graph.structure import fill
 
 
@@ -58,7 +58,7 @@ def _inline_once(graph: Graph) -> Graph:
         assert inner is not None
         nodes += _moved_nodes(inner, node, moved)
         for name, inner_spec in inner.layers.items():
-            if inner_spec.class_name != INPUT_CLASS:
+            if not inner_spec.is_input:
                 layers.setdefault(f"{node.layer}/{name}", inner_spec)
     return replace(
         graph,
@@ -76,7 +76,7 @@ def _moved_nodes(inner: Graph, call: Node, moved: dict[Ref, Ref | None]) -> list
         place[ref] = given
     made: list[Node] = []
     for node in inner.nodes:
-        if inner.layers[node.layer].class_name == INPUT_CLASS:
+        if inner.layers[node.layer].is_input:
             continue
         name = f"{call.name}/{node.name}"
         for i in range(len(node.outputs)):

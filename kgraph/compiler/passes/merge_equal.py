@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, Node, Ref
+from kgraph.graph.node import Node, Ref
 from kgraph.registry import describe, text_of
 
 
@@ -55,7 +55,7 @@ def merge_equal(graph: Graph) -> Graph:
 def _key(graph: Graph, node: Node) -> str | None:
     """Returns what decides the result of a call, or None if it must not be merged."""
     spec = graph.layers[node.layer]
-    if spec.class_name == INPUT_CLASS or {"random", "state", "loss"} & set(node.effects):
+    if spec.is_input or {"random", "state", "loss"} & set(node.effects):
         return None
     if spec.weights or spec.graph is not None or not spec.own:
         layer: Any = graph.aliases.get(node.layer, node.layer)

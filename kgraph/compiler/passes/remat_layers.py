@@ -9,7 +9,7 @@ from kgraph.compiler.repeats import Inner, Origin, Repeats, Shared
 from kgraph.compiler.stacking import Stacking
 from kgraph.errors import GraphError, nearest
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import INPUT_CLASS, Node, Ref
+from kgraph.graph.node import Node, Ref
 
 
 def remat_layers(policies: Mapping[str, str]) -> Callable[[Graph], Graph]:
@@ -46,7 +46,7 @@ def _calls(graph: Graph, layer: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for node in graph.nodes:
         spec = graph.layers[node.layer]
-        if spec.class_name == INPUT_CLASS or spec.is_stack:
+        if spec.is_input or spec.is_stack:
             continue
         if node.layer == layer:
             found[node.name] = [node.name]
@@ -54,7 +54,7 @@ def _calls(graph: Graph, layer: str) -> dict[str, list[str]]:
             call = "/".join(node.name.split("/")[: layer.count("/") + 1])
             found.setdefault(call, []).append(node.name)
     if not found and not _is_wrapped(graph, layer):
-        layers = [name for name, spec in graph.layers.items() if spec.class_name != INPUT_CLASS]
+        layers = [name for name, spec in graph.layers.items() if not spec.is_input]
         names = dict.fromkeys([*(name.split("/")[0] for name in layers), *layers])
         raise GraphError(
             f"remat names a layer {layer!r} that the model does not have",

@@ -9,11 +9,17 @@ import jax.numpy as jnp
 
 from kgraph import activations
 from kgraph.errors import GraphError
+from kgraph.graph.traits import Activated, Traits
 from kgraph.layers.base import Layer
 from kgraph.types import Array
 
 
-class Softmax(Layer):
+def _traits(layer: Softmax) -> Traits:
+    last = Activated("softmax" if layer.axis == -1 else "", uses_mask=True)
+    return Traits(activation=last)
+
+
+class Softmax(Layer, traits=_traits):
     """Makes values positive with sum 1.
 
     Shapes: any; the same out. Mask: broadcastable to the input from its last axis; False (or at

@@ -6,7 +6,7 @@ So inside `call` a weight *is* an array, state is updated by assignment, and not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -131,6 +131,16 @@ def _replace(value: Any, path: str, owner: Any, context: Context) -> Any:
     if hasattr(value, "_fields"):
         return type(value)(*items)
     return type(value)(items)
+
+
+def with_weights(layer: Any, weights: Mapping[str, Variable]) -> Any:
+    """Returns a copy of a layer with other weights under some attributes; the rest is shared."""
+    copy = object.__new__(type(layer))
+    gone = {id(vars(layer).get(name)) for name in weights}
+    kept = [weight for weight in layer._weights if id(weight) not in gone]
+    vars(copy).update(vars(layer), _weights=[*kept, *weights.values()])
+    vars(copy).update(weights)
+    return copy
 
 
 def cast(array: Array, layer: Any) -> Array:

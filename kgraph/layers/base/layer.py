@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kgraph import regularizers
 from kgraph.config import DTypePolicy, dtype_policy
+from kgraph.declared import declare, is_own
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.node import LayerSpec, TensorSpec, WeightSpec
 from kgraph.graph.structure import map_structure
 from kgraph.graph.symbol import Call, SymbolicTensor
+from kgraph.graph.traits import Traits
 from kgraph.layers.base import calling
 from kgraph.layers.base.binding import holds_bindable
 from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.named import as_policy
 from kgraph.layers.base.options import unknown_options
+from kgraph.layers.base.traits import parts_of, traits_of
 from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
 from kgraph.registry import Recorded, accepts, describe, get_registered_name, restore
@@ -33,7 +36,8 @@ class Layer(Weighted, Recorded):
     `__init__`), and computes in `call(inputs, training=None, mask=None)`. Inside `call` each weight
     is a plain JAX array; state (`trainable=False`) is updated by assigning the attribute. Layers
     and models held in attributes, lists or dicts are part of the layer. Config is recorded: neither
-    `get_config` nor `from_config` need be written.
+    `get_config` nor `from_config` need be written. What the compiler may assume of a layer, its
+    class says: `class Noise(Layer, traits=Traits(idle_at_inference=True))`; see `Traits`.
 
     Args:
         activity_regularizer: a function of the output whose value is added to the loss, divided by
@@ -91,8 +95,12 @@ class Layer(Weighted, Recorded):
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, traits: Traits | Callable[[Any], Traits] | None = None, **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
+        if traits is not None:
+            declare(cls, traits)
         if "build" in vars(cls):
             cls.build = _build_once(vars(cls)["build"])  # type: ignore[method-assign]
 
@@ -106,21 +114,6 @@ class Layer(Weighted, Recorded):
         raise ConfigError(
             f"{type(self).__name__} has no call method", hint="define call(self, inputs)"
         )
-
-    def mixes_rows(self, training: bool) -> bool:
-        """Tells whether the result for a row may depend on other rows of the batch.
-
-        Where nothing mixes rows, `fit` pads a smaller last batch instead of compiling for it. Code
-        that is not kgraph's own counts as mixing, unless it overrides this to return False.
-        """
-        functions = [type(self), getattr(self, "activation", None)]
-        own = all(f is None or f.__module__.startswith(("kgraph.", "jax.")) for f in functions)
-        axis = getattr(self, "axis", None)
-        axes = axis if isinstance(axis, (list, tuple)) else (axis,)
-        # Counted from the end, -2 is the rows of a matrix; the last axis never is.
-        along_rows = any(isinstance(a, int) and (a == 0 or a < -1) for a in axes)
-        inside = any(child.mixes_rows(training) for _, child in self.children())
-        return not own or along_rows or bool(getattr(self, "stateful", False)) or inside
 
     def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
         """Returns the mask of the output: by default that of the input, if masks are supported."""
@@ -220,16 +213,6 @@ class Layer(Weighted, Recorded):
         """Whether the layer itself decides about the mask of its output."""
         return self.masks_inside or type(self).compute_mask is not Layer.compute_mask
 
-    @property
-    def is_own(self) -> bool:
-        """Whether the class is kgraph's: of those, options and weights decide everything."""
-        return type(self).__module__.partition(".")[0] == "kgraph"
-
-    @property
-    def remembers_inference(self) -> bool:
-        """Whether the shapes inferred for a call hold for each equal call of an equal layer."""
-        return self.is_own
-
     def get_config(self) -> dict[str, Any]:
         """Returns the recorded arguments, name, trainable and dtype as plain data."""
         config = super().get_config()
@@ -271,14 +254,8 @@ class Layer(Weighted, Recorded):
             WeightSpec(path, w.shape, w.dtype, w.trainable) for path, w in self.named_weights()
         )
         name = get_registered_name(type(self))
-        own = all(part.is_own for part in self._parts())
-        return LayerSpec(name, config, weights, self.inner_graph, own)
-
-    def _parts(self) -> Iterator[Layer]:
-        """Yields this layer and those inside it, at any depth."""
-        yield self
-        for _, child in self.children():
-            yield from child._parts()
+        own = all(is_own(type(part)) for part in parts_of(self))
+        return LayerSpec(name, config, weights, self.inner_graph, own, traits_of(self))
 
     @property
     def inner_graph(self) -> Any:
@@ -287,6 +264,9 @@ class Layer(Weighted, Recorded):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name!r}{'' if self.built else ', not built'}>"
+
+
+declare(Layer, Traits())
 
 
 def _build_once(build: Function) -> Function:

@@ -1,8 +1,8 @@
 """Shape inference: a layer's own `call`, run by JAX on shapes with symbolic sizes.
 
 Sizes that the graph keeps as text become symbols of `jax.export`, and what comes out is written as
-text again. A layer of kgraph's own that has no layers inside gives equal answers for equal options
-and equal inputs, so those answers are remembered.
+text again. Layers that say so (`Traits.same_shapes`) give equal answers for equal options and equal
+inputs, so those answers are remembered.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import jax
 import jax.export
@@ -24,6 +24,7 @@ from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import Slot, flatten, leaves, map_structure
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base.context import Context
+from kgraph.layers.base.traits import parts_of, traits_of
 from kgraph.registry import describe
 from kgraph.types import Dims, Function, Tree
 
@@ -40,7 +41,9 @@ class Inferred:
     effects: tuple[str, ...]
 
 
-_memory: OrderedDict[str, Inferred] = OrderedDict()
+Key: TypeAlias = tuple[str, tuple[type, ...]]
+
+_memory: OrderedDict[Key, Inferred] = OrderedDict()
 
 
 def infer(
@@ -87,31 +90,24 @@ def _renamed(spec: TensorSpec | None, names: dict[str, str]) -> TensorSpec | Non
     return None if spec is None else TensorSpec(rename_dims(spec.dims, names), spec.dtype)
 
 
-def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> str | None:
+def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> Key | None:
     """Returns what decides the result, or None for a layer whose result is not to be remembered."""
-    parts = list(_tree(layer))
-    if not all(part.remembers_inference for part in parts):
+    parts = list(parts_of(layer))
+    if not all(traits_of(part).same_shapes for part in parts):
         return None
     if not all(part.built for part in parts[1:]):  # the call may be what builds a layer inside
         return None
-    if any(type(part).__module__.startswith("kgraph.models.") for part in parts):  # long configs
-        return None
-    options = [[type(part).__qualname__, _without_name(part)] for part in parts]
+    options = [_without_name(part) for part in parts]
     facts = [options, describe(list(template)), [_facts(s) for s in (*inputs, *masks)]]
     shapes = [[list(w.shape), w.dtype] for _, w in layer.named_weights()]
     flags: Any = jax.config
     settings = [flags.jax_enable_x64, str(flags.jax_numpy_dtype_promotion)]
     nesting = str(map_structure(lambda _: 0, template))  # a list and a tuple are described alike
     try:
-        return json.dumps([facts, nesting, shapes, settings, len(inputs)])
+        text = json.dumps([facts, nesting, shapes, settings, len(inputs)])
     except TypeError:  # an option or argument that cannot be written down
         return None
-
-
-def _tree(layer: Any) -> Iterator[Any]:
-    yield layer
-    for _, child in layer.children():
-        yield from _tree(child)
+    return text, tuple(map(type, parts))
 
 
 def _without_name(layer: Any) -> dict[str, Any]:

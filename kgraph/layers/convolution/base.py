@@ -8,7 +8,9 @@ import jax
 
 from kgraph import activations, constraints, initializers, regularizers
 from kgraph.errors import ConfigError, GraphError
+from kgraph.graph.traits import Convolution, LinearForm, Traits
 from kgraph.layers.base import InputSpec
+from kgraph.layers.base.traits import activated
 from kgraph.layers.convolution.on_cpu import convolve_on_cpu
 from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
 from kgraph.layers.convolution.window import Window, convolve
@@ -16,6 +18,25 @@ from kgraph.types import Array, Function, Shape
 
 Option: TypeAlias = Any
 """An activation, initializer, regularizer or constraint: a name, a config, an object or None."""
+
+
+def convolution_traits(
+    layer: Any,
+    kernels: tuple[str, ...] = ("kernel",),
+    kernel_axes: tuple[int, ...] = (-1,),
+    **kind: Any,
+) -> Traits:
+    """Returns what a convolution says of itself.
+
+    Args:
+        layer: a built-in one, or built on one.
+        kernels: attributes that hold kernels; the last makes the features.
+        kernel_axes: of that one, along which the features lie.
+        kind: further fields of `Convolution`.
+    """
+    linear = LinearForm(layer.channel_axis, kernels[-1], kernel_axes)
+    found = Convolution(kernels, strides=layer.strides, padding=layer.padding, **kind)
+    return Traits(linear=(linear,), activation=activated(layer), convolution=found)
 
 
 class _ConvolutionBase(_SpatialLayer):

@@ -7,12 +7,14 @@ from typing import Any
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base.options import check_count
-from kgraph.layers.convolution.base import Option, _ConvolutionBase
+from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.types import Array, Shape
 
 
-class _Convolution(_ConvolutionBase):
+class _Convolution(
+    _ConvolutionBase, traits=lambda layer: convolution_traits(layer, groups=layer.groups)
+):
     """Slides a kernel over the spatial axes: `activation(convolution(inputs, kernel) + bias)`."""
 
     def __init__(

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph import constraints, initializers, regularizers
+from kgraph.graph.traits import Traits
 from kgraph.layers.base.options import check_count
-from kgraph.layers.convolution.base import Option, _ConvolutionBase
+from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.types import Array, Shape
 
 
-class _DepthwiseConvolution(_ConvolutionBase):
+def _traits(layer: _DepthwiseConvolution) -> Traits:
+    return convolution_traits(layer, kernel_axes=(-2, -1), depthwise=True)
+
+
+class _DepthwiseConvolution(_ConvolutionBase, traits=_traits):
     """A convolution with as many groups as channels; the channels are not mixed."""
 
     def __init__(

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph import constraints, initializers, regularizers
+from kgraph.graph.traits import Traits
 from kgraph.layers.base.options import check_count
-from kgraph.layers.convolution.base import Option, _ConvolutionBase
+from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.depthwise import as_grouped
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.layers.convolution.window import Window
 from kgraph.types import Array, Shape
 
 
-class _SeparableConvolution(_ConvolutionBase):
+def _traits(layer: _SeparableConvolution) -> Traits:
+    kernels = ("depthwise_kernel", "pointwise_kernel")
+    return convolution_traits(layer, kernels, depthwise=True)
+
+
+class _SeparableConvolution(_ConvolutionBase, traits=_traits):
     """A depthwise convolution followed by one with a kernel of size 1; bias and activation last."""
 
     def __init__(

@@ -9,14 +9,19 @@ import jax.numpy as jnp
 
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import ConfigError
+from kgraph.graph.traits import Traits
 from kgraph.layers.base.options import check_count
-from kgraph.layers.convolution.base import Option, _ConvolutionBase
+from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.layers.convolution.window import Pads, Window
 from kgraph.types import Array, Shape
 
 
-class _TransposedConvolution(_ConvolutionBase):
+def _traits(layer: _TransposedConvolution) -> Traits:
+    return convolution_traits(layer, kernel_axes=(-2,), transposed=True)
+
+
+class _TransposedConvolution(_ConvolutionBase, traits=_traits):
     """The gradient of a convolution by its input, used as a layer: it enlarges what it is given."""
 
     def __init__(

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph import activations
+from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
+from kgraph.layers.base.traits import activated
 from kgraph.types import Array
 
 
-class Activation(Layer):
+def _traits(layer: Activation) -> Traits:
+    last = activated(layer, None)
+    return Traits(idle_at_inference=last.function == "linear", activation=last)
+
+
+class Activation(Layer, traits=_traits):
     """Applies an activation function.
 
     Shapes: any; the same out (`"glu"` halves the last axis).

@@ -7,12 +7,18 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph import activations, constraints, initializers, regularizers
+from kgraph.graph.traits import LinearForm, Traits
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.options import check_count
+from kgraph.layers.base.traits import activated
 from kgraph.types import Array, Shape
 
 
-class Dense(Layer):
+def _traits(layer: Dense) -> Traits:
+    return Traits(linear=(LinearForm(),), activation=activated(layer))
+
+
+class Dense(Layer, traits=_traits):
     """Multiplies the last axis by a matrix, adds a bias, and applies an activation.
 
     Shapes: `[batch, *any, features]` in, `[batch, *any, units]` out. Weights `kernel`:

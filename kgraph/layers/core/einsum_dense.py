@@ -11,8 +11,10 @@ import jax.numpy as jnp
 
 from kgraph import activations, constraints, initializers, regularizers
 from kgraph.errors import ConfigError, GraphError
+from kgraph.graph.traits import LinearForm, Traits
 from kgraph.initializers.scaling import with_axes
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.traits import activated
 from kgraph.types import Array, Shape
 
 _FORM = re.compile(
@@ -87,7 +89,18 @@ def _unmatched(equation: str, letter: str, owner: str, others: str) -> ConfigErr
     )
 
 
-class EinsumDense(Layer):
+def _traits(layer: EinsumDense) -> Traits:
+    """Features along an axis can be scaled if kernel and bias have its letter too."""
+    own, biased = layer.letters, layer.bias_axes
+    forms = [
+        LinearForm(axis, kernel_axes=(own.kernel.index(letter),), bias_axis=axis)
+        for axis, letter in enumerate(own.outputs, -len(own.outputs))
+        if letter in own.kernel and letter in (biased or letter) and not own.right
+    ]
+    return Traits(linear=tuple(forms), activation=activated(layer))
+
+
+class EinsumDense(Layer, traits=_traits):
     """Multiplies the input by a kernel as an equation says, adds a bias, applies an activation.
 
     Shapes: as the equation says, the first letter being the batch unless `...` stands before it.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
 from kgraph.types import Tree
 
 
-class Identity(Layer):
+class Identity(Layer, traits=Traits(idle_at_inference=True)):
     """Returns its input; useful as a named place in a graph.
 
     Shapes: any, or a structure of any; the same out.

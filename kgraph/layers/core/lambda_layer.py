@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgraph.errors import ConfigError
+from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
 from kgraph.registry import Opaque, describe
 from kgraph.types import Function, Tree
 
 
-class Lambda(Layer):
+# Nobody knows what the function does, and its name may be registered anew for another.
+class Lambda(Layer, traits=Traits(rows_independent=False, same_shapes=False)):
     """Applies a function of the user's.
 
     Only a function that others can find by its name is taken, since nothing else can be written
@@ -53,13 +55,6 @@ class Lambda(Layer):
     @property
     def makes_mask(self) -> bool:
         return self.mask is not None
-
-    @property
-    def remembers_inference(self) -> bool:
-        return False  # a name may be registered anew for another function
-
-    def mixes_rows(self, training: bool) -> bool:
-        return True  # nobody knows what the function does
 
     def call(self, inputs: Tree, mask: Tree = None, training: bool | None = None) -> Tree:
         options = {"mask": mask, "training": training}

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, GraphError
+from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
 from kgraph.layers.reshaping.spatial import layout
 from kgraph.types import Array, Function, Tree
@@ -103,7 +104,7 @@ class ImageLayer(Layer):
             )
 
 
-class RandomImageLayer(ImageLayer):
+class RandomImageLayer(ImageLayer, traits=Traits(idle_at_inference=True)):
     """Base of layers that change each image by draws of its own, in training only.
 
     A subclass writes `draw`, one image's random numbers, and `transform`, what they do to it, and

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import GraphError
+from kgraph.graph.traits import Traits
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.boxes import as_float, inside, random_span
 from kgraph.layers.image.color import widened
@@ -16,7 +17,9 @@ from kgraph.layers.image.factors import check_positive, factor_range, uniform
 from kgraph.types import Array, Tree
 
 
-class MixingLayer(ImageLayer):
+class MixingLayer(
+    ImageLayer, traits=Traits(idle_at_inference=True, rows_independent="at inference")
+):
     """Base of layers that mix each image with another one of its batch, in training only.
 
     What `draw_batch` returns has the partners, `"order"`, and the share that an image keeps of

@@ -10,6 +10,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.structure import map_structure
+from kgraph.graph.traits import Traits
 from kgraph.initializers import Constant
 from kgraph.layers.base import Layer
 from kgraph.layers.base.calling import spec_like
@@ -20,7 +21,7 @@ _UNKNOWN_SIZE = 8
 """What stands for an unknown size (other than the batch) while the weights' shapes are found."""
 
 
-class JaxLayer(Layer):
+class JaxLayer(Layer, traits=Traits(rows_independent=False)):  # nobody knows what is called
     """Wraps a function of parameters and inputs.
 
     The leaves of `params` become trainable weights, those of `state` become state, each under its
@@ -113,9 +114,6 @@ class JaxLayer(Layer):
             for (path, leaf), start in zip(paths, starts)
         ]
         return weights, structure
-
-    def mixes_rows(self, training: bool) -> bool:
-        return True  # nobody knows what the module does
 
     def call(self, inputs: Tree, training: bool | None = None) -> Tree:
         return self.compute(inputs, bool(training))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from kgraph import initializers
 from kgraph.errors import GraphError
+from kgraph.graph.traits import Normalization, Traits
 from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.base.options import check_integer, check_rate
 from kgraph.layers.normalization.renorm import check_clipping, correction, root
@@ -23,7 +24,15 @@ from kgraph.layers.normalization.statistics import (
 from kgraph.types import Array, Shape
 
 
-class BatchNormalization(_ScaledNormalization):
+def _traits(layer: Any) -> Traits:
+    """Rows depend on each other by the statistics of the batch, if the layer is not frozen."""
+    return Traits(
+        rows_independent="at inference" if layer.trainable else True,
+        normalization=Normalization(layer.axis, layer.epsilon),
+    )
+
+
+class BatchNormalization(_ScaledNormalization, traits=_traits):
     """Gives each feature mean 0 and variance 1 over the batch, then rescales it.
 
     In training the statistics are those of the batch, and their moving averages are updated:
@@ -104,9 +113,6 @@ class BatchNormalization(_ScaledNormalization):
         self.renorm, self.renorm_momentum = renorm, renorm_momentum
         self.renorm_clipping = check_clipping(self.label, renorm_clipping)
         self.synchronized = synchronized
-
-    def mixes_rows(self, training: bool) -> bool:
-        return training and self.trainable  # by the statistics of the batch
 
     def build(self, input_shape: Shape) -> None:
         sizes = self.fix_sizes(input_shape)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.graph.traits import Traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.layers.pooling.max_on_cpu import max_on_cpu
@@ -50,7 +51,7 @@ class _Pooling(_SpatialLayer):
             self.check_window_fits(inputs, self.pool_size, what)
 
 
-class _MaxPooling(_Pooling):
+class _MaxPooling(_Pooling, traits=lambda layer: Traits(max_pooling=layer.pool_size)):
     def __init__(
         self,
         pool_size: Sizes = 2,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from kgraph import activations, config
 from kgraph.errors import ConfigError, GraphError, check_choice
+from kgraph.graph.traits import Convolution, Traits
 from kgraph.layers.base import InputSpec
 from kgraph.layers.recurrent.cell import WeightedCell, aligned, check_units
 from kgraph.layers.recurrent.forget_bias import ForgetBias
@@ -18,7 +19,7 @@ from kgraph.layers.recurrent.rnn import RNN
 from kgraph.types import Array, Shape, Tree
 
 
-class ConvLSTMCell(WeightedCell):
+class ConvLSTMCell(WeightedCell, traits=Traits(convolution=Convolution())):
     """One step of ConvLSTM: `LSTMCell` with convolutions, that of the state with padding "same".
 
     Shapes: inputs `[batch, *spatial, channels]`, states `[h, c]`, each `[batch, *out, filters]`

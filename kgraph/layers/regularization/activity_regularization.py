@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
 from kgraph.regularizers import L1L2
 from kgraph.types import Array
 
 
-class ActivityRegularization(Layer):
+class ActivityRegularization(Layer, traits=Traits(idle_at_inference=True)):
     """Returns its input and adds a penalty on it to the loss, divided by the batch size.
 
     Shapes: any; the same out.

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 
 from kgraph.config import image_data_format
 from kgraph.errors import ConfigError, check_choice
+from kgraph.graph.traits import Traits
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.options import check_rate
 from kgraph.types import Array
 
 
-class Dropout(Layer):
+class Dropout(Layer, traits=Traits(idle_at_inference=True)):
     """Sets values to 0 at random in training and scales the rest, so that the mean stays.
 
     Shapes: any; the same out.

@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError
+from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
 from kgraph.layers.base.options import check_not_negative, check_rate
 from kgraph.layers.regularization.dropout import Dropout
 from kgraph.types import Array
 
 
-class GaussianNoise(Layer):
+class GaussianNoise(Layer, traits=Traits(idle_at_inference=True)):
     """Adds noise with mean 0 in training.
 
     Shapes: any; the same out.
@@ -46,7 +47,7 @@ class GaussianNoise(Layer):
         return inputs + (self.stddev * _normal(self.next_key(), inputs)).astype(inputs.dtype)
 
 
-class GaussianDropout(Layer):
+class GaussianDropout(Layer, traits=Traits(idle_at_inference=True)):
     """Multiplies by noise with mean 1 in training; its variance is that of `Dropout`.
 
     Shapes: any; the same out.

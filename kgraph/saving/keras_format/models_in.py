@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.declared import is_own
 from kgraph.errors import GraphError, KGraphError, ModelFileError
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.registry import describe
@@ -121,7 +122,7 @@ class ModelReader:
     def _coded(self, reader: ObjectReader, cls: Any, data: Any, at: str) -> Any:
         """Returns a model whose class is the user's, built for the shape that the file notes."""
         config = {k: reader.value(v, f"{at}.{k[:40]}") for k, v in data["config"].items()}
-        if cls.__module__.partition(".")[0] == "kgraph":
+        if is_own(cls):
             raise reader.error("describes a model without a graph", at, hint=CUSTOM)
         if "from_config" in vars(cls):
             config = {key: describe(item) for key, item in config.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kgraph.declared import is_own
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS, Node, Ref
 from kgraph.graph.structure import Slot, fill, leaves, map_structure
@@ -207,7 +208,7 @@ def _unwrapped(tree: Tree) -> Any:
 
 def _class_of(model: Any) -> tuple[str, str]:
     cls = type(model)
-    if cls.__module__.partition(".")[0] == "kgraph":
+    if is_own(cls):
         return SEQUENTIAL if hasattr(model, "add") else FUNCTIONAL
     return "custom", cls.__name__
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.declared import is_own
 from kgraph.errors import KGraphError, ModelFileError
 from kgraph.layers.base import Layer
 from kgraph.registry import describe, get_registered_object, lookup
@@ -205,7 +206,7 @@ def _one_number(factor: Any) -> Any:
 def _own_class(kind: str, name: str) -> Any:
     """Returns a class of kgraph's own; what the user passed cannot take its place."""
     found = lookup(kind, name)
-    if not inspect.isclass(found) or found.__module__.partition(".")[0] != "kgraph":
+    if not inspect.isclass(found) or not is_own(found):
         raise LookupError(f"{name!r} is no class of kgraph")
     if found.__name__ != name:
         raise LookupError(f"{name!r} is an alias")

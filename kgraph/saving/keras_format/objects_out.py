@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from kgraph.declared import is_own
 from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH, unnamed_dims
 from kgraph.layers.base import InputLayer, Layer
@@ -137,21 +138,21 @@ class ObjectWriter:
         if isinstance(layer, InputLayer):
             return self._input(layer, name)
         cls = type(layer)
-        if layer.is_own and not is_exchanged(cls.__name__):
+        if is_own(type(layer)) and not is_exchanged(cls.__name__):
             self.cannot(place, f"Keras has no {cls.__name__}")
             return _object(MODULES["layer"], cls.__name__, {})
         config = self.options(layer, place, name)
-        if not layer.is_own:
+        if not is_own(type(layer)):
             return _custom(get_registered_name(cls), config)
         return _object(MODULES["layer"], cls.__name__, config)
 
     def options(self, layer: Layer, place: str, name: str) -> dict[str, Any]:
         """Returns the options of a layer: recorded arguments, or what its own get_config says."""
-        own = "get_config" not in vars(type(layer)) and layer.is_own
+        own = "get_config" not in vars(type(layer)) and is_own(type(layer))
         found = layer.recorded_arguments() if own else dict(layer.get_config())
         config = {key: self.value(item, f"{place}.{key}") for key, item in found.items()}
         config.update(name=name, trainable=layer._trainable, dtype=policy(layer))
-        if not layer.is_own:
+        if not is_own(type(layer)):
             return config
         name_of_class = type(layer).__name__
         unwritten = {*UNWRITTEN.get(name_of_class, ()), *KERAS_OPTIONS.get(name_of_class, ())}

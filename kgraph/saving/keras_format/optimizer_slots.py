@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from kgraph.declared import is_own
 from kgraph.layers.base.variable import Variable
 from kgraph.optimizers import LossScaleOptimizer
 from kgraph.types import Tree
@@ -122,7 +123,7 @@ class OptimizerSlots:
             optimizer, self.count_at = optimizer.inner_optimizer, 4
             self.groups.append((_INNER_GROUP, str(optimizer.name), self.count_at))
         name = type(optimizer).__name__
-        if name not in _SLOTS or type(optimizer).__module__.partition(".")[0] != "kgraph":
+        if name not in _SLOTS or not is_own(type(optimizer)):
             raise SlotError(f"{name} keeps a state that Keras has not")
         self.every = optimizer.gradient_accumulation_steps or 1
         flat, self._structure = jax.tree_util.tree_flatten_with_path(state)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from kgraph.declared import is_own
 from kgraph.errors import ConfigError
 from kgraph.graph.structure import Slot, fill
 from kgraph.layers.base import Layer
@@ -136,7 +137,7 @@ def live_classes(*things: Any) -> dict[str, type]:
 
 def _add(found: dict[str, type], thing: Recorded) -> None:
     cls = type(thing)
-    if cls.__module__.partition(".")[0] == "kgraph":
+    if is_own(cls):
         return
     name = get_registered_name(cls)
     if name == cls.__name__ and name in registered_names(thing.kind, like=name):

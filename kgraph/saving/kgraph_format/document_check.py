@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from kgraph import registry
+from kgraph.declared import is_own
 from kgraph.errors import ConfigError
 from kgraph.graph.node import INPUT_CLASS
 from kgraph.saving.files.misfit import (
@@ -104,7 +105,7 @@ def _check_class(path: str, item: Mapping[str, Any]) -> None:
         check(f"{path}.config.name", config["name"], lambda n: n is None or is_name(n), expected)
     if item["class_name"] == INPUT_CLASS and "dims" in config:
         _check_dims(f"{path}.config.dims", config["dims"])
-    if inspect.isclass(cls) and cls.__module__.partition(".")[0] == "kgraph":
+    if inspect.isclass(cls) and is_own(cls):
         for option, types in _plain_options(cls).items():
             if option in config and not _is_of(config[option], types):
                 names = " or ".join(t.__name__ for t in types if t is not type(None))
