@@ -30,7 +30,7 @@ from kgraph.compiler import Program, lower
 from kgraph.config import DTypePolicy
 from kgraph.graph import Graph, SymbolicTensor, Traits
 from kgraph.initializers import Initializer
-from kgraph.layers.base import Input, InputSpec, Layer
+from kgraph.layers.base import Input, InputSpec, Layer, StatelessScope, Variable
 from kgraph.lazy import lazy_names
 from kgraph.losses import Loss
 from kgraph.metrics import Metric
@@ -64,9 +64,10 @@ KerasTensor = SymbolicTensor
 __all__ = [
     "Checkpoint", "DTypePolicy", "FloatDTypePolicy", "Graph", "Initializer", "Input", "InputSpec",
     "KerasTensor", "Layer", "Loss", "Metric", "Model", "Optimizer", "Program", "Regularizer",
-    "Sequential", "SymbolicTensor", "Traits", "__version__", "activations", "applications",
-    "backend", "callbacks", "compiler", "config", "constraints", "data", "datasets", "distribution",
-    "dtype_policies", "errors", "export", "initializers", "layers", "losses", "lower", "metrics",
-    "mixed_precision", "models", "ops", "optimizers", "preprocessing", "random", "regularizers",
-    "saving", "tree", "utils", "visualization", "wrappers",
+    "Sequential", "StatelessScope", "SymbolicTensor", "Traits", "Variable", "__version__",
+    "activations", "applications", "backend", "callbacks", "compiler", "config", "constraints",
+    "data", "datasets", "distribution", "dtype_policies", "errors", "export", "initializers",
+    "layers", "losses", "lower", "metrics", "mixed_precision", "models", "ops", "optimizers",
+    "preprocessing", "random", "regularizers", "saving", "tree", "utils", "visualization",
+    "wrappers",
 ]  # fmt: skip

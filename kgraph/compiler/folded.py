@@ -45,7 +45,7 @@ class Fold:
         self._dtype = jnp.dtype(dtype)
         shapes = {w.path: w.shape for w in spec.weights}
         self._kernel, self._bias = (
-            Variable(shapes[path], initializers.Zeros(), dtype, name=path)
+            Variable(initializers.Zeros(), shapes[path], dtype, name=path)
             for path in (plan.kernel, plan.bias)
         )
         self.layer: Layer = with_weights(linear, dict(zip((plan.kernel, plan.bias), self.weights)))

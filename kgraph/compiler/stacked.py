@@ -220,12 +220,18 @@ def checkpoint_policy(remat: str | None) -> Function | None:
 def _whole(members: Sequence[Variable]) -> Variable:
     first = members[0]
     regularizer, constraint = first.regularizer, first.constraint
+
+    def total(whole: Array) -> Array:
+        assert regularizer is not None
+        return jnp.sum(jax.vmap(regularizer)(whole))
+
     return Variable(
-        (len(members), *first.shape),
         first.initializer,
+        (len(members), *first.shape),
         first.dtype,
         first.trainable,
-        None if regularizer is None else lambda whole: jnp.sum(jax.vmap(regularizer)(whole)),
-        None if constraint is None else jax.vmap(constraint),
-        first.name,
+        first.autocast,
+        name=first.name,
+        regularizer=None if regularizer is None else total,
+        constraint=None if constraint is None else jax.vmap(constraint),
     )

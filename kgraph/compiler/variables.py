@@ -112,7 +112,7 @@ class VariableTrees:
         sources = {id(w) for fold in self.folds.values() for w in fold.sources}
         kept = [p for p in self.places if id(p.weight) in used or id(p.weight) not in sources]
         made = [
-            Place("params", (fold.name, w.name or ""), w, trained=False)
+            Place("params", (fold.name, w.name), w, trained=False)
             for fold in self.folds.values()
             for w in fold.weights
         ]

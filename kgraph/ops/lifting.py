@@ -6,24 +6,32 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from kgraph.errors import nearest
+from kgraph.errors import GraphError, nearest
+from kgraph.graph.source import user_source
+from kgraph.graph.structure import leaves, map_structure
 from kgraph.graph.symbol import SymbolicTensor
-from kgraph.layers.base.calling import has_symbols
+from kgraph.layers.base.arithmetic import ReadsAsArray, value_of
 from kgraph.ops.names import NAMESPACES, NEVER_NODES
 from kgraph.ops.operation import Operation
 from kgraph.ops.plain import function
+
+_SPECIAL = (SymbolicTensor, ReadsAsArray)
 
 
 @cache
 def lift(name: str) -> Callable[..., Any]:
     """Returns the function of this name, able to take symbolic tensors."""
     plain = function(name)
-    if name in NEVER_NODES:
-        return plain
 
     def lifted(*args: Any, **kwargs: Any) -> Any:
-        if has_symbols(args, kwargs):
-            return Operation(name)(*args, **kwargs)
+        special = [i for i in leaves([args, kwargs]) if isinstance(i, _SPECIAL)]
+        if special:
+            symbols = sum(isinstance(item, SymbolicTensor) for item in special)
+            if 0 < symbols < len(special):
+                raise _refusal(name)
+            if symbols and name not in NEVER_NODES:
+                return Operation(name)(*args, **kwargs)
+            args, kwargs = map_structure(value_of, args), map_structure(value_of, kwargs)
         return plain(*args, **kwargs)
 
     lifted.__name__ = lifted.__qualname__ = name
@@ -32,6 +40,13 @@ def lift(name: str) -> Callable[..., Any]:
         f"tensors.\n\n{plain.__doc__ or ''}"
     )
     return lifted
+
+
+def _refusal(name: str) -> GraphError:
+    return GraphError(
+        f"ops.{name} of a symbolic tensor and a variable would hide the variable in the graph",
+        hint="hold the variable in a layer, and call the layer on the symbolic tensor",
+    ).located(user_source())
 
 
 def namespace(module: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

@@ -4,6 +4,10 @@ from kgraph.layers.base.context import Context
 from kgraph.layers.base.input_layer import Input, InputLayer
 from kgraph.layers.base.input_spec import InputSpec
 from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.stateless_scope import StatelessScope
 from kgraph.layers.base.variable import Variable, create_values
 
-__all__ = ["Context", "Input", "InputLayer", "InputSpec", "Layer", "Variable", "create_values"]
+__all__ = [
+    "Context", "Input", "InputLayer", "InputSpec", "Layer", "StatelessScope", "Variable",
+    "create_values",
+]  # fmt: skip

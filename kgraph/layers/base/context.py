@@ -75,7 +75,7 @@ class Context:
             if self.describing:
                 found = jnp.zeros(weight.shape, weight.dtype)
             else:
-                create_values([(f"{self.path}/{weight.name or 'weight'}", weight)])
+                create_values([(f"{self.path}/{weight.name}", weight)])
                 found = weight.value
             self.values[id(weight)] = found
         return found

@@ -1,16 +1,20 @@
-"""Weights: the arrays that a layer declares, kept in one place for every model that uses it."""
+"""Variables: the arrays that a layer declares, kept in one place for every model that uses it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from kgraph import config, initializers
-from kgraph.errors import StateError
+from kgraph.config import floatx
+from kgraph.errors import ConfigError, StateError
+from kgraph.layers.base.arithmetic import ReadsAsArray, plain
+from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.types import Array, Function
 
 
@@ -21,44 +25,92 @@ class Keeper(Protocol):
         """Gives its array to each weight that is still kept (by `take_back`)."""
 
 
-class Variable:
-    """A declared weight: shape, dtype, how it starts, and (once needed) its value.
+class Variable(ReadsAsArray):
+    """An array with a name that is read and set in place: a weight, or state of a metric, say.
 
-    A weight is read with `.value` or `numpy()` and set with `assign`. Inside a layer's `call` the
-    attribute that holds it is a plain JAX array instead.
+    It is read with `value` or `numpy()`, as part of an expression and by every function of
+    `kgraph.ops`, and set with `assign`, `assign_add` and `assign_sub`. Inside a layer's `call` the
+    attribute that holds it is a plain JAX array instead or, in a class whose methods speak of
+    variables, an array that can also be assigned.
+
+    Args:
+        initializer: the first value, or what makes it: a name, an initializer or a function of
+            shape and dtype. Then no array is made until one is needed.
+        shape: the exact shape; needed with an initializer.
+        dtype: name of the dtype in which it is kept; by default that of the value, or floatx.
+        trainable: False for state that a layer updates itself.
+        autocast: whether a layer's `call` sees it in the layer's compute dtype.
+        aggregation, synchronization: accepted as in Keras; unused here.
+        name: by default "variable".
+        regularizer, constraint: functions of the value.
 
     Attributes:
-        shape: the exact shape.
-        dtype: name of the dtype in which it is kept.
-        trainable: False for state that a layer updates itself.
-        name: what it is called inside its layer (`"kernel"`).
-        path: what it is called inside its model (`"encoder/dense/kernel"`), once it has a value.
+        path: the name behind those of the layers that it is part of (`"encoder/dense/kernel"`).
+
+    Raises:
+        ConfigError: an initializer has no shape, or the name has a "/".
     """
 
     __slots__ = (
-        "__weakref__", "_fetch", "_keeper", "_store", "_value", "constraint", "dtype",
-        "initializer", "name", "path", "regularizer", "shape", "trainable",
+        "__weakref__", "_fetch", "_keeper", "_name", "_store", "_value", "aggregation",
+        "autocast", "constraint", "dtype", "initializer", "overwrite_with_gradient", "path",
+        "regularizer", "shape", "synchronization", "trainable",
     )  # fmt: skip
 
     def __init__(
         self,
-        shape: Sequence[int],
-        initializer: Function,
-        dtype: str,
+        initializer: Any,
+        shape: Sequence[int] | int | None = None,
+        dtype: Any = None,
         trainable: bool = True,
+        autocast: bool = True,
+        aggregation: str | None = "none",
+        synchronization: str | None = "auto",
+        name: str | None = None,
+        *,
         regularizer: Function | None = None,
         constraint: Function | None = None,
-        name: str | None = None,
     ) -> None:
-        self.shape = tuple(shape)
-        self.initializer, self.dtype, self.trainable = initializer, dtype, trainable
-        self.regularizer, self.constraint = regularizer, constraint
-        self.name = name
-        self.path: str | None = None
+        if name is not None and (not isinstance(name, str) or "/" in name):
+            raise ConfigError("A variable has a name without '/'", received=repr(name))
+        if isinstance(initializer, (str, Mapping)):
+            initializer = initializers.get(initializer)
         self._value: Array | None = None
+        if not callable(initializer):
+            array = self._value = _first_value(initializer, dtype)
+            dtype, shape = array.dtype, array.shape
+            initializer = initializers.Zeros()
+        if shape is None:
+            raise ConfigError(
+                "A variable that an initializer makes needs a shape",
+                received=repr(initializer),
+                hint="Variable(initializer, shape=(2, 3))",
+            )
+        self.initializer: Function = initializer
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.dtype = str(jnp.dtype(dtype or floatx()))
+        self.trainable, self.autocast = bool(trainable), bool(autocast)
+        self.aggregation, self.synchronization = aggregation, synchronization
+        self.overwrite_with_gradient = False
+        self.regularizer, self.constraint = regularizer, constraint
+        self._name, self.path = name, name or "variable"
         self._keeper: Keeper | None = None
         self._fetch: Callable[[], Array] | None = None
         self._store: Callable[[Array], None] | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called inside its layer (`"kernel"`)."""
+        return self._name or "variable"
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it has been given a name."""
+        return self._name is not None
+
+    def rename(self, name: str) -> None:
+        """Gives it the name that it has among the weights of its layer."""
+        self._name = name
 
     @property
     def has_value(self) -> bool:
@@ -68,31 +120,58 @@ class Variable:
     @property
     def value(self) -> Array:
         """The array, created now if it was not needed before."""
+        scope = current_scope()
+        if scope is not None and (found := scope.get_current_value(self)) is not None:
+            return found
         if (keeper := self._keeper) is not None:
             keeper.part()
         if self._fetch is not None:
             return self._fetch()
         if self._value is None:
-            create_values([(self.path or self.name or "weight", self)])
+            create_values([(self.path, self)])
         return self._value
 
-    def assign(self, value: Any) -> None:
-        """Sets the array.
+    def assign(self, value: Any) -> Array:
+        """Sets the array, and returns it.
 
         Raises:
-            StateError: the shape differs.
+            StateError: the shape differs, or the value belongs to a function that JAX is tracing.
         """
-        array = jnp.asarray(value, dtype=self.dtype)
-        if array.shape != self.shape:
+        array = self.fitting(value)
+        if (scope := current_scope()) is not None:
+            scope.add_update((self, array))
+        elif isinstance(array, Tracer):
             raise StateError(
-                f"The weight {self.path or self.name!r} cannot take an array of another shape",
-                expected=self.shape,
-                received=array.shape,
+                f"{self.path!r} is assigned inside a function that JAX is tracing",
+                hint=[
+                    "in the call of a layer that holds the variable, self.count.assign(...) works;",
+                    "elsewhere return the value, or use kgraph.StatelessScope",
+                ],
             )
-        if self._store is not None:
+        elif self._store is not None:
             self._store(array)
         else:
             self._value, self._keeper = array, None
+        return array
+
+    def assign_add(self, value: Any) -> Array:
+        """Adds to the array, and returns the sum."""
+        return self.assign(self.value + plain(value))
+
+    def assign_sub(self, value: Any) -> Array:
+        """Subtracts from the array, and returns the difference."""
+        return self.assign(self.value - plain(value))
+
+    def fitting(self, value: Any) -> Array:
+        """Returns a value as an array of this dtype; raises StateError if the shape differs."""
+        array = jnp.asarray(plain(value), dtype=self.dtype)
+        if array.shape != self.shape:
+            raise StateError(
+                f"The variable {self.path!r} cannot take an array of another shape",
+                expected=self.shape,
+                received=array.shape,
+            )
+        return array
 
     @property
     def keeper(self) -> Keeper | None:
@@ -116,9 +195,10 @@ class Variable:
         """Whether the array has another owner: a training that runs."""
         return self._fetch is not None
 
-    def numpy(self) -> np.ndarray:
-        """Returns a copy of the value on the host."""
-        return np.array(self.value)
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
 
     @property
     def size(self) -> int:
@@ -136,14 +216,22 @@ class Variable:
         state |= {"_keeper": None, "_fetch": None, "_store": None}
         return None, state | {"_value": self.value if self.has_value else None}
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self.value, dtype=dtype)
-
-    def __jax_array__(self) -> Array:
-        return self.value
-
     def __repr__(self) -> str:
-        return f"<Variable {self.path or self.name!r} {list(self.shape)} {self.dtype}>"
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def _first_value(value: Any, dtype: Any) -> Array:
+    """Returns a variable's own array of the value that it was given."""
+    with jax.ensure_compile_time_eval():
+        if dtype is None and isinstance(value, float):
+            dtype = floatx()
+        array = jnp.array(plain(value), dtype=dtype)
+    if isinstance(array, Tracer):
+        raise StateError(
+            "A variable is made of a value that JAX is tracing",
+            hint="make variables in __init__ or build, with an initializer or a number",
+        )
+    return array
 
 
 def create_values(

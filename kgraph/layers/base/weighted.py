@@ -59,9 +59,11 @@ class Weighted(Named, Bindable):
             initializer = "glorot_uniform" if "float" in dtype else "zeros"
         made: Any = initializers.get(initializer)
         weight = Variable(
-            tuple(int(size) for size in sizes), made, dtype, trainable,
-            regularizers.get(regularizer), constraints.get(constraint), name,
+            made, tuple(int(size) for size in sizes), dtype, trainable, autocast, aggregation,
+            name=name, regularizer=regularizers.get(regularizer),
+            constraint=constraints.get(constraint),
         )  # fmt: skip
+        weight.overwrite_with_gradient = overwrite_with_gradient
         self._weights.append(weight)
         return weight
 
@@ -80,7 +82,7 @@ class Weighted(Named, Bindable):
     def _walk_weights(self, prefix: str, trained: bool) -> Iterator[tuple[str, Variable, bool]]:
         trained = trained and self._trainable
         for weight in sorted(self._weights, key=lambda w: not w.trainable):
-            yield f"{prefix}{weight.name or 'weight'}", weight, trained and weight.trainable
+            yield f"{prefix}{weight.name}", weight, trained and weight.trainable
         for name, child in self.children():
             yield from child._walk_weights(f"{prefix}{name}/", trained)
 
@@ -91,12 +93,12 @@ class Weighted(Named, Bindable):
         places = {id(weight): path.replace("/", "_") for path, weight in members(self, Variable)}
         taken = {path.partition("/")[0] for path, _ in self.children()}
         for weight in self._weights:
-            base = weight.name or places.get(id(weight), "weight")
+            base = weight.name if weight.is_named else places.get(id(weight), "weight")
             name, n = base, 0
             while name in taken:
                 n += 1
                 name = f"{base}_{n}"
-            weight.name = name
+            weight.rename(name)
             taken.add(name)
 
     @property
@@ -161,8 +163,7 @@ class Weighted(Named, Bindable):
                     expected=weight.shape,
                     received=np.shape(array),
                 )
-        for (path, weight), array in zip(own, weights):
-            weight.path = weight.path or f"{self.name}/{path}"
+        for (_, weight), array in zip(own, weights):
             weight.assign(array)
 
     def count_params(self) -> int:
