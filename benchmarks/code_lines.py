@@ -1,7 +1,7 @@
 """Counts lines of code by folder: `python -m benchmarks.code_lines [FOLDER]`.
 
-A line counts if a token of code stands on it. Comments, blank lines and docstrings (every string that
-is a statement of its own) do not.
+A line counts if a token of code stands on it. Comments, blank lines and docstrings (every string
+that is a statement of its own) do not.
 """
 
 from __future__ import annotations
@@ -20,23 +20,15 @@ SILENT = {
 
 
 def code_lines(source: str) -> int:
-    """Returns how many lines of a module hold code.
-
-    >>> code_lines('''"A docstring."
-    ... x = [  # a comment
-    ...     1,
-    ... ]
-    ... ''')
-    3
-    """
+    """Returns how many lines of a module hold code."""
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in SILENT:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str):
-                lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):
+                lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return len(lines)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import kgraph
 from kgraph import config, utils
-from kgraph.config.settings import _limit_from_environment
+from kgraph.config import _limit_from_environment
 from kgraph.errors import ConfigError
 from kgraph.training.console import announce
 
