@@ -25,7 +25,7 @@ Axes: TypeAlias = int | Sequence[int]
 class Constraint(Recorded):
     """Base of constraints. A subclass defines `__call__`; its arguments are its config."""
 
-    kind = "constraint"
+    _kgraph_kind = "constraint"
 
     def __call__(self, w: Array) -> Array:
         """Returns the admissible weight that takes the place of `w`."""

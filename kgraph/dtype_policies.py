@@ -7,7 +7,7 @@ from typing import Any
 
 from kgraph.config import DTypePolicy
 from kgraph.errors import ConfigError, check_keys
-from kgraph.layers.base.named import as_policy
+from kgraph.layers.base.core import as_policy
 
 FloatDTypePolicy = DTypePolicy
 

@@ -14,9 +14,9 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy
 
@@ -64,43 +64,55 @@ def _form(cls: type) -> _Form:
     )
 
 
+@dataclass(eq=False)
+class Record:
+    """What kgraph keeps of an object whose class may be a user's: the arguments it was made with.
+
+    It is the attribute `_kgraph`; all other names are free for the class. Records of layers,
+    metrics, ... have more fields.
+    """
+
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] = field(default_factory=lambda: ((), {}))
+
+
 class Recorded:
     """Base of objects whose constructor arguments are remembered, so that their config is a fact.
 
     A subclass writes neither `get_config` nor `from_config`; it may write either.
     """
 
-    kind: ClassVar[str] = "object"
-    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    _kgraph: Any  # a Record
+    _kgraph_kind: ClassVar[str] = "object"
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         instance = super().__new__(cls)
-        object.__setattr__(instance, "_arguments", (args, kwargs))
+        vars(instance)["_kgraph"] = Record((args, kwargs))
         return instance
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if is_own(cls) and not cls.__name__.startswith("_"):
-            _own[cls.kind, cls.__name__] = cls
-            _own.setdefault((cls.kind, snake_case(cls.__name__)), cls)
-
-    def recorded_arguments(self) -> dict[str, Any]:
-        """Returns the constructor's arguments by name, with defaults, `**kwargs` spread out."""
-        args, kwargs = self._arguments
-        form = _form(type(self))
-        given = {**form.defaults, **dict(zip(form.positional, args)), **kwargs}
-        if form.rest is not None and len(args) > len(form.positional):
-            given[form.rest] = args[len(form.positional) :]
-        return {name: given.pop(name) for name in form.names if name in given} | given
+            _own[cls._kgraph_kind, cls.__name__] = cls
+            _own.setdefault((cls._kgraph_kind, snake_case(cls.__name__)), cls)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments as plain data (JSON types)."""
-        return {name: describe(value) for name, value in self.recorded_arguments().items()}
+        return {name: describe(value) for name, value in recorded_arguments(self).items()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """Makes an object from what `get_config` returned."""
         return cls(**{name: restore(value) for name, value in config.items()})
+
+
+def recorded_arguments(thing: Recorded) -> dict[str, Any]:
+    """Returns the constructor's arguments by name, with defaults, `**kwargs` spread out."""
+    args, kwargs = thing._kgraph.arguments
+    form = _form(type(thing))
+    given = {**form.defaults, **dict(zip(form.positional, args)), **kwargs}
+    if form.rest is not None and len(args) > len(form.positional):
+        given[form.rest] = args[len(form.positional) :]
+    return {name: given.pop(name) for name in form.names if name in given} | given
 
 
 def accepts(cls: type, option: str) -> bool:
@@ -297,7 +309,7 @@ def describe(value: Any) -> Any:
         return plain_data()
     if isinstance(value, Recorded):
         name = get_registered_name(type(value))
-        return {"kind": value.kind, "class_name": name, "config": value.get_config()}
+        return {"kind": value._kgraph_kind, "class_name": name, "config": value.get_config()}
     return _describe_foreign(value)
 
 

@@ -22,7 +22,7 @@ Penalty: TypeAlias = Callable[[Array], Array]
 class Regularizer(Recorded):
     """Base of penalties. A subclass defines `__call__`; its arguments are its config."""
 
-    kind = "regularizer"
+    _kgraph_kind = "regularizer"
 
     def __call__(self, x: Array) -> Array:
         """Returns the penalty of `x`, a scalar."""

@@ -16,7 +16,8 @@ from kgraph.graph.node import LayerSpec
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.traits import traits_of
-from kgraph.registry import describe
+from kgraph.layers.base.tree import children
+from kgraph.registry import describe, recorded_arguments
 
 
 def without_changed(graph: Graph, layers: Mapping[str, Layer]) -> Graph:
@@ -49,7 +50,7 @@ def _now(spec: LayerSpec, layer: Any) -> LayerSpec:
 
 
 def _is_changed(layer: Layer) -> bool:
-    return bool(new_options(layer)) or any(_is_changed(child) for _, child in layer.children())
+    return bool(new_options(layer)) or any(_is_changed(child) for _, child in children(layer))
 
 
 def new_options(layer: Layer) -> dict[str, Any]:
@@ -57,11 +58,11 @@ def new_options(layer: Layer) -> dict[str, Any]:
 
     Layers inside are not looked into; of a user's class options tell nothing anyway.
     """
-    if not is_own(type(layer)) or layer.inner_graph is not None:
+    if not is_own(type(layer)) or layer._kgraph_inner_graph is not None:
         return {}
-    args, options = layer._arguments
+    args, options = layer._kgraph.arguments
     made, now = vars(type(layer)(*args, **options)), vars(layer)
-    names = layer.recorded_arguments().keys() & made.keys() & now.keys()
+    names = recorded_arguments(layer).keys() & made.keys() & now.keys()
     return {name: now[name] for name in sorted(names) if not _is_same(made[name], now[name])}
 
 

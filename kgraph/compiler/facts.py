@@ -14,7 +14,8 @@ from kgraph.declared import is_own
 from kgraph.graph.graph import Graph
 from kgraph.graph.structure import leaves
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.traits import parts_of, traits_of
+from kgraph.layers.base.traits import traits_of
+from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.layers.base.variable import Variable
 from kgraph.registry import Opaque, describe, names_foreign, text_of
 
@@ -45,7 +46,7 @@ def stacking_facts(
     distinct = {id(layer): layer for layer in layers.values()}
     loops = {id(layer) for name, layer in layers.items() if name in suited}
     plain = {id(layer) for name, layer in layers.items() if name in as_made}
-    weights = {key: list(layer.named_weights()) for key, layer in distinct.items()}
+    weights = {key: list(named_weights(layer)) for key, layer in distinct.items()}
     uses = Counter(id(weight) for own in weights.values() for _, weight in own)
     known: dict[int, str | None] = {}
     for key, layer in distinct.items():
@@ -98,7 +99,7 @@ def _own_facts(layer: Layer, as_made: bool) -> Any:
 
 
 def _attributes(layer: Layer) -> Any:
-    skip = layer.unbound_attributes | _NAMING
+    skip = layer._kgraph_unbound | _NAMING
     return {
         name: _comparable(value) for name, value in sorted(vars(layer).items()) if name not in skip
     }

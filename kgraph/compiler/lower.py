@@ -26,7 +26,9 @@ from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.fold import FoldPlan
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import LayerSpec
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.variant import variant
 from kgraph.registry import restore
 
 Stacking: TypeAlias = bool | Literal["auto"]
@@ -74,7 +76,7 @@ def lower(
     graph = getattr(model, "lowering_graph", None)
     if graph is None:
         raise GraphError(
-            f"{getattr(model, 'label', repr(model))} has no graph to lower",
+            f"{label_of(model) if isinstance(model, Layer) else repr(model)} has no graph to lower",
             expected="a model made of inputs and outputs, or one that has been called on data",
             hint="call it once: model(x), or build it with kgraph.Model(inputs, outputs)",
         )
@@ -197,4 +199,4 @@ def _live_layer(name: str, spec: LayerSpec, originals: dict[str, tuple[LayerSpec
         description = {"kind": "layer", "class_name": spec.class_name, "config": spec.config}
         return restore(description)
     known, layer = originals[name]
-    return layer if spec == known else layer.variant(spec.config)
+    return layer if spec == known else variant(layer, spec.config)

@@ -24,6 +24,7 @@ from kgraph.graph.structure import fill
 from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.tree import walk_weights
 from kgraph.layers.base.variable import initial_values
 from kgraph.types import Array, Tree
 
@@ -94,7 +95,7 @@ class Program(VariableTrees):
         found: dict[int, Place] = {}
         for name, layer in self._owners.items():
             prefix = "" if name == self._root else f"{name}/"
-            for path, weight, trained in layer._walk_weights(prefix, True):
+            for path, weight, trained in walk_weights(layer, prefix):
                 if id(weight) in found:
                     continue
                 collection = "params" if weight.trainable else "state"

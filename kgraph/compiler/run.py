@@ -51,7 +51,7 @@ def run_graph(
             for array, mask in zip(arrays, node.masks):
                 context.set_mask(array, None if mask is None else values[mask])
         layer = layers[node.layer]
-        vars(layer).update(_segment=node.name, _lowering=node.lowering)
+        layer._kgraph.segment, layer._kgraph.lowering = node.name, node.lowering
         args, kwargs = fill([list(node.args), node.kwargs], arrays)
         with jax.named_scope(node.name):
             outputs, _ = flatten(layer(*args, **kwargs), is_array)

@@ -20,6 +20,7 @@ from kgraph.initializers import path_hash
 from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.tree import named_weights
 from kgraph.layers.base.variable import Variable
 from kgraph.types import Array, Function
 
@@ -72,7 +73,7 @@ class Stack:
         """The weights that differ from block to block."""
         found: list[StackedWeight] = []
         for first, names in self.plan.layers.items():
-            rows = zip(*(list(self._layers[name].named_weights()) for name in names))
+            rows = zip(*(list(named_weights(self._layers[name])) for name in names))
             for row in rows:
                 path, weight = row[0]
                 members = tuple(member for _, member in row)

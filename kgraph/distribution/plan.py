@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from kgraph.distribution.layout import Axes
 from kgraph.errors import StateError, nearest
 from kgraph.graph.graph import Graph
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import named_weights
 
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
@@ -102,10 +104,10 @@ def make_plan(distribution: Distribution, model: Any) -> Plan:
     """Returns the plan for a model; see `Distribution.plan`."""
     graph = model.lowering_graph
     if graph is None:
-        raise StateError(f"{model.label} has no graph yet", hint="call it on data once")
+        raise StateError(f"{label_of(model)} has no graph yet", hint="call it on data once")
     mesh = distribution.device_mesh
     rows: dict[int, PlannedWeight] = {}
-    for path, weight in model.named_weights():
+    for path, weight in named_weights(model):
         if id(weight) in rows:
             continue
         axes = distribution.axes_of(path, weight.shape)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jax.sharding import Sharding
 
+from kgraph.layers.base.tree import named_weights
+
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
 
@@ -24,7 +26,7 @@ def stored_shardings(
         model: built, without values: it knows the paths of weights. Moments in an optimizer lie as
             the weight with the same keys at the end of their path.
     """
-    known = {tuple(path.split("/")): weight.shape for path, weight in model.named_weights()}
+    known = {tuple(path.split("/")): weight.shape for path, weight in named_weights(model)}
 
     def place(path: str, shape: tuple[int, ...]) -> Sharding:
         inside = path.partition("/")[2]

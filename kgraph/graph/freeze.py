@@ -85,7 +85,7 @@ def find_aliases(layers: dict[str, Any]) -> dict[str, str]:
             aliases[path] = first[id(layer)]
             return
         first[id(layer)] = path
-        for name, child in layer.children():
+        for name, child in layer._kgraph_children():
             visit(f"{path}/{name}", child)
 
     for name, layer in layers.items():
@@ -136,7 +136,7 @@ class _Writer:
 
     def layer(self, call: Call) -> LayerSpec:
         """Returns the description of a layer; an input's sizes have the names they have here."""
-        spec = call.layer.spec()
+        spec = call.layer._kgraph_spec()
         if not spec.is_input:
             return spec
         dims = rename_dims(call.outputs[0].dims, self.dims)

@@ -40,7 +40,7 @@ def give_names(layers: Sequence[Any], sources: dict[int, Source | None]) -> dict
     names: dict[int, str] = {}
     owners: dict[str, Any] = {}
     for layer in layers:
-        name = layer.explicit_name
+        name = layer._kgraph.explicit_name
         if name is None:
             continue
         if name in owners:
@@ -53,17 +53,19 @@ def give_names(layers: Sequence[Any], sources: dict[int, Source | None]) -> dict
             )
         owners[name] = layer
         names[id(layer)] = name
-    unnamed = sorted((x for x in layers if x.explicit_name is None), key=lambda x: x.order)
+    unnamed = sorted(
+        (x for x in layers if x._kgraph.explicit_name is None), key=lambda x: x._kgraph.order
+    )
     taken = set(owners)
     for layer in unnamed:
-        if layer.kept_name is not None and layer.kept_name not in taken:
-            names[id(layer)] = layer.kept_name
-            taken.add(layer.kept_name)
+        if layer._kgraph.kept_name is not None and layer._kgraph.kept_name not in taken:
+            names[id(layer)] = layer._kgraph.kept_name
+            taken.add(layer._kgraph.kept_name)
     counters: dict[str, int] = {}
     for layer in unnamed:
         if id(layer) in names:
             continue
-        base = layer.base_name
+        base = layer._kgraph_base_name
         n = counters.get(base, 0)
         while (name := f"{base}_{n}" if n else base) in taken:
             n += 1
@@ -71,5 +73,5 @@ def give_names(layers: Sequence[Any], sources: dict[int, Source | None]) -> dict
         names[id(layer)] = name
         taken.add(name)
     for layer in layers:
-        layer.keep_name(names[id(layer)])
+        layer._kgraph.keep_name(names[id(layer)])
     return names

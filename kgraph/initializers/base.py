@@ -25,7 +25,7 @@ _NO_PATH = 0  # stands for a path's hash where values depend on a seed or key al
 class Initializer(Recorded):
     """Base of initializers. A subclass defines `__call__`; its arguments are its config."""
 
-    kind = "initializer"
+    _kgraph_kind = "initializer"
 
     def __call__(self, shape: Sequence[int], dtype: Any = None, key: Any = None) -> Array:
         """Returns initial values.

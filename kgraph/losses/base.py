@@ -47,7 +47,7 @@ class Loss(Recorded):
         ConfigError: if there is no such reduction.
     """
 
-    kind: ClassVar[str] = "loss"
+    _kgraph_kind: ClassVar[str] = "loss"
 
     def __init__(
         self,

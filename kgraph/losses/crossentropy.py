@@ -14,6 +14,7 @@ from kgraph.losses.alignment import paired, wide
 from kgraph.losses.base import Loss
 from kgraph.losses.labels import check_class_labels
 from kgraph.ops.functions.entropies import log_probabilities
+from kgraph.registry import recorded_arguments
 from kgraph.types import Array, Shape
 
 
@@ -182,4 +183,4 @@ def with_logits(loss: Any) -> Any:
     """Returns the loss with `from_logits=True`, or None if it has that already."""
     if loss.from_logits:
         return None
-    return type(loss)(**{**loss.recorded_arguments(), "from_logits": True})
+    return type(loss)(**{**recorded_arguments(loss), "from_logits": True})

@@ -52,7 +52,7 @@ class Metric(Recorded):
         name: the name in logs; by default the class name in snake case.
     """
 
-    kind: ClassVar[str] = "metric"
+    _kgraph_kind: ClassVar[str] = "metric"
     _direction: str | None = None
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:

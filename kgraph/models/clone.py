@@ -11,6 +11,7 @@ from kgraph.graph.node import INPUT_CLASS
 from kgraph.graph.structure import fill, leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base import InputLayer, Layer
+from kgraph.layers.base.core import label_of
 from kgraph.models.copies import classes_in
 from kgraph.models.model import Model
 from kgraph.models.sequential import Sequential
@@ -33,9 +34,10 @@ def clone_model(
     Raises:
         ConfigError: the model is a subclassed one, or the function returned no layer.
     """
-    if model.inner_graph is None and not isinstance(model, Sequential):
+    if model._kgraph_inner_graph is None and not isinstance(model, Sequential):
         raise ConfigError(
-            f"{model.label} is defined by code and cannot be cloned", hint="call its class again"
+            f"{label_of(model)} is defined by code and cannot be cloned",
+            hint="call its class again",
         )
     if clone_function is None:
         with custom_object_scope(classes_in(model)):
@@ -49,7 +51,7 @@ def clone_model(
 
 def _replayed(model: Model, clone_function: Callable[[Layer], Layer]) -> Model:
     """Returns the model called anew, node by node, on the layers that the function returns."""
-    graph = model.inner_graph
+    graph = model._kgraph_inner_graph
     assert isinstance(graph, Graph)
     layers: dict[str, Any] = {}
     made: dict[str, list[Any]] = {}
@@ -57,10 +59,10 @@ def _replayed(model: Model, clone_function: Callable[[Layer], Layer]) -> Model:
         new = _fresh(layer) if isinstance(layer, InputLayer) else clone_function(layer)
         if not isinstance(new, Layer):
             raise ConfigError(
-                f"clone_function returned no layer for {layer.label}", received=repr(new)
+                f"clone_function returned no layer for {label_of(layer)}", received=repr(new)
             )
         if new is not layer:
-            new.explicit_name, new.kept_name = None, name
+            new._kgraph.rename(name)
         layers[name] = new
     for node in graph.nodes:
         if graph.layers[node.layer].class_name == INPUT_CLASS:

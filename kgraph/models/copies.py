@@ -11,6 +11,7 @@ from kgraph.graph.structure import leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.graph.walk import reachable
 from kgraph.layers.base import Layer, create_values
+from kgraph.layers.base.tree import children
 from kgraph.models.session import Session
 
 _MADE_AGAIN = frozenset({
@@ -26,7 +27,7 @@ def deep_copy(model: Session, memo: dict[int, Any]) -> Any:
         model: not necessarily one that can be saved.
         memo: copies made so far, as `copy.deepcopy` keeps them.
     """
-    create_values(model.paths_of_values())
+    create_values(model._kgraph_paths_of_values())
     twin = object.__new__(type(model))
     memo[id(model)] = twin
     state = {name: value for name, value in vars(model).items() if name not in _MADE_AGAIN}
@@ -48,6 +49,6 @@ def pickled(model: Session) -> tuple[Any, tuple[Any, ...]]:
 def classes_in(layer: Layer) -> dict[str, type]:
     """Returns the class of each layer in a model, to any depth, by name."""
     found: dict[str, type] = {type(layer).__name__: type(layer)}
-    for _, child in layer.children():
+    for _, child in children(layer):
         found |= classes_in(child)
     return found

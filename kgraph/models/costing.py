@@ -16,6 +16,8 @@ from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH
 from kgraph.graph.graph import Graph
 from kgraph.graph.structure import is_structure
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import walk_weights
 from kgraph.models.session import Session
 from kgraph.training.compilation import Compiler
 from kgraph.training.engine import Engine
@@ -56,7 +58,7 @@ class Costing(Session):
         144
         """
         graph = self._known_lowering_graph()
-        trained = {id(weight) for _, weight, trained in self._walk_weights("", True) if trained}
+        trained = {id(weight) for _, weight, trained in walk_weights(self) if trained}
         return costs.count_costs(graph, self.lowering_layers, trained, batch_size, sizes)
 
     def memory(
@@ -113,7 +115,8 @@ class Costing(Session):
         """
         if BATCH not in unknown_sizes(self._known_lowering_graph()):
             raise ConfigError(
-                f"The batch of {self.label} has one size only", hint="make Input without batch_size"
+                f"The batch of {label_of(self)} has one size only",
+                hint="make Input without batch_size",
             )
         return largest_batch(lambda n: self.memory(n, y, sizes).total, bytes, start, most)
 

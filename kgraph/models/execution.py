@@ -19,7 +19,9 @@ from kgraph.graph import Graph, freeze
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import Layer
 from kgraph.layers.base.calling import eager_key, has_symbols, numbers_as_array
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.input_layer import InputLayer
+from kgraph.layers.base.tree import children, named_weights
 from kgraph.layers.base.variable import Variable
 from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Tree
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 class Execution(Layer):
     """The part of a model that lowers it and calls it on arrays."""
 
-    unbound_attributes = Layer.unbound_attributes | {
+    _kgraph_unbound = Layer._kgraph_unbound | {
         "_compiler", "_distribution", "_engine", "_graph", "_inference", "_inference_key",
         "_inferring", "_jitted", "_placed", "_predictor", "_program", "_running", "_seen",
         "_symbols", "_traced", "_training", "history", "optimizer",
@@ -60,8 +62,8 @@ class Execution(Layer):
     @property
     def lowering_graph(self) -> Graph | None:
         """The graph to lower: the model's own, or the one call of a subclassed model."""
-        if self.inner_graph is not None:
-            return self.inner_graph
+        if self._kgraph_inner_graph is not None:
+            return self._kgraph_inner_graph
         if self._traced is None and self._seen is not None:
             self.trace_for(self._seen)
         return self._traced[1] if self._traced else None
@@ -69,18 +71,18 @@ class Execution(Layer):
     @property
     def lowering_layers(self) -> dict[str, Layer]:
         """The layer objects that the names in `lowering_graph` stand for."""
-        if self.inner_graph is not None:
+        if self._kgraph_inner_graph is not None:
             return self.graph_layers  # type: ignore[attr-defined]
         return self._traced[2] if self._traced else {}
 
     @property
     def lowering_root(self) -> str:
         """Name of the one layer whose weights need no prefix, for a subclassed model."""
-        return "" if self.inner_graph is not None else self.name
+        return "" if self._kgraph_inner_graph is not None else self.name
 
     def trace_for(self, inputs: Tree) -> None:
         """Gives a subclassed model a graph: one call of it, on inputs like these arrays."""
-        if self.inner_graph is not None:
+        if self._kgraph_inner_graph is not None:
             return
         key = map_structure(lambda a: (tuple(a.shape[1:]), str(a.dtype)), inputs)
         if self._traced is not None and self._traced[0] == key:
@@ -142,7 +144,7 @@ class Execution(Layer):
         """Returns what decides how the model is lowered: its graph, and which weights train."""
         graph = self.lowering_graph
         if graph is None:
-            raise StateError(f"{self.label} has no graph yet", hint="call it on data once")
+            raise StateError(f"{label_of(self)} has no graph yet", hint="call it on data once")
         return graph, tuple(freezing(self))
 
     def _forget_programs(self) -> None:
@@ -154,8 +156,8 @@ class Execution(Layer):
         self._create_values(program)
         return program.nest({id(place.weight): place.weight.value for place in program.places})
 
-    def paths_of_values(self) -> Iterator[tuple[str, Variable]]:
-        return self.named_weights()
+    def _kgraph_paths_of_values(self) -> Iterator[tuple[str, Variable]]:
+        return named_weights(self)
 
     def _create_values(self, program: Program) -> None:
         """Gives values to the weights that have none, and brings all to where they have to lie."""
@@ -176,10 +178,10 @@ class Execution(Layer):
         self._placed = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        functional = self._context is None and self.inner_graph is not None
+        functional = self._kgraph.context is None and self._kgraph_inner_graph is not None
         if not functional or has_symbols(args, kwargs) or kwargs.get("mask") is not None:
             outputs = super().__call__(*args, **kwargs)
-            if self._context is None and args and not has_symbols(args, kwargs):
+            if self._kgraph.context is None and args and not has_symbols(args, kwargs):
                 self._seen = map_structure(_spec_of_array, numbers_as_array(args[0]))
             return outputs
         return self._call_on_arrays(*args, **kwargs)
@@ -206,7 +208,7 @@ class Execution(Layer):
     def _keep(self, program: Program, state: Tree) -> None:
         if any(isinstance(item, Tracer) for item in leaves(state)):
             raise StateError(
-                f"{self.label} updates its state inside a function that JAX is tracing",
+                f"{label_of(self)} updates its state inside a function that JAX is tracing",
                 hint="use kgraph.lower(model).apply, which returns the new state",
             )
         values = program.by_weight({"state": state}, ("state",))
@@ -216,22 +218,22 @@ class Execution(Layer):
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights of a subclassed model for inputs of this shape (with batch axis)."""
-        if self.inner_graph is None:
+        if self._kgraph_inner_graph is None:
             self.compute_output_shape(input_shape)
 
-    def ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Builds the model for these call arguments; its layers are built by the call itself."""
         if type(self).build is Execution.build:
             self.built = True
         else:
-            super().ensure_built(args, kwargs)
+            super()._kgraph_ensure_built(args, kwargs)
 
 
 def freezing(layer: Layer) -> Iterator[bool]:
     """Yields which layers and weights, of a layer and all inside it, are trainable."""
     yield layer.trainable
-    yield from (weight.trainable for weight in layer._weights)
-    for _, child in layer.children():
+    yield from (weight.trainable for weight in layer._kgraph.weights)
+    for _, child in children(layer):
         yield from freezing(child)
 
 

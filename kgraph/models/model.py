@@ -13,6 +13,7 @@ from kgraph.graph import Graph, SymbolicTensor, freeze, verify
 from kgraph.graph.structure import fill, leaves, map_structure
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import InputLayer, Layer
+from kgraph.layers.base.core import label_of
 from kgraph.models.copies import deep_copy, pickled
 from kgraph.models.costing import Costing
 from kgraph.models.execution import Execution
@@ -49,8 +50,8 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
     330
     """
 
-    path_free_attributes = frozenset({"graph_layers", "_layers_in_order"})
-    masks_inside = True
+    _kgraph_path_free = frozenset({"graph_layers", "_layers_in_order"})
+    _kgraph_masks_inside = True
     _graph: Graph | None = None
     _symbols: tuple[Tree, Tree] = ((), ())
     graph_layers: dict[str, Layer]
@@ -84,10 +85,10 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
 
     def call(self, inputs: Tree, training: bool | None = None, mask: Tree = None) -> Tree:
         """Computes the outputs of a functional model; a subclass writes its own."""
-        graph, context = self._graph, self._context
+        graph, context = self._graph, self._kgraph.context
         if graph is None or context is None:
             raise ConfigError(
-                f"{self.label} has no call method",
+                f"{label_of(self)} has no call method",
                 hint="define call(self, inputs), or make it of tensors: Model(inputs, outputs)",
             )
         arrays = arrange_inputs(graph, inputs)
@@ -104,7 +105,7 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
         return fill(graph.output_structure, outputs)
 
     @property
-    def inner_graph(self) -> Graph | None:
+    def _kgraph_inner_graph(self) -> Graph | None:
         return self._graph if type(self).call is Model.call else None  # an own call comes first
 
     @property
@@ -112,14 +113,16 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
         return self._graph
 
     @property
-    def base_name(self) -> str:
+    def _kgraph_base_name(self) -> str:
         return (
-            "functional" if type(self) is Model and self._graph is not None else super().base_name
+            "functional"
+            if type(self) is Model and self._graph is not None
+            else super()._kgraph_base_name
         )
 
-    def children(self) -> Iterator[tuple[str, Layer]]:
+    def _kgraph_children(self) -> Iterator[tuple[str, Any]]:
         if self._graph is None:
-            yield from super().children()
+            yield from super()._kgraph_children()
             return
         for name, layer in self.graph_layers.items():
             if not isinstance(layer, InputLayer):
@@ -129,7 +132,7 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
     def layers(self) -> list[Layer]:
         """The layers in the order of the summary, input layers among them."""
         if self._graph is None:
-            return [layer for _, layer in super().children()]
+            return [layer for _, layer in super()._kgraph_children()]
         return list(self.graph_layers.values())
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -143,17 +146,17 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
         if index is not None:
             if not -len(self.layers) <= index < len(self.layers):
                 raise ConfigError(
-                    f"{self.label} has {len(self.layers)} layers", received=f"index {index}"
+                    f"{label_of(self)} has {len(self.layers)} layers", received=f"index {index}"
                 )
             return self.layers[index]
         named = self._named_layers()
-        check_keys(f"{self.label}", {str(name): None}, named)
+        check_keys(f"{label_of(self)}", {str(name): None}, named)
         return named[str(name)]
 
     def _named_layers(self) -> dict[str, Layer]:
         if self._graph is not None:
             return dict(self.graph_layers)
-        return {layer.name: layer for layer in self.layers} | dict(super().children())
+        return {layer.name: layer for layer in self.layers} | dict(super()._kgraph_children())
 
     # --- tensors ---------------------------------------------------------------------------------
 
@@ -180,7 +183,8 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
     def _own_symbols(self, which: int) -> Tree:
         if self._graph is None:
             raise StateError(
-                f"{self.label} is not a functional model and has no symbolic tensors of its own",
+                f"{label_of(self)} is not a functional model and has no symbolic tensors "
+                "of its own",
                 hint="make it of tensors: Model(inputs, outputs)",
             )
         return self._symbols[which]
@@ -208,7 +212,7 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
     def _known_graph(self) -> Graph:
         graph = self.graph or self.lowering_graph
         if graph is None:
-            raise StateError(f"{self.label} has no graph yet", hint="call it on data once")
+            raise StateError(f"{label_of(self)} has no graph yet", hint="call it on data once")
         return graph
 
     # --- description -----------------------------------------------------------------------------
@@ -223,7 +227,7 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
         if not self.is_plain_functional:
             return super().get_config()
         assert self._graph is not None
-        config = {"name": self.name, "trainable": self._trainable}
+        config = {"name": self.name, "trainable": self._kgraph.trainable}
         return config | graph_to_config(self._graph, self.graph_layers)
 
     def to_json(self, **options: Any) -> str:
@@ -300,7 +304,7 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
                 received=names,
                 hint=nearest(names[0], config["input_names"]),
             )
-        model._trainable = bool(config.get("trainable", True))
+        model._kgraph.trainable = bool(config.get("trainable", True))
         return model
 
 

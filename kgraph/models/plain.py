@@ -130,7 +130,7 @@ def _layer(name: str, data: Mapping[str, Any]) -> Layer:
     layer = restore(data)
     if not isinstance(layer, Layer):
         raise GraphError(f"{name!r} in the config is no layer", received=type(layer).__name__)
-    layer.explicit_name, layer.kept_name = None, name
+    layer._kgraph.rename(name)
     return layer
 
 

@@ -9,6 +9,7 @@ from kgraph.errors import ConfigError, KGraphError, StateError
 from kgraph.graph import SymbolicTensor
 from kgraph.graph.structure import map_structure
 from kgraph.layers.base import InputLayer, Layer
+from kgraph.layers.base.core import label_of
 from kgraph.models.model import Model
 from kgraph.registry import describe, restore
 from kgraph.types import Tree
@@ -58,10 +59,10 @@ class Sequential(Model):
                 hint="use Lambda(function) or a subclass of Layer for a function",
             )  # fmt: skip
         if isinstance(layer, InputLayer) and self._layers_in_order:
-            raise ConfigError(f"{self.label}: Input goes in front of all other layers")
+            raise ConfigError(f"{label_of(self)}: Input goes in front of all other layers")
         if any(layer is other for other in self._layers_in_order):
             raise ConfigError(
-                f"{layer.label} is already in this model",
+                f"{label_of(layer)} is already in this model",
                 hint="build models with shared layers by Model(inputs, outputs)",
             )
         self._layers_in_order.append(layer)
@@ -69,7 +70,7 @@ class Sequential(Model):
     def pop(self, rebuild: bool = True) -> Layer:
         """Takes the last layer off and returns it."""
         if not self._layers_in_order:
-            raise StateError(f"{self.label} has no layers")
+            raise StateError(f"{label_of(self)} has no layers")
         layer = self._layers_in_order.pop()
         if rebuild:
             self._rebuild()
@@ -114,7 +115,7 @@ class Sequential(Model):
             self.build((None, *inputs.shape[1:]))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._context is None and self._graph is None and args:
+        if self._kgraph.context is None and self._graph is None and args:
             map_structure(lambda item: self.build((None, *item.shape[1:])), args[0])
         return super().__call__(*args, **kwargs)
 
@@ -122,15 +123,15 @@ class Sequential(Model):
         """Returns name and layers as plain data, and the input's shape if it is known."""
         inputs = [describe(self.inputs[0].call.layer)] if self._graph is not None else []
         layers = [describe(layer) for layer in self.layers]
-        return {"name": self.name, "trainable": self._trainable, "layers": inputs + layers}
+        return {"name": self.name, "trainable": self._kgraph.trainable, "layers": inputs + layers}
 
     @classmethod
     def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
         layers = []
         for data in config["layers"]:
             layer = restore(data)
-            layer.explicit_name, layer.kept_name = None, data["config"].get("name")
+            layer._kgraph.rename(data["config"].get("name"))
             layers.append(layer)
         model = cls(layers, name=config.get("name"))
-        model._trainable = bool(config.get("trainable", True))
+        model._kgraph.trainable = bool(config.get("trainable", True))
         return model

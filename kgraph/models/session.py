@@ -19,6 +19,7 @@ from kgraph.compiler.lower import Remat, Stacking
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.variable import root_key
 from kgraph.models.execution import Execution, freezing
 from kgraph.registry import describe, find_opaque, restore
@@ -57,14 +58,14 @@ class Session(Execution):
     def _require_compiled(self, what: str) -> None:
         if self._options is None:
             raise StateError(
-                f"{self.label} must be compiled before {what}",
+                f"{label_of(self)} must be compiled before {what}",
                 hint='model.compile(optimizer="adam", loss="mse", metrics=["mae"])',
             )
 
     def _known_lowering_graph(self) -> Graph:
         graph = self.lowering_graph
         if graph is None:
-            raise StateError(f"{self.label} has no graph yet", hint="call it on data once")
+            raise StateError(f"{label_of(self)} has no graph yet", hint="call it on data once")
         return graph
 
     # --- objective and engine --------------------------------------------------------------------
@@ -110,8 +111,8 @@ class Session(Execution):
         if isinstance(remat, str):
             remat = None
             warnings.warn(
-                f"remat={self._remat!r} has no effect: the blocks of {self.label} are laid out in "
-                "different ways, so that one body cannot stand for all",
+                f"remat={self._remat!r} has no effect: the blocks of {label_of(self)} are laid out "
+                "in different ways, so that one body cannot stand for all",
                 stacklevel=4,
             )
         layers, root = self.lowering_layers, self.lowering_root
@@ -192,7 +193,7 @@ class Session(Execution):
     def refuse_second_fit(self) -> None:
         """Raises StateError while the model is being trained."""
         if self._running is not None:
-            raise StateError(f"{self.label} is being trained already", hint="wait for that fit")
+            raise StateError(f"{label_of(self)} is being trained already", hint="wait for that fit")
 
     # --- saving ----------------------------------------------------------------------------------
 
@@ -231,7 +232,7 @@ class Session(Execution):
         plain = {name: describe(given) for name, given in options.items()}
         for path, value in find_opaque(plain):
             raise ConfigError(
-                f"The compile option {path} of {self.label} cannot be written down",
+                f"The compile option {path} of {label_of(self)} cannot be written down",
                 received=value.text,
                 hint="register it: @kgraph.saving.register_keras_serializable()",
             )

@@ -10,6 +10,7 @@ from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.structure import leaves
 from kgraph.graph.traits import Convolution, Traits
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.ops.limits import MOST_ENTRIES, MOST_GROWTH, MOST_WRITTEN_OUT, written_out
 from kgraph.ops.names import ELEMENTWISE, NEVER_NODES, TAKES_FUNCTIONS
 from kgraph.ops.plain import function as plain_function
@@ -58,14 +59,14 @@ class Operation(Layer, traits=_traits):
         return super().from_config(config)
 
     @property
-    def base_name(self) -> str:
+    def _kgraph_base_name(self) -> str:
         return self.function
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         count = written_out(self.function, args, kwargs)
         if count > MOST_WRITTEN_OUT:
             raise GraphError(
-                f"{self.label} would be written out as too many operations",
+                f"{label_of(self)} would be written out as too many operations",
                 expected=f"at most {MOST_WRITTEN_OUT}",
                 received=count,
             )
@@ -74,7 +75,7 @@ class Operation(Layer, traits=_traits):
         if self.function != "getitem":  # where a list and a tuple mean different things
             args, kwargs = _options_as_tuples(args), _options_as_tuples(kwargs)
         outputs = plain_function(self.function)(*args, **kwargs)
-        if self._context is not None and self._context.describing:
+        if self._kgraph.context is not None and self._kgraph.context.describing:
             self._check_growth([args, kwargs], outputs)
         return outputs
 
@@ -83,7 +84,7 @@ class Operation(Layer, traits=_traits):
         most = max(MOST_ENTRIES, MOST_GROWTH * _largest(inputs))
         if _largest(outputs) > most:
             raise GraphError(
-                f"{self.label} would make an array that is far larger than its inputs",
+                f"{label_of(self)} would make an array that is far larger than its inputs",
                 expected=f"at most {most} entries, not counting axes of unknown size",
                 received=_largest(outputs),
             )

@@ -166,7 +166,7 @@ class MultiOptimizer(Optimizer):
         config = Recorded.get_config(self)
         if isinstance(self._choose, OptimizerMap):  # as a mapping it would lose its default
             described = {"class_name": "OptimizerMap", "config": self._choose.get_config()}
-            config["optimizer_map"] = {"kind": OptimizerMap.kind, **described}
+            config["optimizer_map"] = {"kind": OptimizerMap._kgraph_kind, **described}
         return config
 
     @classmethod

@@ -67,7 +67,7 @@ class Optimizer(_Adjustable):
     averages see updates only.
     """
 
-    kind: ClassVar[str] = "optimizer"
+    _kgraph_kind: ClassVar[str] = "optimizer"
 
     def __init_subclass__(
         cls, elementwise: bool | Callable[[Any], bool] | None = None, **kwargs: Any

@@ -46,7 +46,7 @@ class OptimizerMap(Recorded, MutableMapping[str, Optimizer]):
             or a path that several keys match.
     """
 
-    kind = "optimizer_map"
+    _kgraph_kind = "optimizer_map"
 
     def __init__(
         self, default_optimizer: Any, optimizer_map: Mapping[str, Any] | None = None

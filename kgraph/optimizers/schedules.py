@@ -9,7 +9,14 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError
-from kgraph.registry import Recorded, custom_object_scope, describe, lookup, registered_names
+from kgraph.registry import (
+    Recorded,
+    custom_object_scope,
+    describe,
+    lookup,
+    recorded_arguments,
+    registered_names,
+)
 from kgraph.types import Array
 
 __all__ = [
@@ -35,7 +42,7 @@ class LearningRateSchedule(Recorded):
     (0.25, {'start': 1.0})
     """
 
-    kind: ClassVar[str] = "schedule"
+    _kgraph_kind: ClassVar[str] = "schedule"
 
     def __call__(self, step: Any) -> Array:
         """Returns the learning rate at `step`, an int32 scalar or a number."""
@@ -45,7 +52,7 @@ class LearningRateSchedule(Recorded):
         )
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{k}={v!r}" for k, v in self.recorded_arguments().items())
+        options = ", ".join(f"{k}={v!r}" for k, v in recorded_arguments(self).items())
         return f"{type(self).__name__}({options})"
 
 

@@ -11,6 +11,7 @@ from jax.core import Tracer
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.binding import Bindable
+from kgraph.layers.base.core import Core
 from kgraph.layers.base.variable import root_key
 from kgraph.types import Array
 
@@ -42,6 +43,7 @@ class SeedGenerator(Bindable):
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
             raise ConfigError("SeedGenerator needs a whole number as `seed`", received=repr(seed))
+        self._kgraph = Core()
         self.seed, self.name = seed, name or "seed_generator"
         self._root: Any = None
         self._count = 0
@@ -52,8 +54,8 @@ class SeedGenerator(Bindable):
         Raises:
             StateError: JAX is tracing, and the generator is not the attribute of a running layer.
         """
-        if self._context is not None:
-            return self._context.next_key(self.seed)
+        if self._kgraph.context is not None:
+            return self._kgraph.context.next_key(self.seed)
         _refuse_tracing("A SeedGenerator that belongs to no layer")
         if self._root is None:
             self._root = _process_key() if self.seed is None else _key_of(self.seed)

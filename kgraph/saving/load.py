@@ -15,6 +15,8 @@ from kgraph.distribution.current import distribution
 from kgraph.distribution.stored import stored_shardings
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import named_weights
 from kgraph.registry import custom_object_scope, get_registered_object
 from kgraph.saving.files.file_error import file_error, harmless, reason_of, refusing, shown
 from kgraph.saving.files.misfit import Misfit, check, check_keys
@@ -125,7 +127,7 @@ def _load(container: Container, compile: bool, shardings: ShardingOf | None) -> 
 
 def assign(model: Layer, arrays: Mapping[str, Array]) -> None:
     """Sets the weights of which there are arrays, by path."""
-    for name, weight in model.named_weights():
+    for name, weight in named_weights(model):
         if (array := arrays.get(WEIGHTS + name)) is not None:
             weight.path = weight.path or name
             weight.assign(array)
@@ -235,7 +237,7 @@ def _check_graph(container: Container, model: Any, document: Any) -> None:
         )  # fmt: skip
     cause = f"your {shown(own[0])} has changed" if own else f"it was {saved.kgraph_version} then"
     warnings.warn(
-        f"The graph of {model.label} is not quite the one that was saved (perhaps {cause}). "
+        f"The graph of {label_of(model)} is not quite the one that was saved (perhaps {cause}). "
         "Its weights fit.",
         UserWarning,
         stacklevel=4,

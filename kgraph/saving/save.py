@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from kgraph.errors import ConfigError
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import named_weights
 from kgraph.registry import custom_object_scope
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.pending import PendingSave, settle, start_save
@@ -97,9 +99,9 @@ def save_model(
 def _content(model: Any, include_optimizer: bool, spread: bool) -> Content:
     compiled = model.compile_config() if include_optimizer else None
     document = model_document(model)
-    documents = {MODEL: strict_json.encode(document, model.label)}
+    documents = {MODEL: strict_json.encode(document, label_of(model))}
     if compiled is not None:
-        data = strict_json.encode({"compile": compiled}, f"The training of {model.label}")
+        data = strict_json.encode({"compile": compiled}, f"The training of {label_of(model)}")
         documents[TRAINING_OPTIONS] = data
     training = model.training_state() if compiled is not None else None
     if not _prove(model, documents, training):
@@ -134,7 +136,7 @@ def _prove(model: Any, documents: Mapping[str, bytes], training: Any) -> bool:
     if training is None or tree_specs(training) == tree_specs(rebuilt.abstract_training_state()):
         return training is not None
     warnings.warn(
-        f"{model.label} is saved without its training state, which belongs to other trainable "
+        f"{label_of(model)} is saved without its training state, which belongs to other trainable "
         "weights than it has now: compile it again after freezing or unfreezing layers",
         UserWarning,
         stacklevel=5,
@@ -157,7 +159,7 @@ def _compile_again(model: Any, rebuilt: Any, data: Any) -> None:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
-            f"The training of {model.label} cannot be saved: it cannot be compiled again",
+            f"The training of {label_of(model)} cannot be saved: it cannot be compiled again",
             received=f"{type(error).__name__}: {reason}",
             hint="a class of your own must take all it needs as arguments of __init__; or save "
             "without the training: include_optimizer=False",
@@ -166,7 +168,7 @@ def _compile_again(model: Any, rebuilt: Any, data: Any) -> None:
 
 def _unprovable(model: Any, reason: str) -> ConfigError:
     return ConfigError(
-        f"{model.label} cannot be saved: what would be read back is not the same model",
+        f"{label_of(model)} cannot be saved: what would be read back is not the same model",
         received=reason,
         hint=[
             "a class of your own must take all it needs as arguments of __init__",
@@ -185,7 +187,7 @@ def _difference(model: Any, rebuilt: Any) -> str | None:
     if list(ours) != list(theirs):
         return "the weights come in another order when rebuilt"
     trained, again = (
-        {path for path, w in m.named_weights() if any(w is t for t in m.trainable_weights)}
+        {path for path, w in named_weights(m) if any(w is t for t in m.trainable_weights)}
         for m in (model, rebuilt)
     )
     if trained != again:

@@ -15,6 +15,8 @@ import numpy as np
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base import Layer, Variable
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import named_weights
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.atomic import put_in_place, workshop
 from kgraph.saving.files.digests import array_digests
@@ -127,7 +129,7 @@ def _chosen(
     ours = _named(weight_specs(model))
     report = compare_weights(ours, file.specs)
     if not ours and file.specs:
-        raise StateError(f"{model.label} has no weights yet", hint="call it on data once")
+        raise StateError(f"{label_of(model)} has no weights yet", hint="call it on data once")
     nothing = bool(ours) and not report.loaded
     names_only = not (report.mismatched or nothing)
     if not (report.complete or skip_mismatch or (not strict and names_only)):
@@ -136,7 +138,7 @@ def _chosen(
         error = report.error(file.path, "give layers the names that they have in the file")
         warnings.warn(str(error), UserWarning, stacklevel=4)
     arrays: dict[str, Array] = {}
-    weights = dict(model.named_weights())
+    weights = dict(named_weights(model))
     for name, array in file.read(set(report.loaded)):
         host = _fitting(file.path, name, array, weights[name].dtype)
         arrays[WEIGHTS + name] = _beside(weights[name], host)

@@ -11,6 +11,7 @@ from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.graph import Graph, Node
 from kgraph.graph.node import INPUT_CLASS
 from kgraph.graph.structure import Slot, slots
+from kgraph.layers.base.core import label_of
 from kgraph.visualization.rows import class_name, is_sequential, mask_note
 from kgraph.visualization.text import printable, show_shapes, unique
 
@@ -78,10 +79,10 @@ def draw(model: Any, options: Options) -> Drawing:
         ConfigError: the model has no graph and is not built either.
     """
     sketch = _Sketch(options, Drawing(model.name))
-    if model.inner_graph is None:
+    if model._kgraph_inner_graph is None:
         if not model.built:
             raise ConfigError(
-                f"{model.label} cannot be drawn before it is built",
+                f"{label_of(model)} cannot be drawn before it is built",
                 hint="call it once on data, or make it of tensors: Model(inputs, outputs)",
             )
         sketch.add_box((model.name,), model, [])
@@ -103,14 +104,14 @@ class _Sketch:
 
     def add_model(self, path: Path, model: Any) -> None:
         """Adds the boxes of a functional model's layers, then the edges between them."""
-        graph: Graph = model.inner_graph
+        graph: Graph = model._kgraph_inner_graph
         self.models[path] = model
         calls: dict[str, list[Node]] = {name: [] for name in graph.layers}
         for node in graph.nodes:
             calls[node.layer].append(node)
         for name, nodes in calls.items():
             layer = model.graph_layers[name]
-            if self.options.expand_nested and layer.inner_graph is not None:
+            if self.options.expand_nested and layer._kgraph_inner_graph is not None:
                 self.drawing.groups[(*path, name)] = f"{printable(name)} ({class_name(layer)})"
                 self.add_model((*path, name), layer)
             elif not _is_hidden(model, name):
@@ -139,7 +140,7 @@ class _Sketch:
     def makers(self, path: Path, index: int) -> Iterator[int]:
         """Yields the box that makes an output of a layer, inside it if it is expanded."""
         while path in self.models:
-            inner = self.models[path].inner_graph
+            inner = self.models[path]._kgraph_inner_graph
             ref = inner.outputs[index]
             path, index = (*path, inner.by_name[ref.node].layer), ref.index
         if path in self.numbers:  # not so for the hidden input of a Sequential model
@@ -152,7 +153,7 @@ class _Sketch:
                 yield self.numbers[path]
             return
         model = self.models[path]
-        inner: Graph = model.inner_graph
+        inner: Graph = model._kgraph_inner_graph
         for ref in _fed_inputs(inner, call, place):
             name = inner.by_name[ref.node].layer
             if not _is_hidden(model, name):
@@ -166,7 +167,7 @@ class _Sketch:
 
 def _is_hidden(model: Any, name: str) -> bool:
     """Tells whether a layer gets no box: the input layer of a Sequential model, as in Keras."""
-    return is_sequential(model) and model.inner_graph.layers[name].class_name == INPUT_CLASS
+    return is_sequential(model) and model._kgraph_inner_graph.layers[name].class_name == INPUT_CLASS
 
 
 def _fed_inputs(inner: Graph, call: Node, place: int) -> Iterator[Any]:

@@ -54,7 +54,7 @@ def _row(tag: str, texts: Iterable[str]) -> str:
 
 
 def _drawing(model: Any) -> str:
-    if model.inner_graph is None:
+    if model._kgraph_inner_graph is None:
         return ""
     drawing = draw(model, Options(show_shapes=True))
     if len(drawing.boxes) > _MOST_BOXES:

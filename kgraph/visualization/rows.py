@@ -11,6 +11,7 @@ from typing import Any
 from kgraph.errors import ConfigError
 from kgraph.graph import Graph, Node, TensorSpec
 from kgraph.graph.node import INPUT_CLASS
+from kgraph.layers.base.tree import children
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def summary_rows(
 
 def class_name(layer: Any) -> str:
     """Returns the class as Keras prints it."""
-    if layer.inner_graph is not None and not is_sequential(layer):
+    if layer._kgraph_inner_graph is not None and not is_sequential(layer):
         return "Functional"
     return type(layer).__name__
 
@@ -84,12 +85,12 @@ def is_sequential(layer: Any) -> bool:
 
 def is_container(layer: Any) -> bool:
     """Tells whether a layer is a model: something with layers to list."""
-    return layer.inner_graph is not None or bool(_listed(layer))
+    return layer._kgraph_inner_graph is not None or bool(_listed(layer))
 
 
 def is_branching(model: Any) -> bool:
     """Tells whether a model's graph is more than a chain of calls of different layers."""
-    graph: Graph | None = model.inner_graph
+    graph: Graph | None = model._kgraph_inner_graph
     if graph is None or is_sequential(model):
         return False
     readers = Counter(ref.node for node in graph.nodes for ref in node.inputs)
@@ -120,16 +121,16 @@ def _listed(layer: Any) -> list[Any]:
     found = getattr(layer, "layers", None)
     if not isinstance(found, (list, tuple)):
         return []
-    return [item for item in found if hasattr(item, "inner_graph")]
+    return [item for item in found if hasattr(item, "_kgraph_inner_graph")]
 
 
 def _entries(
     model: Any, level: int, trained: bool, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[Row, Any]]:
-    graph: Graph | None = model.inner_graph
+    graph: Graph | None = model._kgraph_inner_graph
     if graph is None:
         in_order = [(layer.name, layer) for layer in _listed(model)]
-        listed = in_order if is_sequential(model) else model.children()
+        listed = in_order if is_sequential(model) else children(model)
         for name, layer in listed:
             yield _row((*path, name), layer, level, trained), layer
         return

@@ -29,6 +29,7 @@ from kgraph.graph.structure import leaves
 from kgraph.layers.base import Context, Input, Layer, create_values
 from kgraph.layers.base.binding import bind, updates
 from kgraph.layers.base.symbolic import is_array
+from kgraph.layers.base.tree import named_weights
 
 BATCH = 3
 KEY = jax.random.key(7)
@@ -145,7 +146,7 @@ def pair(case_id: str) -> Pair:
     args, kwargs = case.arrange(symbols(case))
     symbolic = ours(*args, **kwargs)
     if not case.keras:
-        create_values(ours.named_weights())
+        create_values(named_weights(ours))
         return Pair(ours, symbolic, None, ours.get_weights())
     theirs = _built_keras(case)
     with relaxed():

@@ -12,6 +12,7 @@ from flax import linen, nnx
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base import Context, Input, create_values
 from kgraph.layers.base.binding import bind, updates
+from kgraph.layers.base.tree import named_weights
 from kgraph.layers.interop import FlaxLayer, JaxLayer
 
 X = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
@@ -48,13 +49,13 @@ def run(layer, *inputs, training=False, seed=0):
     context = Context(values, training, jax.random.key(seed) if training else None)
     outputs = bind(layer, context, layer.name)(*map(jnp.asarray, inputs))
     changed = updates(context)
-    return outputs, {path: changed[id(w)] for path, w in layer.named_weights() if id(w) in changed}
+    return outputs, {path: changed[id(w)] for path, w in named_weights(layer) if id(w) in changed}
 
 
 def variables_of(layer):
     """Returns a linen layer's weights as variables."""
     found = {"params": {}}
-    for path, weight in layer.named_weights():
+    for path, weight in named_weights(layer):
         where = found if path.startswith("batch_stats") else found["params"]
         *parts, last = path.split("/")
         for part in parts:
@@ -66,7 +67,7 @@ def variables_of(layer):
 def test_a_linen_module_computes_the_same_and_its_variables_are_weights():
     layer = FlaxLayer(Network())
     assert layer(Input((3,))).symbolic_shape == ("batch", 4)
-    paths = [path for path, _ in layer.named_weights()]
+    paths = [path for path, _ in named_weights(layer)]
     assert paths == [
         "BatchNorm_0/bias", "BatchNorm_0/scale", "Dense_0/bias", "Dense_0/kernel",
         "batch_stats/BatchNorm_0/mean", "batch_stats/BatchNorm_0/var",
@@ -99,7 +100,7 @@ def test_initial_values_are_those_of_one_init_and_follow_the_key():
     def values(seed):
         layer = FlaxLayer(Network())
         layer(Input((3,)))
-        create_values(layer.named_weights(), jax.random.key(seed))
+        create_values(named_weights(layer), jax.random.key(seed))
         return variables_of(layer)["params"]["Dense_0"]["kernel"]
 
     np.testing.assert_array_equal(values(0), values(0))
@@ -113,7 +114,7 @@ def test_two_layers_of_one_module_start_differently():
         layer = FlaxLayer(module, name=name)
         layer(Input((3,)))
         create_values(
-            [(f"{name}/{path}", w) for path, w in layer.named_weights()], jax.random.key(0)
+            [(f"{name}/{path}", w) for path, w in named_weights(layer)], jax.random.key(0)
         )
         kernels.append(variables_of(layer)["params"]["Dense_0"]["kernel"])
     assert np.any(kernels[0] != kernels[1])
@@ -157,7 +158,7 @@ def test_an_nnx_module_computes_the_same_and_stays_as_it_is():
     module = Block(nnx.Rngs(0))
     layer = FlaxLayer(module)
     assert layer(Input((3,))).symbolic_shape == ("batch", 4)
-    paths = {path: w.trainable for path, w in layer.named_weights()}
+    paths = {path: w.trainable for path, w in named_weights(layer)}
     assert paths == {
         "dense/bias": True, "dense/kernel": True, "norm/bias": True, "norm/scale": True,
         "norm/mean": False, "norm/var": False,
@@ -185,7 +186,7 @@ def test_a_jax_function_with_state_and_mode():
 
     layer = JaxLayer(call, init)
     assert layer(Input(("time", 3))).symbolic_shape == ("batch", "time", 2)
-    assert [path for path, _ in layer.named_weights()] == ["w", "calls"]
+    assert [path for path, _ in named_weights(layer)] == ["w", "calls"]
     outputs, state = run(layer, X, training=True)
     assert_near(outputs, X @ layer.weights[0].numpy(), 1e-6)
     assert state["calls"] == 1

@@ -15,6 +15,7 @@ from kgraph import config
 from kgraph.errors import StateError, SymbolError
 from kgraph.layers.base import Context, Input, Layer, create_values
 from kgraph.layers.base.binding import bind
+from kgraph.layers.base.tree import named_weights
 from kgraph.layers.core import Dense, Embedding, Masking
 from kgraph.layers.regularization import Dropout
 from kgraph.layers.reshaping import Flatten
@@ -24,7 +25,7 @@ ONES = np.ones((2, 3), "float32")
 
 def run(layer: Layer, *args: Any, training: bool | None = None, key: Any = None, **kwargs: Any):
     """Runs a layer purely; returns its output and the context of the run."""
-    create_values(layer.named_weights())
+    create_values(named_weights(layer))
     context = Context({id(w): w.value for w in layer.weights}, training, key)
     return bind(layer, context, layer.name)(*args, **kwargs), context
 
@@ -316,7 +317,7 @@ def test_symbols_are_refused_where_values_are_needed(use, words):
 def test_dense_is_the_function_that_one_would_write():
     layer = Dense(4, activation="relu")
     layer(Input((3,)))
-    create_values(layer.named_weights())
+    create_values(named_weights(layer))
 
     def by_layer(w, b, x):
         context = Context({id(layer.kernel): w, id(layer.bias): b})

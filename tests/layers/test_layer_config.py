@@ -8,7 +8,7 @@ import numpy as np
 from kgraph import activations, config
 from kgraph.layers.base import Input, Layer
 from kgraph.layers.core import Dense
-from kgraph.registry import Recorded, custom_object_scope
+from kgraph.registry import Recorded, custom_object_scope, recorded_arguments
 
 ONES = np.ones((2, 3), "float32")
 
@@ -66,11 +66,11 @@ def test_recorded_arguments_are_in_the_order_of_the_constructor():
         def __init__(self, first, second=2, *rest, third, fourth=4, **others):
             pass
 
-    found = Many(1, third=3, sixth=6).recorded_arguments()
+    found = recorded_arguments(Many(1, third=3, sixth=6))
     assert list(found.items()) == [
         ("first", 1), ("second", 2), ("third", 3), ("fourth", 4), ("sixth", 6)
     ]  # fmt: skip
-    found = Many(1, 5, 7, 8, third=3).recorded_arguments()
+    found = recorded_arguments(Many(1, 5, 7, 8, third=3))
     assert list(found.items()) == [
         ("first", 1), ("second", 5), ("rest", (7, 8)), ("third", 3), ("fourth", 4)
     ]  # fmt: skip

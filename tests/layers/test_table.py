@@ -34,6 +34,7 @@ from kgraph import Model
 from kgraph.compiler.changed import new_options
 from kgraph.graph.structure import leaves
 from kgraph.layers.base import Input, Layer
+from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.saving import load_model
 
 enable_x64 = (jax if hasattr(jax, "enable_x64") else jax.experimental).enable_x64  # jax 0.7
@@ -73,7 +74,7 @@ def test_outputs_state_and_losses_are_those_of_keras(case: Case):
     assert len(one.outputs) == len(two.outputs)
     for i, (a, b) in enumerate(zip(one.outputs, two.outputs)):
         assert_near(a, b, case.tolerance, f"output {i}")
-    for (path, weight), a, b in zip(layer.named_weights(), one.weights, two.weights, strict=True):
+    for (path, weight), a, b in zip(named_weights(layer), one.weights, two.weights, strict=True):
         if not weight.trainable:  # the others belong to the optimizer
             assert_near(a, b, case.tolerance, f"state {path} after the call")
     assert_near(one.loss, two.loss, case.tolerance, "losses")
@@ -84,7 +85,7 @@ def test_weights_have_the_names_shapes_and_roles_of_keras(case: Case):
     both = pair(case.id)
     trained = {id(w) for w in both.ours.trainable_weights}
     ours = [
-        (path.split("/")[-1], w.shape, id(w) in trained) for path, w in both.ours.named_weights()
+        (path.split("/")[-1], w.shape, id(w) in trained) for path, w in named_weights(both.ours)
     ]
     trained = {id(w) for w in both.theirs.trainable_weights}
     theirs = [(w.name, tuple(w.shape), id(w) in trained) for w in both.theirs.weights]
@@ -116,7 +117,7 @@ def test_config_makes_the_same_layer(case: Case):
     config = both.ours.get_config()
     again = type(both.ours).from_config(json.loads(json.dumps(config)))
     assert again.get_config() == config
-    assert not any(new_options(part) for part in both.ours._parts())  # `call` and `build` set none
+    assert not any(new_options(part) for part in parts_of(both.ours))  # `call` and `build` set none
     args, kwargs = case.arrange(symbols(case))
     again(*args, **kwargs)
     again.set_weights(both.weights)

@@ -10,6 +10,7 @@ import kgraph
 from kgraph import Input, Model
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers import BatchNormalization, Dense, Dropout
+from kgraph.layers.base.tree import named_weights
 
 ONES = np.ones((2, 3), np.float32)
 
@@ -33,7 +34,7 @@ def test_weights_come_with_the_first_call():
     model = MLP()
     assert model.weights == []
     assert model(ONES).shape == (2, 2)
-    assert [path for path, _ in model.named_weights()] == [
+    assert [path for path, _ in named_weights(model)] == [
         "dense_1/kernel", "dense_1/bias", "rest/0/kernel", "rest/0/bias",
         "rest/1/gamma", "rest/1/beta", "rest/1/moving_mean", "rest/1/moving_variance",
         "dense_2/kernel", "dense_2/bias",

@@ -28,7 +28,7 @@ def test_an_optimizer_survives_its_config(name):
     data = json.loads(json.dumps(optimizers.serialize(optimizer)))
     again = optimizers.get(data)
     assert type(again) is type(optimizer)
-    assert vars(again) | {"_arguments": ()} == vars(optimizer) | {"_arguments": ()}
+    assert vars(again) | {"_kgraph": ()} == vars(optimizer) | {"_kgraph": ()}
 
 
 @pytest.mark.parametrize("name", [name for name in RULE_NAMES if name != "Lamb"])

@@ -12,6 +12,7 @@ import numpy as np
 import kgraph as keras
 from kgraph import layers, ops
 from kgraph.graph.structure import leaves
+from kgraph.layers.base.tree import named_weights
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(size=(5, 4)).astype("float32")
@@ -125,7 +126,7 @@ MODELS: dict[str, tuple[Callable[[], keras.Model], Any]] = {
 
 
 def weights_of(model: Any) -> dict[str, np.ndarray]:
-    return {path: weight.numpy() for path, weight in model.named_weights()}
+    return {path: weight.numpy() for path, weight in named_weights(model)}
 
 
 def assert_same_weights(one: Any, other: Any) -> None:

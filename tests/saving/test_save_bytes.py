@@ -19,6 +19,7 @@ from saved_models import MODELS, assert_same_weights, dense
 import kgraph as keras
 from kgraph import layers, saving
 from kgraph.errors import ModelFileError
+from kgraph.layers.base.tree import named_weights
 from kgraph.saving.files.misfit import Misfit
 from kgraph.saving.kgraph_format import safetensors
 from kgraph.saving.kgraph_format.container import open_container
@@ -101,7 +102,7 @@ def test_any_zip_program_reads_it_and_the_table_is_true(tmp_path: Path):
     assert manifest["graph_hash"] == model.graph.content_hash
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    for (path, weight), entry in zip(model.named_weights(), manifest["arrays"], strict=True):
+    for (path, weight), entry in zip(named_weights(model), manifest["arrays"], strict=True):
         assert entry[:3] == [f"weights/{path}", list(weight.shape), weight.dtype]
         start, stop = header[f"weights/{path}"]["data_offsets"]
         raw = data[8 + length + start : 8 + length + stop]
@@ -208,7 +209,7 @@ def test_safetensors_go_out_and_come_back(tmp_path: Path):
 
 def test_safetensors_of_another_program_load_by_name(tmp_path: Path):
     model = dense()
-    values = {path: np.full(w.shape, 2, w.dtype) for path, w in model.named_weights()}
+    values = {path: np.full(w.shape, 2, w.dtype) for path, w in named_weights(model)}
     foreign(tmp_path / "w.safetensors", values)
     assert model.load_weights(tmp_path / "w.safetensors").complete
     assert all((w.numpy() == 2).all() for w in model.weights)

@@ -21,6 +21,7 @@ from saved_models import assert_same_weights, dense
 import kgraph
 from kgraph import callbacks, layers, saving
 from kgraph.errors import ConfigError, ModelFileError
+from kgraph.layers.base.tree import named_weights
 from kgraph.saving import save as save_module
 from kgraph.saving.files import pending
 from kgraph.saving.kgraph_format import folder as folder_module
@@ -243,20 +244,20 @@ def test_a_save_looks_at_arrays_that_nobody_reuses(
     values: list[dict[str, np.ndarray]] = []
 
     def save(*_: Any) -> None:
-        values.append({p: w.numpy() for p, w in model.named_weights()})
+        values.append({p: w.numpy() for p, w in named_weights(model)})
         model.save(f"{tmp_path}/{len(values)}/", wait=False)
 
     during = callbacks.LambdaCallback(on_train_batch_end=save)
     model.fit(*rows, epochs=2, verbose=0, callbacks=[during])
     save()
-    for path, weight in model.named_weights():
+    for path, weight in named_weights(model):
         assert np.shares_memory(taken[-1]["weights/" + path], np.asarray(weight.value))
         jax.jit(lambda a: a - a, donate_argnums=0)(weight.value)  # as a loop of one's own might
     model.fit(*rows, epochs=2, verbose=0)
     gate.set()
     for number, expected in enumerate(values, 1):
         loaded = saving.load_model(tmp_path / str(number))
-        for path, weight in loaded.named_weights():
+        for path, weight in named_weights(loaded):
             np.testing.assert_array_equal(weight.numpy(), expected[path], f"{number} {path}")
 
 

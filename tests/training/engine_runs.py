@@ -119,4 +119,4 @@ def arrays_of(tree: Any) -> list[np.ndarray]:
 
 def flat(model: Any, x: Any, y: Any) -> Batch:
     """Returns a batch in the order of a model's graph."""
-    return flat_batch(model.inner_graph, x, y, None)
+    return flat_batch(model._kgraph_inner_graph, x, y, None)

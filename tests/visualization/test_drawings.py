@@ -220,7 +220,7 @@ def test_html_is_well_formed_and_has_the_whole_summary(name):
 def test_html_never_raises():
     class Broken:
         @property
-        def inner_graph(self):
+        def _kgraph_inner_graph(self):
             raise RuntimeError("<no graph>")
 
     assert model_html(Broken()) == (

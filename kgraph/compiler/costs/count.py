@@ -18,6 +18,7 @@ from kgraph.errors import DataError
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node, Ref, TensorSpec
 from kgraph.graph.structure import fill
+from kgraph.layers.base.tree import walk_weights
 
 
 def count_costs(
@@ -103,7 +104,7 @@ class _Counter:
                     self.drafts.append(draft)
                 continue
             inputs = [tensors[ref] for ref in node.inputs]
-            if layer.inner_graph is not None:
+            if layer._kgraph_inner_graph is not None:
                 outputs = self._inside(layer, node, inputs, draft)
             else:
                 outputs = [_Tensor(with_sizes(spec, values)) for spec in node.outputs]
@@ -116,7 +117,7 @@ class _Counter:
         self, model: Any, node: Node, inputs: list[_Tensor], draft: _Draft
     ) -> list[_Tensor]:
         """Adds the rows of a nested model."""
-        inner: Graph = model.inner_graph
+        inner: Graph = model._kgraph_inner_graph
         try:
             given = arrange_inputs(inner, fill(node.args[0], inputs) if node.args else inputs)
         except DataError:  # a subclass whose call takes other arguments
@@ -142,7 +143,7 @@ class _Counter:
         draft: _Draft,
     ) -> None:
         """Adds the row of one call."""
-        weights = [weight for _, weight, _ in layer._walk_weights("", True)]
+        weights = [weight for _, weight, _ in walk_weights(layer)]
         trains = any(id(weight) in self.trained for weight in weights)
         backs = any(tensor.needs_gradient for tensor in inputs)
         specs = [tensor.spec for tensor in inputs]

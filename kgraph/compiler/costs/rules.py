@@ -9,6 +9,7 @@ from kgraph.compiler.costs.work import Rule, Specs, Work, sizes
 from kgraph.errors import ConfigError
 from kgraph.graph.node import TensorSpec
 from kgraph.layers import Bidirectional, TimeDistributed
+from kgraph.layers.base.core import label_of
 
 
 def work_by_rule(layer: Any, inputs: Specs, outputs: Specs) -> Work | None:
@@ -33,7 +34,7 @@ def _checked(layer: Any, found: Any) -> Work:
         return found
     if isinstance(found, bool) or not isinstance(found, (int, float)) or found < 0:
         raise ConfigError(
-            f"count_flops of {layer.label} returns a number",
+            f"count_flops of {label_of(layer)} returns a number",
             expected="FLOPs of one call, or a kgraph.compiler.costs.Work",
             received=repr(found),
         )

@@ -20,6 +20,7 @@ from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.symbolic import is_array
 from kgraph.layers.base.traits import name_of
+from kgraph.layers.base.tree import walk_weights
 from kgraph.types import Array
 
 _SAMPLE = (8, 16)
@@ -40,7 +41,7 @@ def trace_call(
         inputs, masks: what it reads.
         to_inputs, to_weights: which gradients are wanted.
     """
-    weights = {id(w): _abstract(w) for _, w, _ in layer._walk_weights("", True)}
+    weights = {id(w): _abstract(w) for _, w, _ in walk_weights(layer)}
     arrays = [_abstract(spec) for spec in inputs]
     array_masks = [None if spec is None else _abstract(spec) for spec in masks]
     key = jax.eval_shape(lambda: jax.random.key(0))

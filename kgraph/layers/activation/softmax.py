@@ -11,6 +11,7 @@ from kgraph import activations
 from kgraph.errors import GraphError
 from kgraph.graph.traits import Activated, Traits
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.types import Array
 
 
@@ -52,7 +53,7 @@ class Softmax(Layer, traits=_traits):
         sizes = zip(reversed(mask.shape), reversed(inputs.shape))
         if mask.ndim > inputs.ndim or any(m not in (1, size) for m, size in sizes):
             raise GraphError(
-                f"{self.label} has a mask that does not fit its input",
+                f"{label_of(self)} has a mask that does not fit its input",
                 expected=f"a mask that broadcasts to {list(inputs.shape)}",
                 received=f"{list(mask.shape)}",
                 hint="pass mask=... in the shape of the scores",

@@ -12,6 +12,7 @@ from kgraph.errors import GraphError, check_choice
 from kgraph.graph.structure import is_structure
 from kgraph.layers.attention.heads import band, join_masks, softmax_where
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.base.mask_check import check_mask
 from kgraph.types import Array, Tree
 
@@ -58,11 +59,11 @@ class Attention(Layer):
         self.use_scale, self.score_mode = use_scale, score_mode
         self.dropout, self.seed = dropout, seed
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         inputs: Any = args[0] if args else kwargs.get("inputs")
         if not is_structure(inputs) or len(inputs) not in (2, 3):
             raise GraphError(
-                f"{self.label} takes a list",
+                f"{label_of(self)} takes a list",
                 expected="[query, value] or [query, value, key]",
                 received=type(inputs).__name__,
             )
@@ -106,7 +107,7 @@ class Attention(Layer):
         )
         weights = softmax_where(scores, seen, [-1])
         if training and self.dropout:
-            kept = jax.random.bernoulli(self.next_key(), 1 - self.dropout, weights.shape)
+            kept = jax.random.bernoulli(next_key(self), 1 - self.dropout, weights.shape)
             weights = jnp.where(kept, weights / (1 - self.dropout), 0)
         result = weights @ value
         if query_mask is not None:

@@ -15,6 +15,7 @@ from kgraph.graph.structure import leaves
 from kgraph.layers.attention.heads import band, equations, join_masks, softmax_where, zero_unseen
 from kgraph.layers.attention.projection import HeadProjection
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.base.mask_check import check_mask
 from kgraph.types import Array, Shape, Tree
 
@@ -108,14 +109,14 @@ class MultiHeadAttention(Layer):
             "dtype": self.dtype_policy,
         }
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = dict(zip(("query", "value", "key"), args)) | kwargs
         value, key = given.get("value"), given.get("key")
         if value is None or key is None:
             return
         if value.shape[1:-1] != key.shape[1:-1]:
             raise GraphError(
-                f"{self.label} needs key and value of the same length",
+                f"{label_of(self)} needs key and value of the same length",
                 received=f"key {list(key.shape)}, value {list(value.shape)}",
             )
 
@@ -196,7 +197,7 @@ class MultiHeadAttention(Layer):
         plain = plain and self.value_dim == self.key_dim and query.dtype != jnp.float64
         if self.flash_attention and not plain:
             raise GraphError(
-                f"{self.label} cannot use flash attention for this call",
+                f"{label_of(self)} cannot use flash attention for this call",
                 expected="one axis attended over, value_dim equal to key_dim, no float64",
                 received="return_attention_scores=True" if return_scores else list(query.shape),
                 hint="leave flash_attention out",
@@ -220,7 +221,7 @@ class MultiHeadAttention(Layer):
         weights = softmax_where(scores, mask, range(-len(self.axes), 0))
         kept = weights
         if training and self.dropout:
-            draw = jax.random.bernoulli(self.next_key(), 1 - self.dropout, weights.shape)
+            draw = jax.random.bernoulli(next_key(self), 1 - self.dropout, weights.shape)
             kept = jnp.where(draw, weights / (1 - self.dropout), 0)
         return jnp.einsum(how.combine, kept, value), weights
 
@@ -244,7 +245,8 @@ class MultiHeadAttention(Layer):
         own = [m for m in (query_mask, value_mask, key_mask) if m is not None]
         if own and self.axes != (1,):
             raise GraphError(
-                f"{self.label} can apply the masks of its inputs only for attention over axis 1",
+                f"{label_of(self)} can apply the masks of its inputs only for attention "
+                "over axis 1",
                 received=f"attention over the axes {list(self.axes)}",
                 hint="pass attention_mask",
             )

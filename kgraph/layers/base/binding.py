@@ -6,7 +6,7 @@ So inside `call` a weight *is* an array, state is updated by assignment, and not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -14,69 +14,22 @@ import jax.numpy as jnp
 from kgraph.errors import StateError
 from kgraph.graph.structure import is_structure
 from kgraph.layers.base.context import Context
+from kgraph.layers.base.core import Core
 from kgraph.layers.base.variable import Variable
+from kgraph.layers.base.weighted import Weighted
 from kgraph.types import Array
-
-INTERNAL = frozenset(
-    {
-        "_arguments",
-        "_weights",
-        "_context",
-        "_origin",
-        "_segment",
-        "_lowering",
-        "_first_call",
-        "_own_losses",
-    }
-)
-"""Attributes of the base class that hold no weights or layers of the user's."""
-
-_PLAIN = frozenset({type(None), bool, int, float, str})
-"""What most attributes are: a search through all layers of a graph passes these by."""
 
 
 class Bindable:
-    """Base of what is copied and bound for a run: the layers.
+    """Base of what is bound for a run besides layers: generators of keys.
 
     Attributes:
-        _context: the run of a bound copy; None on the layer itself.
-        _origin: the layer that a copy was made from.
-        _segment: what a copy adds to the path of its run.
-        _lowering: how a pass has decided that a copy computes; "" for the usual way.
-        path_free_attributes: containers whose attribute name is left out of paths.
-        unbound_attributes: what is no part of the layer: copies keep it, and nothing looks inside.
+        _kgraph: says in which run a bound copy is.
     """
 
-    path_free_attributes: ClassVar[frozenset[str]] = frozenset()
-    unbound_attributes: ClassVar[frozenset[str]] = INTERNAL
-    _context: Context | None = None
-    _origin: Any = None
-    _segment: str = ""
-    _lowering: str = ""
-
-
-def members(layer: Any, kind: type) -> Iterator[tuple[str, Any]]:
-    """Yields the path and the object for each `kind` found in a layer's attributes.
-
-    Lists, tuples and dicts are searched; the path of an item is `attribute/0` or `attribute/key`.
-    """
-    found: list[tuple[str, Any]] = []
-    unbound, skip = layer.unbound_attributes, layer.path_free_attributes
-    for name, value in vars(layer).items():
-        if type(value) not in _PLAIN and name not in unbound:
-            _search(value, "" if name in skip else name, kind, found)
-    return iter(found)
-
-
-def _search(value: Any, path: str, kind: type, found: list[tuple[str, Any]]) -> None:
-    if isinstance(value, kind):
-        found.append((path, value))
-    elif isinstance(value, (list, tuple)):
-        for i, item in enumerate(value):
-            _search(item, f"{path}/{i}" if path else str(i), kind, found)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _search(item, f"{path}/{key}" if path else str(key), kind, found)
+    _kgraph: Core
+    _kgraph_unbound: ClassVar[frozenset[str]] = Weighted._kgraph_unbound
+    _kgraph_path_free: ClassVar[frozenset[str]] = frozenset()
 
 
 def bind(layer: Any, context: Context, segment: str) -> Any:
@@ -86,18 +39,17 @@ def bind(layer: Any, context: Context, segment: str) -> Any:
         return found
     copy = object.__new__(type(layer))
     context.bound[id(layer)] = copy
-    vars(copy).update(vars(layer))
-    vars(copy).update(_context=context, _origin=layer, _segment=segment)
+    vars(copy).update(vars(layer), _kgraph=layer._kgraph.bound(layer, context, segment))
     refresh(copy)
     return copy
 
 
 def refresh(copy: Any) -> None:
     """Takes over what the original has gained since it was bound: what `build` made."""
-    origin, context = copy._origin, copy._context
-    skip = origin.path_free_attributes
+    origin, context = copy._kgraph.origin, copy._kgraph.context
+    skip = origin._kgraph_path_free
     for name, value in vars(origin).items():
-        if name in origin.unbound_attributes:
+        if name in origin._kgraph_unbound:
             continue
         known = vars(copy).get(name)
         unset = known is value or known is None  # `self.bias = None` before `build` sets it
@@ -111,13 +63,13 @@ def holds_bindable(value: Any) -> bool:
     if is_structure(value):
         items = value.values() if isinstance(value, dict) else value
         return any(holds_bindable(item) for item in items)
-    return isinstance(value, (Variable, Bindable))
+    return isinstance(value, (Variable, Weighted, Bindable))
 
 
 def _replace(value: Any, path: str, owner: Any, context: Context) -> Any:
     if isinstance(value, Variable):
         return context.place(value, cast(context.value(value), owner))
-    if isinstance(value, Bindable):
+    if isinstance(value, (Weighted, Bindable)):
         return bind(value, context, path)
     if not holds_bindable(value):
         return value
@@ -137,9 +89,9 @@ def with_weights(layer: Any, weights: Mapping[str, Variable]) -> Any:
     """Returns a copy of a layer with other weights under some attributes; the rest is shared."""
     copy = object.__new__(type(layer))
     gone = {id(vars(layer).get(name)) for name in weights}
-    kept = [weight for weight in layer._weights if id(weight) not in gone]
-    vars(copy).update(vars(layer), _weights=[*kept, *weights.values()])
-    vars(copy).update(weights)
+    kept = [weight for weight in layer._kgraph.weights if id(weight) not in gone]
+    core = layer._kgraph.with_weights([*kept, *weights.values()])
+    vars(copy).update(vars(layer), _kgraph=core, **weights)
     return copy
 
 
@@ -159,15 +111,15 @@ def updates(context: Context) -> dict[int, Array]:
     """
     found: dict[int, Array] = {}
     for copy in context.bound.values():
-        for name, value in vars(copy._origin).items():
-            if name not in copy.unbound_attributes:
+        for name, value in vars(copy._kgraph.origin).items():
+            if name not in copy._kgraph_unbound:
                 _compare(value, vars(copy).get(name), copy, found)
     return found
 
 
 def _compare(old: Any, new: Any, copy: Any, found: dict[int, Array]) -> None:
     if isinstance(old, Variable):
-        if new is None or new is copy._context.placed.get(id(old), new):
+        if new is None or new is copy._kgraph.context.placed.get(id(old), new):
             return
         if old.trainable:
             raise StateError(

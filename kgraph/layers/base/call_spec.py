@@ -11,6 +11,7 @@ from typing import Any
 from kgraph.errors import GraphError
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base.context import Context
+from kgraph.layers.base.core import label_of
 from kgraph.types import Function, Tree
 
 
@@ -28,7 +29,7 @@ class CallSpec:
         fault = _misfit(self, len(args), tuple(names))
         if fault is not None:
             raise GraphError(
-                f"{layer.label} cannot be called like this: {fault}",
+                f"{label_of(layer)} cannot be called like this: {fault}",
                 expected=f"call{self.signature}",
             )
 

@@ -30,8 +30,10 @@ from kgraph.layers.base.call_spec import (
     resolve_training,
 )
 from kgraph.layers.base.context import Context, widened
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.input_spec import check_input
 from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
+from kgraph.layers.base.tree import named_weights
 from kgraph.layers.base.variable import create_values, root_key
 from kgraph.types import Array, Tree
 
@@ -51,10 +53,10 @@ def call_on_symbols(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     template = map_structure(_constant, template)
     spec = call_spec(type(layer))
     try:
-        layer.check_call(args, kwargs)
+        layer._kgraph_check_call(args, kwargs)
         spec.check(layer, args, (name for name in kwargs if name != "training"))
         check_input(layer, first_argument(spec, args, kwargs))
-        layer.ensure_built(args, kwargs)
+        layer._kgraph_ensure_built(args, kwargs)
         inferred = _infer(layer, template, inputs)
     except KGraphError as error:
         raise error.located(source, _made(inputs)) from error.__cause__
@@ -76,8 +78,8 @@ def call_on_symbols(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     if _stops_mask(layer, call, first_argument(spec, args, kwargs)):
         call.effects = (*call.effects, "stops mask")
         _warn_stopped_mask(layer, source)
-    if layer._first_call is None or layer._first_call() is None:
-        layer._first_call = weakref.ref(call)
+    if layer._kgraph.call() is None:
+        layer._kgraph.first_call = weakref.ref(call)
     return outputs_of(call)
 
 
@@ -110,7 +112,7 @@ def _infer(layer: Any, template: Any, inputs: Sequence[SymbolicTensor]) -> Infer
         if binding.updates(context):
             context.effects.add("state")
         flat, _ = flatten(outputs, is_array)
-        makes_mask = layer.makes_mask
+        makes_mask = layer._kgraph_makes_mask
         return outputs, [context.mask_of(item) if makes_mask else None for item in flat]
 
     return infer(layer, run, template, tuple(s.spec for s in inputs), mask_specs)
@@ -118,7 +120,7 @@ def _infer(layer: Any, template: Any, inputs: Sequence[SymbolicTensor]) -> Infer
 
 def _passed_mask(layer: Any, args: Any, kwargs: Any) -> MaskOf | None:
     """Returns the mask that goes through a layer which has no rule of its own for masks."""
-    if layer.makes_mask or not layer.supports_masking:
+    if layer._kgraph_makes_mask or not layer.supports_masking:
         return None
     first = first_argument(call_spec(type(layer)), args, kwargs)
     masks = [s.mask for s in leaves(first) if isinstance(s, SymbolicTensor)]
@@ -127,15 +129,15 @@ def _passed_mask(layer: Any, args: Any, kwargs: Any) -> MaskOf | None:
 
 def _stops_mask(layer: Any, call: Call, first: Any) -> bool:
     masked = any(isinstance(s, SymbolicTensor) and s.mask is not None for s in leaves(first))
-    if not masked or layer.makes_mask or layer.supports_masking:
+    if not masked or layer._kgraph_makes_mask or layer.supports_masking:
         return False
     return not call_spec(type(layer)).takes_mask
 
 
 def _warn_stopped_mask(layer: Any, source: Source | None) -> None:
     text = (
-        f"{layer.label} does not support masks, so the mask of its input ends here: padded steps "
-        "count like real ones from this layer on"
+        f"{label_of(layer)} does not support masks, so the mask of its input ends here: padded "
+        "steps count like real ones from this layer on"
     )
     if source is None:
         warnings.warn(text, UserWarning, stacklevel=2)
@@ -167,7 +169,7 @@ def _explained(layer: Any, error: Exception, inputs: Sequence[SymbolicTensor]) -
     elif "no attribute 'assign" in text:
         hint = "state is updated by assignment: self.total = self.total + 1"
     return GraphError(
-        f"{layer.label} failed in its call: {reason}",
+        f"{label_of(layer)} failed in its call: {reason}",
         inside=deepest_source(error.__traceback__, os.path.dirname(jax.__file__)),
         received=", ".join(str(symbol.spec) for symbol in inputs),
         hint=hint,
@@ -179,11 +181,11 @@ def _explained(layer: Any, error: Exception, inputs: Sequence[SymbolicTensor]) -
 
 def call_bound(copy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
     """Runs the `call` of a bound copy: mode, masks, dtype, reported losses, output mask."""
-    context: Context = copy._context
+    context: Context = copy._kgraph.context
     spec = call_spec(type(copy))
-    check_input(copy._origin, first_argument(spec, args, kwargs))
-    if not copy._origin.built:
-        copy._origin.ensure_built(args, kwargs)
+    check_input(copy._kgraph.origin, first_argument(spec, args, kwargs))
+    if not copy._kgraph.origin.built:
+        copy._kgraph.origin._kgraph_ensure_built(args, kwargs)
         _create_built(copy)
         for bound in list(context.bound.values()):  # a build may also build the layers inside
             binding.refresh(bound)
@@ -194,7 +196,7 @@ def call_bound(copy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree
     mask = mask_tree(first, context) if mask is None else mask
     if copy.autocast:
         args, kwargs = cast_inputs(copy, args, kwargs)
-    with context.entering(copy._segment, training):
+    with context.entering(copy._kgraph.segment, training):
         outputs = copy.call(*args, **kwargs)
         if copy.activity_regularizer is not None:
             _regularize_activity(copy, outputs)
@@ -205,10 +207,10 @@ def call_bound(copy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree
 
 def _create_built(copy: Any) -> None:
     """Gives the weights that a build made in a call on arrays their values, by their full paths."""
-    context: Context = copy._context
+    context: Context = copy._kgraph.context
     if not context.describing:
-        here = f"{context.path}/{copy._segment}".removeprefix("/")
-        create_values((f"{here}/{path}", w) for path, w in copy._origin.named_weights())
+        here = f"{context.path}/{copy._kgraph.segment}".removeprefix("/")
+        create_values((f"{here}/{path}", w) for path, w in named_weights(copy._kgraph.origin))
 
 
 def cast_inputs(layer: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -227,15 +229,15 @@ def _regularize_activity(copy: Any, outputs: Tree) -> None:
     for output in leaves(outputs):
         rows = output.shape[0]  # a batch without rows adds 0
         rows = max(rows, 1) if isinstance(rows, int) else rows
-        copy._context.add_loss(copy.activity_regularizer(widened(output)) / rows)
+        copy._kgraph.context.add_loss(copy.activity_regularizer(widened(output)) / rows)
 
 
 def _set_output_mask(copy: Any, first: Tree, mask: Tree, outputs: Tree) -> None:
-    if copy.masks_inside:
+    if copy._kgraph_masks_inside:
         return
-    context: Context = copy._context
+    context: Context = copy._kgraph.context
     flat = [item for item in leaves(outputs) if is_array(item)]
-    if copy.makes_mask:
+    if copy._kgraph_makes_mask:
         made = copy.compute_mask(first, mask)
         masks = list(leaves(made)) if isinstance(made, (list, tuple)) else [made]
         for output, own in zip(flat, masks + [None] * len(flat)):
@@ -254,16 +256,16 @@ def call_on_arrays(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     args = tuple(map_structure(_as_jax, numbers_as_array(arg)) for arg in args)
     kwargs = map_structure(_as_jax, kwargs)
     spec = call_spec(type(layer))
-    layer.check_call(args, kwargs)
+    layer._kgraph_check_call(args, kwargs)
     check_input(layer, first_argument(spec, args, kwargs))
-    create_values(layer.paths_of_values())
-    weights = {id(weight): weight for _, weight in layer.named_weights()}
+    create_values(layer._kgraph_paths_of_values())
+    weights = {id(weight): weight for _, weight in named_weights(layer)}
     context = Context(key=eager_key)
     copy = binding.bind(layer, context, layer.name)
     outputs = copy(*args, **kwargs)
-    weights |= {id(weight): weight for _, weight in layer.named_weights()}
+    weights |= {id(weight): weight for _, weight in named_weights(layer)}
     _keep_state(layer, context, weights)
-    layer._own_losses = list(context.losses)
+    layer._kgraph.losses = list(context.losses)
     return outputs
 
 
@@ -271,7 +273,7 @@ def _keep_state(layer: Any, context: Context, weights: dict[int, Any]) -> None:
     for identity, array in binding.updates(context).items():
         if isinstance(array, Tracer):
             raise StateError(
-                f"{layer.label} updates its state inside a function that JAX is tracing",
+                f"{label_of(layer)} updates its state inside a function that JAX is tracing",
                 hint="use kgraph.lower(model).apply, which returns the new state",
             )
         weights[identity].assign(array)

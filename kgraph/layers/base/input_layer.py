@@ -94,7 +94,7 @@ class InputLayer(Layer):
             source=user_source(),
         )  # fmt: skip
         symbol = SymbolicTensor(self.tensor_spec, call, 0)
-        self._first_call = weakref.ref(call)
+        self._kgraph.first_call = weakref.ref(call)
         return symbol
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from kgraph.errors import GraphError
 from kgraph.graph.structure import leaves
 from kgraph.graph.symbol import SymbolicTensor
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import has_weights
 from kgraph.types import Shape
 
 
@@ -53,14 +55,14 @@ def check_input(layer: Any, inputs: Any) -> None:
     given = list(leaves(inputs))
     if len(specs) != len(given):
         raise GraphError(
-            f"{layer.label} takes {len(specs)} inputs", received=f"{len(given)} inputs"
+            f"{label_of(layer)} takes {len(specs)} inputs", received=f"{len(given)} inputs"
         )
     for spec, item in zip(specs, given):
         if item is None and spec.optional:
             continue
         if not hasattr(item, "shape"):
             raise GraphError(
-                f"{layer.label} needs a tensor as its first argument",
+                f"{label_of(layer)} needs a tensor as its first argument",
                 received=f"{item!r:.60} ({type(item).__name__})",
                 hint="pass an array, or what Input(...) or another layer returned",
             )
@@ -73,14 +75,14 @@ def _check_one(layer: Any, spec: InputSpec, item: Any) -> None:
     wanted = _wanted_rank(spec, rank)
     if wanted is not None:
         raise GraphError(
-            f"{layer.label} cannot take an input with {rank} axes",
+            f"{label_of(layer)} cannot take an input with {rank} axes",
             expected=f"{wanted[0]}{wanted[1]} axes, the batch axis among them",
             received=_received(shape, item),
             hint=_rank_hint(rank, wanted[1]),
         )
     if spec.dtype is not None and str(item.dtype) != spec.dtype:
         raise GraphError(
-            f"{layer.label} needs dtype {spec.dtype}", expected=spec.dtype, received=item.dtype
+            f"{label_of(layer)} needs dtype {spec.dtype}", expected=spec.dtype, received=item.dtype
         )
     sizes = dict(spec.axes or {})
     if spec.shape is not None:
@@ -112,9 +114,9 @@ def _wrong_width(layer: Any, shape: Shape, axis: int, size: int, item: Any) -> G
     wanted[axis] = size
     source = repr(item.name) if isinstance(item, SymbolicTensor) else "the input"
     received = _received(shape, item)
-    if layer.built and layer.named_weights_exist:
+    if layer.built and has_weights(layer):
         return GraphError(
-            f"{layer.label} already has parameters for {size} features "
+            f"{label_of(layer)} already has parameters for {size} features "
             f"and cannot be shared with {shape[axis]}",
             expected=show(tuple(wanted)),
             received=received,
@@ -122,7 +124,7 @@ def _wrong_width(layer: Any, shape: Shape, axis: int, size: int, item: Any) -> G
             f"or bring {source} to {size} features",
         )
     return GraphError(
-        f"{layer.label} needs size {size} on axis {axis}",
+        f"{label_of(layer)} needs size {size} on axis {axis}",
         expected=show(tuple(wanted)),
         received=received,
     )

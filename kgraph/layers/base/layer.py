@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from kgraph import regularizers
-from kgraph.config import DTypePolicy, dtype_policy
+from kgraph.config import DTypePolicy
 from kgraph.declared import declare, is_own
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.node import LayerSpec, TensorSpec, WeightSpec
@@ -16,20 +15,18 @@ from kgraph.graph.structure import map_structure
 from kgraph.graph.symbol import Call, SymbolicTensor
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import calling
-from kgraph.layers.base.binding import holds_bindable
 from kgraph.layers.base.call_spec import call_spec, name_training
-from kgraph.layers.base.named import as_policy
+from kgraph.layers.base.core import Core, as_policy, context_of, label_of, next_key, set_name
 from kgraph.layers.base.options import unknown_options
-from kgraph.layers.base.traits import parts_of, traits_of
+from kgraph.layers.base.traits import traits_of
+from kgraph.layers.base.tree import name_weights, named_weights, parts_of
 from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
-from kgraph.registry import Recorded, accepts, describe, get_registered_name, restore
+from kgraph.registry import accepts, describe, get_registered_name, restore
 from kgraph.types import Array, Function, Tree
 
-_order = itertools.count()
 
-
-class Layer(Weighted, Recorded):
+class Layer(Weighted):
     """Base of all layers.
 
     A subclass keeps its options in `__init__`, declares weights with `add_weight` in `build` (or in
@@ -60,21 +57,16 @@ class Layer(Weighted, Recorded):
     (2, 3)
     """
 
-    kind = "layer"
     supports_masking: bool = False
     autocast: bool = True
-    masks_inside: bool = False
     input_spec: Any = None
     activity_regularizer: Function | None = None
-    _trainable: bool = True
-    _first_call: Any
+    _kgraph_kind = "layer"
+    _kgraph_masks_inside: bool = False
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        layer = super().__new__(cls, *args, **kwargs)
-        vars(layer).update(
-            _weights=[], _own_losses=[], _first_call=None, built=False, order=next(_order),
-            explicit_name=None, kept_name=None, _policy=dtype_policy(),
-        )  # fmt: skip
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        layer = object.__new__(cls)
+        vars(layer).update(_kgraph=Core((args, kwargs)), built=False)
         return layer
 
     def __init__(
@@ -89,9 +81,8 @@ class Layer(Weighted, Recorded):
     ) -> None:
         if unknown:
             raise unknown_options(type(self), unknown)
-        self._set_name(name)
-        self._trainable = bool(trainable)
-        self._policy = as_policy(dtype)
+        set_name(self, name)
+        self._kgraph.trainable, self._kgraph.policy = bool(trainable), as_policy(dtype)
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
 
@@ -119,7 +110,7 @@ class Layer(Weighted, Recorded):
         """Returns the mask of the output: by default that of the input, if masks are supported."""
         return previous_mask if self.supports_masking else None
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raises GraphError if the specs of the arguments already show a fault."""
 
     # --- randomness and losses -------------------------------------------------------------------
@@ -130,33 +121,29 @@ class Layer(Weighted, Recorded):
         A layer with an attribute `seed` that is a number draws by the seed in the place of the
         path.
         """
-        if self._context is None:
-            raise StateError(f"{self.label} can draw keys only inside its call")
-        return self._context.next_key(getattr(self, "seed", None))
+        return next_key(self)
 
     def add_loss(self, loss: Array) -> None:
         """Adds a term to the training loss, inside `call`."""
-        if self._context is None:
-            raise StateError(f"{self.label} can add a loss only inside its call")
-        self._context.add_loss(loss)
+        context_of(self, "add a loss").add_loss(loss)
 
     # --- calling ---------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = name_training(call_spec(type(self)), args, kwargs)
-        if self._context is not None:
+        if self._kgraph.context is not None:
             return calling.call_bound(self, args, kwargs)
         if calling.has_symbols(args, kwargs):
             return calling.call_on_symbols(self, args, kwargs)
         return calling.call_on_arrays(self, args, kwargs)
 
-    def ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Builds the layer for these call arguments, unless it is built."""
         if not self.built:
             self.build(**calling.build_arguments(self, args, kwargs))
         if not self.built:  # no class has a `build` of its own, which would have set it
             self.built = True
-            self._name_weights()
+            name_weights(self)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Tree:
         """Returns the specs of the outputs for inputs given as anything with shape and dtype."""
@@ -189,19 +176,19 @@ class Layer(Weighted, Recorded):
     @property
     def output(self) -> Tree:
         """The symbols that the layer's first call returned."""
-        return calling.outputs_of(self._call())
+        return calling.outputs_of(self._kgraph_call())
 
     @property
     def input(self) -> Tree:
         """The symbols of the first argument of the layer's first call."""
-        call = self._call()
+        call = self._kgraph_call()
         return calling.fill(call.args[0], call.inputs) if call.args else list(call.inputs)
 
-    def _call(self) -> Call:
-        call = self._first_call() if self._first_call is not None else None
+    def _kgraph_call(self) -> Call:
+        call = self._kgraph.call()
         if call is None:
             raise StateError(
-                f"{self.label} is not part of a graph",
+                f"{label_of(self)} is not part of a graph",
                 hint="call it on a symbolic tensor and keep the result (or the model) alive",
             )
         return call
@@ -209,14 +196,20 @@ class Layer(Weighted, Recorded):
     # --- description -----------------------------------------------------------------------------
 
     @property
-    def makes_mask(self) -> bool:
+    def _kgraph_makes_mask(self) -> bool:
         """Whether the layer itself decides about the mask of its output."""
-        return self.masks_inside or type(self).compute_mask is not Layer.compute_mask
+        return self._kgraph_masks_inside or type(self).compute_mask is not Layer.compute_mask
+
+    @property
+    def _kgraph_inner_graph(self) -> Any:
+        """The graph of a functional model; None for other layers."""
+        return None
 
     def get_config(self) -> dict[str, Any]:
         """Returns the recorded arguments, name, trainable and dtype as plain data."""
         config = super().get_config()
-        config.update(name=self.name, trainable=self._trainable, dtype=self._policy.name)
+        core = self._kgraph
+        config.update(name=self.name, trainable=core.trainable, dtype=core.policy.name)
         return config
 
     @classmethod
@@ -230,37 +223,23 @@ class Layer(Weighted, Recorded):
         }
         layer = cls(**options)
         if "name" in common:
-            layer._set_name(common["name"])
+            set_name(layer, common["name"])
         if "dtype" in common:
-            layer._policy = as_policy(common["dtype"])
-        layer._trainable = common.get("trainable", layer._trainable)
+            layer._kgraph.policy = as_policy(common["dtype"])
+        layer._kgraph.trainable = common.get("trainable", layer._kgraph.trainable)
         return layer
 
-    def variant(self, config: Mapping[str, Any]) -> Layer:
-        """Returns a layer with other options and the same weights (for compiler passes)."""
-        other = type(self).from_config({**config, "name": self.name})
-        shared = ("_weights", "built", "input_spec", "_trainable")
-        for name, value in vars(self).items():
-            if name in shared or (name not in self.unbound_attributes and holds_bindable(value)):
-                vars(other)[name] = value
-        return other
-
-    def spec(self) -> LayerSpec:
+    def _kgraph_spec(self) -> LayerSpec:
         """Returns the layer as data, as graphs keep it."""
         config = describe(self.get_config())
         config.pop("name", None)
         config.pop("trainable", None)
         weights = tuple(
-            WeightSpec(path, w.shape, w.dtype, w.trainable) for path, w in self.named_weights()
+            WeightSpec(path, w.shape, w.dtype, w.trainable) for path, w in named_weights(self)
         )
         name = get_registered_name(type(self))
         own = all(is_own(type(part)) for part in parts_of(self))
-        return LayerSpec(name, config, weights, self.inner_graph, own, traits_of(self))
-
-    @property
-    def inner_graph(self) -> Any:
-        """The graph of a functional model; None for other layers."""
-        return None
+        return LayerSpec(name, config, weights, self._kgraph_inner_graph, own, traits_of(self))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name!r}{'' if self.built else ', not built'}>"
@@ -274,22 +253,23 @@ def _build_once(build: Function) -> Function:
 
     @functools.wraps(build)
     def wrapper(self: Layer, *args: Any, **kwargs: Any) -> None:
-        outermost = not vars(self).get("_building", False)
+        core = self._kgraph
+        outermost = not core.building
         if outermost and self.built:
             return
-        vars(self)["_building"] = True
-        declared = len(self._weights)
+        core.building = True
+        declared = len(core.weights)
         try:
             build(self, *args, **kwargs)
         except BaseException:
-            del self._weights[declared:]  # a second try starts from nothing
+            del core.weights[declared:]  # a second try starts from nothing
             raise
         finally:
             if outermost:
-                del vars(self)["_building"]
+                core.building = False
         if outermost:
             self.built = True
-            self._name_weights()
+            name_weights(self)
 
     return wrapper
 

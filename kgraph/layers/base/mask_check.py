@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from kgraph.errors import GraphError
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.layer import Layer
 from kgraph.types import Array, Shape
 
@@ -27,13 +28,13 @@ def check_mask(layer: Layer, mask: Array | None, shape: Shape, name: str = "mask
     known = ((a, b) for a, b in sizes if isinstance(a, int) and isinstance(b, int) and a != 1)
     if len(mask.shape) != len(shape) or any(a != b for a, b in known):
         raise GraphError(
-            f"{layer.label} cannot use this `{name}`: it does not fit the input",
+            f"{label_of(layer)} cannot use this `{name}`: it does not fit the input",
             expected=f"mask of shape {list(shape)}",
             received=f"mask of shape {list(mask.shape)}",
         )
     if not (mask.dtype == bool or jnp.issubdtype(mask.dtype, jnp.integer)):
         raise GraphError(
-            f"{layer.label} cannot use this `{name}`: it does not hold truth values",
+            f"{label_of(layer)} cannot use this `{name}`: it does not hold truth values",
             expected="a mask of booleans or whole numbers",
             received=f"{mask.dtype}",
             hint=f"{name} != 0, or {name} == 0 if it is what is added to scores",

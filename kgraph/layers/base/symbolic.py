@@ -24,7 +24,8 @@ from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import Slot, flatten, leaves, map_structure
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base.context import Context
-from kgraph.layers.base.traits import parts_of, traits_of
+from kgraph.layers.base.traits import traits_of
+from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.registry import describe
 from kgraph.types import Dims, Function, Tree
 
@@ -99,7 +100,7 @@ def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> Key | Non
         return None
     options = [_without_name(part) for part in parts]
     facts = [options, describe(list(template)), [_facts(s) for s in (*inputs, *masks)]]
-    shapes = [[list(w.shape), w.dtype] for _, w in layer.named_weights()]
+    shapes = [[list(w.shape), w.dtype] for _, w in named_weights(layer)]
     flags: Any = jax.config
     settings = [flags.jax_enable_x64, str(flags.jax_numpy_dtype_promotion)]
     nesting = str(map_structure(lambda _: 0, template))  # a list and a tuple are described alike
@@ -120,7 +121,7 @@ def _facts(spec: TensorSpec | None) -> Any:
 
 def _evaluate(layer: Any, run: Function, inputs: Any, masks: Any, names: list[str]) -> Inferred:
     scope = jax.export.SymbolicScope(_not_empty([*inputs, *masks]))
-    weights = {id(w): jax.ShapeDtypeStruct(w.shape, w.dtype) for _, w in layer.named_weights()}
+    weights = {id(w): jax.ShapeDtypeStruct(w.shape, w.dtype) for _, w in named_weights(layer)}
     abstract = [abstract_value(s, scope) for s in inputs]
     abstract_masks = [None if s is None else abstract_value(s, scope) for s in masks]
     found: dict[str, Any] = {}

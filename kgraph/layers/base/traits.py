@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from kgraph import activations
 from kgraph.declared import comes_from, is_own, speaker, word_of
 from kgraph.graph.traits import Activated, RowsIndependent, Traits
+from kgraph.layers.base.tree import children
 from kgraph.types import Function
 
 _NAMES = {
@@ -23,13 +23,6 @@ def traits_of(layer: Any) -> Traits:
     said = _said(layer)
     shapes = is_own(type(layer)) if said.same_shapes is None else said.same_shapes
     return replace(said, rows_independent=_rows(layer, said), same_shapes=shapes)
-
-
-def parts_of(layer: Any) -> Iterator[Any]:
-    """Yields a layer and those inside it, at any depth."""
-    yield layer
-    for _, child in layer.children():
-        yield from parts_of(child)
 
 
 def activated(layer: Any, option: str | None = "activation") -> Activated:
@@ -47,7 +40,7 @@ def _said(layer: Any) -> Traits:
 
 
 def _rows(layer: Any, said: Traits) -> RowsIndependent:
-    found = [_rows(child, _said(child)) for _, child in layer.children()]
+    found = [_rows(child, _said(child)) for _, child in children(layer)]
     if said.rows_independent is not None:
         found.append(said.rows_independent)
     else:  # a built-in class, or a subclass that leaves it as it is

@@ -3,25 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from kgraph import constraints, initializers, regularizers
+from kgraph.config import DTypePolicy
 from kgraph.errors import GraphError, StateError
-from kgraph.layers.base.binding import Bindable, members
-from kgraph.layers.base.named import Named
+from kgraph.layers.base.core import Core, label_of
+from kgraph.layers.base.tree import children, members, named_weights, walk_weights
 from kgraph.layers.base.variable import Variable, create_values
+from kgraph.registry import Recorded, snake_case
 from kgraph.types import Array
 
 
-class Weighted(Named, Bindable):
-    """The part of a layer that has weights, and layers inside with weights of their own."""
+class Weighted(Recorded):
+    """The part of a layer that has a name, dtypes, weights, and layers inside with their own.
 
-    _weights: list[Variable]
-    _own_losses: list[Array]
-    _trainable: bool = True
+    Attributes:
+        _kgraph: all that kgraph keeps of the layer.
+        _kgraph_unbound: attributes that are no part of the layer: copies that run keep them, and
+            nothing looks inside.
+        _kgraph_path_free: containers whose attribute name is left out of paths.
+    """
+
+    _kgraph: Core
+    _kgraph_unbound: ClassVar[frozenset[str]] = frozenset({"_kgraph"})
+    _kgraph_path_free: ClassVar[frozenset[str]] = frozenset()
     built: bool
+
+    @property
+    def name(self) -> str:
+        """The name: explicit, or the one that the first model gave, or the class in snake case."""
+        return self._kgraph.explicit_name or self._kgraph.kept_name or self._kgraph_base_name
+
+    @property
+    def _kgraph_base_name(self) -> str:
+        """What automatic names are made of."""
+        return snake_case(type(self).__name__)
+
+    @property
+    def dtype_policy(self) -> DTypePolicy:
+        """The dtypes of the layer."""
+        return self._kgraph.policy
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of new weights."""
+        return self._kgraph.policy.variable_dtype
+
+    variable_dtype = dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype in which `call` computes."""
+        return self._kgraph.policy.compute_dtype
 
     def add_weight(
         self,
@@ -50,7 +86,7 @@ class Weighted(Named, Bindable):
         sizes: Any = (shape,) if isinstance(shape, int) else tuple(shape or ())
         if any(not isinstance(size, (int, np.integer)) for size in sizes):
             raise GraphError(
-                f"{self.label} needs known sizes for its weight {name or ''!r}",
+                f"{label_of(self)} needs known sizes for its weight {name or ''!r}",
                 received=sizes,
                 hint="give the sizes of the feature axes in Input(shape=...)",
             )
@@ -64,59 +100,24 @@ class Weighted(Named, Bindable):
             constraint=constraints.get(constraint),
         )  # fmt: skip
         weight.overwrite_with_gradient = overwrite_with_gradient
-        self._weights.append(weight)
+        self._kgraph.weights.append(weight)
         return weight
 
-    def children(self) -> Iterator[tuple[str, Self]]:
+    def _kgraph_children(self) -> Iterator[tuple[str, Any]]:
         """Yields path and layer for each layer directly inside this one."""
-        yield from members(self, Weighted)
-
-    def named_weights(self) -> Iterator[tuple[str, Variable]]:
-        """Yields path and weight, each once: own trained ones, own state, layers inside."""
-        seen: set[int] = set()
-        for path, weight, _ in self._walk_weights("", True):
-            if id(weight) not in seen:
-                seen.add(id(weight))
-                yield path, weight
-
-    def _walk_weights(self, prefix: str, trained: bool) -> Iterator[tuple[str, Variable, bool]]:
-        trained = trained and self._trainable
-        for weight in sorted(self._weights, key=lambda w: not w.trainable):
-            yield f"{prefix}{weight.name}", weight, trained and weight.trainable
-        for name, child in self.children():
-            yield from child._walk_weights(f"{prefix}{name}/", trained)
-
-    def _name_weights(self) -> None:
-        """Gives weights without a name that of their attribute, and makes names unique."""
-        if not self._weights:
-            return
-        places = {id(weight): path.replace("/", "_") for path, weight in members(self, Variable)}
-        taken = {path.partition("/")[0] for path, _ in self.children()}
-        for weight in self._weights:
-            base = weight.name if weight.is_named else places.get(id(weight), "weight")
-            name, n = base, 0
-            while name in taken:
-                n += 1
-                name = f"{base}_{n}"
-            weight.rename(name)
-            taken.add(name)
-
-    @property
-    def named_weights_exist(self) -> bool:
-        """Whether the layer has any weight."""
-        return next(self.named_weights(), None) is not None
+        return members(self, Weighted)
 
     @property
     def weights(self) -> list[Variable]:
         """All weights, in Keras' order: trainable, then state, then those of the layers inside."""
-        return [weight for _, weight in self.named_weights()]
+        return [weight for _, weight in named_weights(self)]
 
     variables = weights
 
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that training changes."""
-        walked = {id(w): (w, t) for _, w, t in reversed(list(self._walk_weights("", True)))}
+        walked = {id(w): (w, t) for _, w, t in reversed(list(walk_weights(self)))}
         return [w for w in self.weights if walked[id(w)][1]]
 
     trainable_variables = trainable_weights
@@ -132,34 +133,34 @@ class Weighted(Named, Bindable):
     @property
     def trainable(self) -> bool:
         """Whether training changes the weights. Setting it sets the layers inside as well."""
-        return self._trainable
+        return self._kgraph.trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for _, child in self.children():
+        self._kgraph.trainable = bool(value)
+        for _, child in children(self):
             child.trainable = value
 
-    def paths_of_values(self) -> Iterator[tuple[str, Variable]]:
+    def _kgraph_paths_of_values(self) -> Iterator[tuple[str, Variable]]:
         """Yields each weight and the path that its first value is drawn by."""
-        return ((f"{self.name}/{path}", weight) for path, weight in self.named_weights())
+        return ((f"{self.name}/{path}", weight) for path, weight in named_weights(self))
 
     def get_weights(self) -> list[np.ndarray]:
         """Returns a copy of each weight on the host, in the order of `weights`."""
-        create_values(self.paths_of_values())
+        create_values(self._kgraph_paths_of_values())
         return [weight.numpy() for weight in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets all weights, in the order of `weights`; all fit or none is set."""
-        own = list(self.named_weights())
+        own = list(named_weights(self))
         if len(own) != len(weights):
             raise StateError(
-                f"{self.label} has {len(own)} weights", received=f"{len(weights)} arrays"
+                f"{label_of(self)} has {len(own)} weights", received=f"{len(weights)} arrays"
             )
         for (path, weight), array in zip(own, weights):
             if tuple(np.shape(array)) != weight.shape:
                 raise StateError(
-                    f"{self.label} cannot take this array as {path!r}",
+                    f"{label_of(self)} cannot take this array as {path!r}",
                     expected=weight.shape,
                     received=np.shape(array),
                 )
@@ -168,12 +169,14 @@ class Weighted(Named, Bindable):
 
     def count_params(self) -> int:
         """Returns the number of scalars in all weights."""
-        if not self.built and not self._weights:
-            raise StateError(f"{self.label} has no weights yet", hint="call it once, or build it")
+        if not self.built and not self._kgraph.weights:
+            raise StateError(
+                f"{label_of(self)} has no weights yet", hint="call it once, or build it"
+            )
         return sum(weight.size for weight in self.weights)
 
     @property
     def losses(self) -> list[Array]:
         """What the last call on arrays added, and the current value of each weight regularizer."""
         penalties = [w.regularizer(w.value) for w in self.trainable_weights if w.regularizer]
-        return [*self._own_losses, *penalties]
+        return [*self._kgraph.losses, *penalties]

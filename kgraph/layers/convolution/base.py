@@ -10,6 +10,7 @@ from kgraph import activations, constraints, initializers, regularizers
 from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.traits import Convolution, LinearForm, Traits
 from kgraph.layers.base import InputSpec
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.traits import activated
 from kgraph.layers.convolution.on_cpu import convolve_on_cpu
 from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
@@ -80,7 +81,7 @@ class _ConvolutionBase(_SpatialLayer):
         channels = input_shape[self.channel_axis]
         if channels is None:
             raise GraphError(
-                f"{self.label} needs to know the number of channels of its input",
+                f"{label_of(self)} needs to know the number of channels of its input",
                 received=f"an unknown size on axis {self.channel_axis} ({self.data_format})",
                 hint="give it in Input: shape=(None, None, 3) for images of any size",
             )
@@ -121,7 +122,7 @@ class _ConvolutionBase(_SpatialLayer):
 
     def run_window(self, inputs: Array, kernel: Array, window: Window) -> Array:
         """Convolves as the compiler has decided (`convolve_on_cpu`), or else by XLA's operation."""
-        run = convolve_on_cpu if self._lowering else convolve
+        run = convolve_on_cpu if self._kgraph.lowering else convolve
         return run(inputs.astype(kernel.dtype), kernel, window)
 
     def finish(self, outputs: Array) -> Array:
@@ -134,7 +135,7 @@ class _ConvolutionBase(_SpatialLayer):
     def _check_strides_and_dilation(self) -> None:
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ConfigError(
-                f"{self.label} cannot have both strides and dilation",
+                f"{label_of(self)} cannot have both strides and dilation",
                 expected="strides=1 or dilation_rate=1",
                 received=f"strides={self.strides}, dilation_rate={self.dilation_rate}",
             )

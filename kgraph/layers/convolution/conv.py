@@ -6,6 +6,7 @@ from typing import Any
 
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
@@ -42,11 +43,11 @@ class _Convolution(
             bias_initializer, bias_regularizer, bias_constraint,
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.filters = check_count(self.label, "filters", filters)
-        self.groups = check_count(self.label, "groups", groups)
+        self.filters = check_count(label_of(self), "filters", filters)
+        self.groups = check_count(label_of(self), "groups", groups)
         if self.filters % self.groups:
             raise ConfigError(
-                f"{self.label} cannot split its filters into groups of equal size",
+                f"{label_of(self)} cannot split its filters into groups of equal size",
                 expected=f"filters divisible by groups={groups}",
                 received=f"filters={filters}",
             )
@@ -58,7 +59,7 @@ class _Convolution(
         channels = self.fix_channels(input_shape)
         if channels % self.groups:
             raise GraphError(
-                f"{self.label} cannot split its input into groups of equal size",
+                f"{label_of(self)} cannot split its input into groups of equal size",
                 expected=f"channels divisible by groups={self.groups}",
                 received=f"{channels} channels",
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 from kgraph import constraints, initializers, regularizers
 from kgraph.graph.traits import Traits
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
@@ -43,7 +44,7 @@ class _DepthwiseConvolution(_ConvolutionBase, traits=_traits):
             bias_initializer, bias_regularizer, bias_constraint,
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.depth_multiplier = check_count(self.label, "depth_multiplier", depth_multiplier)
+        self.depth_multiplier = check_count(label_of(self), "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.depthwise_constraint = constraints.get(depthwise_constraint)

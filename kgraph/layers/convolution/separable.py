@@ -6,6 +6,7 @@ from typing import Any
 
 from kgraph import constraints, initializers, regularizers
 from kgraph.graph.traits import Traits
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.depthwise import as_grouped
@@ -50,8 +51,8 @@ class _SeparableConvolution(_ConvolutionBase, traits=_traits):
             bias_initializer, bias_regularizer, bias_constraint,
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.filters = check_count(self.label, "filters", filters)
-        self.depth_multiplier = check_count(self.label, "depth_multiplier", depth_multiplier)
+        self.filters = check_count(label_of(self), "filters", filters)
+        self.depth_multiplier = check_count(label_of(self), "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.depthwise_constraint = constraints.get(depthwise_constraint)

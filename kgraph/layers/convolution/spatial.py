@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from kgraph import config
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.types import Array
 
@@ -32,7 +33,7 @@ class _SpatialLayer(Layer):
     def __init__(self, data_format: DataFormat | None = None, **options: Any) -> None:
         super().__init__(**options)
         layout = data_format or config.image_data_format()
-        check_choice(self.label, "data_format", layout, ("channels_last", "channels_first"))
+        check_choice(label_of(self), "data_format", layout, ("channels_last", "channels_first"))
         self.data_format = layout
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
@@ -62,16 +63,16 @@ class _SpatialLayer(Layer):
         sizes = value if isinstance(value, (list, tuple)) else (value,) * self.rank
         if len(sizes) != self.rank:
             raise ConfigError(
-                f"{self.label} cannot have this value of `{option}`",
+                f"{label_of(self)} cannot have this value of `{option}`",
                 expected=f"one number, or one for each of {self.rank} axes",
                 received=repr(value),
             )
-        return tuple(check_count(self.label, option, size, least) for size in sizes)
+        return tuple(check_count(label_of(self), option, size, least) for size in sizes)
 
     def check_padding(self, padding: str, choices: Sequence[str] = ("valid", "same")) -> str:
         """Returns `padding` in small letters, or raises ConfigError if it is none of `choices`."""
         name = padding.lower() if isinstance(padding, str) else padding
-        check_choice(self.label, "padding", name, choices)
+        check_choice(label_of(self), "padding", name, choices)
         return name
 
     def check_window_fits(self, inputs: Array, window: Sequence[int], what: str) -> None:
@@ -84,7 +85,7 @@ class _SpatialLayer(Layer):
         sizes = [inputs.shape[axis] for axis in self.spatial_axes]
         if any(isinstance(n, int) and n < k for n, k in zip(sizes, window)):
             raise GraphError(
-                f"{self.label} would have an empty output: its input is smaller than {what}",
+                f"{label_of(self)} would have an empty output: its input is smaller than {what}",
                 expected=f"at least {_product(window)}",
                 received=_product(sizes),
                 hint='padding="same", a smaller window, or less striding and pooling before',

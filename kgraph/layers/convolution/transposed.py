@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import ConfigError
 from kgraph.graph.traits import Traits
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
@@ -49,7 +50,7 @@ class _TransposedConvolution(_ConvolutionBase, traits=_traits):
             bias_initializer, bias_regularizer, bias_constraint,
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.filters = check_count(self.label, "filters", filters)
+        self.filters = check_count(label_of(self), "filters", filters)
         self.output_padding = self._check_output_padding(output_padding)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
@@ -90,7 +91,7 @@ class _TransposedConvolution(_ConvolutionBase, traits=_traits):
         extras = self.per_axis("output_padding", value, least=0)
         if any(extra >= stride for extra, stride in zip(extras, self.strides)):
             raise ConfigError(
-                f"{self.label} cannot use this `output_padding`",
+                f"{label_of(self)} cannot use this `output_padding`",
                 expected=f"less than the stride on each axis: strides={self.strides}",
                 received=repr(value),
             )

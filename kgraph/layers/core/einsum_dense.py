@@ -14,6 +14,7 @@ from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.traits import LinearForm, Traits
 from kgraph.initializers.scaling import with_axes
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.traits import activated
 from kgraph.types import Array, Shape
 
@@ -149,7 +150,7 @@ class EinsumDense(Layer, traits=_traits):
         self.output_sizes = self._sizes_by_letter(output_shape)
         if bias_axes is not None and (not bias_axes or set(bias_axes) - set(self.letters.outputs)):
             raise ConfigError(
-                f"{self.label} can have a bias along axes of its output alone",
+                f"{label_of(self)} can have a bias along axes of its output alone",
                 expected=f"letters of {self.letters.outputs!r}",
                 received=f"bias_axes={bias_axes!r}",
             )
@@ -169,7 +170,7 @@ class EinsumDense(Layer, traits=_traits):
         batch = len(letters) - len(given)  # 1: the first letter is the batch
         if batch not in ((0, 1) if self.letters.left else (1,)):
             raise ConfigError(
-                f"{self.label} needs a size for each letter of its output but the batch",
+                f"{label_of(self)} needs a size for each letter of its output but the batch",
                 expected=f"sizes of {letters if self.letters.left else letters[1:]!r}",
                 received=f"output_shape={output_shape!r}",
             )
@@ -187,7 +188,7 @@ class EinsumDense(Layer, traits=_traits):
         for letter, size in self.output_sizes.items():
             if size is not None and sizes.get(letter) not in (None, size):
                 raise GraphError(
-                    f"{self.label} cannot keep axis {letter!r} of {self.equation!r}",
+                    f"{label_of(self)} cannot keep axis {letter!r} of {self.equation!r}",
                     expected=f"size {size}, as output_shape says",
                     received=f"size {sizes[letter]}",
                 )

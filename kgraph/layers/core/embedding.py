@@ -11,6 +11,7 @@ import numpy as np
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import DataError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.types import Array
 
@@ -75,7 +76,7 @@ class Embedding(Layer):
             regularizer=self.embeddings_regularizer, constraint=self.embeddings_constraint,
         )  # fmt: skip
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = args[0] if args else kwargs.get("inputs")
         if isinstance(ids, (np.ndarray, jax.Array)) and not isinstance(ids, jax.core.Tracer):
             self.check_ids(np.asarray(ids))
@@ -95,7 +96,7 @@ class Embedding(Layer):
             return
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise DataError(
-            f"{self.label} has no row for {int(wrong.sum())} of {ids.size} ids",
+            f"{label_of(self)} has no row for {int(wrong.sum())} of {ids.size} ids",
             expected=expected,
             received=f"{ids[place].item()!r} at {list(place)}",
             hint=hint,

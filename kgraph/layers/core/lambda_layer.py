@@ -53,7 +53,7 @@ class Lambda(Layer, traits=Traits(rows_independent=False, same_shapes=False)):
         self._known = _parameters(function)
 
     @property
-    def makes_mask(self) -> bool:
+    def _kgraph_makes_mask(self) -> bool:
         return self.mask is not None
 
     def call(self, inputs: Tree, mask: Tree = None, training: bool | None = None) -> Tree:

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError
+from kgraph.layers.base.core import label_of
 from kgraph.layers.core.embedding import Embedding
 from kgraph.types import Array
 
@@ -70,7 +71,7 @@ class ReversibleEmbedding(Embedding):
         )
         if logit_soft_cap is not None and not logit_soft_cap > 0:
             raise ConfigError(
-                f"{self.label} needs a positive logit_soft_cap", received=repr(logit_soft_cap)
+                f"{label_of(self)} needs a positive logit_soft_cap", received=repr(logit_soft_cap)
             )
         self.reverse_dtype, self.logit_soft_cap = reverse_dtype, logit_soft_cap
 
@@ -83,9 +84,9 @@ class ReversibleEmbedding(Embedding):
                 name="reverse_embeddings",
             )
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not (args[1] if len(args) > 1 else kwargs.get("reverse", False)):
-            super().check_call(args, kwargs)
+            super()._kgraph_check_call(args, kwargs)
 
     def call(self, inputs: Array, reverse: bool = False) -> Array:
         self._reversing = reverse

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import GraphError
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.image.color import widened
 from kgraph.layers.image.factors import check_positive
@@ -92,12 +93,12 @@ class AugMix(PolicyLayer):
         mixture, _ = jax.lax.scan(add_chain, jnp.zeros_like(wide), chains)
         return jnp.clip(kept * wide + (1 - kept) * mixture, *self.value_range)
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        super().check_call(args, kwargs)
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super()._kgraph_check_call(args, kwargs)
         given = args[0] if args else kwargs.get("inputs")
         if isinstance(given, Mapping) and "segmentation_masks" in given:
             raise GraphError(
-                f"{self.label} has no segmentation mask for a mixture of moved images",
+                f"{label_of(self)} has no segmentation mask for a mixture of moved images",
                 received=", ".join(map(repr, given)),
                 hint="use RandAugment, which moves masks with their images",
             )

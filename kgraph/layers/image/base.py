@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.reshaping.spatial import layout
 from kgraph.types import Array, Function, Tree
 
@@ -82,13 +83,13 @@ class ImageLayer(Layer):
         """Returns images with channels last in the layer's layout."""
         return jnp.moveaxis(images, -1, -3) if self.data_format == "channels_first" else images
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = args[0] if args else kwargs.get("inputs")
         parts = given if isinstance(given, Mapping) else {"images": given}
         if "images" not in parts or set(parts) - set(_PARTS):
             boxes = "bounding_boxes" in parts
             raise GraphError(
-                f"{self.label} takes images, or a dict with 'images'",
+                f"{label_of(self)} takes images, or a dict with 'images'",
                 expected="keys among " + ", ".join(map(repr, _PARTS)),
                 received=", ".join(map(repr, parts)),
                 hint="bounding boxes are not moved here: leave them out" if boxes else None,
@@ -98,7 +99,7 @@ class ImageLayer(Layer):
         ranks = {len(shape) for shape in shapes.values()}
         if not ranks <= {3, 4} or len(ranks) > 1:
             raise GraphError(
-                f"{self.label} takes images with 3 axes (one image) or 4 (a batch)",
+                f"{label_of(self)} takes images with 3 axes (one image) or 4 (a batch)",
                 expected="as many for segmentation masks" if len(shapes) > 1 else None,
                 received=", ".join(f"{name} of shape {shape}" for name, shape in shapes.items()),
             )
@@ -142,8 +143,8 @@ class RandomImageLayer(ImageLayer, traits=Traits(idle_at_inference=True)):
     def draw_batch(self, images: Array) -> Tree:
         size = self.size_of(images)
         if images.ndim == 3:
-            return self.draw(self.next_key(), size)
-        keys = jax.random.split(self.next_key(), images.shape[0])
+            return self.draw(next_key(self), size)
+        keys = jax.random.split(next_key(self), images.shape[0])
         return jax.vmap(lambda key: self.draw(key, size))(keys)
 
     def change_images(self, images: Array, drawn: Tree) -> Array:

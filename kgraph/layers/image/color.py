@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.base.core import label_of
 from kgraph.layers.image.base import RandomImageLayer
 from kgraph.types import Array, Tree
 
@@ -59,7 +60,7 @@ def check_channels(layer: Any, images: Any, known: tuple[int, ...]) -> None:
         other = shape[-1 if first else -3]
         layout = "channels_last" if first else "channels_first"
         raise GraphError(
-            f"{layer.label} cannot take images with {channels} channels",
+            f"{label_of(layer)} cannot take images with {channels} channels",
             expected=" or ".join(map(str, known)),
             received=f"shape {shape} with data_format={layer.data_format!r}",
             hint=f"pass data_format={layout!r}" if other in known else None,
@@ -94,8 +95,8 @@ class RandomColorLayer(RandomImageLayer):
 
         return self.recolor(wide, jax.tree.map(cast, drawn)).astype(image.dtype)
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        super().check_call(args, kwargs)
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super()._kgraph_check_call(args, kwargs)
         given = args[0] if args else kwargs.get("inputs")
         images = given["images"] if isinstance(given, Mapping) else given
         check_channels(self, images, self.channels)

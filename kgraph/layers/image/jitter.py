@@ -38,7 +38,7 @@ class RandomColorJitter(RandomColorLayer):
     [151.0, 151.0, 151.0]
     """
 
-    unbound_attributes = RandomColorLayer.unbound_attributes | {"steps"}
+    _kgraph_unbound = RandomColorLayer._kgraph_unbound | {"steps"}
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import GraphError
 from kgraph.graph.traits import Traits
+from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.boxes import as_float, inside, random_span
 from kgraph.layers.image.color import widened
@@ -47,15 +48,15 @@ class MixingLayer(
     def change_labels(self, labels: Array, drawn: Tree) -> Array:
         return self.mix(labels, drawn)
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        super().check_call(args, kwargs)
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super()._kgraph_check_call(args, kwargs)
         given = args[0] if args else kwargs.get("inputs")
         if not isinstance(given, Mapping) or given.get("labels") is None:
             return
         labels = given["labels"]
         if len(labels.shape) < 2 and len(given["images"].shape) == 4:
             raise GraphError(
-                f"{self.label} cannot mix class numbers",
+                f"{label_of(self)} cannot mix class numbers",
                 expected="labels of shape [batch, classes]",
                 received=f"shape {tuple(labels.shape)}",
                 hint="make them one-hot first (CategoryEncoding, utils.to_categorical)",
@@ -99,7 +100,7 @@ class MixUp(MixingLayer):
     def draw_batch(self, images: Array) -> Tree:
         if images.ndim == 3:
             return None
-        first, second = jax.random.split(self.next_key())
+        first, second = jax.random.split(next_key(self))
         weight = jax.random.beta(first, self.alpha, self.alpha, images.shape[:1], jnp.float32)
         return {"order": shuffled(second, images.shape[0]), "weight": weight}
 
@@ -151,7 +152,7 @@ class CutMix(MixingLayer):
         if images.ndim == 3:
             return None
         batch, size = images.shape[0], self.size_of(images)
-        keys = jax.random.split(self.next_key(), 5)
+        keys = jax.random.split(next_key(self), 5)
         alpha = uniform(keys[0], self.factor) + 1e-6
         kept = jax.random.beta(keys[1], alpha, alpha, (batch,), jnp.float32)
         side = jnp.sqrt(1 - kept)

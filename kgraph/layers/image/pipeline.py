@@ -29,7 +29,7 @@ class Pipeline(Layer):
     [255.0, 127.5, 0.0]
     """
 
-    masks_inside = True
+    _kgraph_masks_inside = True
 
     def __init__(self, layers: Sequence[Layer], **options: Any) -> None:
         super().__init__(**options)

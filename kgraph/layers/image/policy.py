@@ -36,7 +36,8 @@ class PolicyLayer(RandomImageLayer):
         seed, data_format: see `RandomImageLayer`.
     """
 
-    unbound_attributes = RandomImageLayer.unbound_attributes | {"changes"}
+    changes: list[ImageLayer]
+    _kgraph_unbound = RandomImageLayer._kgraph_unbound | {"changes"}
 
     def __init__(
         self,
@@ -52,9 +53,10 @@ class PolicyLayer(RandomImageLayer):
         owner = type(self).__name__
         self.value_range = value_limits(owner, value_range)
         self.factor = factor_range(owner, "factor", factor, 0.0)
-        strength, last = self.factor, {"data_format": "channels_last"}
+        strength = self.factor
+        last: dict[str, Any] = {"data_format": "channels_last"}
         bits = max(1, int(8 * strength[1]) - 1)
-        self.changes: list[ImageLayer] = [
+        self.changes = [
             RandomShear(strength, strength, interpolation, **last),
             RandomTranslation(strength, strength, interpolation=interpolation, **last),
             RandomRotation(strength, interpolation=interpolation, **last),
@@ -86,8 +88,8 @@ class PolicyLayer(RandomImageLayer):
 
         return jax.lax.scan(step, image, steps)[0]
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        super().check_call(args, kwargs)
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super()._kgraph_check_call(args, kwargs)
         given = args[0] if args else kwargs.get("inputs")
         images = given["images"] if isinstance(given, Mapping) else given
         check_channels(self, images, self.channels)

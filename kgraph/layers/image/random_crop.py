@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.layers.base.core import next_key
 from kgraph.layers.base.options import check_count
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.window import crop_or_fit, fit
@@ -51,7 +52,7 @@ class RandomCrop(ImageLayer):
 
     def draw_batch(self, images: Array) -> Tree:
         """Returns the top left corner of the window."""
-        keys = jax.random.split(self.next_key())
+        keys = jax.random.split(next_key(self))
         rooms = [have - wanted for have, wanted in zip(self.size_of(images), self.size)]
         counts = [jnp.maximum(jnp.asarray(room, jnp.int32), 0) + 1 for room in rooms]
         return tuple(

@@ -14,6 +14,7 @@ from kgraph.graph.traits import Traits
 from kgraph.initializers import Constant
 from kgraph.layers.base import Layer
 from kgraph.layers.base.calling import spec_like
+from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.interop.from_init import LeafStart, TreeStart
 from kgraph.types import Array, Function, Tree
 
@@ -72,7 +73,7 @@ class JaxLayer(Layer, traits=Traits(rows_independent=False)):  # nobody knows wh
         self.draws = "rng" in self.call_names
         self.example: Tree = None
 
-    def ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.built:
             self.example = _example(self.pick_inputs(args, kwargs))
             self.build(None)
@@ -123,7 +124,7 @@ class JaxLayer(Layer, traits=Traits(rows_independent=False)):  # nobody knows wh
         known = {
             "params": jax.tree.unflatten(self.params_tree, self.params),
             "state": jax.tree.unflatten(self.state_tree, self.state),
-            "rng": self.next_key() if training and self.draws else None,
+            "rng": next_key(self) if training and self.draws else None,
             "inputs": inputs,
             "training": training,
         }
@@ -134,7 +135,7 @@ class JaxLayer(Layer, traits=Traits(rows_independent=False)):  # nobody knows wh
         leaves, structure = jax.tree.flatten(state)
         if structure != self.state_tree:
             raise StateError(
-                f"{self.label} must return state of the structure that it was given",
+                f"{label_of(self)} must return state of the structure that it was given",
                 expected=self.state_tree,
                 received=structure,
             )

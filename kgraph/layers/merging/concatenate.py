@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_integer
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, sizes
 from kgraph.types import Array
@@ -39,12 +40,12 @@ class Concatenate(Layer):
         super().__init__(**options)
         self.axis = check_integer("Concatenate", "axis", axis)
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tensors = check_list(self, args[0] if args else kwargs.get("inputs"), 1, None)
         ranks = {len(sizes(tensor)) for tensor in tensors}
         if len(ranks) > 1 or not -max(ranks) <= self.axis < max(ranks):
             raise GraphError(
-                f"{self.label} cannot put these inputs side by side on axis {self.axis}",
+                f"{label_of(self)} cannot put these inputs side by side on axis {self.axis}",
                 expected="tensors of equal rank that have this axis",
                 received=", ".join(f"{len(sizes(tensor))} axes" for tensor in tensors),
             )

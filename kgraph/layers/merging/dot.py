@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from kgraph.config import epsilon
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, sizes
 from kgraph.types import Array
 
@@ -50,13 +51,13 @@ class Dot(Layer):
             )
         self.axes, self.normalize = both, normalize
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tensors = check_list(self, args[0] if args else kwargs.get("inputs"), 2, 2)
         shapes = [sizes(tensor) for tensor in tensors]
         for i, (axis, shape) in enumerate(zip(self.axes, shapes)):
             if not -len(shape) < axis < len(shape):
                 raise GraphError(
-                    f"{self.label} sums over axis {axis} of input {i}, which it does not have",
+                    f"{label_of(self)} sums over axis {axis} of input {i}, which it does not have",
                     expected="at least a batch axis and that axis",
                     received=f"{len(shape)} axes",
                 )

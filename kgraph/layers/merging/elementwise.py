@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, same_rank, sizes
 from kgraph.types import Array, Function
@@ -26,11 +27,13 @@ class _Elementwise(Layer):
     least: ClassVar[int] = 1
     most: ClassVar[int | None] = None
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         inputs = args[0] if args else kwargs.get("inputs")
         tensors = check_list(self, inputs, self.least, self.most)
         if any(not sizes(tensor) for tensor in tensors):
-            raise GraphError(f"{self.label} takes tensors with a batch axis", received="a scalar")
+            raise GraphError(
+                f"{label_of(self)} takes tensors with a batch axis", received="a scalar"
+            )
         rank = max(len(sizes(tensor)) for tensor in tensors)
         rows = [_expanded(sizes(tensor), rank) for tensor in tensors]
         for axis, found in enumerate(zip(*rows)):
@@ -43,7 +46,7 @@ class _Elementwise(Layer):
 
     def merge(self, tensors: list[Array]) -> Array:
         """Returns the result for inputs of equal rank; every subclass without a `call` has it."""
-        raise GraphError(f"{self.label} does not define merge(self, tensors)")
+        raise GraphError(f"{label_of(self)} does not define merge(self, tensors)")
 
     def _over(self, mask: Array | None, tensor: Array) -> Array | None:
         """Returns a mask with axes of size 1 for the axes of the tensor that it does not have."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from kgraph.errors import GraphError
 from kgraph.graph import SymbolicTensor
 from kgraph.graph.dims import dim_names, show_dims
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.symbolic import symbolic_dims
 from kgraph.types import Array
 
@@ -19,7 +20,7 @@ def check_list(layer: Any, inputs: Any, least: int, most: int | None) -> list[An
     given = list(inputs) if isinstance(inputs, (list, tuple)) else None
     if given is None or not all(hasattr(item, "shape") for item in given):
         raise GraphError(
-            f"{layer.label} takes a list of tensors",
+            f"{label_of(layer)} takes a list of tensors",
             received=type(inputs).__name__
             if given is None
             else ", ".join(type(item).__name__ for item in given),
@@ -27,7 +28,9 @@ def check_list(layer: Any, inputs: Any, least: int, most: int | None) -> list[An
         )
     if len(given) < least or (most is not None and len(given) > most):
         count = f"exactly {most}" if most == least else f"at least {least}"
-        raise GraphError(f"{layer.label} takes {count} tensors", received=f"{len(given)} tensors")
+        raise GraphError(
+            f"{label_of(layer)} takes {count} tensors", received=f"{len(given)} tensors"
+        )
     return given
 
 
@@ -47,7 +50,7 @@ def equal(one: Any, other: Any) -> bool:
 def mismatch(layer: Any, tensors: list[Any], axis: int, found: list[Any]) -> GraphError:
     """Returns the error for inputs whose sizes on one axis do not fit."""
     unknown = any(isinstance(size, str) for size in found)
-    what = f"{layer.label} cannot bring its inputs together: sizes differ on axis {axis}"
+    what = f"{label_of(layer)} cannot bring its inputs together: sizes differ on axis {axis}"
     hint = None
     names = [set(dim_names([size])) for size in found]
     if unknown and set.intersection(*names):

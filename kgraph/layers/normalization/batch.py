@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from kgraph import initializers
 from kgraph.errors import GraphError
 from kgraph.graph.traits import Normalization, Traits
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.base.options import check_integer, check_rate
 from kgraph.layers.normalization.renorm import check_clipping, correction, root
@@ -104,14 +105,14 @@ class BatchNormalization(_ScaledNormalization, traits=_traits):
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
             gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
-        check_integer(self.label, "axis", axis)
-        check_rate(self.label, "momentum", momentum)
+        check_integer(label_of(self), "axis", axis)
+        check_rate(label_of(self), "momentum", momentum)
         self.momentum = momentum
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        check_rate(self.label, "renorm_momentum", renorm_momentum)
+        check_rate(label_of(self), "renorm_momentum", renorm_momentum)
         self.renorm, self.renorm_momentum = renorm, renorm_momentum
-        self.renorm_clipping = check_clipping(self.label, renorm_clipping)
+        self.renorm_clipping = check_clipping(label_of(self), renorm_clipping)
         self.synchronized = synchronized
 
     def build(self, input_shape: Shape) -> None:
@@ -205,7 +206,7 @@ class BatchNormalization(_ScaledNormalization, traits=_traits):
         sharded = jax.sharding.get_abstract_mesh().manual_axes if self.synchronized else ()
         if sharded:
             raise GraphError(
-                f"{self.label} cannot take the statistics of the whole batch inside shard_map",
+                f"{label_of(self)} cannot take the statistics of the whole batch inside shard_map",
                 received=f"synchronized=True, in a function over one shard of {list(sharded)}",
                 hint="jit with a sharded batch: its statistics are those of the whole batch",
             )

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, GraphError
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_integer
 from kgraph.layers.normalization.statistics import (
     Option,
@@ -61,10 +62,10 @@ class GroupNormalization(_ScaledNormalization):
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
             gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
-        check_integer(self.label, "axis", axis)
+        check_integer(label_of(self), "axis", axis)
         if not isinstance(groups, int) or (groups < 1 and groups != -1):
             raise ConfigError(
-                f"{self.label} cannot use this number of groups",
+                f"{label_of(self)} cannot use this number of groups",
                 expected="a positive whole number, or -1 for a group for each feature",
                 received=repr(groups),
             )
@@ -74,7 +75,7 @@ class GroupNormalization(_ScaledNormalization):
         (features,) = self.fix_sizes(input_shape)
         if features % self.groups:
             raise GraphError(
-                f"{self.label} cannot split its input into groups of equal size",
+                f"{label_of(self)} cannot split its input into groups of equal size",
                 expected=f"features divisible by groups={self.groups}",
                 received=f"{features} features on axis {self.axis}",
                 hint="another number of groups, or groups=-1 for one for each feature",

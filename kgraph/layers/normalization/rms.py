@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_not_negative
 from kgraph.layers.normalization.statistics import Axes, _Normalization, along
 from kgraph.types import Array, Shape
@@ -39,7 +40,7 @@ class RMSNormalization(_Normalization):
 
     def __init__(self, axis: Axes = -1, epsilon: float = 1e-6, **options: Any) -> None:
         super().__init__(axis, **options)
-        check_not_negative(self.label, "epsilon", epsilon)
+        check_not_negative(label_of(self), "epsilon", epsilon)
         self.epsilon = epsilon
 
     def build(self, input_shape: Shape) -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import GraphError
 from kgraph.initializers import TruncatedNormal
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.core.wrapper import Wrapper
 from kgraph.layers.normalization.statistics import wide_dtype
@@ -62,7 +63,7 @@ class SpectralNormalization(Wrapper):
     ) -> None:
         super().__init__(layer, **options)
         self.power_iterations = check_count(
-            self.label, "power_iterations", power_iterations, most=_MOST_ITERATIONS
+            label_of(self), "power_iterations", power_iterations, most=_MOST_ITERATIONS
         )
         self.divide_in_inference = divide_in_inference
 
@@ -72,11 +73,13 @@ class SpectralNormalization(Wrapper):
         self.target = next((name for name in ("kernel", "embeddings") if name in held), None)
         if self.target is None:
             raise GraphError(
-                f"{self.label} needs a layer with a weight named kernel or embeddings",
-                received=self.layer.label,
+                f"{label_of(self)} needs a layer with a weight named kernel or embeddings",
+                received=label_of(self.layer),
             )
         kernel = held[self.target]
-        self._weights.append(kernel)  # Keras lists it first, and set_weights follows that order
+        self._kgraph.weights.append(
+            kernel
+        )  # Keras lists it first, and set_weights follows that order
         self.vector_u = self.add_weight(
             (1, kernel.shape[-1]), TruncatedNormal(stddev=0.02), kernel.dtype, trainable=False,
             name="vector_u",

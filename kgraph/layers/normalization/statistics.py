@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import GraphError
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_integer, check_not_negative
 from kgraph.types import Array, Shape
 
@@ -32,7 +33,7 @@ class _Normalization(Layer):
         super().__init__(**options)
         self.autocast = False
         for one in axis if isinstance(axis, (list, tuple)) else [axis]:
-            check_integer(self.label, "axis", one)
+            check_integer(label_of(self), "axis", one)
         self.axis = axis
 
     @property
@@ -49,7 +50,7 @@ class _Normalization(Layer):
         for axis in self.axes:
             if not -rank <= axis < rank:
                 raise GraphError(
-                    f"{self.label} normalises axis {axis}, and its input has {rank} axes",
+                    f"{label_of(self)} normalises axis {axis}, and its input has {rank} axes",
                     expected=f"an axis from {-rank} to {rank - 1}",
                     received=f"axis={self.axis!r}",
                 )
@@ -65,7 +66,7 @@ class _Normalization(Layer):
         known = tuple(size for size in sizes if size is not None)
         if len(known) < len(sizes):
             raise GraphError(
-                f"{self.label} needs to know the size of axis {self.axis!r} of its input",
+                f"{label_of(self)} needs to know the size of axis {self.axis!r} of its input",
                 received=f"shape {input_shape}",
                 hint="give it in Input, or normalise another axis",
             )
@@ -103,7 +104,7 @@ class _ScaledNormalization(_Normalization):
         **options: Any,
     ) -> None:
         super().__init__(axis, **options)
-        check_not_negative(self.label, "epsilon", epsilon)
+        check_not_negative(label_of(self), "epsilon", epsilon)
         self.epsilon = epsilon
         self.center, self.scale = center, scale
         self.beta_initializer = initializers.get(beta_initializer)

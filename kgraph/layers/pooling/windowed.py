@@ -63,7 +63,7 @@ class _MaxPooling(_Pooling, traits=lambda layer: Traits(max_pooling=layer.pool_s
         super().__init__(pool_size, strides, padding, data_format, **options)
 
     def call(self, inputs: Array) -> Array:
-        if not self._lowering or not jnp.issubdtype(inputs.dtype, jnp.floating):
+        if not self._kgraph.lowering or not jnp.issubdtype(inputs.dtype, jnp.floating):
             return self.reduce(inputs, lowest(inputs.dtype), jax.lax.max)
         self.check_window(inputs)
         window, strides = map(self.over_all_axes, (self.pool_size, self.strides))

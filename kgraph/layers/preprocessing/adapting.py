@@ -17,6 +17,7 @@ from kgraph.data.arrays import is_array
 from kgraph.data.kinds import gives_by_number
 from kgraph.errors import DataError, StateError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 
 
 class _AdaptiveLayer(Layer):
@@ -38,12 +39,12 @@ class _AdaptiveLayer(Layer):
             DataError: there is no batch, or one is not what the layer can read.
         """
         summary, seen = self.start_summary(), 0
-        for batch in batches(self.label, data, steps):
+        for batch in batches(label_of(self), data, steps):
             summary = self.add_to_summary(summary, batch)
             seen += batch.size
         if not seen:
             raise DataError(
-                f"{self.label} cannot adapt to empty data",
+                f"{label_of(self)} cannot adapt to empty data",
                 expected="at least one value",
                 hint="a generator that was used before has nothing left; make a new one",
             )
@@ -69,7 +70,7 @@ def batches(owner: str, data: Any, steps: int | None = None) -> Iterator[np.ndar
     `_AdaptiveLayer.adapt` for the kinds of data.
 
     Args:
-        owner: whom errors speak of (`layer.label`).
+        owner: whom errors speak of (`label_of(layer)`).
         data: the data.
         steps: how many batches to read at most.
 

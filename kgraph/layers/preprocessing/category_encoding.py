@@ -10,6 +10,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError, DataError, GraphError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.preprocessing.encoding import COUNT, MODES, MULTI_HOT, check_encoding, encode
 from kgraph.types import Array
@@ -55,18 +56,18 @@ class CategoryEncoding(Layer):
         super().__init__(**{"autocast": False, **options})
         if num_tokens is None:
             raise ConfigError(
-                f"{self.label} needs `num_tokens`",
+                f"{label_of(self)} needs `num_tokens`",
                 hint="where the number of categories is not known, use IntegerLookup",
             )
-        self.num_tokens = check_count(self.label, "num_tokens", num_tokens)
+        self.num_tokens = check_count(label_of(self), "num_tokens", num_tokens)
         self.output_mode = MULTI_HOT if output_mode == "binary" else output_mode
-        check_encoding(self.label, self.output_mode, sparse, MODES[1:])
+        check_encoding(label_of(self), self.output_mode, sparse, MODES[1:])
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = dict(zip(("inputs", "count_weights"), args)) | kwargs
         if given.get("count_weights") is not None and self.output_mode != COUNT:
             raise GraphError(
-                f"{self.label} takes `count_weights` in the mode 'count' alone",
+                f"{label_of(self)} takes `count_weights` in the mode 'count' alone",
                 received=f"output_mode={self.output_mode!r}",
             )
         ids = given.get("inputs")
@@ -79,7 +80,7 @@ class CategoryEncoding(Layer):
         if wrong.any():
             place = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise DataError(
-                f"{self.label} has no place for {int(wrong.sum())} of {ids.size} numbers",
+                f"{label_of(self)} has no place for {int(wrong.sum())} of {ids.size} numbers",
                 expected=f"numbers from 0 to {self.num_tokens - 1}",
                 received=f"{ids[place].item()!r} at {list(place)}",
             )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.errors import ConfigError, StateError
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.layers.preprocessing.adapting import _AdaptiveLayer, not_adapted, numbers
@@ -63,17 +64,19 @@ class Discretization(_AdaptiveLayer):
         super().__init__(**{"autocast": False, "dtype": dtype, "name": name, **options})
         if (bin_boundaries is None) == (num_bins is None):
             raise ConfigError(
-                f"{self.label} needs either `bin_boundaries`, or `num_bins` and adapt",
+                f"{label_of(self)} needs either `bin_boundaries`, or `num_bins` and adapt",
                 received=f"bin_boundaries={bin_boundaries}, num_bins={num_bins}",
             )
         if not 0 < epsilon < 1:
             raise ConfigError(
-                f"{self.label} cannot have this value of `epsilon`",
+                f"{label_of(self)} cannot have this value of `epsilon`",
                 expected="a share of the data, between 0 and 1",
                 received=repr(epsilon),
             )
-        check_encoding(self.label, output_mode, sparse, MODES)
-        self.num_bins = None if num_bins is None else check_count(self.label, "num_bins", num_bins)
+        check_encoding(label_of(self), output_mode, sparse, MODES)
+        self.num_bins = (
+            None if num_bins is None else check_count(label_of(self), "num_bins", num_bins)
+        )
         self.epsilon, self.output_mode = epsilon, output_mode
         self.bin_boundaries: list[float] | None = None
         if bin_boundaries is not None:
@@ -81,7 +84,7 @@ class Discretization(_AdaptiveLayer):
 
     def call(self, inputs: Array) -> Array:
         if self.bin_boundaries is None:
-            raise not_adapted(self.label, "call adapt(data) before, or pass bin_boundaries")
+            raise not_adapted(label_of(self), "call adapt(data) before, or pass bin_boundaries")
         wide = wide_dtype(self.compute_dtype)
         bounds = jnp.asarray(np.asarray(self.bin_boundaries), wide)
         bins = jnp.searchsorted(bounds, inputs.astype(wide), side="right")
@@ -91,18 +94,18 @@ class Discretization(_AdaptiveLayer):
     def start_summary(self) -> Sample:
         if self.num_bins is None:
             raise ConfigError(
-                f"{self.label} was given its boundaries, and does not adapt",
+                f"{label_of(self)} was given its boundaries, and does not adapt",
                 hint="make it with `num_bins`",
             )
-        if self._first_call is not None and self._first_call() is not None:
+        if self._kgraph.call() is not None:
             raise StateError(
-                f"{self.label} is part of a graph, which holds its boundaries already",
+                f"{label_of(self)} is part of a graph, which holds its boundaries already",
                 hint="adapt the layer first and call it on tensors then, or make a new one",
             )
         return Sample()
 
     def add_to_summary(self, summary: Sample, batch: np.ndarray) -> Sample:
-        return summary.with_values(numbers(self.label, batch))
+        return summary.with_values(numbers(label_of(self), batch))
 
     def use_summary(self, summary: Sample) -> None:
         if self.num_bins is not None:
@@ -126,7 +129,7 @@ class Discretization(_AdaptiveLayer):
         array = np.asarray(boundaries, np.float64)
         if array.ndim != 1 or not (np.diff(array) >= 0).all():  # NaN compares as False
             raise ConfigError(
-                f"{self.label} cannot have this value of `bin_boundaries`",
+                f"{label_of(self)} cannot have this value of `bin_boundaries`",
                 expected="a list of numbers in ascending order",
                 received=f"{boundaries!r:.80}",
             )

@@ -10,6 +10,7 @@ import numpy as np
 
 from kgraph.errors import GraphError
 from kgraph.graph.structure import leaves
+from kgraph.layers.base.core import label_of
 from kgraph.layers.preprocessing.encoding import INT, ONE_HOT
 from kgraph.layers.preprocessing.fingerprint import cross, fingerprint
 from kgraph.layers.preprocessing.hashed_text import hash_on_host
@@ -58,7 +59,7 @@ class HashedCrossing(_HashLayer):
         modes = (INT, ONE_HOT)
         super().__init__(num_bins, output_mode, sparse, dtype, modes, name=name, **options)
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         inputs = args[0] if args else kwargs.get("inputs")
         self._check(inputs if isinstance(inputs, (list, tuple)) else list(leaves(inputs)))
 
@@ -67,7 +68,7 @@ class HashedCrossing(_HashLayer):
             inputs = [inputs]
         arrays = [np.asarray(item) for item in inputs]
         self._check(arrays)
-        hashes = [self._feature(host_values(self.label, array)) for array in arrays]
+        hashes = [self._feature(host_values(label_of(self), array)) for array in arrays]
         start = np.full(hashes[0].shape or (1,), _START, np.uint64)
         crossed = reduce(cross, hashes, start) % np.uint64(self.num_bins)
         return crossed.reshape(hashes[0].shape).astype(np.int64)
@@ -87,20 +88,20 @@ class HashedCrossing(_HashLayer):
     def _check(self, inputs: Any) -> None:
         if len(inputs) < 2:
             raise GraphError(
-                f"{self.label} crosses two or more inputs", expected="a list of inputs",
+                f"{label_of(self)} crosses two or more inputs", expected="a list of inputs",
                 received=f"{len(inputs)} inputs",
             )  # fmt: skip
         shapes = [tuple(item.shape) for item in inputs]
         if any(shape != shapes[0] for shape in shapes) or not _is_scalar_batch(shapes[0]):
             raise GraphError(
-                f"{self.label} crosses one value for each row",
+                f"{label_of(self)} crosses one value for each row",
                 expected="inputs of one shape: [], [batch] or [batch, 1]",
                 received=", ".join(str(list(shape)) for shape in shapes),
             )
         wrong = [str(item.dtype) for item in inputs if np.dtype(item.dtype).kind not in "USOiu"]
         if wrong:
             raise GraphError(
-                f"{self.label} crosses categories", expected="integers or text",
+                f"{label_of(self)} crosses categories", expected="integers or text",
                 received=f"dtype {', '.join(wrong)}", hint="put floats into bins: Discretization",
             )  # fmt: skip
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.preprocessing.encoding import INT, MODES, check_encoding, encode
 from kgraph.layers.preprocessing.fingerprint import fingerprint, keyed_hash
@@ -46,18 +47,18 @@ class _HashLayer(Layer):
     ) -> None:
         in_bins = output_mode == INT
         super().__init__(**{"autocast": False, "dtype": None if in_bins else dtype, **options})
-        check_encoding(self.label, output_mode, sparse, modes)
-        self.num_bins = check_count(self.label, "num_bins", num_bins)
+        check_encoding(label_of(self), output_mode, sparse, modes)
+        self.num_bins = check_count(label_of(self), "num_bins", num_bins)
         if self.num_bins > MOST_BINS:
             raise ConfigError(
-                f"{self.label} has too many bins", expected=f"at most {MOST_BINS}",
+                f"{label_of(self)} has too many bins", expected=f"at most {MOST_BINS}",
                 received=num_bins,
             )  # fmt: skip
         self.output_mode = output_mode
-        self.output_dtype = _integer_dtype(self.label, dtype) if in_bins else self.compute_dtype
+        self.output_dtype = _integer_dtype(label_of(self), dtype) if in_bins else self.compute_dtype
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._context is None and len(args) == 1 and not kwargs and is_on_host(args[0]):
+        if self._kgraph.context is None and len(args) == 1 and not kwargs and is_on_host(args[0]):
             return self.encoded(jnp.asarray(self.bins_on_host(args[0])))
         return super().__call__(*args, **kwargs)
 
@@ -118,10 +119,10 @@ class Hashing(_HashLayer):
         dtype = options.pop("dtype", None)
         super().__init__(num_bins, output_mode, sparse, dtype, MODES, **options)
         self.mask_value = mask_value
-        self.salt = None if salt is None else _two_numbers(self.label, salt)
+        self.salt = None if salt is None else _two_numbers(label_of(self), salt)
 
     def bins_on_host(self, inputs: Any) -> np.ndarray:
-        values = host_values(self.label, inputs)
+        values = host_values(label_of(self), inputs)
         bins = hash_on_host(values, self._hash) % np.uint64(self._free_bins)
         return self._masked(bins.astype(np.int64), values, np)
 
@@ -146,7 +147,7 @@ class Hashing(_HashLayer):
             return bins
         if isinstance(self.mask_value, (str, bytes)) != (values.dtype.kind in "US"):
             raise GraphError(
-                f"{self.label} cannot compare its inputs with `mask_value`",
+                f"{label_of(self)} cannot compare its inputs with `mask_value`",
                 expected=f"inputs of the kind of {self.mask_value!r}",
                 received=f"dtype {values.dtype}",
             )

@@ -9,6 +9,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError, check_choice
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array
@@ -71,17 +72,17 @@ class MelSpectrogram(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**{"autocast": False, **options})
-        self.fft_length = check_count(self.label, "fft_length", fft_length, most=_MOST_SAMPLES)
-        self.sequence_stride = check_count(self.label, "sequence_stride", sequence_stride)
+        self.fft_length = check_count(label_of(self), "fft_length", fft_length, most=_MOST_SAMPLES)
+        self.sequence_stride = check_count(label_of(self), "sequence_stride", sequence_stride)
         self.num_mel_bins = check_count(
-            self.label, "num_mel_bins", num_mel_bins, most=_MOST_CELLS // self.fft_length
+            label_of(self), "num_mel_bins", num_mel_bins, most=_MOST_CELLS // self.fft_length
         )
         length = fft_length if sequence_length is None else sequence_length
-        self.sequence_length = check_count(self.label, "sequence_length", length)
+        self.sequence_length = check_count(label_of(self), "sequence_length", length)
         top_freq = max_freq or int(sampling_rate / 2)
         if self.sequence_length > self.fft_length or not 0 <= min_freq < top_freq:
             raise ConfigError(
-                f"{self.label} cannot have these lengths or frequencies",
+                f"{label_of(self)} cannot have these lengths or frequencies",
                 expected="sequence_length <= fft_length and 0 <= min_freq < max_freq",
                 received=f"{length}, {fft_length}; {min_freq}, {top_freq}",
             )
@@ -139,7 +140,7 @@ class MelSpectrogram(Layer):
         if window is None:
             return np.ones(self.fft_length)
         if isinstance(window, str):
-            check_choice(self.label, "window", window, tuple(_WINDOWS))
+            check_choice(label_of(self), "window", window, tuple(_WINDOWS))
             level, swing = _WINDOWS[window]
             turns = np.arange(self.sequence_length) / self.sequence_length
             values = level - swing * np.cos(2 * np.pi * turns)
@@ -147,7 +148,7 @@ class MelSpectrogram(Layer):
             values = np.asarray(window, np.float64)
         if values.shape != (self.sequence_length,):
             raise ConfigError(
-                f"{self.label} has a window that does not fit",
+                f"{label_of(self)} has a window that does not fit",
                 expected=f"[{self.sequence_length}]", received=str(list(values.shape)),
             )  # fmt: skip
         before = (self.fft_length - self.sequence_length) // 2

@@ -14,6 +14,7 @@ from kgraph import config
 from kgraph.errors import ConfigError, DataError, GraphError
 from kgraph.initializers.base import FixedInitializer
 from kgraph.layers.base import InputSpec, Variable
+from kgraph.layers.base.core import label_of
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.layers.preprocessing.adapting import _AdaptiveLayer, not_adapted, numbers
 from kgraph.types import Array, Shape
@@ -84,7 +85,7 @@ class Normalization(_AdaptiveLayer):
         super().__init__(**{"autocast": False, **options})
         self.axis = () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
         self.invert = bool(invert)
-        self.given = _check_given(self.label, mean, variance, len(self.axis))
+        self.given = _check_given(label_of(self), mean, variance, len(self.axis))
 
     def build(self, input_shape: Shape) -> None:
         rank = len(input_shape)
@@ -92,7 +93,7 @@ class Normalization(_AdaptiveLayer):
         sizes = tuple(input_shape[axis] for axis in kept)
         if None in sizes:
             raise GraphError(
-                f"{self.label} needs to know the sizes of the axes that have statistics",
+                f"{label_of(self)} needs to know the sizes of the axes that have statistics",
                 expected=f"known sizes on axes {list(self.axis)}",
                 received=str(list(input_shape)),
                 hint="give them in Input(shape=...), or pass axis=None for one mean of all values",
@@ -118,7 +119,7 @@ class Normalization(_AdaptiveLayer):
     def start_summary(self) -> Moments:
         if self.given is not None:
             raise ConfigError(
-                f"{self.label} was given its mean and variance, and does not adapt",
+                f"{label_of(self)} was given its mean and variance, and does not adapt",
                 hint="make it without `mean` and `variance`",
             )
         return Moments()
@@ -129,13 +130,13 @@ class Normalization(_AdaptiveLayer):
         sizes = tuple(batch.shape[axis] for axis in kept)
         if sizes != self.mean.shape:
             raise DataError(
-                f"{self.label} has statistics of shape {list(self.mean.shape)}",
+                f"{label_of(self)} has statistics of shape {list(self.mean.shape)}",
                 expected=f"these sizes on axes {list(self.axis)}",
                 received=f"data of shape {list(batch.shape)}",
             )
         if not batch.size:
             return summary
-        values, others = numbers(self.label, batch), _others(kept, batch.ndim)
+        values, others = numbers(label_of(self), batch), _others(kept, batch.ndim)
         mean = values.mean(axis=others, keepdims=True)
         squares = ((values - mean) ** 2).sum(axis=others)
         count = values.size // max(int(np.prod(sizes)), 1)
@@ -154,7 +155,7 @@ class Normalization(_AdaptiveLayer):
         """
         if any(not -rank <= axis < rank for axis in self.axis):
             raise GraphError(
-                f"{self.label} has statistics for axes {list(self.axis)}",
+                f"{label_of(self)} has statistics for axes {list(self.axis)}",
                 expected="an input with these axes",
                 received=f"an input with {rank} axes",
             )
@@ -184,7 +185,7 @@ class _Learned(FixedInitializer):
     def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
         if not self.weight.has_value:
             raise not_adapted(
-                self.layer.label, "call adapt(data) before, or pass mean and variance"
+                label_of(self.layer), "call adapt(data) before, or pass mean and variance"
             )
         return xp.asarray(self.weight.value)
 

@@ -11,6 +11,7 @@ import numpy as np
 from kgraph import config, initializers
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.types import Array, Shape
 
@@ -73,17 +74,17 @@ class STFTSpectrogram(Layer):
             ("padding", padding, ("valid", "same")),
             ("data_format", layout, ("channels_last", "channels_first")),
         ):
-            check_choice(self.label, option, value, choices)
+            check_choice(label_of(self), option, value, choices)
         self.mode, self.padding, self.data_format = mode, padding, layout
         self.expand_dims = bool(expand_dims)
-        self.frame_length = check_count(self.label, "frame_length", frame_length)
+        self.frame_length = check_count(label_of(self), "frame_length", frame_length)
         step = max(frame_length // 2, 1) if frame_step is None else frame_step
-        self.frame_step = check_count(self.label, "frame_step", step)
+        self.frame_step = check_count(label_of(self), "frame_step", step)
         fft = 1 << (self.frame_length - 1).bit_length() if fft_length is None else fft_length
-        self.fft_length = check_count(self.label, "fft_length", fft, least=2)
+        self.fft_length = check_count(label_of(self), "fft_length", fft, least=2)
         if self.frame_step > self.frame_length or self.fft_length < self.frame_length:
             raise ConfigError(
-                f"{self.label} cannot have these lengths",
+                f"{label_of(self)} cannot have these lengths",
                 expected="frame_step <= frame_length <= fft_length",
                 received=f"{self.frame_step}, {self.frame_length}, {self.fft_length}",
             )
@@ -99,12 +100,12 @@ class STFTSpectrogram(Layer):
             weight = self.add_weight(shape, initializer, name=f"{side}_kernel")
             setattr(self, f"{side}_kernel", weight)
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         shape = getattr(args[0] if args else kwargs.get("inputs"), "shape", ())
         time = shape[1 if self.data_format == "channels_last" else 2] if len(shape) == 3 else None
         if self.padding == "valid" and isinstance(time, int) and time < self.frame_length:
             raise GraphError(
-                f"{self.label} needs a whole frame",
+                f"{label_of(self)} needs a whole frame",
                 expected=f"at least frame_length={self.frame_length} samples",
                 received=f"{time} samples",
                 hint="pass padding='same' or a shorter frame_length",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from kgraph.errors import ConfigError, StateError, check_choice
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.recurrent.recreate import recreate
 from kgraph.types import Array, Shape, Tree
 
@@ -71,8 +72,8 @@ class Bidirectional(Layer):
         self.return_sequences = layer.return_sequences
         self.input_spec = layer.input_spec
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.forward_layer.check_call(args, kwargs)
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.forward_layer._kgraph_check_call(args, kwargs)
 
     def build(self, input_shape: Shape) -> None:
         for layer in (self.forward_layer, self.backward_layer):
@@ -90,7 +91,7 @@ class Bidirectional(Layer):
     def reset_state(self) -> None:
         """Sets the kept states to zero."""
         if not self.stateful:
-            raise StateError(f"{self.label} keeps no states", hint="stateful=True")
+            raise StateError(f"{label_of(self)} keeps no states", hint="stateful=True")
         self.forward_layer.reset_state()
         self.backward_layer.reset_state()
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from kgraph import constraints, initializers, regularizers
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import next_key
 from kgraph.types import Array, Tree
 
 
@@ -89,7 +90,7 @@ class RecurrentCell(Layer):
             return None
         gates = self.gates_with_own_masks
         shape = like.shape if gates is None else (gates, *like.shape)
-        kept = jax.random.bernoulli(self.next_key(), 1 - rate, shape)
+        kept = jax.random.bernoulli(next_key(self), 1 - rate, shape)
         return jnp.where(kept, 1 / (1 - rate), 0).astype(like.dtype)
 
 

@@ -12,6 +12,7 @@ from kgraph import activations, config
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.graph.traits import Convolution, Traits
 from kgraph.layers.base import InputSpec
+from kgraph.layers.base.core import label_of
 from kgraph.layers.recurrent.cell import WeightedCell, aligned, check_units
 from kgraph.layers.recurrent.forget_bias import ForgetBias
 from kgraph.layers.recurrent.lstm import lstm_step
@@ -141,7 +142,7 @@ class ConvLSTMCell(WeightedCell, traits=Traits(convolution=Convolution())):
         sizes = (self.step_shape or ())[1:]
         if not sizes or not all(isinstance(size, int) for size in sizes):
             raise GraphError(
-                f"{self.label} has initial states of its own only if the image size is known",
+                f"{label_of(self)} has initial states of its own only if the image size is known",
                 received=f"{list(sizes)} without the batch axis",
                 hint="give the sizes in Input, or pass initial_state",
             )

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, GraphError, check_choice
+from kgraph.layers.base.core import label_of
 from kgraph.layers.recurrent.gates import has_usual_activations
 from kgraph.types import Array
 
@@ -46,7 +47,7 @@ def applies(layer: Any, inputs: Array, mask: Array | None) -> bool:
     """
     if mask is not None:
         raise GraphError(
-            f"{layer.label} is to run on cuDNN, and takes no mask there",
+            f"{label_of(layer)} is to run on cuDNN, and takes no mask there",
             received="a mask, and use_cudnn=True",
             hint='use_cudnn="auto"',
         )

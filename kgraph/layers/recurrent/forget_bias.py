@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kgraph.initializers import Initializer
+from kgraph.initializers import Initializer, Zeros
 from kgraph.types import Array, Function
 
 
@@ -14,15 +14,16 @@ class ForgetBias(Initializer):
     """Fills the second of four blocks with 1, and the others as another initializer does.
 
     Args:
-        bias_initializer: of the blocks of the input gate, the candidate and the output gate.
+        bias_initializer: of the blocks of the input gate, the candidate and the output gate;
+            None for zeros.
     """
 
-    def __init__(self, bias_initializer: Function) -> None:
+    def __init__(self, bias_initializer: Function | None) -> None:
         self.bias_initializer = bias_initializer
 
     def __call__(self, shape: Any, dtype: Any = None, key: Any = None) -> Array:
         width = shape[0] // 4
-        fill = self.bias_initializer
+        fill = self.bias_initializer or Zeros()
         options = {"key": key} if isinstance(fill, Initializer) else {}
         others = jnp.asarray(fill((3 * width,), dtype, **options))
         first, rest = jnp.split(others, [width])

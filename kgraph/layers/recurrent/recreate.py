@@ -6,6 +6,7 @@ from typing import Any
 
 from kgraph.graph.structure import map_structure
 from kgraph.layers.base import Layer
+from kgraph.registry import recorded_arguments
 
 
 def recreate(layer: Layer, **changes: Any) -> Any:
@@ -24,6 +25,6 @@ def recreate(layer: Layer, **changes: Any) -> Any:
     def again(value: Any) -> Any:
         return recreate(value) if isinstance(value, Layer) else value
 
-    options = {name: map_structure(again, v) for name, v in layer.recorded_arguments().items()}
+    options = {name: map_structure(again, v) for name, v in recorded_arguments(layer).items()}
     common = {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.name}
     return type(layer).from_config({**options, **common, **changes})

@@ -12,6 +12,8 @@ from kgraph.errors import StateError
 from kgraph.graph.structure import map_structure
 from kgraph.layers.base import Layer
 from kgraph.layers.base.binding import updates
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import children
 from kgraph.layers.recurrent.cell import RecurrentCell, WeightedCell
 from kgraph.layers.recurrent.late_weights import LateWeights
 from kgraph.layers.recurrent.scan import Recurrence
@@ -98,12 +100,12 @@ def _called(
 
 def _sealed(cell: Any, *args: Any, **options: Any) -> Any:
     """Calls a cell inside a loop, out of which neither new state nor losses could get."""
-    context = cell._context
+    context = cell._kgraph.context
     losses, before = len(context.losses), set(updates(context))
     result = cell(*args, **options)
     if len(context.losses) > losses or set(updates(context)) - before:
         raise StateError(
-            f"{cell.label} updates state or adds a loss inside the loop over time",
+            f"{label_of(cell)} updates state or adds a loss inside the loop over time",
             hint="return what changes from step to step as one of the cell's states",
         )
     return result
@@ -131,6 +133,6 @@ def initial_states(cell: Any, batch: Any, like: Array | None = None) -> list[Any
 def layers_inside(layer: Layer) -> list[Layer]:
     """Returns the layers inside a layer, at any depth."""
     found = []
-    for _, child in layer.children():
+    for _, child in children(layer):
         found += [child, *layers_inside(child)]
     return found

@@ -12,6 +12,7 @@ from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import InputSpec, Layer, Variable
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.recurrent.recurrence import initial_states, layers_inside, recurrence
 from kgraph.layers.recurrent.scan import run
@@ -82,19 +83,19 @@ class RNN(Layer):
         self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
         self.zero_output_for_mask = zero_output_for_mask
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         shape = getattr((*args, kwargs.get("sequences"))[0], "shape", None)
         if shape is None or len(shape) < 3:
             return  # `input_spec` says what is wrong
         if self.unroll and not isinstance(shape[1], int):
             raise GraphError(
-                f"{self.label} can be unrolled only if the number of steps is known",
+                f"{label_of(self)} can be unrolled only if the number of steps is known",
                 received="an unknown size on axis 1",
                 hint="leave unroll=False, or give the size in Input",
             )
         if self.stateful and not isinstance(shape[0], int):
             raise GraphError(
-                f"{self.label} keeps its states between calls, so it needs a known batch size",
+                f"{label_of(self)} keeps its states between calls, so it needs a known batch size",
                 received="an unknown size on axis 0",
                 hint="Input(batch_shape=(16, 10, 5))",
             )

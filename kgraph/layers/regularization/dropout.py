@@ -12,6 +12,7 @@ from kgraph.config import image_data_format
 from kgraph.errors import ConfigError, check_choice
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.base.options import check_rate
 from kgraph.types import Array
 
@@ -57,7 +58,7 @@ class Dropout(Layer, traits=Traits(idle_at_inference=True)):
             return inputs
         if self.rate == 1:
             return jnp.zeros_like(inputs)
-        kept = jax.random.bernoulli(self.next_key(), 1 - self.rate, self.draws_shape(inputs))
+        kept = jax.random.bernoulli(next_key(self), 1 - self.rate, self.draws_shape(inputs))
         return jnp.where(kept, inputs / (1 - self.rate), 0)
 
     def draws_shape(self, inputs: Array) -> tuple[Any, ...]:
@@ -68,14 +69,14 @@ class Dropout(Layer, traits=Traits(idle_at_inference=True)):
             size if own is None else own for own, size in zip(self.noise_shape, inputs.shape)
         )
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         shape = getattr(args[0] if args else kwargs.get("inputs"), "shape", None)
         if self.noise_shape is None or shape is None:
             return
         fits = [own in (None, 1, size) for own, size in zip(self.noise_shape, shape)]
         if len(shape) != len(self.noise_shape) or not all(fits):
             raise ConfigError(
-                f"{self.label} has a `noise_shape` that does not fit its input",
+                f"{label_of(self)} has a `noise_shape` that does not fit its input",
                 expected=f"{len(shape)} sizes, each 1, None or the input's",
                 received=f"noise_shape={self.noise_shape} for an input of shape {tuple(shape)}",
             )

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from kgraph.errors import ConfigError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import next_key
 from kgraph.layers.base.options import check_not_negative, check_rate
 from kgraph.layers.regularization.dropout import Dropout
 from kgraph.types import Array
@@ -44,7 +45,7 @@ class GaussianNoise(Layer, traits=Traits(idle_at_inference=True)):
     def call(self, inputs: Array, training: bool | None = None) -> Array:
         if not training or self.stddev == 0:
             return inputs
-        return inputs + (self.stddev * _normal(self.next_key(), inputs)).astype(inputs.dtype)
+        return inputs + (self.stddev * _normal(next_key(self), inputs)).astype(inputs.dtype)
 
 
 class GaussianDropout(Layer, traits=Traits(idle_at_inference=True)):
@@ -79,7 +80,7 @@ class GaussianDropout(Layer, traits=Traits(idle_at_inference=True)):
         if not training or self.rate == 0:
             return inputs
         stddev = math.sqrt(self.rate / (1 - self.rate))
-        return inputs * (1 + stddev * _normal(self.next_key(), inputs)).astype(inputs.dtype)
+        return inputs * (1 + stddev * _normal(next_key(self), inputs)).astype(inputs.dtype)
 
 
 class AlphaDropout(Dropout):
@@ -114,7 +115,7 @@ class AlphaDropout(Dropout):
         if self.rate == 1:
             return jnp.zeros_like(inputs)
         low = -_SELU_SCALE * _SELU_ALPHA
-        kept = jax.random.bernoulli(self.next_key(), 1 - self.rate, self.draws_shape(inputs))
+        kept = jax.random.bernoulli(next_key(self), 1 - self.rate, self.draws_shape(inputs))
         scale = ((1 - self.rate) * (1 + self.rate * low**2)) ** -0.5
         return scale * jnp.where(kept, inputs, low) - scale * low * self.rate
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from kgraph.config import image_data_format
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.types import Array
 
@@ -75,7 +76,7 @@ class Reshape(Layer):
             )
         self.target_shape = sizes
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         shape = getattr(args[0] if args else kwargs.get("inputs"), "shape", (None,))[1:]
         if not all(isinstance(size, int) for size in shape):
             return
@@ -84,7 +85,7 @@ class Reshape(Layer):
         fits = have % want == 0 if free and want else have == want
         if not fits:
             raise GraphError(
-                f"{self.label} cannot keep the number of values",
+                f"{label_of(self)} cannot keep the number of values",
                 expected=f"{'a multiple of ' * free}{want} values in each sample, "
                 f"for target_shape={self.target_shape}",
                 received=f"{have} values, from sizes {tuple(shape)}",

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import GraphError
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.reshaping.spatial import first_spatial_axis, layout, pairs
 from kgraph.types import Array
 
@@ -25,13 +26,13 @@ class _Cropping(Layer):
         self.data_format = layout(owner, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         shape = getattr(args[0] if args else kwargs.get("inputs"), "shape", ())
         start = first_spatial_axis(self.data_format)
         for axis, (pair, size) in enumerate(zip(self.cropping, shape[start:]), start):
             if isinstance(size, int) and sum(pair) >= size:
                 raise GraphError(
-                    f"{self.label} would leave nothing of axis {axis}",
+                    f"{label_of(self)} would leave nothing of axis {axis}",
                     expected=f"more than {sum(pair)} values on axis {axis}",
                     received=tuple(shape),
                 )

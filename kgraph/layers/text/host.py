@@ -9,23 +9,24 @@ from jax.core import Tracer
 from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.calling import has_symbols
+from kgraph.layers.base.core import label_of
 
 
 class _HostLayer(Layer):
     """Base of layers whose `call` takes text in arrays or lists, and returns NumPy arrays."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._context is not None or has_symbols(args, kwargs):
+        if self._kgraph.context is not None or has_symbols(args, kwargs):
             return super().__call__(*args, **kwargs)
         return self.call(*args, **kwargs)
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         raise self.outside_graphs()
 
     def outside_graphs(self) -> GraphError:
         """Returns the error for text in a graph."""
         return GraphError(
-            f"{self.label} works on text, and text stays on the host: no device can hold it",
+            f"{label_of(self)} works on text, and text stays on the host: no device can hold it",
             expected="NumPy arrays or lists, outside of the model",
             hint=[
                 "give the model an Input of numbers, and apply the layer to the data:",
@@ -36,5 +37,5 @@ class _HostLayer(Layer):
 
     def refuse_traced(self, inputs: Any) -> None:
         """Raises GraphError inside the call of another layer, and for traced arrays."""
-        if self._context is not None or isinstance(inputs, Tracer):
+        if self._kgraph.context is not None or isinstance(inputs, Tracer):
             raise self.outside_graphs()

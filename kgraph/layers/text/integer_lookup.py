@@ -15,6 +15,7 @@ from kgraph.data.arrays import is_jax_array
 from kgraph.errors import ConfigError, DataError, GraphError, check_choice
 from kgraph.graph.structure import leaves
 from kgraph.graph.symbol import SymbolicTensor
+from kgraph.layers.base.core import label_of
 from kgraph.layers.preprocessing.encoding import encode
 from kgraph.layers.preprocessing.hashed_text import Decimal
 from kgraph.layers.text.index import IntegerIndex
@@ -102,8 +103,8 @@ class IntegerLookup(_Lookup):
     # --- vocabulary ------------------------------------------------------------------------------
 
     def read(self, inputs: Any) -> Rows:
-        rows = read_rows(self.label, inputs)
-        return replace(rows, values=integers(self.label, rows.values))
+        rows = read_rows(label_of(self), inputs)
+        return replace(rows, values=integers(label_of(self), rows.values))
 
     def plain(self, value: Any) -> int:
         try:
@@ -126,7 +127,7 @@ class IntegerLookup(_Lookup):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = list(leaves([args, kwargs]))
-        if self._context is not None or any(
+        if self._kgraph.context is not None or any(
             isinstance(item, SymbolicTensor) or is_jax_array(item) for item in given
         ):
             return super().__call__(*args, **kwargs)
@@ -136,11 +137,11 @@ class IntegerLookup(_Lookup):
         rows = self.read(inputs)
         if self.output_mode != "int":
             return self.encoded(rows)
-        rows = rows.rectangular(self.label)
+        rows = rows.rectangular(label_of(self))
         found = self.values_of(rows.values) if self.invert else self.numbers(rows.values)
         return found.reshape(rows.shape)
 
-    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         inputs = args[0] if args else kwargs.get("inputs")
         limits = np.iinfo(_canonical())
         beyond = [
@@ -149,7 +150,7 @@ class IntegerLookup(_Lookup):
         ]  # fmt: skip
         if beyond:
             raise GraphError(
-                f"{self.label} cannot look these values up in a graph",
+                f"{label_of(self)} cannot look these values up in a graph",
                 expected=f"values that fit {_canonical()}",
                 received=beyond[0],
                 hint="apply the layer to NumPy arrays before fit: ids = lookup(values)",
@@ -162,11 +163,11 @@ class IntegerLookup(_Lookup):
 
         That is one that is no integer, does not fit JAX's integers, or is unknown without a place.
         """
-        values, limits = integers(self.label, np.asarray(ids).ravel()), np.iinfo(_canonical())
+        values, limits = integers(label_of(self), np.asarray(ids).ravel()), np.iinfo(_canonical())
         beyond = (values < limits.min) | (values > limits.max)
         if beyond.any():
             raise DataError(
-                f"{self.label} cannot look up {int(beyond.sum())} of the values in a graph",
+                f"{label_of(self)} cannot look up {int(beyond.sum())} of the values in a graph",
                 expected=f"values that fit {limits.dtype}",
                 received=int(values[beyond][0]),
                 hint="apply the layer to NumPy arrays before fit: ids = lookup(values)",

@@ -11,6 +11,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError, DataError, StateError, check_choice
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.preprocessing.adapting import items, not_adapted
 from kgraph.layers.preprocessing.fingerprint import fingerprint, keyed_hash
@@ -126,14 +127,14 @@ class _Lookup(Layer):
             StateError: the layer is part of a graph.
         """
         counts = Counts(by_document=self.output_mode == "tf_idf")
-        for item in islice(items(self.label, data, steps), steps):
+        for item in islice(items(label_of(self), data, steps), steps):
             x = item[0] if isinstance(item, tuple) and item is not data else item
             counts.add(_as_documents(self.read(x)))
         limit = None if self.max_tokens is None else self.max_tokens - len(self._special)
         tokens = counts.ranked({self.mask_token, self.oov_token}, limit)
         if not tokens:
             raise DataError(
-                f"{self.label} found no value to learn in the data",
+                f"{label_of(self)} found no value to learn in the data",
                 expected="at least one, besides the special tokens",
                 hint="a generator that was used before has nothing left; make a new one",
             )
@@ -154,12 +155,12 @@ class _Lookup(Layer):
         """
         if (idf_weights is not None) != (self.output_mode == "tf_idf"):
             raise ConfigError(
-                f"{self.label} takes `idf_weights` with output_mode 'tf_idf', and only then",
+                f"{label_of(self)} takes `idf_weights` with output_mode 'tf_idf', and only then",
                 received=f"output_mode={self.output_mode!r} and "
                 f"{'no ' if idf_weights is None else ''}idf_weights",
             )
         if isinstance(vocabulary, (str, os.PathLike)):
-            vocabulary = read_vocabulary_file(self.label, vocabulary)
+            vocabulary = read_vocabulary_file(label_of(self), vocabulary)
         self._use([self.plain(value) for value in _listed(vocabulary)], idf_weights)
 
     def get_vocabulary(self, include_special_tokens: bool = True) -> list[Any]:
@@ -191,7 +192,7 @@ class _Lookup(Layer):
     def known(self) -> Vocabulary:
         """The vocabulary; a StateError says so if there is none yet."""
         if self._vocabulary is None:
-            raise not_adapted(self.label, "call adapt(data), or pass vocabulary=[...]")
+            raise not_adapted(label_of(self), "call adapt(data), or pass vocabulary=[...]")
         return self._vocabulary
 
     @property
@@ -201,21 +202,22 @@ class _Lookup(Layer):
         return padded or self.known.size
 
     def _use(self, tokens: list[Any], idf_weights: Any) -> None:
-        if self._first_call is not None and self._first_call() is not None:
+        if self._kgraph.call() is not None:
             raise StateError(
-                f"{self.label} is part of a graph, so its vocabulary cannot change",
+                f"{label_of(self)} is part of a graph, so its vocabulary cannot change",
                 hint="adapt the layer first, and then call it on the Input",
             )
         made = make_vocabulary(
-            self.label, tokens, self._special, self.mask_token, self.make_index, idf_weights
+            label_of(self), tokens, self._special, self.mask_token, self.make_index, idf_weights
         )
         if self.invert and self.oov_token in made.tokens:
             raise ConfigError(
-                f"{self.label} has its oov_token among the values", received=repr(self.oov_token)
+                f"{label_of(self)} has its oov_token among the values",
+                received=repr(self.oov_token),
             )
         if self.max_tokens is not None and made.size > self.max_tokens:
             raise ConfigError(
-                f"{self.label} has room for {self.max_tokens} tokens",
+                f"{label_of(self)} has room for {self.max_tokens} tokens",
                 expected=f"at most max_tokens={self.max_tokens}, special tokens included",
                 received=made.size,
             )
@@ -245,7 +247,7 @@ class _Lookup(Layer):
         """Returns the error for unknown values that have no place."""
         shown = ", ".join(repr(value) for value in list(dict.fromkeys(values))[:5])
         return DataError(
-            f"{self.label} does not know {len(values)} of the values",
+            f"{label_of(self)} does not know {len(values)} of the values",
             expected="values of the vocabulary, since num_oov_indices=0",
             received=shown,
             hint="num_oov_indices=1 gives unknown values a place",
@@ -271,7 +273,7 @@ class _Lookup(Layer):
         """The weights of "tf_idf", one for each place of the output; padding has 0."""
         weights = self.known.idf_weights
         if weights is None:
-            raise StateError(f"{self.label} has no idf_weights", hint='they belong to "tf_idf"')
+            raise StateError(f"{label_of(self)} has no idf_weights", hint='they belong to "tf_idf"')
         return np.pad(weights, (0, self.depth - len(weights)))
 
     # --- config ----------------------------------------------------------------------------------

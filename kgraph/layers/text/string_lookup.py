@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ConfigError
+from kgraph.layers.base.core import label_of
 from kgraph.layers.text.host import _HostLayer
 from kgraph.layers.text.index import TextIndex
 from kgraph.layers.text.lookup import _Lookup
@@ -100,15 +101,15 @@ class StringLookup(_TextLookup):
         )  # fmt: skip
 
     def read(self, inputs: Any) -> Rows:
-        rows = read_rows(self.label, inputs)
-        return replace(rows, values=texts(self.label, rows.values, self.encoding))
+        rows = read_rows(label_of(self), inputs)
+        return replace(rows, values=texts(label_of(self), rows.values, self.encoding))
 
     def call(self, inputs: Any) -> np.ndarray:
         self.refuse_traced(inputs)
         if self.invert:
-            rows = read_rows(self.label, inputs).rectangular(self.label)
-            return self.values_of(integers(self.label, rows.values)).reshape(rows.shape)
+            rows = read_rows(label_of(self), inputs).rectangular(label_of(self))
+            return self.values_of(integers(label_of(self), rows.values)).reshape(rows.shape)
         rows = self.read(inputs)
         if self.output_mode != "int":
             return self.encoded(rows)
-        return self.numbers(rows.rectangular(self.label).values).reshape(rows.shape)
+        return self.numbers(rows.rectangular(label_of(self)).values).reshape(rows.shape)

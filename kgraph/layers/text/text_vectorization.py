@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ConfigError, DataError
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import check_count
 from kgraph.layers.text.rows import Rows, concatenated, read_rows, texts
 from kgraph.layers.text.string_lookup import _TextLookup
@@ -109,12 +110,12 @@ class TextVectorization(_TextLookup):
         super().adapt(data, steps)
 
     def read(self, inputs: Any) -> Rows:
-        rows = read_rows(self.label, inputs)
-        values = texts(self.label, rows.values, self.encoding)
+        rows = read_rows(label_of(self), inputs)
+        values = texts(label_of(self), rows.values, self.encoding)
         if isinstance(self.standardize, str):
             values = STANDARDIZERS[self.standardize](values)
         elif self.standardize is not None:
-            values = texts(self.label, np.asarray(self.standardize(_array(values))).ravel())
+            values = texts(label_of(self), np.asarray(self.standardize(_array(values))).ravel())
             self._check_number("standardize", len(values), len(rows.values))
         rows = Rows(values, rows.shape, rows.lengths)
         if self.split is not None:
@@ -128,7 +129,7 @@ class TextVectorization(_TextLookup):
     def _split_rows(self, rows: Rows) -> Rows:
         if len(rows.shape) > 2 or (len(rows.shape) == 2 and rows.shape[1] != 1):
             raise DataError(
-                f"{self.label} splits texts, one in each row",
+                f"{label_of(self)} splits texts, one in each row",
                 expected="shape [n] or [n, 1]",
                 received=list(rows.shape),
                 hint="words that are split already need split=None",
@@ -136,7 +137,7 @@ class TextVectorization(_TextLookup):
         if isinstance(self.split, str):
             made = SPLITTERS[self.split](rows.values)
         else:
-            made = [texts(self.label, words) for words in self.split(_array(rows.values))]
+            made = [texts(label_of(self), words) for words in self.split(_array(rows.values))]
             self._check_number("split", len(made), len(rows.values))
         found = concatenated(made)
         return Rows(found.values, found.shape[1:]) if rows.shape == () else found
@@ -144,7 +145,7 @@ class TextVectorization(_TextLookup):
     def _check_number(self, option: str, given: int, wanted: int) -> None:
         if given != wanted:
             raise DataError(
-                f"The function `{option}` of {self.label} gave another number of items",
+                f"The function `{option}` of {label_of(self)} gave another number of items",
                 expected=wanted,
                 received=given,
             )

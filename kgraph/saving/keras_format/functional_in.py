@@ -99,7 +99,7 @@ def keep_name(reader: ObjectReader, layer: Layer, name: str, at: str) -> None:
     """Gives a layer the name that the file gives it; other models may call it otherwise."""
     if set(name) & set("/:") or not name.isprintable():
         raise reader.error("has a layer with a name that is none", at, received=repr(name))
-    layer.explicit_name, layer.kept_name = None, name
+    layer._kgraph.rename(name)
 
 
 # --- calls ---------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def _given(layer: Layer, kwargs: Mapping[str, Any]) -> dict[str, Any]:
 def _run_function(thing: _Function, args: Any, kwargs: Any) -> Any:
     """Records an operation. Keras' operations end a mask; ours let it through if elementwise."""
     operation = Operation(thing.function)
-    operation.kept_name = thing.name
+    operation._kgraph.kept_name = thing.name
     if operation.supports_masking:
 
         def bare(item: Any) -> Any:
@@ -224,7 +224,7 @@ def _structure(
         if isinstance(data, list) and len(data) == 3 and isinstance(data[0], str):
             ref = read_ref(reader, data, place)
             inner = things.get(ref.layer)
-            functional = getattr(inner, "inner_graph", None) is not None
+            functional = getattr(inner, "_kgraph_inner_graph", None) is not None
             if functional and not hasattr(inner, "add"):  # Keras counts its own inner call first
                 ref = TensorRef(ref.layer, ref.call - 1, ref.index)
             return _pick(reader, made, ref, place)

@@ -8,6 +8,7 @@ import numpy as np
 
 from kgraph.layers import SpectralNormalization
 from kgraph.layers.base import Layer
+from kgraph.layers.base.tree import children
 from kgraph.layers.base.variable import Variable
 
 
@@ -25,7 +26,7 @@ def kept_arrays(model: Layer, places: Mapping[str, Variable]) -> dict[str, np.nd
 
 def _divided(layer: Layer) -> Iterator[tuple[int, np.ndarray]]:
     """Yields the kernels to be divided by the ids of their weights, inner divisions first."""
-    for _, child in layer.children():
+    for _, child in children(layer):
         yield from _divided(child)
     if isinstance(layer, SpectralNormalization) and layer.divide_in_inference and layer.built:
         kernel: Variable = vars(layer.layer)[layer.target or ""]

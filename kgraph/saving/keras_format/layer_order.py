@@ -13,6 +13,7 @@ from typing import Any
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node
 from kgraph.layers.base import Layer
+from kgraph.layers.base.tree import children, has_weights
 from kgraph.saving.keras_format.models_out import ModelWriter
 
 _LENGTHS = (1, 2, 3, 6)
@@ -34,9 +35,9 @@ def check_order(model: Layer, writer: ModelWriter) -> None:
 
 
 def _graphs(model: Any) -> Iterator[tuple[Graph, Mapping[str, Layer]]]:
-    if model.inner_graph is not None:
-        yield model.inner_graph, model.graph_layers
-    for _, child in model.children():
+    if model._kgraph_inner_graph is not None:
+        yield model._kgraph_inner_graph, model.graph_layers
+    for _, child in children(model):
         yield from _graphs(child)
 
 
@@ -44,7 +45,7 @@ def _neighbours(layers: Mapping[str, Layer]) -> Iterator[tuple[str, str]]:
     """Yields the names of each two layers of one class that follow each other and have weights."""
     last: dict[type, str] = {}
     for name, layer in layers.items():
-        if layer.named_weights_exist:
+        if has_weights(layer):
             if type(layer) in last:
                 yield last[type(layer)], name
             last[type(layer)] = name

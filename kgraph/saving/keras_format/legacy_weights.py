@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgraph.layers.base import InputLayer, Layer
+from kgraph.layers.base.tree import has_weights
 from kgraph.layers.base.variable import Variable
 from kgraph.saving.files.file_error import file_error
 from kgraph.saving.keras_format.hdf5 import ArrayFile
@@ -29,7 +30,7 @@ def legacy_places(file: ArrayFile, model: Any, by_name: bool) -> dict[str, Varia
     """
     root = _root(file) or ""
     stored = _stored(file, root)
-    layers = {x.name: x for x in _layers(model) if x.named_weights_exist}
+    layers = {x.name: x for x in _layers(model) if has_weights(x)}
     same = len(stored) == len(layers) and set(stored) != set(layers)
     pairs = zip(stored, layers.values() if same and not by_name else map(layers.get, stored))
     found: dict[str, Variable] = {}

@@ -79,7 +79,7 @@ class ModelReader:
             model = self._sequential(reader, cls, data, place)
         else:
             model = self._coded(reader, cls, data, place)
-        model._trainable = config.get("trainable", True) is not False
+        model._kgraph.trainable = config.get("trainable", True) is not False
         return model
 
     def _functional(self, reader: ObjectReader, cls: Any, config: Any, at: str) -> Any:

@@ -60,7 +60,8 @@ class ModelWriter(ObjectWriter):
             self.layer(item, f"{place}/{item.name}", names.get(id(item))) for item in first + layers
         ]
         config = {
-            "name": name, "trainable": model._trainable, "dtype": policy(model), "layers": written,
+            "name": name, "trainable": model._kgraph.trainable, "dtype": policy(model),
+            "layers": written,
         }  # fmt: skip
         if first:
             config["build_input_shape"] = _input_shape(model)
@@ -92,7 +93,7 @@ class ModelWriter(ObjectWriter):
         self._check_masks(graph, layers, place)
         return {
             "name": name,
-            "trainable": model._trainable,
+            "trainable": model._kgraph.trainable,
             "layers": entries,
             "input_layers": scope.ends(graph.input_structure, graph.inputs),
             "output_layers": scope.ends(graph.output_structure, graph.outputs),
@@ -182,7 +183,7 @@ class _Scope:
         for ref in refs:
             layer, call, index = self._history(ref)
             inner: Any = self.layers[layer]
-            if inner.inner_graph is not None and not hasattr(inner, "add"):
+            if inner._kgraph_inner_graph is not None and not hasattr(inner, "add"):
                 call += 1  # Keras counts the call inside a functional model first
             found.append(_Tensor({"history": [layer, call, index]}))
         whole = fill(structure, found)

@@ -11,7 +11,7 @@ from kgraph.declared import is_own
 from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH, unnamed_dims
 from kgraph.layers.base import InputLayer, Layer
-from kgraph.registry import Opaque, describe, get_registered_name
+from kgraph.registry import Opaque, describe, get_registered_name, recorded_arguments
 from kgraph.saving.files.file_error import shown
 from kgraph.saving.keras_format.names import (
     KERAS_OPTIONS,
@@ -149,9 +149,9 @@ class ObjectWriter:
     def options(self, layer: Layer, place: str, name: str) -> dict[str, Any]:
         """Returns the options of a layer: recorded arguments, or what its own get_config says."""
         own = "get_config" not in vars(type(layer)) and is_own(type(layer))
-        found = layer.recorded_arguments() if own else dict(layer.get_config())
+        found = recorded_arguments(layer) if own else dict(layer.get_config())
         config = {key: self.value(item, f"{place}.{key}") for key, item in found.items()}
-        config.update(name=name, trainable=layer._trainable, dtype=policy(layer))
+        config.update(name=name, trainable=layer._kgraph.trainable, dtype=policy(layer))
         if not is_own(type(layer)):
             return config
         name_of_class = type(layer).__name__

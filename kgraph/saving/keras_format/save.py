@@ -11,6 +11,8 @@ import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.layers.base import create_values
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import named_weights
 from kgraph.registry import custom_object_scope, describe
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.atomic import put_in_place, workshop
@@ -56,11 +58,11 @@ def save_keras_model(model: Any, path: Path, include_optimizer: bool = True) -> 
             arrays = slots.to_keras()
             state = {at: arrays[number] for at, number in slots.places()}
             named = {group: name for group, name, _ in slots.groups}
-    writer.check(model.label)
-    config = strict_json.encode(document, model.label)
+    writer.check(label_of(model))
+    config = strict_json.encode(document, label_of(model))
     _prove(model, path, config, writer)
     places = weight_paths(model, writer.order)
-    create_values(model.named_weights())
+    create_values(named_weights(model))
     arrays = kept_arrays(model, places) | state
     names = {**group_names(model, writer.order), **named}
     metadata = {"keras_version": KERAS_VERSION, "kgraph_version": KGRAPH_VERSION}
@@ -99,8 +101,9 @@ def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], Optimize
         return config, None
     if tree_specs(state) != tree_specs(model.abstract_training_state()):
         warnings.warn(
-            f"{model.label} is saved without its optimizer state, which belongs to other trainable "
-            "weights than it has now: compile it again after freezing or unfreezing layers",
+            f"{label_of(model)} is saved without its optimizer state, which belongs to other "
+            "trainable weights than it has now: compile it again after freezing or unfreezing "
+            "layers",
             UserWarning,
             stacklevel=5,
         )
@@ -154,7 +157,8 @@ def _specs(places: Mapping[str, Any]) -> dict[str, str]:
 
 def _unprovable(model: Any, reason: str) -> ConfigError:
     return ConfigError(
-        f"{model.label} cannot be saved as a Keras file: what would be read back is another model",
+        f"{label_of(model)} cannot be saved as a Keras file: "
+        "what would be read back is another model",
         received=reason,
         hint="a class of your own must take all it needs as arguments of __init__",
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from kgraph.layers.base import Layer
+from kgraph.layers.base.tree import children
 from kgraph.layers.base.variable import Variable
 from kgraph.ops import Operation
 from kgraph.registry import snake_case
@@ -28,9 +29,9 @@ def live_order(model: Layer) -> LayerOrder:
     waiting = [model]
     while waiting:
         layer: Any = waiting.pop()
-        if id(layer) not in found and layer.inner_graph is not None:
+        if id(layer) not in found and layer._kgraph_inner_graph is not None:
             found[id(layer)] = [x for x in layer.layers if not isinstance(x, Operation)]
-        waiting += [child for _, child in layer.children()]
+        waiting += [child for _, child in children(layer)]
     return found
 
 
@@ -61,7 +62,7 @@ def _walk(
 ) -> Iterator[tuple[str, int, Variable]]:
     names: dict[str, str] = {}
     for place, item in _walk_all(layer, path, order, seen, names):
-        own = sorted(item._weights, key=lambda weight: not weight.trainable)
+        own = sorted(item._kgraph.weights, key=lambda weight: not weight.trainable)
         for i, weight in enumerate(own):
             yield place, i, weight
 
@@ -105,7 +106,7 @@ def _attributes(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[tupl
     """Yields what Keras looks into: a graph's layers first, then attributes by name."""
     if id(layer) in order:
         yield "layers", [x for x in order[id(layer)] if not isinstance(x, Operation)]
-    skipped = layer.unbound_attributes | _GRAPH_ATTRIBUTES
+    skipped = layer._kgraph_unbound | _GRAPH_ATTRIBUTES
     named = {
         RENAMED_ATTRIBUTES.get((type(layer).__name__, name), name): value
         for name, value in vars(layer).items()

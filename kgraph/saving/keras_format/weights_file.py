@@ -11,6 +11,8 @@ import numpy as np
 
 from kgraph.errors import StateError
 from kgraph.layers.base import Layer, create_values
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import named_weights
 from kgraph.layers.base.variable import Variable
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
@@ -37,8 +39,8 @@ def save_keras_weights(model: Layer, path: Path) -> None:
     order = live_order(model)
     places = weight_paths(model, order)
     if not places:
-        raise StateError(f"{model.label} has no weights yet", hint="call it on data once")
-    create_values(model.named_weights())
+        raise StateError(f"{label_of(model)} has no weights yet", hint="call it on data once")
+    create_values(named_weights(model))
     write_file(path, write_arrays(kept_arrays(model, places), group_names(model, order)))
 
 
@@ -82,7 +84,7 @@ class KerasWeights:
 
     def _pair(self) -> dict[str, str]:
         """Returns the place of each array in the file by the path that it has in the model."""
-        file, paths = self._file, {id(w): path for path, w in self._model.named_weights()}
+        file, paths = self._file, {id(w): path for path, w in named_weights(self._model)}
         arrays = {at: at for at in file.arrays if not at.startswith(_OPTIMIZER)}
         if is_legacy(file):
             places: Mapping[str, Variable] = legacy_places(file, self._model, self._by_name)

@@ -11,12 +11,14 @@ from kgraph.declared import is_own
 from kgraph.errors import ConfigError
 from kgraph.graph.structure import Slot, fill
 from kgraph.layers.base import Layer
+from kgraph.layers.base.tree import children
 from kgraph.registry import (
     Opaque,
     Recorded,
     describe,
     find_opaque,
     get_registered_name,
+    recorded_arguments,
     registered_names,
     restore,
 )
@@ -41,7 +43,7 @@ def model_document(model: Any) -> dict[str, Any]:
             hint=_REGISTER,
         )
     graph = model.lowering_graph
-    if graph is None or model.inner_graph is not None:
+    if graph is None or model._kgraph_inner_graph is not None:
         return {"model": described, "inputs": None}
     specs = [graph.spec(ref) for ref in graph.inputs]
     inputs = {
@@ -128,9 +130,9 @@ def live_classes(*things: Any) -> dict[str, type]:
         elif isinstance(thing, (list, tuple)):
             waiting += thing
         elif isinstance(thing, Recorded):
-            waiting += thing.recorded_arguments().values()
+            waiting += recorded_arguments(thing).values()
             if isinstance(thing, Layer):
-                waiting += [child for _, child in thing.children()]
+                waiting += [child for _, child in children(thing)]
             _add(found, thing)
     return found
 
@@ -140,7 +142,7 @@ def _add(found: dict[str, type], thing: Recorded) -> None:
     if is_own(cls):
         return
     name = get_registered_name(cls)
-    if name == cls.__name__ and name in registered_names(thing.kind, like=name):
+    if name == cls.__name__ and name in registered_names(thing._kgraph_kind, like=name):
         raise ConfigError(
             f"Your class {name!r} has the name of one of kgraph's own",
             expected="a name that a file can tell from it",

@@ -39,7 +39,7 @@ class Callback(Recorded):
     ...         self.model.stop_training = logs["loss"] < 0.1
     """
 
-    kind: ClassVar[str] = "callback"
+    _kgraph_kind: ClassVar[str] = "callback"
     state_attributes: ClassVar[tuple[str, ...]] = ()
     params: dict[str, Any] | None = None
     _model: Any = None

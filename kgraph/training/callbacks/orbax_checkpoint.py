@@ -8,6 +8,8 @@ from typing import Any, Literal
 import jax
 
 from kgraph.errors import ConfigError, StateError
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import named_weights
 from kgraph.saving.checkpoints import Checkpoint
 from kgraph.training.callbacks.callback import Logs, Mode
 from kgraph.training.callbacks.monitor import MonitorCallback
@@ -126,18 +128,18 @@ class OrbaxCheckpoint(MonitorCallback):
         template: dict[str, Any] = {
             "weights": {
                 path: jax.ShapeDtypeStruct(weight.shape, weight.dtype)
-                for path, weight in model.named_weights()
+                for path, weight in named_weights(model)
             }
         }
         if meta["has_training"]:
             if not model.compiled:
                 raise StateError(
-                    f"{model.label} must be compiled before a training state is restored",
+                    f"{label_of(model)} must be compiled before a training state is restored",
                     hint="compile it as it was, or save with save_weights_only=True",
                 )
             template["training"] = model.abstract_training_state()
         found, meta = self.checkpoint.restore(step, template)
-        for path, weight in model.named_weights():
+        for path, weight in named_weights(model):
             weight.assign(found["weights"][path])
         if meta["has_training"]:
             model.restore_training_state(found["training"])
@@ -157,7 +159,7 @@ class OrbaxCheckpoint(MonitorCallback):
 
     def _save(self, step: int, logs: Logs) -> None:
         training = None if self.save_weights_only else self.model.training_state()
-        weights = {path: weight.value for path, weight in self.model.named_weights()}
+        weights = {path: weight.value for path, weight in named_weights(self.model)}
         has_training = training is not None
         meta = {"step": step, "has_training": has_training, "model": self._description}
         if self.verbose:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from kgraph.errors import ConfigError
+from kgraph.layers.base.tree import named_weights
 from kgraph.training.callbacks.callback import Callback, Logs
 
 
@@ -74,14 +75,14 @@ class SwapEMAWeights(Callback):
         if self._own or state is None or not int(state["optimizer"].step):
             return  # the average is in place, or nothing has been averaged yet
         trained = {id(weight) for weight in self.model.trainable_weights}
-        weights = {p: w for p, w in self.model.named_weights() if id(w) in trained}
+        weights = {p: w for p, w in named_weights(self.model) if id(w) in trained}
         self._own = {path: weight.value for path, weight in weights.items()}
         final = optimizer.finalize(_nested(self._own), state["optimizer"])
         for path, average in jax.tree_util.tree_leaves_with_path(final):
             weights[jax.tree_util.keystr(path, simple=True, separator="/")].assign(average)
 
     def _swap_out(self) -> None:
-        weights = dict(self.model.named_weights())
+        weights = dict(named_weights(self.model))
         for path, value in self._own.items():
             weights[path].assign(value)
         self._own = {}

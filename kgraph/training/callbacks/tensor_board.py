@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kgraph.errors import ConfigError
+from kgraph.layers.base.tree import named_weights
 from kgraph.training.callbacks.callback import Callback, Logs, Mode
 from kgraph.training.callbacks.event_file import EventFile, histogram, scalar, text
 from kgraph.training.callbacks.optimizer_rate import current_rates
@@ -102,7 +103,7 @@ class TensorBoard(Callback):
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             values += [
                 histogram(f"{path}/histogram", weight.numpy())
-                for path, weight in self.model.named_weights()
+                for path, weight in named_weights(self.model)
             ]
         self._train.write(epoch, values)
         validated = {k.removeprefix("val_"): v for k, v in logs.items() if k.startswith("val_")}

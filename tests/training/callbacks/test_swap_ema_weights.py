@@ -11,6 +11,7 @@ import pytest
 
 import kgraph
 from kgraph.errors import ConfigError
+from kgraph.layers.base.tree import named_weights
 
 RTOL = 2e-5  # float32 sums in another order, over two dozen small steps
 
@@ -141,7 +142,7 @@ def test_its_state_holds_the_weights_that_training_goes_on_with():
     average = model.get_weights()  # what fit ended with
     other.on_epoch_begin(1)
     assert sorted(states[0]["_own"]) == ["head/bias", "head/kernel", "norm/beta", "norm/gamma"]
-    for path, weight in model.named_weights():
+    for path, weight in named_weights(model):
         if path in states[0]["_own"]:
             np.testing.assert_array_equal(weight.numpy(), states[0]["_own"][path])
     assert not all(np.array_equal(a, b) for a, b in zip(average, model.get_weights()))

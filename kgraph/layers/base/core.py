@@ -1,0 +1,143 @@
+"""What kgraph keeps of a layer: one typed record, in the one attribute `_kgraph`.
+
+All other names of a layer belong to whoever wrote its class. So what our code needs of a layer is
+a function of it (`label_of(layer)`, `children(layer)`), or a method that a class may override under
+a name that begins with `_kgraph_` (`_kgraph_check_call`), as any class may.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kgraph.config import DTypePolicy, dtype_policy
+from kgraph.errors import ConfigError, StateError
+from kgraph.graph.symbol import Call
+from kgraph.layers.base.variable import Variable
+from kgraph.registry import Record
+from kgraph.types import Array
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.context import Context
+
+_order = itertools.count()
+
+
+@dataclass(eq=False)
+class Core(Record):
+    """What is kept of a layer, or of what else is bound for a run.
+
+    Fields:
+        policy: the dtypes.
+        explicit_name, kept_name: the name that the user gave, and the one that a first model gave.
+        order: in which layers were made; automatic names are numbered by it.
+        weights: those that the layer declared itself.
+        trainable: False keeps them out of training.
+        losses: what the last call on arrays added.
+        first_call: where the layer stands in a graph, as long as somebody keeps that.
+        building: whether its `build` is running.
+        context: the run of a bound copy; None for the layer itself.
+        origin: the layer that a copy was made from.
+        segment: what a copy adds to the path of its run.
+        lowering: how a pass has decided that a copy computes; "" for the usual way.
+    """
+
+    policy: DTypePolicy = field(default_factory=dtype_policy)
+    explicit_name: str | None = None
+    kept_name: str | None = None
+    order: int = field(default_factory=_order.__next__)
+    weights: list[Variable] = field(default_factory=list)
+    trainable: bool = True
+    losses: list[Array] = field(default_factory=list)
+    first_call: Callable[[], Call | None] | None = None
+    building: bool = False
+    context: Context | None = None
+    origin: Any = None
+    segment: str = ""
+    lowering: str = ""
+
+    def bound(self, origin: Any, context: Context, segment: str) -> Core:
+        """Returns the record of a copy of `origin` that runs in `context`."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        twin.origin, twin.context, twin.segment = origin, context, segment
+        return twin
+
+    def with_weights(self, weights: Iterable[Variable]) -> Core:
+        """Returns the record of a copy that has other weights."""
+        twin = copy.copy(self)
+        twin.weights = list(weights)
+        return twin
+
+    def keep_name(self, name: str) -> None:
+        """Takes the name that a graph gave, if there is none yet."""
+        if self.explicit_name is None and self.kept_name is None:
+            self.kept_name = name
+
+    def rename(self, name: str | None) -> None:
+        """Takes a name as one that a graph gave: another graph may call the layer otherwise."""
+        self.explicit_name, self.kept_name = None, name
+
+    def call(self) -> Call | None:
+        """Returns the first call on symbols, if it still stands in a graph."""
+        return None if self.first_call is None else self.first_call()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "first_call": None, "context": None, "origin": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Core:
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        vars(twin).update(copy.deepcopy(self.__getstate__(), memo))
+        copied = memo.get(id(self.call()))  # a copied graph has a call of its own
+        twin.first_call = None if copied is None else weakref.ref(copied)
+        return twin
+
+
+def label_of(layer: Any) -> str:
+    """Returns a layer as messages name it: `'head' (Dense)`."""
+    return f"{layer.name!r} ({type(layer).__name__})"
+
+
+def set_name(layer: Any, name: str | None) -> None:
+    """Gives a layer an explicit name, or none.
+
+    Raises:
+        ConfigError: it is no text, or would break paths.
+    """
+    if name is not None and (not isinstance(name, str) or not name or set(name) & set("/:")):
+        raise ConfigError(
+            f"{type(layer).__name__} cannot be named {name!r}",
+            expected="a text without '/' and ':'",
+        )
+    layer._kgraph.explicit_name = name
+
+
+def context_of(layer: Any, what: str) -> Context:
+    """Returns the run of a bound copy; `what` says in the error what needs one."""
+    context = layer._kgraph.context
+    if context is None:
+        raise StateError(f"{label_of(layer)} can {what} only inside its call")
+    return context
+
+
+def next_key(layer: Any) -> Array:
+    """Returns a fresh random key for a layer inside its `call`; see `Layer.next_key`."""
+    return context_of(layer, "draw keys").next_key(getattr(layer, "seed", None))
+
+
+def as_policy(dtype: Any) -> DTypePolicy:
+    """Returns the policy that an option `dtype` stands for."""
+    if dtype is None:
+        return dtype_policy()
+    if isinstance(dtype, DTypePolicy):
+        return dtype
+    if isinstance(dtype, str):
+        return DTypePolicy(dtype)
+    return DTypePolicy(np.dtype(dtype).name)

@@ -1,0 +1,90 @@
+"""A layer and what is inside it: the layers, to any depth, and their weights under their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kgraph.layers.base.variable import Variable
+
+_PLAIN = frozenset({type(None), bool, int, float, str})
+"""What most attributes are: a search through all layers of a graph passes these by."""
+
+
+def members(layer: Any, kind: type) -> Iterator[tuple[str, Any]]:
+    """Yields the path and the object for each `kind` found in a layer's attributes.
+
+    Lists, tuples and dicts are searched; the path of an item is `attribute/0` or `attribute/key`.
+    """
+    found: list[tuple[str, Any]] = []
+    unbound, skip = layer._kgraph_unbound, layer._kgraph_path_free
+    for name, value in vars(layer).items():
+        if type(value) not in _PLAIN and name not in unbound:
+            _search(value, "" if name in skip else name, kind, found)
+    return iter(found)
+
+
+def _search(value: Any, path: str, kind: type, found: list[tuple[str, Any]]) -> None:
+    if isinstance(value, kind):
+        found.append((path, value))
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            _search(item, f"{path}/{i}" if path else str(i), kind, found)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _search(item, f"{path}/{key}" if path else str(key), kind, found)
+
+
+def children(layer: Any) -> Iterator[tuple[str, Any]]:
+    """Yields path and layer for each layer directly inside this one."""
+    return layer._kgraph_children()
+
+
+def parts_of(layer: Any) -> Iterator[Any]:
+    """Yields a layer and those inside it, at any depth."""
+    yield layer
+    for _, child in layer._kgraph_children():
+        yield from parts_of(child)
+
+
+def named_weights(layer: Any) -> Iterator[tuple[str, Variable]]:
+    """Yields path and weight, each once: own trained ones, own state, layers inside."""
+    seen: set[int] = set()
+    for path, weight, _ in walk_weights(layer):
+        if id(weight) not in seen:
+            seen.add(id(weight))
+            yield path, weight
+
+
+def has_weights(layer: Any) -> bool:
+    """Tells whether a layer, or one inside it, has any weight."""
+    return next(named_weights(layer), None) is not None
+
+
+def walk_weights(
+    layer: Any, prefix: str = "", trained: bool = True
+) -> Iterator[tuple[str, Variable, bool]]:
+    """Yields path, weight and whether training changes it, for each place that has a weight."""
+    core = layer._kgraph
+    trained = trained and core.trainable
+    for weight in sorted(core.weights, key=lambda w: not w.trainable):
+        yield f"{prefix}{weight.name}", weight, trained and weight.trainable
+    for name, child in layer._kgraph_children():
+        yield from walk_weights(child, f"{prefix}{name}/", trained)
+
+
+def name_weights(layer: Any) -> None:
+    """Gives weights without a name that of their attribute, and makes names unique."""
+    own: list[Variable] = layer._kgraph.weights
+    if not own:
+        return
+    places = {id(weight): path.replace("/", "_") for path, weight in members(layer, Variable)}
+    taken = {path.partition("/")[0] for path, _ in children(layer)}
+    for weight in own:
+        base = weight.name if weight.is_named else places.get(id(weight), "weight")
+        name, n = base, 0
+        while name in taken:
+            n += 1
+            name = f"{base}_{n}"
+        weight.rename(name)
+        taken.add(name)
