@@ -501,7 +501,7 @@ def test_a_failure_in_the_background_surfaces_once(tmp_path, monkeypatch, surfac
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", full)
         checkpoint.save(2, small(2), {})
-        checkpoint._background._thread.join()
+        checkpoint._background.finish()
     call = {"save": lambda: checkpoint.save(3, small(3), {})}.get(
         surfaces, getattr(checkpoint, surfaces)
     )
@@ -524,7 +524,7 @@ def test_a_failure_outlives_the_object_that_was_dropped(tmp_path, monkeypatch, n
         with monkeypatch.context() as patch:
             patch.setattr(os, "rename", lambda *_: os.stat(tmp_path / "missing"))
             checkpoint.save(2, {"w": np.ones(10**5)}, {})
-            checkpoint._background._thread.join()
+            checkpoint._background.finish()
             return weakref.ref(checkpoint)
 
     gone = leave_behind()

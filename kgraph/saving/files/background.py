@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
-import io
+import logging
 import os
 import sys
 import threading
 import traceback
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from pathlib import Path
 
 _all: weakref.WeakSet[Background] = weakref.WeakSet()
@@ -22,7 +23,7 @@ class Background:
     """Runs one function at a time in a thread of its own.
 
     A failure is raised by `wait`. If its owner is gone before, `raise_abandoned` raises it. If
-    nobody hears of it, the program prints it when it ends, and ends with status 120.
+    nobody hears of it, the program logs it when it ends, and ends with status 1.
 
     Args:
         owner: whoever calls `wait`.
@@ -31,20 +32,20 @@ class Background:
 
     def __init__(self, owner: object, place: Path) -> None:
         self._owner, self._place = weakref.ref(owner), place
-        self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
+        self._future: Future[None] | None = None
         _all.add(self)
 
     def start(self, work: Callable[[], None], name: str) -> None:
         """Starts the work. What was started before must have been waited for."""
-        assert self._thread is None
-        self._thread = threading.Thread(target=self._run, args=(work,), name=name)
-        self._thread.start()
+        assert self._future is None
+        pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._future = pool.submit(self._run, work)
+        pool.shutdown(wait=False)  # the thread ends with its work
 
     @property
     def running(self) -> bool:
         """Whether the work is under way."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._future is not None and not self._future.done()
 
     @property
     def is_abandoned(self) -> bool:
@@ -56,22 +57,25 @@ class Background:
             work()
         except BaseException as error:
             del work  # other frames lead here
-            self._error = _without_locals(error)
             _unheard.append(self)
+            _drop_locals(error)
+            raise
 
     def wait(self) -> None:
         """Returns when the work is done; raises, once, what it raised."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        error, self._error = self._error, None
-        if error is not None:
+        future, self._future = self._future, None
+        if future is not None and (error := future.exception()) is not None:
             _unheard.remove(self)
             raise error
 
+    def finish(self) -> None:
+        """Returns when the work is done, well or not: `wait` still raises what it raised."""
+        if self._future is not None:
+            wait_for([self._future])
+
     def forget(self) -> None:
         """Leaves the work, and its failure, to the process that this one was forked from."""
-        self._thread = self._error = None
+        self._future = None
 
 
 def raise_abandoned(place: Path) -> None:
@@ -81,53 +85,43 @@ def raise_abandoned(place: Path) -> None:
             background.wait()
 
 
-def _without_locals(error: BaseException) -> BaseException:
-    """Returns the error with the lines that it came from, but not with what they had in hand.
+def _drop_locals(error: BaseException) -> None:
+    """Takes from the lines that an error came from what they had in hand.
 
     They would keep whole models alive, and their owners, which then seemed to be there still.
     """
-    error = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
+    error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # but the caller's
     link: BaseException | None = error
     while link is not None:
         traceback.clear_frames(link.__traceback__)
         link = link.__cause__ or link.__context__
-    return error
 
 
 # --- the end of the program ----------------------------------------------------------------------
 
 
-def _fail_at_last() -> None:
-    """Makes the last flush of the standard error stream, which the interpreter makes, fail.
-
-    That is how a program says after its end that not all of what it wrote has arrived: Python then
-    makes the exit status 120, whatever it was. An exit handler cannot change the status otherwise,
-    but by ending the process before the handlers of others have had their turn. (Children made by
-    `multiprocessing` end otherwise: there a failure is only printed.)
-    """
-    if sys.stderr is None:
-        sys.stderr = io.StringIO()
-    flush = sys.stderr.flush
-
-    def flush_or_fail() -> None:
-        flush()
-        if sys._getframe().f_back is None:  # not called from Python, but by the interpreter
-            raise OSError("a save in the background has failed")
-
-    sys.stderr.flush = flush_or_fail  # type: ignore[method-assign]
-
-
 def _finish_all() -> None:
-    failed = False
-    for background in [*_all, *_unheard]:
-        try:
-            background.wait()
-        except BaseException as error:
-            failed = True
-            with contextlib.suppress(Exception):  # stderr may be closed by now
-                print(f"kgraph: {error}", file=sys.stderr)
+    for background in list(_all):
+        background.finish()
+
+
+def _report_unheard() -> None:
+    """Logs the failures of which nobody has heard, and ends the program with status 1.
+
+    Only `os._exit` gives an exit handler a say in the status. It comes last of the handlers that
+    were registered after this module was imported; what is buffered has been written by then.
+    """
+    _finish_all()
+    failed, _unheard[:] = list(_unheard), []
+    for background in failed:
+        error = background._future and background._future.exception()
+        logging.getLogger("kgraph").error("kgraph: %s", error)
     if failed:
-        _fail_at_last()
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(1)
 
 
 def _forget_all() -> None:
@@ -136,8 +130,9 @@ def _forget_all() -> None:
     _unheard.clear()
 
 
-# Rather not `atexit`: it comes after Python has closed its thread pools, and without those Orbax
-# cannot finish what it is writing. The name is private, and the same since Python 3.9.
+atexit.register(_report_unheard)
+# Work has to end before Python closes its thread pools, without which Orbax cannot finish what it
+# is writing; `atexit` comes later. The name is private, and the same since Python 3.9.
 getattr(threading, "_register_atexit", atexit.register)(_finish_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)

@@ -21,7 +21,7 @@ class PendingSave:
     The model may be changed, trained and saved elsewhere meanwhile. A failure is raised by `wait`,
     or else by the next save to the path, or load from it; once it has happened, also by the next
     `fit`, save or `load_weights` of the model. The end of the program waits for the save; a failure
-    that nobody has heard of is then printed, and the exit status is 120.
+    that nobody has heard of is then logged, and the exit status is 1.
 
     Attributes:
         path: where to.
