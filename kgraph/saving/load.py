@@ -76,7 +76,7 @@ def load_model(
             is to have, or None for the first device. By default a distribution that is in force
             decides (`kgraph.distribution`). Paths are those of the file:
             `"weights/dense/kernel"`, `"training/['optimizer'].momentum['dense']['kernel']"`. From a
-            folder, a process reads only the pieces that its devices need.
+            folder, a process reads only the shards that its devices need.
 
     Raises:
         ModelFileError: the file is missing, damaged, foreign, or does not match.

@@ -49,10 +49,10 @@ def save_model(
     A `.kgraph` file is a zip of stored members: `manifest.json` (format version, sizes and digests
     of the members, shape, dtype and digest of each array, hash of the graph), `model.json`,
     `training.json` (only of a compiled model) and `arrays.safetensors`. A folder holds the same as
-    files, with a piece of the digest in their names (`model-0123456789abcdef.json`): a new save
+    files, with a part of the digest in their names (`model-0123456789abcdef.json`): a new save
     writes beside the old one and then replaces `manifest.json`, which says what counts.
 
-    In a folder an array that is spread over devices stays in pieces, each with its digest, and of
+    In a folder an array that is spread over devices stays in shards, each with its digest, and of
     several processes (`jax.distributed`) each writes those that it has: all call `save` at the same
     place, with a folder that all of them see. Such a folder loads on any number of devices.
 

@@ -18,7 +18,7 @@ from kgraph.layers.base import Layer, Variable
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import put_in_place, workshop
+from kgraph.saving.files.atomic import naming, put_in_place, workshop
 from kgraph.saving.files.digests import array_digests
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.files.misfit import Misfit
@@ -29,7 +29,6 @@ from kgraph.saving.kgraph_format.content import (
     Content,
     array_chunks,
     check_dtypes,
-    naming,
     write_file,
 )
 from kgraph.saving.kgraph_format.parts import COPY, Part, open_regular

@@ -82,7 +82,7 @@ def train(model: keras.Model, epochs: int = 1, **options: Any) -> None:
 
 
 def spread() -> keras.Model:
-    """A model whose kernels are cut over the devices, so that a folder holds pieces of them."""
+    """A model whose kernels are cut over the devices, so that a folder holds shards of them."""
     mesh = keras.distribution.DeviceMesh((4,), ("model",), jax.devices()[:4])
     layouts = keras.distribution.LayoutMap(mesh)
     layouts["twice/kernel"] = (None, "model")

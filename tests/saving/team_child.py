@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import kgraph
 from kgraph.saving.kgraph_format import folder as folder_module
-from kgraph.saving.kgraph_format import processes as team
+from kgraph.saving.kgraph_format import processes
 
 
 def team_model(rows: int = 8) -> Any:
@@ -51,7 +51,7 @@ def main() -> None:
         host = weight.numpy()
         weight.assign(jax.make_array_from_callback(host.shape, sharding, lambda i, h=host: h[i]))
     if fault != "nothing":
-        team.PATIENCE = 3.0
+        processes.PATIENCE = 3.0
         if index == "1":
             folder_module._write_part = {"write": fail_to_write, "kill": die}[fault]
     try:

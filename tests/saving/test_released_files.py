@@ -59,7 +59,7 @@ def test_saved_weights_give_the_same_predictions(released, expected, name):
         np.testing.assert_allclose(found, expected[f"{name} predictions"], **NEAR, err_msg=suffix)
 
 
-def test_a_folder_of_pieces_is_read(released, expected):
+def test_a_folder_of_shards_is_read(released, expected):
     model = keras.models.load_model(released / "spread")
     np.testing.assert_allclose(predictions(model, "shared"), expected["spread predictions"], **NEAR)
 

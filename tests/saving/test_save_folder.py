@@ -37,7 +37,7 @@ def spread(*axes: str | None) -> NamedSharding:
 
 
 def spread_model() -> Any:
-    """Returns a model whose weights are spread: in 8 pieces, in 2 (each on 4 devices), and not."""
+    """Returns a model whose weights are spread: in 8 shards, in 2 (each on 4 devices), and not."""
     x = kgraph.Input((8,), name="x")
     model = kgraph.Model(x, layers.Dense(4, name="b")(layers.Dense(6, name="a")(x)), name="m")
     for weight, axes in zip(model.weights, [("rows", "columns"), ("columns",), (None,), ()]):
@@ -57,18 +57,18 @@ def manifest_of(path: Path) -> Any:
     return json.loads((path / "manifest.json").read_text())
 
 
-def test_pieces_are_stored_as_the_devices_hold_them(good: Path):
+def test_shards_are_stored_as_the_devices_hold_them(good: Path):
     rows = {row[0]: row for row in manifest_of(good)["arrays"]}
     kernel = rows["weights/a/kernel"]
-    assert [piece[:2] for piece in kernel[4]] == [
+    assert [shard[:2] for shard in kernel[4]] == [
         [[r, c], [2, 3]] for r in (0, 2, 4, 6) for c in (0, 3)
     ]
-    assert len({piece[2] for piece in kernel[4]}) == 8
-    assert [piece[:2] for piece in rows["weights/a/bias"][4]] == [[[0], [3]], [[3], [3]]]
+    assert len({shard[2] for shard in kernel[4]}) == 8
+    assert [shard[:2] for shard in rows["weights/a/bias"][4]] == [[[0], [3]], [[3], [3]]]
     assert len(rows["weights/b/kernel"]) == len(rows["weights/b/bias"]) == 4
 
 
-def test_a_folder_of_pieces_loads_on_one_device_and_on_others(good: Path, monkeypatch):
+def test_a_folder_of_shards_loads_on_one_device_and_on_others(good: Path, monkeypatch):
     model = spread_model()
     loaded = saving.load_model(good)
     assert_same_weights(model, loaded)
@@ -89,7 +89,7 @@ def test_a_folder_of_pieces_loads_on_one_device_and_on_others(good: Path, monkey
     assert_same_weights(model, other)
     assert asked["weights/a/kernel"] == (8, 6)
     assert other.weights[0].value.sharding == spread("columns")
-    assert len(read) == len(set(read)) == 8 + 2 + 2, "each piece is read once"
+    assert len(read) == len(set(read)) == 8 + 2 + 2, "each shard is read once"
 
 
 def test_weights_stay_spread_when_others_are_read_into_them(good: Path):
@@ -114,7 +114,7 @@ def test_spread_arrays_in_one_file_are_gathered(tmp_path: Path):
     assert_same_weights(spread_model(), fresh)
 
 
-def test_the_same_pieces_give_the_same_bytes_and_old_parts_go(good: Path, tmp_path: Path):
+def test_the_same_shards_give_the_same_bytes_and_old_parts_go(good: Path, tmp_path: Path):
     path = tmp_path / "m"
     other = spread_model()
     other.set_weights([np.ones(w.shape, "float32") for w in other.weights])
@@ -138,7 +138,7 @@ def test_a_training_state_that_is_spread_goes_on(tmp_path: Path):
     assert np.isfinite(loaded.train_on_batch(*rows))
 
 
-def test_a_flipped_bit_in_a_piece_is_named(good: Path, tmp_path: Path):
+def test_a_flipped_bit_in_a_shard_is_named(good: Path, tmp_path: Path):
     path = tmp_path / "m"
     path.mkdir()
     for part in good.iterdir():
@@ -158,22 +158,22 @@ def test_a_flipped_bit_in_a_piece_is_named(good: Path, tmp_path: Path):
 
 
 HOSTILE = {
-    "a gap": lambda pieces: pieces.pop(3),
-    "twice": lambda pieces: pieces.append(pieces[0]),
-    "an overlap": lambda pieces: pieces[0].__setitem__(1, [8, 3]),
-    "beyond the end": lambda pieces: pieces[-1].__setitem__(0, [2**30, 3]),
-    "another rank": lambda pieces: pieces[0].__setitem__(0, [0]),
-    "negative": lambda pieces: pieces[0].__setitem__(0, [-2, 0]),
-    "another part": lambda pieces: pieces[0].__setitem__(3, 7),
-    "a part too many": lambda pieces: pieces[0].__setitem__(3, 10**6),
-    "a digest": lambda pieces: pieces[0].__setitem__(2, "0" * 64),
-    "no pieces": lambda pieces: pieces.clear(),
-    "a text": lambda pieces: pieces.__setitem__(0, "x"),
+    "a gap": lambda shards: shards.pop(3),
+    "twice": lambda shards: shards.append(shards[0]),
+    "an overlap": lambda shards: shards[0].__setitem__(1, [8, 3]),
+    "beyond the end": lambda shards: shards[-1].__setitem__(0, [2**30, 3]),
+    "another rank": lambda shards: shards[0].__setitem__(0, [0]),
+    "negative": lambda shards: shards[0].__setitem__(0, [-2, 0]),
+    "another part": lambda shards: shards[0].__setitem__(3, 7),
+    "a part too many": lambda shards: shards[0].__setitem__(3, 10**6),
+    "a digest": lambda shards: shards[0].__setitem__(2, "0" * 64),
+    "no shards": lambda shards: shards.clear(),
+    "a text": lambda shards: shards.__setitem__(0, "x"),
 }
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_pieces_that_do_not_make_up_their_array_are_refused(case: str, good: Path, tmp_path: Path):
+def test_shards_that_do_not_make_up_their_array_are_refused(case: str, good: Path, tmp_path: Path):
     from kgraph.saving.kgraph_format.manifest import manifest_digest
 
     manifest = manifest_of(good)

@@ -41,6 +41,17 @@ def workshop(target: Path, token: str = "") -> Iterator[Path]:
         _in_use.discard(name)
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Adds the path to errors of the system that lack it, such as a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
 def check_writable(folder: Path) -> None:
     """Makes a folder if it is not there, and in it something that goes away again.
 

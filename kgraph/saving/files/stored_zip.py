@@ -15,19 +15,14 @@ from pathlib import Path
 from typing import IO
 
 from kgraph.saving.files.misfit import Misfit
+from kgraph.saving.files.zip_headers import FULL, read_end, read_header
 
 MAX_MEMBERS = 16
-START = b"PK\x03\x04"
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes, whenever it is written
 _UNIX = 3
 _MAX_DIRECTORY = 2**16
-_FULL = 0xFFFFFFFF
-_END = struct.Struct("<4s4H2LH")
-_LOCATOR = struct.Struct("<4sLQL")
-_END_64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
-_LOCAL = struct.Struct("<4s5H3L2H")
 _UTF8_NAME = 0x800
 
 Chunk = bytes | memoryview
@@ -79,33 +74,6 @@ def read_zip(file: IO[bytes], size: int) -> dict[str, Extent]:
     return found
 
 
-def read_end(file: IO[bytes], size: int) -> tuple[int, int, int]:
-    """Returns number of members, size and start of the directory, from the last bytes.
-
-    Raises:
-        Misfit: the file does not end with what every reader takes for its directory.
-    """
-    tail_size = min(size, _END_64.size + _LOCATOR.size + _END.size)
-    file.seek(size - tail_size)
-    tail = file.read(tail_size)
-    if len(tail) < _END.size:
-        raise Misfit("the file", "a directory at its end", f"{size} bytes")
-    mark, disk, disk_2, here, count, length, start, comment = _END.unpack(tail[-_END.size :])
-    if mark != b"PK\x05\x06" or disk or disk_2 or here != count or comment:
-        raise Misfit("the file", "a directory at its end", mark)
-    end = size - _END.size
-    large = tail[-_END.size - _LOCATOR.size : -_END.size]
-    if large.startswith(b"PK\x06\x07") and len(tail) == tail_size > _END.size + _LOCATOR.size:
-        mark, _, where, _ = _LOCATOR.unpack(large)
-        end -= _LOCATOR.size + _END_64.size
-        if where != end or not tail.startswith(b"PK\x06\x06"):
-            raise Misfit("the directory's end", end, where)  # type: ignore[arg-type]
-        *_, here, count, length, start = _END_64.unpack(tail[: _END_64.size])
-    if start + length != end:
-        raise Misfit("the directory", f"{end} as its end", start + length)
-    return count, length, start
-
-
 def _member(file: IO[bytes], directory: bytes, at: int, end: int) -> tuple[str, Extent, int]:
     """Returns name and extent of the member described at `at`, and where the next is described."""
     if len(directory) < at + _ENTRY.size:
@@ -128,24 +96,17 @@ def _member(file: IO[bytes], directory: bytes, at: int, end: int) -> tuple[str, 
 
 def _local(file: IO[bytes], at: int, name: bytes, facts: tuple[int, int, int]) -> int:
     """Returns where the bytes of a member begin, when its own header agrees with the directory."""
-    file.seek(at)
-    head = file.read(_LOCAL.size)
-    if len(head) < _LOCAL.size:
-        raise Misfit("a member", "a header", f"{len(head)} bytes")
-    mark, _, flags, method, _, _, crc, packed, size, name_size, extra_size = _LOCAL.unpack(head)
-    if name_size > len(name) or extra_size > 64:
-        raise Misfit("a member", "the name in the directory", "another")
-    rest = file.read(name_size + extra_size)
-    size, packed = _wide(rest[name_size:], (size, packed))
-    same = (flags, crc, size) == facts and packed == size and not method
-    if mark != START or rest[:name_size] != name or not same:
+    header = read_header(file, at, "a member")
+    size, packed = _wide(header.extra, (header.size, header.packed))
+    same = (header.flags, header.crc, size) == facts and packed == size and not header.method
+    if header.name != name or not same:
         raise Misfit("a member", "what the directory says", "another name, size or checksum")
-    return at + len(head) + len(rest)
+    return header.start
 
 
 def _wide(extra: bytes, fields: tuple[int, ...]) -> tuple[int, ...]:
     """Returns sizes and offset, those of more than 32 bits from the extra field that has them."""
-    full = [i for i, field in enumerate(fields) if field == _FULL]
+    full = [i for i, field in enumerate(fields) if field == FULL]
     expected = struct.pack("<2H", 1, 8 * len(full))
     if len(extra) != (4 + 8 * len(full) if full else 0) or (full and extra[:4] != expected):
         raise Misfit("a member", "a header without extras", f"{len(extra)} bytes of extras")

@@ -1,4 +1,4 @@
-"""The `.keras` file as a zip: its members read into memory after checks, and written alike."""
+"""The `.keras` file as a zip: its members are read into memory after checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +16,7 @@ from typing import IO, Any
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.files.misfit import Misfit
-from kgraph.saving.files.stored_zip import read_end
+from kgraph.saving.files.zip_headers import read_end
 from kgraph.saving.keras_format.archive_layout import check_layout
 from kgraph.saving.kgraph_format.container import check_sha256
 from kgraph.saving.kgraph_format.parts import COPY, open_regular, sha256_of
@@ -25,7 +25,6 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_MEMBERS = 10_000
 MAX_EXPANSION = 100
 FREE_BYTES = 64 * 2**20
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes, whenever it is written
 _ENCRYPTED = 1
 _BLOCK = 2**20
 _ENTRY_BYTES = 256
@@ -159,12 +158,3 @@ def _check_unread(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -
     with refusing(path, "is damaged", member=info.filename, hint=COPY), archive.open(info) as file:
         while file.read(_BLOCK):
             pass
-
-
-def write_archive(new: Path, members: Mapping[str, bytes]) -> None:
-    """Writes members as they are, the same bytes for the same content."""
-    with zipfile.ZipFile(new, "x", zipfile.ZIP_STORED) as archive:
-        for name, data in members.items():
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, data)

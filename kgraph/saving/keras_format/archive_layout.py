@@ -6,16 +6,13 @@ say the same, and the members have to fill the file: nothing before, between or 
 
 from __future__ import annotations
 
-import struct
 import zipfile
 from collections.abc import Sequence
 from typing import IO
 
 from kgraph.saving.files.misfit import Misfit
-from kgraph.saving.files.stored_zip import START
+from kgraph.saving.files.zip_headers import FULL, read_header
 
-_LOCAL = struct.Struct("<4s5H3L2H")
-_FULL = 0xFFFFFFFF
 _LATE, _UTF8 = 0x8, 0x800
 _LEVELS = 0x6
 _DESCRIPTORS = (12, 16, 20, 24)
@@ -48,17 +45,13 @@ def _check_gap(place: str, gap: int, known: Sequence[int]) -> None:
 
 def _end_of(file: IO[bytes], info: zipfile.ZipInfo) -> int:
     """Returns where a member ends, when its own header agrees with the directory."""
-    file.seek(info.header_offset)
-    head = file.read(_LOCAL.size)
-    if len(head) < _LOCAL.size:
-        raise Misfit(info.filename, "a header", f"{len(head)} bytes")
-    mark, _, flags, method, _, _, crc, packed, size, name_size, extra_size = _LOCAL.unpack(head)
+    header = read_header(file, info.header_offset, info.filename)
     name = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
-    sizes = packed in (info.compress_size, _FULL) and size in (info.file_size, _FULL)
-    same = (sizes and crc == info.CRC) or flags & _LATE
+    sizes = header.packed in (info.compress_size, FULL) and header.size in (info.file_size, FULL)
+    same = (sizes and header.crc == info.CRC) or header.flags & _LATE
     if info.filename != info.orig_filename or info.flag_bits & ~(_LATE | _UTF8 | _LEVELS):
         raise Misfit(info.filename, "a plain member", info.orig_filename)
-    kind = (mark, flags, method) == (START, info.flag_bits, info.compress_type)
-    if not (kind and same and file.read(name_size) == name):
+    kind = (header.flags, header.method) == (info.flag_bits, info.compress_type)
+    if not (kind and same and header.name == name):
         raise Misfit(info.filename, "what the directory says", "another name, size or checksum")
-    return info.header_offset + _LOCAL.size + name_size + extra_size + info.compress_size
+    return header.start + info.compress_size

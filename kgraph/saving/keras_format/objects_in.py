@@ -30,7 +30,6 @@ _LAMBDA = (
     "write a subclass of Layer in its place (or a function registered under a name) and save the "
     "model anew: Python bytecode from a file is never run"
 )
-_OPTIONS_OF_ALL = ("name", "trainable", "dtype")
 
 
 class ObjectReader:

@@ -15,8 +15,9 @@ from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.registry import custom_object_scope, describe
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import put_in_place, workshop
-from kgraph.saving.keras_format.archive import CONFIG, METADATA, WEIGHTS, write_archive
+from kgraph.saving.files.atomic import naming, put_in_place, workshop
+from kgraph.saving.files.stored_zip import write_zip
+from kgraph.saving.keras_format.archive import CONFIG, METADATA, WEIGHTS
 from kgraph.saving.keras_format.compile_options import KNOWN, compile_config
 from kgraph.saving.keras_format.hdf5 import import_h5py, write_arrays
 from kgraph.saving.keras_format.kept_arrays import kept_arrays
@@ -76,18 +77,13 @@ def save_keras_model(model: Any, path: Path, include_optimizer: bool = True) -> 
 
 def write_file(path: Path, members: Mapping[str, bytes] | bytes) -> None:
     """Writes a zip of members, or plain bytes, so that the old or the new file is there, whole."""
-    try:
-        with workshop(path) as folder:
-            new = folder / "new"
-            if isinstance(members, bytes):
-                new.write_bytes(members)
-            else:
-                write_archive(new, members)
-            put_in_place(new, path)
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    with naming(path), workshop(path) as folder:
+        new = folder / "new"
+        if isinstance(members, bytes):
+            new.write_bytes(members)
+        else:
+            write_zip(new, {name: (len(data), [data]) for name, data in members.items()})
+        put_in_place(new, path)
 
 
 def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], OptimizerSlots | None]:

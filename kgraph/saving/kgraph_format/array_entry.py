@@ -20,7 +20,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Piece:
+class Shard:
     """A block of an array that was spread over devices: where it begins, and in which part it is.
 
     `name` is what it is called in that part.
@@ -38,14 +38,14 @@ class ArrayEntry:
     """One array: its path (`"weights/dense/kernel"`), exact shape, dtype, digest of its bytes.
 
     The bytes are those of the array in C order, little endian; the digest is that of
-    `array_digests`. An array in pieces has instead the SHA-256 of the digests of its pieces.
+    `array_digests`. An array in shards has instead the SHA-256 of the digests of its shards.
     """
 
     path: str
     shape: tuple[int, ...]
     dtype: str
     sha256: str
-    pieces: tuple[Piece, ...] = ()
+    shards: tuple[Shard, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -54,38 +54,38 @@ class ArrayEntry:
     def __str__(self) -> str:
         return f"{list(self.shape)} {self.dtype}"
 
-    def stored(self) -> tuple[Piece, ...]:
-        """Returns what is stored of it: its pieces, or the whole as one."""
-        whole = Piece(self.path, (0,) * len(self.shape), self.shape, self.sha256)
-        return self.pieces or (whole,)
+    def stored(self) -> tuple[Shard, ...]:
+        """Returns what is stored of it: its shards, or the whole as one."""
+        whole = Shard(self.path, (0,) * len(self.shape), self.shape, self.sha256)
+        return self.shards or (whole,)
 
     def plain(self) -> list[Any]:
         """Returns the entry as JSON types."""
         row = [self.path, list(self.shape), self.dtype, self.sha256]
-        pieces = [[list(p.start), list(p.shape), p.sha256, p.part] for p in self.pieces]
-        return [*row, pieces] if pieces else row
+        shards = [[list(p.start), list(p.shape), p.sha256, p.part] for p in self.shards]
+        return [*row, shards] if shards else row
 
 
 def entry_of(
-    path: str, shape: Sequence[int], dtype: str, pieces: Iterable[tuple[Any, Any, str, int]]
+    path: str, shape: Sequence[int], dtype: str, shards: Iterable[tuple[Any, Any, str, int]]
 ) -> ArrayEntry:
-    """Returns the entry of an array in pieces, given as start, shape, digest and part."""
+    """Returns the entry of an array in shards, given as start, shape, digest and part."""
     made = tuple(
-        Piece(piece_name(path, start, size), tuple(start), tuple(size), digest, part)
-        for start, size, digest, part in pieces
+        Shard(shard_name(path, start, size), tuple(start), tuple(size), digest, part)
+        for start, size, digest, part in shards
     )
-    return ArrayEntry(path, tuple(shape), dtype, pieces_digest(made), made)
+    return ArrayEntry(path, tuple(shape), dtype, shards_digest(made), made)
 
 
-def pieces_digest(pieces: Iterable[Piece]) -> str:
-    """Returns the digest of an array in pieces."""
-    return hashlib.sha256(b"".join(bytes.fromhex(p.sha256) for p in pieces)).hexdigest()
+def shards_digest(shards: Iterable[Shard]) -> str:
+    """Returns the digest of an array in shards."""
+    return hashlib.sha256(b"".join(bytes.fromhex(p.sha256) for p in shards)).hexdigest()
 
 
-def piece_name(path: str, start: Sequence[int], shape: Sequence[int]) -> str:
-    """Returns what a piece is called in its part.
+def shard_name(path: str, start: Sequence[int], shape: Sequence[int]) -> str:
+    """Returns what a shard is called in its part.
 
-    >>> piece_name("weights/dense/kernel", (0, 4), (8, 4))
+    >>> shard_name("weights/dense/kernel", (0, 4), (8, 4))
     'weights/dense/kernel[0:8,4:8]'
     """
     slices = [f"{first}:{first + size}" for first, size in zip(start, shape, strict=True)]
@@ -112,17 +112,17 @@ def parse_entry(place: str, data: Any) -> ArrayEntry:
     check(f"{place}.sha256", digest, is_digest, "a SHA-256")
     if not more:
         return ArrayEntry(path, tuple(shape), dtype, digest)
-    check(f"{place}.pieces", more[0], lambda found: isinstance(found, list), "a list")
+    check(f"{place}.shards", more[0], lambda found: isinstance(found, list), "a list")
     for i, row in enumerate(more[0]):
-        check(f"{place}.pieces[{i}]", row, _is_piece, "[start, shape, sha, part]")
+        check(f"{place}.shards[{i}]", row, _is_shard, "[start, shape, sha, part]")
     fits = more[0] and grid([(row[0], row[1]) for row in more[0]], shape)
-    check(f"{place}.pieces", more[0], lambda _: fits, "pieces that make up the array")
+    check(f"{place}.shards", more[0], lambda _: fits, "shards that make up the array")
     entry = entry_of(path, shape, dtype, more[0])
-    check(f"{place}.sha256", digest, lambda d: d == entry.sha256, "the digest of its pieces")
+    check(f"{place}.sha256", digest, lambda d: d == entry.sha256, "the digest of its shards")
     return entry
 
 
-def _is_piece(row: Any) -> bool:
+def _is_shard(row: Any) -> bool:
     if not isinstance(row, list) or len(row) != 4:
         return False
     start, shape, digest, part = row

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.saving.files.file_error import file_error, refusing
-from kgraph.saving.kgraph_format.array_entry import ArrayEntry, Piece
+from kgraph.saving.kgraph_format.array_entry import ArrayEntry, Shard
 from kgraph.saving.kgraph_format.manifest import Manifest, arrays_member, is_arrays_member
 from kgraph.saving.kgraph_format.parts import COPY, Part
 from kgraph.saving.kgraph_format.safetensors import ArraySpec, Layout, make_layout
@@ -71,12 +71,12 @@ class ArrayReader:
 
     def whole(self, entry: ArrayEntry) -> np.ndarray:
         """Returns an array on the host."""
-        if not entry.pieces:
+        if not entry.shards:
             return self._read(entry, entry.stored()[0])
         return self._region(entry, tuple(map(slice, entry.shape)), {})
 
     def placed(self, entry: ArrayEntry, sharding: jax.sharding.Sharding | None) -> jax.Array:
-        """Returns an array on devices; this process reads the pieces that its own devices need."""
+        """Returns an array on devices; this process reads the shards that its own devices need."""
         if sharding is None:
             return jax.device_put(self.whole(entry))
         read: dict[str, np.ndarray] = {}
@@ -87,28 +87,28 @@ class ArrayReader:
     def _region(
         self, entry: ArrayEntry, index: Sequence[slice], read: dict[str, np.ndarray]
     ) -> np.ndarray:
-        """Returns a region of an array; `read` keeps the pieces that were read for others."""
+        """Returns a region of an array; `read` keeps the shards that were read for others."""
         bounds = [part.indices(size)[:2] for part, size in zip(index, entry.shape, strict=True)]
         target = np.empty([stop - start for start, stop in bounds], jnp.dtype(entry.dtype))
-        for piece in entry.stored():
-            overlap = _overlap(bounds, piece)
+        for shard in entry.stored():
+            overlap = _overlap(bounds, shard)
             if overlap is None:
                 continue
-            if piece.name not in read:
-                read[piece.name] = self._read(entry, piece)
-            there = tuple(slice(a - s, b - s) for (a, b), s in zip(overlap, piece.start))
+            if shard.name not in read:
+                read[shard.name] = self._read(entry, shard)
+            there = tuple(slice(a - s, b - s) for (a, b), s in zip(overlap, shard.start))
             here = tuple(slice(a - s, b - s) for (a, b), (s, _) in zip(overlap, bounds))
-            target[here] = read[piece.name][there]
+            target[here] = read[shard.name][there]
         return target
 
-    def _read(self, entry: ArrayEntry, piece: Piece) -> np.ndarray:
-        member = arrays_member(piece.part)
+    def _read(self, entry: ArrayEntry, shard: Shard) -> np.ndarray:
+        member = arrays_member(shard.part)
         layout = self._layouts[member]
-        with refusing(self._path, DAMAGED, member=member, at=piece.name, hint=COPY):
+        with refusing(self._path, DAMAGED, member=member, at=shard.name, hint=COPY):
             array, digest = self._parts[member].read_array(
-                layout.starts[piece.name], layout.specs[piece.name]
+                layout.starts[shard.name], layout.specs[shard.name]
             )
-            compare_digests(self._path, member, piece.sha256, digest, piece.name)
+            compare_digests(self._path, member, shard.sha256, digest, shard.name)
         return array
 
 
@@ -129,14 +129,14 @@ def members_of(manifest: Manifest) -> list[str]:
 
 
 def layout_of(entries: Iterable[ArrayEntry], member: str) -> Layout:
-    """Returns where the arrays and pieces in one part are."""
+    """Returns where the arrays and shards in one part are."""
     return make_layout(
         [ArraySpec(p.name, p.shape, e.dtype) for e in entries for p in _stored_in(e, member)]
     )
 
 
 def digests_in(entries: Iterable[ArrayEntry], member: str) -> list[str]:
-    """Returns the digests of the arrays and pieces in one part, in the order of the table."""
+    """Returns the digests of the arrays and shards in one part, in the order of the table."""
     return [p.sha256 for e in entries for p in _stored_in(e, member)]
 
 
@@ -145,14 +145,14 @@ def arrays_digest(header: bytes, digests: Sequence[str]) -> str:
     return hashlib.sha256(header + b"".join(map(bytes.fromhex, digests))).hexdigest()
 
 
-def _stored_in(entry: ArrayEntry, member: str) -> list[Piece]:
-    return [piece for piece in entry.stored() if arrays_member(piece.part) == member]
+def _stored_in(entry: ArrayEntry, member: str) -> list[Shard]:
+    return [shard for shard in entry.stored() if arrays_member(shard.part) == member]
 
 
-def _overlap(bounds: Sequence[Any], piece: Piece) -> list[tuple[int, int]] | None:
-    """Returns what a region and a piece have in common, on each axis; None if nothing."""
+def _overlap(bounds: Sequence[Any], shard: Shard) -> list[tuple[int, int]] | None:
+    """Returns what a region and a shard have in common, on each axis; None if nothing."""
     found = [
         (max(start, first), min(stop, first + count))
-        for (start, stop), first, count in zip(bounds, piece.start, piece.shape, strict=True)
+        for (start, stop), first, count in zip(bounds, shard.start, shard.shape, strict=True)
     ]
     return found if all(start < stop for start, stop in found) else None

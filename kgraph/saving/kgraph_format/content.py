@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import put_in_place, workshop
+from kgraph.saving.files.atomic import naming, put_in_place, workshop
 from kgraph.saving.files.digests import array_digests
 from kgraph.saving.files.misfit import Misfit
 from kgraph.saving.files.stored_zip import write_zip
@@ -35,7 +34,7 @@ class Content:
     Fields:
         kind: "model" or "weights".
         documents: JSON bytes by name of the part.
-        arrays: by path; in a folder an array may be in pieces.
+        arrays: by path; in a folder an array may be in shards.
         graph_hash: of the model, if it has a graph.
     """
 
@@ -116,20 +115,9 @@ def check_dtypes(arrays: Mapping[str, Stored]) -> None:
 
 
 def array_chunks(header: bytes, arrays: Sequence[np.ndarray]) -> Iterator[Chunk]:
-    """Yields a header and the bytes of arrays (C order), in pieces, without copies."""
+    """Yields a header and the bytes of arrays (C order), a block at a time, without copies."""
     yield header
     for array in arrays:
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         for start in range(0, len(data), _BLOCK):
             yield data[start : start + _BLOCK]
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Adds the path to errors of the system that lack it, such as a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error

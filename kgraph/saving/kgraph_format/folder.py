@@ -1,7 +1,7 @@
 """Saving into a folder: each process writes the arrays that its devices hold, one decides.
 
 Orbax is not used here (it is in `kgraph.Checkpoint`): a folder may come from anybody, and Orbax
-believes what it reads; a digest of a piece has to be checked whatever the shardings of a load are;
+believes what it reads; a digest of a shard has to be checked whatever the shardings of a load are;
 and the same model gives the same bytes.
 """
 
@@ -18,25 +18,24 @@ import jax
 import numpy as np
 
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import make_folder, put_in_place, workshop
+from kgraph.saving.files.atomic import make_folder, naming, put_in_place, workshop
 from kgraph.saving.files.digests import array_digests
 from kgraph.saving.files.lock import FolderLock
-from kgraph.saving.kgraph_format.array_entry import ArrayEntry, entry_of, piece_name
+from kgraph.saving.kgraph_format.array_entry import ArrayEntry, entry_of, shard_name
 from kgraph.saving.kgraph_format.array_reader import arrays_digest
 from kgraph.saving.kgraph_format.content import (
     Content,
     array_chunks,
     check_dtypes,
     make_manifest,
-    naming,
 )
 from kgraph.saving.kgraph_format.manifest import MANIFEST, Member, arrays_member, parse_manifest
 from kgraph.saving.kgraph_format.parts import is_ours, name_in_folder
-from kgraph.saving.kgraph_format.processes import Team, gather_team
+from kgraph.saving.kgraph_format.processes import Processes, meet
 from kgraph.saving.kgraph_format.safetensors import ArraySpec, make_layout
 from kgraph.saving.kgraph_format.shards import Start, Stored
 
-_Item = tuple[str, Start | None, np.ndarray]  # path, where a piece begins, what is stored
+_Item = tuple[str, Start | None, np.ndarray]  # path, where a shard begins, what is stored
 
 
 class FolderWriter:
@@ -59,7 +58,7 @@ class FolderWriter:
             self._open_first()
             ready = True
         finally:
-            self._team = gather_team(ready)
+            self._processes = meet(ready)
 
     def _open_first(self) -> None:
         if jax.process_index():
@@ -77,13 +76,14 @@ class FolderWriter:
         try:
             with naming(self._path):
                 check_dtypes(content.arrays)
-                (_contribute if self._team.index else self._write)(self._path, content, self._team)
+                work = _contribute if self._processes.index else self._write
+                work(self._path, content, self._processes)
         finally:
             self._lock.release()
 
-    def _write(self, path: Path, content: Content, team: Team) -> None:
-        with workshop(path / MANIFEST, team.token) as aside:
-            notes = [_write_part(aside, content, 0), *team.notes(aside)]
+    def _write(self, path: Path, content: Content, processes: Processes) -> None:
+        with workshop(path / MANIFEST, processes.token) as aside:
+            notes = [_write_part(aside, content, 0), *processes.notes(aside)]
             entries = _entries(content.arrays, notes)
             members = {
                 arrays_member(i): Member(note["size"], note["sha256"])
@@ -104,18 +104,18 @@ class FolderWriter:
         self._lock.remove()
 
 
-def _contribute(path: Path, content: Content, team: Team) -> None:
+def _contribute(path: Path, content: Content, processes: Processes) -> None:
     """Writes the part of a process that is not the first one."""
-    aside = team.workshop(path)
+    aside = processes.workshop(path)
     try:
-        note = _write_part(aside, content, team.index)
+        note = _write_part(aside, content, processes.index)
     except Exception as error:
-        team.report(aside, f"{type(error).__name__}: {error}"[:300])
+        processes.report(aside, f"{type(error).__name__}: {error}"[:300])
         raise
-    team.report(aside, note)
-    team.until_gone(aside)
+    processes.report(aside, note)
+    processes.until_gone(aside)
     manifest = parse_manifest(strict_json.decode((path / MANIFEST).read_bytes()))
-    written = manifest.members.get(arrays_member(team.index))
+    written = manifest.members.get(arrays_member(processes.index))
     if note["stored"] and (written is None or written.sha256 != note["sha256"]):
         raise OSError(errno.EIO, "process 0 could not put the parts in place")
 
@@ -123,7 +123,7 @@ def _contribute(path: Path, content: Content, team: Team) -> None:
 def _write_part(aside: Path, content: Content, index: int) -> dict[str, Any]:
     """Writes the arrays of one process, durably, and returns what another needs to know of them."""
     items = list(_items(content.arrays, index))
-    arrays = {p if start is None else piece_name(p, start, a.shape): a for p, start, a in items}
+    arrays = {p if start is None else shard_name(p, start, a.shape): a for p, start, a in items}
     layout = make_layout([ArraySpec(n, a.shape, a.dtype.name) for n, a in arrays.items()])
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(array_digests, list(arrays.values()))
@@ -141,11 +141,11 @@ def _write_part(aside: Path, content: Content, index: int) -> dict[str, Any]:
 
 
 def _items(arrays: Mapping[str, Stored], index: int) -> Iterator[_Item]:
-    """Yields what a process has to write: its pieces, and if it is the first one, whole arrays."""
+    """Yields what a process has to write: its shards, and if it is the first one, whole arrays."""
     for path, stored in arrays.items():
         if not isinstance(stored, np.ndarray):
-            for start, piece in stored.pieces:
-                yield path, start, piece
+            for start, shard in stored.shards:
+                yield path, start, shard
         elif index == 0:
             yield path, None, stored
 
@@ -153,16 +153,16 @@ def _items(arrays: Mapping[str, Stored], index: int) -> Iterator[_Item]:
 def _entries(arrays: Mapping[str, Stored], notes: Sequence[Any]) -> list[ArrayEntry]:
     """Returns the table of all arrays, from what each process wrote."""
     whole: dict[str, str] = {}
-    pieces: dict[str, list[tuple[Any, Any, str, int]]] = {}
+    shards: dict[str, list[tuple[Any, Any, str, int]]] = {}
     for part, note in enumerate(notes):
         for path, start, shape, digest in note["stored"]:
             if start is None:
                 whole[path] = digest
             else:
-                pieces.setdefault(path, []).append((start, shape, digest, part))
+                shards.setdefault(path, []).append((start, shape, digest, part))
     return [
         ArrayEntry(path, stored.shape, stored.dtype.name, whole[path])
         if isinstance(stored, np.ndarray)
-        else entry_of(path, stored.shape, stored.dtype.name, sorted(pieces.get(path, [])))
+        else entry_of(path, stored.shape, stored.dtype.name, sorted(shards.get(path, [])))
         for path, stored in arrays.items()
     ]

@@ -46,7 +46,7 @@ class Member:
     """Size in bytes and digest (hex) of one part of a file.
 
     The digest of a JSON part is its SHA-256. That of a part with arrays is the SHA-256 of its
-    header followed by the digests of its arrays and pieces (32 bytes each, in the order of the
+    header followed by the digests of its arrays and shards (32 bytes each, in the order of the
     table), so that one pass over the data verifies both.
     """
 
@@ -113,10 +113,10 @@ def parse_manifest(data: Any) -> Manifest:
     check("arrays", data["arrays"], lambda a: isinstance(a, list), "a list")
     members = {name: _member(name, m) for name, m in data["members"].items()}
     arrays = [parse_entry(f"arrays[{i}]", a) for i, a in enumerate(data["arrays"])]
-    stored = [piece.name for entry in arrays for piece in entry.stored()]
+    stored = [shard.name for entry in arrays for shard in entry.stored()]
     if len({a.path for a in arrays}) != len(arrays) or len(set(stored)) != len(stored):
         raise Misfit("arrays", "distinct paths", "a path twice")
-    used = {arrays_member(p.part) for entry in arrays for p in entry.pieces}
+    used = {arrays_member(p.part) for entry in arrays for p in entry.shards}
     wanted = {ARRAYS} | used | ({MODEL} if data["kind"] == "model" else set())
     optional = {TRAINING_OPTIONS} if data["kind"] == "model" else set()
     if not wanted <= set(members) <= wanted | optional:

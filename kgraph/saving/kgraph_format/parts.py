@@ -19,7 +19,8 @@ import numpy as np
 from kgraph.saving.files.digests import filled
 from kgraph.saving.files.file_error import file_error
 from kgraph.saving.files.misfit import Misfit
-from kgraph.saving.files.stored_zip import START, read_zip
+from kgraph.saving.files.stored_zip import read_zip
+from kgraph.saving.files.zip_headers import START
 from kgraph.saving.kgraph_format.manifest import MANIFEST
 from kgraph.saving.kgraph_format.safetensors import ArraySpec
 

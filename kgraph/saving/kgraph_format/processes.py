@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Team:
+class Processes:
     """One of `count` processes that save together; `token` is what only this save has."""
 
     index: int = 0
@@ -68,8 +68,8 @@ class Team:
         _wait(lambda: None if aside.exists() else True, "process 0")
 
 
-def gather_team(ready: bool) -> Team:
-    """Returns the team of this process. All processes call it at the same place of the program.
+def meet(ready: bool) -> Processes:
+    """Returns this process among those that save; all call it at the same place of the program.
 
     Args:
         ready: whether this process, if it is the first one, can begin.
@@ -79,7 +79,7 @@ def gather_team(ready: bool) -> Team:
     """
     count = jax.process_count()
     if count == 1:
-        return Team()
+        return Processes()
     from jax.experimental import multihost_utils
 
     mine = np.frombuffer(secrets.token_bytes(8), np.uint8).astype(np.int32)
@@ -87,7 +87,7 @@ def gather_team(ready: bool) -> Team:
     token = bytes(np.asarray(told, np.uint8)).hex()
     if not int(token, 16):
         raise OSError(errno.EIO, "process 0 cannot write to the folder")
-    return Team(jax.process_index(), count, token)
+    return Processes(jax.process_index(), count, token)
 
 
 def _wait(found: Callable[[], T | None], whom: str) -> T:

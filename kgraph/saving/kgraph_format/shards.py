@@ -1,4 +1,4 @@
-"""Arrays on their way into a file: whole, or in the pieces that the devices of a process hold."""
+"""Arrays on their way into a file: whole, or in the shards that the devices of a process hold."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Spread:
 
     Fields:
         shape, dtype: of the whole of it.
-        pieces: where each piece begins and what it holds, in rising order; of an array that is
+        shards: where each shard begins and what it holds, in rising order; of an array that is
             spread over processes, those that this process has to write.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    pieces: Sequence[tuple[Start, np.ndarray]]
+    shards: Sequence[tuple[Start, np.ndarray]]
 
 
 Stored = np.ndarray | Spread
@@ -39,7 +39,7 @@ def snapshot(values: Mapping[str, Any], spread: bool) -> dict[str, Stored]:
     Args:
         values: JAX and NumPy arrays by path, which nobody changes or donates: as those that a model
             gives out (a training that runs gives out copies of what it reuses).
-        spread: whether an array on several devices stays in pieces, each copied from its device;
+        spread: whether an array on several devices stays in shards, each copied from its device;
             otherwise it is gathered.
 
     Raises:
@@ -49,14 +49,14 @@ def snapshot(values: Mapping[str, Any], spread: bool) -> dict[str, Stored]:
         if isinstance(value, jax.Array):
             value.copy_to_host_async()  # all transfers at once, before the first is waited for
     return {
-        path: _in_pieces(value) if spread and _is_spread(value) else _whole(path, value)
+        path: _in_shards(value) if spread and _is_spread(value) else _whole(path, value)
         for path, value in values.items()
     }
 
 
-def grid(pieces: Iterable[tuple[Start, Sequence[int]]], shape: Sequence[int]) -> bool:
-    """Tells whether pieces (start and shape) make up an array, as the cells of a grid."""
-    cells = [tuple(zip(start, size, strict=True)) for start, size in pieces]
+def grid(shards: Iterable[tuple[Start, Sequence[int]]], shape: Sequence[int]) -> bool:
+    """Tells whether shards (start and shape) make up an array, as the cells of a grid."""
+    cells = [tuple(zip(start, size, strict=True)) for start, size in shards]
     if len(set(cells)) != len(cells) or any(len(cell) != len(shape) for cell in cells):
         return False
     count = 1
@@ -79,7 +79,7 @@ def _is_spread(value: Any) -> bool:
     return not (value.is_fully_replicated and value.addressable_shards)
 
 
-def _in_pieces(value: jax.Array) -> Spread:
+def _in_shards(value: jax.Array) -> Spread:
     found = {
         tuple(part.indices(size)[0] for part, size in zip(shard.index, value.shape, strict=True)):
         on_host(shard.data, copy=False)
