@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import stat
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kgraph.errors import ConfigError, DataError
-from kgraph.utils import get_file
+from kgraph.utils import archives, get_file
 
 CONTENTS = b"some data" * 100
 
@@ -28,6 +29,15 @@ def tar(members, link=None, kind=tarfile.SYMTYPE):
             info = tarfile.TarInfo("link")
             info.type, info.linkname = kind, link
             archive.addfile(info)
+    return file.getvalue()
+
+
+def tar_of_zeros(size):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        info = tarfile.TarInfo("zeros")
+        info.size = size
+        archive.addfile(info, io.BytesIO(bytes(size)))
     return file.getvalue()
 
 
@@ -98,7 +108,39 @@ def test_archives_become_folders(server, cache, make):
     assert (cache / "plain_archive").is_file()
 
 
+def chained():
+    """Returns a tar whose links make a name too long for the checks of a whole path to follow.
+
+    The structure of CVE-2025-4517: folders of long names, each with a short link to it, and a link
+    through all of them that ends above; then a file through that link.
+    """
+    file, path = io.BytesIO(), ""
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+
+        def add(name, kind, target="", contents=b""):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.size = kind, target, len(contents)
+            archive.addfile(info, io.BytesIO(contents))
+
+        for letter in "abcdefghijklmnop":
+            add(f"{path}{'d' * 247}", tarfile.DIRTYPE)
+            add(f"{path}{letter}", tarfile.SYMTYPE, "d" * 247)
+            path += f"{'d' * 247}/"
+        link = "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/" + "l" * 254
+        add(link, tarfile.SYMTYPE, "../" * 16)
+        add("escape", tarfile.SYMTYPE, f"{link}/../owned")
+        add("escape", tarfile.REGTYPE, contents=b"x")
+    return file.getvalue()
+
+
 HOSTILE = {
+    "long names and links": chained(),
+    "a link to itself": tar({"fine.txt": b"1"}, "link"),
+    "a link to a folder": tar({"sub/fine.txt": b"1", "sub": b""}, "sub"),
+    "a file as a folder": tar({"a": b"1", "a/b": b"2"}),
+    "a name too long": zipped({"a" * 300: b"1"}),
+    "up in the middle": tar({"a/../../owned": b"x"}),
+    "bomb": gzip.compress(tar_of_zeros(4_000_000)),
     "up": tar({"fine.txt": b"1", "../../owned": b"x"}),
     "absolute link": tar({"fine.txt": b"1"}, "/etc/passwd"),
     "link up": tar({"fine.txt": b"1"}, "../../owned"),
@@ -111,12 +153,28 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_archives_leave_nothing(server, cache, tmp_path, kind):
+def test_hostile_archives_leave_nothing(server, cache, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(archives, "SMALL", 1_000_000)
     url = server.offer("data.tgz", HOSTILE[kind]).url
     with pytest.raises(DataError, match="archive"):
         get_file(origin=url, extract=True)
     assert kept(cache) == ["data.tgz_archive"]
     assert not list(tmp_path.rglob("owned"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_to_a_file_of_the_archive_becomes_a_copy(server, kind):
+    url = server.offer("data.tgz", tar({"fine.txt": b"1"}, "fine.txt", kind)).url
+    link = Path(get_file(origin=url, extract=True)) / "link"
+    assert link.read_bytes() == b"1"
+    assert not link.is_symlink()
+
+
+def test_more_members_than_allowed(server, cache, monkeypatch):
+    monkeypatch.setattr(archives, "MOST_MEMBERS", 2)
+    url = server.offer("data.tgz", zipped({"a": b"", "b": b"", "c": b""})).url
+    with pytest.raises(DataError, match=r"too large[\s\S]*'c'"):
+        get_file(origin=url, extract=True)
 
 
 def test_an_absolute_name_in_a_tar_stays_below_the_folder(server, cache, tmp_path):
