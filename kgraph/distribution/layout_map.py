@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from kgraph.distribution.layout import TensorLayout
 from kgraph.distribution.mesh import DeviceMesh
 from kgraph.errors import ConfigError
+from kgraph.patterns import compiled
 
 
 class LayoutMap(MutableMapping[str, Any]):
@@ -45,7 +45,7 @@ class LayoutMap(MutableMapping[str, Any]):
         """
         if path in self._layouts:
             return path
-        found = [key for key in self._layouts if re.fullmatch(key, path)]
+        found = [key for key in self._layouts if compiled(key).fullmatch(path)]
         if len(found) > 1:
             raise ConfigError(
                 f"The path {path!r} matches several keys of the LayoutMap",
@@ -64,10 +64,7 @@ class LayoutMap(MutableMapping[str, Any]):
             raise ConfigError(
                 f"The LayoutMap has {key!r} already", received=repr(self._layouts[key])
             )
-        try:
-            re.compile(key)
-        except re.error as error:
-            raise ConfigError(f"{key!r} is no regular expression", received=str(error)) from error
+        compiled(key)  # raises for what is neither a path nor an expression
         if isinstance(layout, (tuple, list)):
             layout = TensorLayout(layout)
         if not isinstance(layout, TensorLayout):

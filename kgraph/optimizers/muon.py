@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
@@ -14,6 +13,7 @@ from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.optimizer import Optimizer, path_of
 from kgraph.optimizers.options import OptionsButDecay
 from kgraph.optimizers.per_parameter import Slots, per_parameter
+from kgraph.patterns import compiled
 from kgraph.types import Array, Tree
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Muon(Optimizer):
 
     def _is_orthogonalised(self, path: str, parameter: Array) -> bool:
         embedding = self.exclude_embeddings and "embedding" in path.lower()
-        excluded = any(re.search(pattern, path) for pattern in self.exclude_layers)
+        excluded = any(compiled(pattern).search(path) for pattern in self.exclude_layers)
         return parameter.ndim == 2 and not embedding and not excluded
 
     def _muon(self, learning_rate: Array) -> GradientTransformation:

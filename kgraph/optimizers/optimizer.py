@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +18,7 @@ from kgraph.optimizers.learning_rate import LearningRate, as_learning_rate, is_s
 from kgraph.optimizers.options import check_clipping, check_fraction, check_known, check_whole
 from kgraph.optimizers.per_parameter import zeros_like
 from kgraph.optimizers.state import OptimizerState
+from kgraph.patterns import compiled
 from kgraph.registry import describe, snake_case
 from kgraph.types import Array, Tree
 
@@ -241,7 +241,7 @@ class Optimizer(_Adjustable):
 
         def strength(path: tuple[Any, ...], parameter: Array) -> float:
             name = path_of(path)
-            spared = any(re.search(pattern, name) for pattern in self._excluded)
+            spared = any(compiled(pattern).search(name) for pattern in self._excluded)
             return 0.0 if spared else self.decay_of(name, parameter) or 0.0
 
         decays = jax.tree_util.tree_map_with_path(strength, params)

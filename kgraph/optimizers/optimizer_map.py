@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 from kgraph.errors import ConfigError
 from kgraph.optimizers.lookup import get, serialize
 from kgraph.optimizers.optimizer import Optimizer
+from kgraph.patterns import compiled
 from kgraph.registry import Recorded
 from kgraph.types import Shape
 
@@ -65,7 +65,7 @@ class OptimizerMap(Recorded, MutableMapping[str, Optimizer]):
         """Returns the key that decides about a path, or None for the default."""
         if path in self._map:
             return path
-        matching = [key for key in self._map if re.fullmatch(key, path)]
+        matching = [key for key in self._map if compiled(key).fullmatch(path)]
         if len(matching) > 1:
             raise ConfigError(
                 f"Several keys of the OptimizerMap match the parameter {path!r}",
@@ -85,14 +85,7 @@ class OptimizerMap(Recorded, MutableMapping[str, Optimizer]):
     def __setitem__(self, key: str, optimizer: Any) -> None:
         if key in self._map:
             raise ConfigError(f"The OptimizerMap has an optimizer for {key!r} already")
-        try:
-            re.compile(key)
-        except (re.error, TypeError) as error:
-            raise ConfigError(
-                "A key of an OptimizerMap is a path, or a regular expression of paths",
-                received=f"{key!r}: {error}",
-                hint="'encoder/.*' for everything below 'encoder'",
-            ) from error
+        compiled(key)  # raises for what is neither a path nor an expression
         self._map[key] = get(optimizer)
 
     def __delitem__(self, key: str) -> None:

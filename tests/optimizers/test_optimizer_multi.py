@@ -120,8 +120,8 @@ def test_a_map_is_a_mapping():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: OptimizerMap("sgd", {"a": "adam", "[": "adam"}), r"regular expression[\s\S]*'\['"),
-        (lambda: OptimizerMap("sgd", {3: "adam"}), r"regular expression[\s\S]*3"),
+        (lambda: OptimizerMap("sgd", {"a": "adam", "[": "adam"}), r"'\[' is no regular expression"),
+        (lambda: OptimizerMap("sgd", {3: "adam"}), "3 is no regular expression"),
         (lambda: OptimizerMap("sgd", {"a": "adam"}).__setitem__("a", "sgd"), r"'a' already"),
         (lambda: OptimizerMap("sgd", {"a.*": "adam", ".*b": "sgd"})["ab"], r"Several keys.*'ab'"),
         (lambda: MultiOptimizer("adam"), r"needs an OptimizerMap or a function"),
