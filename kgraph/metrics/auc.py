@@ -62,7 +62,7 @@ class AUC(Metric):
         check_choice("AUC", "curve", self.curve, _CURVES)
         check_choice("AUC", "summation_method", self.summation_method, _SUMMATIONS)
         if thresholds is None:
-            inner = even_thresholds(_at_least_two(num_thresholds))[1:-1]
+            inner = even_thresholds("AUC", num_thresholds, least=2)[1:-1]
         else:
             inner = sorted(parse_thresholds("AUC", thresholds, 0.5))
         # The ends lie just outside, so that scores of exactly 0 and 1 are in the sum.
@@ -156,9 +156,3 @@ def _pr_increments(c: Counts) -> Array:
     ratio = jnp.where(both, divide_or_zero(decided[:-1], decided[1:]), 1.0)
     positives = c.true_positives[1:] + c.false_negatives[1:]
     return divide_or_zero(slope * (hits + intercept * jnp.log(ratio)), positives)
-
-
-def _at_least_two(number: int | None) -> int:
-    if number is None or number < 2:
-        raise ConfigError("AUC needs at least 2 thresholds", received=number)
-    return number

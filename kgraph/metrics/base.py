@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
@@ -21,6 +22,9 @@ from kgraph.losses.reduction import combine_weights
 from kgraph.metrics.precise import precise_sum
 from kgraph.registry import Recorded, snake_case
 from kgraph.types import Array, Function, Shape
+
+MOST_NUMBERS = 2**28
+"""How much state a metric may have: what it is for may come from a file."""
 
 State = dict[str, Any]
 """The numbers of a metric by attribute name; a metric inside it has a dict of its own."""
@@ -117,6 +121,12 @@ class Metric(Recorded):
             raise StateError(
                 f"{type(self).__name__} adds a weight before it is a metric",
                 hint="call super().__init__(name=name) first in __init__",
+            )
+        if math.prod(shape) > MOST_NUMBERS:
+            raise ConfigError(
+                f"The state of {type(self).__name__} would be too large",
+                expected=f"at most {MOST_NUMBERS:,} numbers",
+                received=f"the shape {tuple(shape)}",
             )
         dtype = np.dtype(dtype or self._dtype)
         if callable(initializer):

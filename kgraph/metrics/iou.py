@@ -48,6 +48,7 @@ class IoU(Metric):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.num_classes, self.ignore_class = num_classes, ignore_class
+        self.add_total("total_cm", (num_classes, num_classes))
         self.target_class_ids = [int(i) for i in target_class_ids]
         if any(not 0 <= i < num_classes for i in self.target_class_ids):
             raise ConfigError(
@@ -56,7 +57,6 @@ class IoU(Metric):
                 received=str(self.target_class_ids),
             )
         self.sparse_y_true, self.sparse_y_pred, self.axis = sparse_y_true, sparse_y_pred, axis
-        self.add_total("total_cm", (num_classes, num_classes))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         true = self._classes(y_true, self.sparse_y_true)

@@ -40,8 +40,21 @@ def parse_thresholds(owner: str, thresholds: Any, default: float) -> list[float]
     return [float(t) for t in listed]
 
 
-def even_thresholds(number: int) -> list[float]:
-    """Returns `number` thresholds from 0 to 1; a single one is 0.5."""
+MOST_THRESHOLDS = 2**20
+
+
+def even_thresholds(owner: str, number: int | None, least: int) -> list[float]:
+    """Returns `number` thresholds from 0 to 1; a single one is 0.5.
+
+    Raises:
+        ConfigError: it is not from `least` to `MOST_THRESHOLDS`; the number may come from a file.
+    """
+    if not isinstance(number, int) or not least <= number <= MOST_THRESHOLDS:
+        raise ConfigError(
+            f"{owner} cannot have this `num_thresholds`",
+            expected=f"a whole number from {least} to {MOST_THRESHOLDS:,}",
+            received=repr(number),
+        )
     return [0.5] if number == 1 else [i / (number - 1) for i in range(number)]
 
 

@@ -21,10 +21,8 @@ class _BestAt(ConfusionMetric):
         owner = type(self).__name__
         if not 0 <= value <= 1:
             raise ConfigError(f"{owner} needs `{option}` in [0, 1]", received=value)
-        if num_thresholds < 1:
-            raise ConfigError(f"{owner} needs at least 1 threshold", received=num_thresholds)
         self.value, self.class_id = value, class_id
-        self._declare(even_thresholds(num_thresholds))
+        self._declare(even_thresholds(owner, num_thresholds, least=1))
 
     def _best(self, wanted: Array, constrained: Array) -> Array:
         return jnp.max(jnp.where(constrained >= self.value, wanted, 0.0), initial=0.0)

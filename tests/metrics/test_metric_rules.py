@@ -264,7 +264,7 @@ def test_state_is_declared_before_it_is_used():
     ("make", "text"),
     [
         (lambda: metrics.AUC(curve="ROK"), r"AUC[\s\S]*`curve`[\s\S]*'ROC'"),
-        (lambda: metrics.AUC(num_thresholds=1), "at least 2 thresholds"),
+        (lambda: metrics.AUC(num_thresholds=1), "whole number from 2"),
         (lambda: metrics.AUC(num_labels=3), "multi_label=True"),
         (
             lambda: metrics.Precision(thresholds=[0.5, 1.5]),

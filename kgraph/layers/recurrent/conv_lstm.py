@@ -78,6 +78,7 @@ class ConvLSTMCell(WeightedCell, traits=Traits(convolution=Convolution())):
             dropout, recurrent_dropout, seed, **options,
         )  # fmt: skip
         check_units(self, "filters", filters)
+        check_choice("ConvLSTMCell", "rank", rank, (1, 2, 3))
         self.rank, self.filters = rank, filters
         self.kernel_size = _per_axis(rank, "kernel_size", kernel_size)
         self.strides = _per_axis(rank, "strides", strides)
