@@ -30,7 +30,17 @@ ORDER = {
     "applications": 7, "dtype_policies": 7, "mixed_precision": 7, "utils": 7, "wrappers": 7,
     "backend": 8, "preprocessing": 8, "__init__": 9, "__main__": 10,
 }  # fmt: skip
-WITHOUT_JAX = {"errors", "types", "config", "declared", "lazy", "registry", "version", "patterns", "graph"}
+WITHOUT_JAX = {
+    "errors",
+    "types",
+    "config",
+    "declared",
+    "lazy",
+    "registry",
+    "version",
+    "patterns",
+    "graph",
+}
 HEAVY = {
     "flax", "orbax", "optax", "pydot", "tqdm", "pooch", "h5py", "rich", "treescope", "matplotlib",
     "sklearn", "torch", "tensorflow", "keras", "grain", "IPython", "PIL", "scipy",

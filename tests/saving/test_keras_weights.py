@@ -112,3 +112,39 @@ def test_a_file_without_names_says_so(tmp_path: Path):
     assert ours.load_weights(path).complete
     with pytest.raises(ModelFileError, match="the names of its layers"):
         ours.load_weights(path, strict=False)
+
+
+def test_no_flipped_bit_changes_a_weight_in_silence(tmp_path: Path):
+    model = kgraph.Sequential(
+        [kgraph.Input((4,)), kgraph.layers.Dense(8), kgraph.layers.PReLU(), kgraph.layers.Dense(2)]
+    )
+    path = tmp_path / "whole.weights.h5"
+    model.save_weights(path)
+    wanted, whole = model.get_weights(), path.read_bytes()
+    damaged, refused = tmp_path / "damaged.weights.h5", 0
+    for place in np.random.default_rng(0).choice(len(whole), 60, replace=False):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << (place % 8)
+        damaged.write_bytes(flipped)
+        try:
+            model.load_weights(damaged)
+        except ModelFileError:
+            refused += 1
+        for one, two in zip(wanted, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert refused > 2  # most of a small file is unused room
+
+
+def test_keras_notices_a_flipped_bit_as_well(tmp_path: Path):
+    path = tmp_path / "m.weights.h5"
+    ours, theirs = (
+        lib.Sequential([lib.Input((4,)), lib.layers.Dense(64, name="d")]) for lib in (kgraph, keras)
+    )
+    ours.save_weights(path)
+    theirs.load_weights(path)
+    np.testing.assert_array_equal(theirs.get_weights()[0], ours.get_weights()[0])
+    data = bytearray(path.read_bytes())
+    data[data.find(ours.get_weights()[0].tobytes()[:32]) + 9] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Exception, match="filter returned failure"):
+        theirs.load_weights(path)

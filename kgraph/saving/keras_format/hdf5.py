@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,9 @@ MAX_EXPANSION = 100
 FREE_BYTES = 64 * 2**20
 FREE_PIECE = 2**20
 """How large a piece may be that is larger than its array."""
-_GZIP, _SHUFFLE = 1, 2
+_GZIP, _SHUFFLE, _FLETCHER32 = 1, 2, 3
+_DIGEST = "kgraph_sha256"
+"""The attribute of an array that a file of ours has, and its reader checks; Keras overlooks it."""
 _INSTALL = "pip install 'kgraph[keras]', which brings h5py"
 
 
@@ -87,6 +90,9 @@ class ArrayFile:
             array = np.empty(stored.shape, self._file[path].dtype)
             if array.size:
                 self._file[path].read_direct(array)
+            noted = self._texts.one(self._file[path], _DIGEST)
+        if noted is not None and noted != _digest(path, array):
+            raise self._error("holds an array that is damaged", path, f"SHA-256 {noted}", "another")
         return array.view(jnp.bfloat16) if stored.dtype == "bfloat16" else array
 
     def text(self, group: str, name: str) -> str | None:
@@ -217,7 +223,7 @@ class ArrayFile:
         """Returns whether an array is compressed; only gzip and shuffle are known."""
         properties = item.id.get_create_plist()
         codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-        if any(code not in (_GZIP, _SHUFFLE) for code in codes):
+        if any(code not in (_GZIP, _SHUFFLE, _FLETCHER32) for code in codes):
             raise self._error("is compressed in a way not known", path, "gzip", f"filters {codes}")
         return _GZIP in codes
 
@@ -234,6 +240,8 @@ class ArrayFile:
 def write_arrays(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> bytes:
     """Returns an HDF5 file of arrays as bytes, the same for the same arrays.
 
+    Each has HDF5's own checksum, which whatever reads it checks, and a digest.
+
     Args:
         arrays: by path.
         names: for groups, by path, the `name` that Keras notes beside their arrays.
@@ -244,12 +252,21 @@ def write_arrays(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> 
         for path, name in names.items():
             file.require_group(path).attrs["name"] = name
         for path, array in arrays.items():
-            if array.dtype == jnp.bfloat16:
-                raw = array.view(np.dtype("V2"))
-                file.create_dataset(path, data=raw).attrs["dtype"] = "bfloat16"
-            else:
-                file.create_dataset(path, data=array)
+            short = array.dtype == jnp.bfloat16
+            raw = array.view(np.dtype("V2")) if short else array
+            # Scalars and empty arrays have no pieces that a checksum could stand beside.
+            item = file.create_dataset(path, data=raw, fletcher32=bool(raw.ndim and raw.size))
+            if short:
+                item.attrs["dtype"] = "bfloat16"
+            item.attrs[_DIGEST] = _digest(path, raw)
     return buffer.getvalue()
+
+
+def _digest(path: str, array: np.ndarray) -> str:
+    """Returns what says whether an array is still the one that was written at this place."""
+    digest = hashlib.sha256(f"{path} {array.shape} {array.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def import_h5py() -> Any:
