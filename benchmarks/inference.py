@@ -93,7 +93,7 @@ def _forwards(model: Any, images: np.ndarray) -> dict[str, Callable[[], object]]
     found: dict[str, Callable[[], object]] = {}
     array = jax.device_put(images)
     plain, folding = kgraph.lower(model, PLAIN), kgraph.lower(model, FOLDING)
-    variables = model.variables_of(plain)
+    variables = model.variables_for(plain)
     given = {
         "not folded": (plain, variables),
         "folded once": (folding, folding.fold(variables)),
@@ -116,7 +116,7 @@ def _compilations(model: Any, images: np.ndarray) -> dict[str, Callable[[], obje
         return run
 
     plain, folding = kgraph.lower(model, PLAIN), kgraph.lower(model, FOLDING)
-    variables = model.variables_of(plain)
+    variables = model.variables_for(plain)
     return {
         "not folded": compilation(plain, variables),
         "folded": compilation(folding, folding.fold(variables)),
@@ -124,7 +124,7 @@ def _compilations(model: Any, images: np.ndarray) -> dict[str, Callable[[], obje
 
 
 def _fold_time(model: Any) -> float:
-    inference = model.inference_for()
+    inference = model._kgraph.programs.inference()
     inference.forget()
     start = time.perf_counter()
     jax.block_until_ready(inference.variables())

@@ -106,7 +106,7 @@ def _kgraph(
     if len(layer.get_weights()) == len(weights):  # Keras counts the states of seeds as well
         layer.set_weights(weights)
     program = kgraph.lower(model)
-    variables = model.variables_of(program)
+    variables = model.variables_for(program)
     state, key = variables["state"], jax.random.key(0)
 
     def function(params: Any, x: Any) -> Any:

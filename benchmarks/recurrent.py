@@ -61,7 +61,7 @@ def _layer(name: str) -> dict[str, Run]:
     weights = theirs.get_weights()
     ours.set_weights(weights)
     program = kgraph.lower(ours)
-    variables = ours.variables_of(program)
+    variables = ours.variables_for(program)
     rest = [v.value for v in theirs.non_trainable_variables]
 
     def kgraph_apply(params: Any, x: jax.Array) -> jax.Array:

@@ -40,7 +40,7 @@ def _now(spec: LayerSpec, layer: Any) -> LayerSpec:
         return spec
     traits = traits_of(layer)
     if spec.graph is not None:
-        inner = without_changed(spec.graph, layer.graph_layers)
+        inner = without_changed(spec.graph, layer._kgraph.layers)
         same = inner is spec.graph and traits == spec.traits
         return spec if same else replace(spec, graph=inner, traits=traits)
     if spec.own and _is_changed(layer):

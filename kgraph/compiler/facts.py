@@ -154,4 +154,4 @@ def draws_always(graph: Graph, layers: Mapping[str, Layer]) -> bool:
 def _layers_inside(name: str, layers: Mapping[str, Layer]) -> Mapping[str, Layer]:
     """Returns the layers of a model that is called as a whole, or those around repeated blocks."""
     model: Any = layers.get(name)
-    return layers if model is None else getattr(model, "graph_layers", {})
+    return layers if model is None else getattr(model._kgraph, "layers", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import jax
@@ -36,6 +37,22 @@ Stacking: TypeAlias = bool | Literal["auto"]
 
 Remat: TypeAlias = str | Sequence[str] | Mapping[str, str]
 """What is computed again in the backward pass: stacked blocks, or layers by name."""
+
+
+@dataclass(frozen=True)
+class LiveGraph:
+    """A graph with the layers that its names stand for: what is lowered.
+
+    Fields:
+        graph: the model's own; of a model that is defined by code, one call of it.
+        layers: the layers that the names in `graph` stand for.
+        root: name of the one layer whose weights need no prefix, of a model defined by code.
+    """
+
+    graph: Graph
+    layers: Mapping[str, Layer]
+    root: str = ""
+
 
 _LEAST_BLOCKS = 4
 _LEAST_SAVED = 32
@@ -73,10 +90,11 @@ def lower(
             that is not there.
         ConfigError: an option has a value it cannot have.
     """
-    graph = getattr(model, "lowering_graph", None)
-    if graph is None:
+    live = getattr(model, "_kgraph_live", None)
+    if live is None:
+        name = label_of(model) if isinstance(model, Layer) else repr(model)
         raise GraphError(
-            f"{label_of(model) if isinstance(model, Layer) else repr(model)} has no graph to lower",
+            f"{name} has no graph to lower",
             expected="a model made of inputs and outputs, or one that has been called on data",
             hint="call it once: model(x), or build it with kgraph.Model(inputs, outputs)",
         )
@@ -87,21 +105,30 @@ def lower(
         )
     if stack is None:
         stack = "auto" if passes is None else False
-    passes = INFERENCE_PASSES if inference else passes
-    return lower_graph(graph, model.lowering_layers, passes, model.lowering_root, stack, remat)
+    return lower_graph(live, INFERENCE_PASSES if inference else passes, stack, remat)
+
+
+def is_model(layer: Layer) -> bool:
+    """Tells whether a layer is a model. (By its hook: models are above this part.)"""
+    return hasattr(type(layer), "_kgraph_live")
+
+
+def graph_of(model: Any) -> Graph | None:
+    """Returns the graph that a model is lowered from; None if it has none yet."""
+    live: LiveGraph | None = model._kgraph_live
+    return None if live is None else live.graph
 
 
 def lower_graph(
-    graph: Graph,
-    layers: dict[str, Layer],
+    live: LiveGraph,
     passes: Sequence[Pass] | None = None,
-    root: str = "",
     stack: Stacking = False,
     remat: Remat | None = None,
 ) -> Program:
-    """Returns the program of a graph whose layer names stand for `layers`."""
+    """Returns the program of a graph."""
     check_stacking(stack, remat)
-    graph = without_changed(graph, layers)
+    layers, root = live.layers, live.root
+    graph = without_changed(live.graph, layers)
     passes = DEFAULT_PASSES if passes is None else passes
     if remat is not None and not isinstance(remat, str):
         passes, remat = (*passes, remat_layers(_policies(remat))), None
@@ -110,14 +137,14 @@ def lower_graph(
     _collect(graph, layers, "", originals)
     specs = {**flat_graph(history).layers, **history[-1][1].layers}
     folds = _folds(specs, originals)
-    live = {
+    lowered = {
         name: folds[name].layer if name in folds else _live_layer(name, spec, originals)
         for name, spec in specs.items()
         if not spec.is_input and not spec.is_stack
     }
     owners = {name: layers[name] for name, spec in graph.layers.items() if not spec.is_input}
     inference = any(pass_ in INFERENCE_ONLY for pass_ in passes)
-    plain = Program(history, live, owners, root, folds, inference)
+    plain = Program(history, lowered, owners, root, folds, inference)
     if stack is False:
         return plain
     trained = {id(place.weight): place.trained for place in plain.places}
@@ -125,10 +152,10 @@ def lower_graph(
     # A step of 24 stacked convolution blocks takes a CPU 1.2 x as long: only where it is asked for.
     suited = {node.layer for node in plain.graph.nodes if node.lowering and stack is True}
     as_made = {name for name, spec in plain.graph.layers.items() if spec.own}
-    facts = stacking_facts(live, trained, suited, as_made)
+    facts = stacking_facts(lowered, trained, suited, as_made)
     stacking = stack_blocks(facts, least, saves, remat)
     history.append(run_pass(plain.graph, stacking))
-    program = Program(history, live, owners, root, folds, inference)
+    program = Program(history, lowered, owners, root, folds, inference)
     if remat is not None and all(s.plan.count == 1 for s in program.stacks.values()):
         raise GraphError(
             "The model has no repeated blocks, so there is nothing to rematerialise",
@@ -172,13 +199,16 @@ def _loops_badly(program: Program) -> bool:
 
 
 def _collect(
-    graph: Graph, layers: dict[str, Layer], prefix: str, found: dict[str, tuple[LayerSpec, Layer]]
+    graph: Graph,
+    layers: Mapping[str, Layer],
+    prefix: str,
+    found: dict[str, tuple[LayerSpec, Layer]],
 ) -> None:
     for name, spec in graph.layers.items():
         found[prefix + name] = (spec, layers[name])
         if spec.graph is not None:
             inner: Any = layers[name]
-            _collect(spec.graph, inner.graph_layers, f"{prefix}{name}/", found)
+            _collect(spec.graph, inner._kgraph.layers, f"{prefix}{name}/", found)
 
 
 def _folds(

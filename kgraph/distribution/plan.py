@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 
+from kgraph.compiler.lower import graph_of
 from kgraph.distribution.layout import Axes
 from kgraph.errors import StateError, nearest
 from kgraph.graph.graph import Graph
@@ -102,7 +103,7 @@ class Plan:
 
 def make_plan(distribution: Distribution, model: Any) -> Plan:
     """Returns the plan for a model; see `Distribution.plan`."""
-    graph = model.lowering_graph
+    graph = graph_of(model)
     if graph is None:
         raise StateError(f"{label_of(model)} has no graph yet", hint="call it on data once")
     mesh = distribution.device_mesh

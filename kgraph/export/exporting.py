@@ -51,7 +51,7 @@ def export(
     require_flatbuffers()
     whole = lower(model, inference=True, stack=False)  # with no passes for this machine alone
     program = whole.folded
-    values = program.by_weight(whole.fold(model.variables_of(whole)))
+    values = program.by_weight(whole.fold(model.variables_for(whole)))
     arrays = {place_name(p): np.asarray(values[id(p.weight)]) for p in program.places}
     inside = weights == "inside"
     exported, signature = lower_inference(program, arrays, inside, chosen)

@@ -55,7 +55,7 @@ def _replayed(model: Model, clone_function: Callable[[Layer], Layer]) -> Model:
     assert isinstance(graph, Graph)
     layers: dict[str, Any] = {}
     made: dict[str, list[Any]] = {}
-    for name, layer in model.graph_layers.items():
+    for name, layer in model._kgraph.layers.items():
         new = _fresh(layer) if isinstance(layer, InputLayer) else clone_function(layer)
         if not isinstance(new, Layer):
             raise ConfigError(

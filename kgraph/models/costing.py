@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import jax
@@ -18,13 +18,16 @@ from kgraph.graph.graph import Graph
 from kgraph.graph.structure import is_structure
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import walk_weights
-from kgraph.models.session import Session
 from kgraph.training.compilation import Compiler
+from kgraph.training.compile_options import CompileOptions
 from kgraph.training.engine import Engine
 from kgraph.training.memory import Memory, largest_batch, step_memory
 from kgraph.training.pairing import by_output
 from kgraph.training.step import Batch
 from kgraph.types import Tree
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
 
 _FORECASTS: WeakKeyDictionary[Engine, dict[Any, Memory]] = WeakKeyDictionary()
 """What was measured for each engine, by the shapes of the batch."""
@@ -32,110 +35,111 @@ _FORECASTS: WeakKeyDictionary[Engine, dict[Any, Memory]] = WeakKeyDictionary()
 _MOST_ROWS = 1 << 24
 
 
-class Costing(Session):
-    """The part of a model that says what it costs."""
+def cost(self: Model, batch_size: int = 1, sizes: Mapping[str, int] | None = None) -> costs.Costs:
+    """Returns parameters, activations and FLOPs of a training step, node by node.
 
-    def cost(self, batch_size: int = 1, sizes: Mapping[str, int] | None = None) -> costs.Costs:
-        """Returns parameters, activations and FLOPs of a training step, node by node.
+    Nothing is compiled, and no weight is made. Layers of kgraph's own have a rule each; a layer
+    of yours may say it itself, by a method `count_flops(input_specs, output_specs)` that
+    returns the FLOPs of one call (specs have `dims`, all numbers, and `dtype`); all others are
+    traced and counted by XLA. Loss and optimizer are not part of it.
 
-        Nothing is compiled, and no weight is made. Layers of kgraph's own have a rule each; a layer
-        of yours may say it itself, by a method `count_flops(input_specs, output_specs)` that
-        returns the FLOPs of one call (specs have `dims`, all numbers, and `dtype`); all others are
-        traced and counted by XLA. Loss and optimizer are not part of it.
+    Args:
+        batch_size: number of rows.
+        sizes: a number for each other unknown size, by name: `{"time": 128}`; for one without a
+            name by input and axis: `{"title[1]": 128}`.
 
-        Args:
-            batch_size: number of rows.
-            sizes: a number for each other unknown size, by name: `{"time": 128}`; for one without a
-                name by input and axis: `{"title[1]": 128}`.
+    Raises:
+        ConfigError: a size is missing or unknown.
+        StateError: the model has no graph yet.
 
-        Raises:
-            ConfigError: a size is missing or unknown.
-            StateError: the model has no graph yet.
+    >>> import kgraph as keras
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> model.cost(batch_size=8).total.forward_flops
+    144
+    """
+    live = self._kgraph.programs.known_live
+    trained = {id(weight) for _, weight, trained in walk_weights(self) if trained}
+    return costs.count_costs(live.graph, live.layers, trained, batch_size, sizes)
 
-        >>> import kgraph as keras
-        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-        >>> model.cost(batch_size=8).total.forward_flops
-        144
-        """
-        graph = self._known_lowering_graph()
-        trained = {id(weight) for _, weight, trained in walk_weights(self) if trained}
-        return costs.count_costs(graph, self.lowering_layers, trained, batch_size, sizes)
 
-    def memory(
-        self, batch_size: int = 32, y: Tree = None, sizes: Mapping[str, int] | None = None
-    ) -> Memory:
-        """Returns the memory that a training step needs on this device.
+def memory(
+    self: Model, batch_size: int = 32, y: Tree = None, sizes: Mapping[str, int] | None = None
+) -> Memory:
+    """Returns the memory that a training step needs on this device.
 
-        The step is compiled, and nothing runs. Data that `fit` holds on the device come on top. The
-        first call for a batch size takes as long as compiling does; `compile_report` lists it.
+    The step is compiled, and nothing runs. Data that `fit` holds on the device come on top. The
+    first call for a batch size takes as long as compiling does; `compile_report` lists it.
 
-        Args:
-            batch_size: number of rows.
-            y: what targets look like, where that is not as the outputs are: an array or
-                `jax.ShapeDtypeStruct` for each output, of any number of rows, in the structure of
-                `fit`. By default the loss decides: labels for the sparse losses, the shape of the
-                output for the others.
-            sizes: the unknown sizes; see `cost`.
+    Args:
+        batch_size: number of rows.
+        y: what targets look like, where that is not as the outputs are: an array or
+            `jax.ShapeDtypeStruct` for each output, of any number of rows, in the structure of
+            `fit`. By default the loss decides: labels for the sparse losses, the shape of the
+            output for the others.
+        sizes: the unknown sizes; see `cost`.
 
-        Raises:
-            ConfigError: a size is missing or unknown.
-            StateError: the model is not compiled, or the device does not say.
-        """
-        self._require_compiled("memory")
-        graph = self._known_lowering_graph()
-        batch = self._abstract_batch(graph, batch_size, y, sizes)
-        engine = self.engine_for(batch)
-        known = _FORECASTS.setdefault(engine, {})
-        key = str(jax.tree.map(lambda x: (x.shape, str(x.dtype)), batch))
-        if key not in known:
-            known[key] = step_memory(engine, batch, Compiler() if self._eager else self.compiler)
-        return known[key]
+    Raises:
+        ConfigError: a size is missing or unknown.
+        StateError: the model is not compiled, or the device does not say.
+    """
+    trainer = self._kgraph.trainer
+    options = trainer.require_compiled("memory")
+    graph = trainer.programs.known_live.graph
+    batch = _abstract_batch(graph, options, batch_size, y, sizes)
+    engine = trainer.engine_for(batch)
+    known = _FORECASTS.setdefault(engine, {})
+    key = str(jax.tree.map(lambda x: (x.shape, str(x.dtype)), batch))
+    if key not in known:
+        known[key] = step_memory(
+            engine, batch, Compiler() if trainer.compiler.eager else trainer.compiler
+        )
+    return known[key]
 
-    def max_batch_size(
-        self,
-        bytes: int,
-        y: Tree = None,
-        sizes: Mapping[str, int] | None = None,
-        start: int = 32,
-        most: int = _MOST_ROWS,
-    ) -> int:
-        """Returns the largest batch whose training step needs at most so many bytes.
 
-        Steps of several batch sizes are compiled, about five: the first two give a forecast, the
-        others test it. Each is remembered, and listed by `compile_report`.
+def max_batch_size(
+    self: Model,
+    bytes: int,
+    y: Tree = None,
+    sizes: Mapping[str, int] | None = None,
+    start: int = 32,
+    most: int = _MOST_ROWS,
+) -> int:
+    """Returns the largest batch whose training step needs at most so many bytes.
 
-        Args:
-            bytes: the limit; see `memory` for what is in it.
-            y, sizes: see `memory`.
-            start: the batch size to begin with.
-            most: no batch above it is tried.
+    Steps of several batch sizes are compiled, about five: the first two give a forecast, the
+    others test it. Each is remembered, and listed by `compile_report`.
 
-        Raises:
-            ConfigError: not even one row fits, or the inputs have a batch size of their own.
-        """
-        if BATCH not in unknown_sizes(self._known_lowering_graph()):
-            raise ConfigError(
-                f"The batch of {label_of(self)} has one size only",
-                hint="make Input without batch_size",
-            )
-        return largest_batch(lambda n: self.memory(n, y, sizes).total, bytes, start, most)
+    Args:
+        bytes: the limit; see `memory` for what is in it.
+        y, sizes: see `memory`.
+        start: the batch size to begin with.
+        most: no batch above it is tried.
 
-    def _abstract_batch(
-        self, graph: Graph, rows: int, y: Tree, sizes: Mapping[str, int] | None
-    ) -> Batch:
-        """Returns what a batch looks like."""
-        values = known_sizes(graph, rows, sizes)
-        inputs = [_struct(with_sizes(graph.spec(ref), values)) for ref in graph.inputs]
-        outputs = [_struct(with_sizes(graph.spec(ref), values)) for ref in graph.outputs]
-        assert self._options is not None
-        if y is not None:
-            given = by_output(graph, y, "targets") if is_structure(y) else [y]
-            rows = inputs[0].shape[0]  # an input may have a batch size of its own
-            targets = [t and jax.ShapeDtypeStruct((rows, *t.shape[1:]), t.dtype) for t in given]
-        else:
-            wanted = _losses_by_output(graph, self._options.loss)
-            targets = [_target(loss, output) for loss, output in zip(wanted, outputs)]
-        return Batch(inputs, targets, [None] * len(targets))
+    Raises:
+        ConfigError: not even one row fits, or the inputs have a batch size of their own.
+    """
+    if BATCH not in unknown_sizes(self._kgraph.programs.known_live.graph):
+        raise ConfigError(
+            f"The batch of {label_of(self)} has one size only", hint="make Input without batch_size"
+        )
+    return largest_batch(lambda n: memory(self, n, y, sizes).total, bytes, start, most)
+
+
+def _abstract_batch(
+    graph: Graph, options: CompileOptions, rows: int, y: Tree, sizes: Mapping[str, int] | None
+) -> Batch:
+    """Returns what a batch looks like."""
+    values = known_sizes(graph, rows, sizes)
+    inputs = [_struct(with_sizes(graph.spec(ref), values)) for ref in graph.inputs]
+    outputs = [_struct(with_sizes(graph.spec(ref), values)) for ref in graph.outputs]
+    if y is not None:
+        given = by_output(graph, y, "targets") if is_structure(y) else [y]
+        rows = inputs[0].shape[0]  # an input may have a batch size of its own
+        targets = [t and jax.ShapeDtypeStruct((rows, *t.shape[1:]), t.dtype) for t in given]
+    else:
+        wanted = _losses_by_output(graph, options.loss)
+        targets = [_target(loss, output) for loss, output in zip(wanted, outputs)]
+    return Batch(inputs, targets, [None] * len(targets))
 
 
 def _struct(spec: Any) -> jax.ShapeDtypeStruct:

@@ -1,294 +1,222 @@
-"""From the arguments of fit, evaluate and predict to batches on their way through the engine."""
+"""fit: the stateful face of training."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from kgraph.data import ArraySource, Source, make_source, unpack_x_y_sample_weight
-from kgraph.errors import ConfigError, DataError
-from kgraph.graph.graph import Graph
-from kgraph.models.limits import limited_steps
-from kgraph.models.session import Session
-from kgraph.training.callbacks import CallbackList
-from kgraph.training.callbacks.callback import Mode
-from kgraph.training.device_rows import DeviceRows, fits_on_device, on_device
+import numpy as np
+
+from kgraph.data import Source, check_validation_split, make_source, refuse_with_dataset
+from kgraph.data import split as split_rows
+from kgraph.errors import ConfigError
+from kgraph.models.data import (
+    Data,
+    answer,
+    check_data,
+    compilations,
+    number_of_rows,
+    open_data,
+    place_rows,
+    refuse_several_processes,
+    spread_batch,
+    training_work,
+    validator,
+)
+from kgraph.models.limits import limited_epochs, limited_steps
+from kgraph.models.trainer import Trainer
+from kgraph.saving import checkpoints
+from kgraph.saving.files import pending
+from kgraph.training import callbacks as callback_classes
+from kgraph.training.callbacks import CallbackList, History
 from kgraph.training.engine import Engine
-from kgraph.training.evaluation import Evaluation
-from kgraph.training.feed import check_ids, flat_batch, with_first
-from kgraph.training.grouping import rows_at_once
-from kgraph.training.loop import Logs, Work, evaluate
-from kgraph.training.placement import Placement
+from kgraph.training.identity import training_identity
+from kgraph.training.loop import Fit
 from kgraph.training.progress import Progress
-from kgraph.training.recovery import Start
-from kgraph.training.rows_work import TestRows, TrainRows
-from kgraph.training.step import Batch
-from kgraph.training.stream_work import PaddedSize, Stream
-from kgraph.training.validation_place import ValidationPlace
+from kgraph.training.recovery import Recovery, Start, Unsaved
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
 
 
-@dataclass
-class Data:
-    """A source, what was taken off it, and its arrays on the device where they fit.
-
-    Fields:
-        source: gives the batches.
-        first: the first batch, or all rows of an ArraySource, flat.
-        begun: the batches of the first epoch, where an iterator has been started; else None.
-        rows: all rows on the device, or None if batches come one by one.
-        check: raises DataError for a batch that cannot be right; None if all rows were checked.
-        example: a batch as the source gives it; None for an ArraySource.
-    """
-
-    source: Source
-    first: Batch
-    begun: Iterator[Any] | None
-    rows: DeviceRows | None = None
-    check: Callable[[Batch], None] | None = None
-    example: Any = None
-
-
-def open_data(
-    model: Session,
-    source: Source,
-    epoch: int = 0,
-    start: int = 0,
-    example: Any = None,
-    over: bool = False,
-) -> Data:
-    """Takes a first look at the data, by which a subclassed model gets its graph.
+def fit(
+    self: Model,
+    x: Any = None,
+    y: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    verbose: Any = "auto",
+    callbacks: Any = None,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    shuffle: Any = True,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: int | Sequence[int] = 1,
+    seed: int | None = None,
+    checkpoint: checkpoints.Checkpoint | None = None,
+    check_finite: bool = False,
+) -> History:
+    """Trains the model, and returns its History.
 
     Args:
-        model: is to run on them.
-        source: gives the batches.
-        epoch, start: where to begin.
-        example: stands for the first batch where there may be none: at the end of the data.
-        over: whether no batch is wanted, so that the data are left alone.
+        x: an array, a list in the order of the inputs, a dict by input name, or a dataset or
+            generator of `x`, `(x, y)` or `(x, y, sample_weight)`.
+        y: targets: an array, a list in the order of the outputs, or a dict by output name.
+        batch_size: rows per step, 32 by default. The last batch may be smaller.
+        epochs: index at which training ends (so, with `initial_epoch`, not a number of epochs).
+        verbose: 0 silent, 1 bar, 2 one line per epoch, "auto".
+        callbacks: a list of Callback objects.
+        validation_split: part of the arrays, from their end, that is validated on.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`, or a dataset.
+        shuffle: True for a new order each epoch, decided by the seed; "batch"; or False.
+        class_weight: weight of each class, for a single output.
+        sample_weight: weight of each row (and step).
+        initial_epoch: index of the first epoch.
+        steps_per_epoch: batches per epoch.
+        validation_steps, validation_batch_size, validation_freq: as in Keras.
+        seed: decides the order of rows and all random layers of this training; by default from
+            `set_random_seed`'s stream, once per `compile`.
+        checkpoint: where the training is saved as it goes. If there is a training in it
+            already, `fit` goes on with that, in the middle of an epoch as well, and ends with
+            the same weights, history and random numbers, bit for bit, as if it had never been
+            interrupted (on the same device and versions). What it must have in common with
+            that training says `kgraph/training/identity.py`. SIGTERM then saves and ends the
+            process with exit status 75.
+        check_finite: True looks for NaN and infinity after every step, which is slow, and
+            raises an error that names the step and the first layer that gave one.
+
+    Raises:
+        StateError: the model is not compiled; the checkpoint is of another training; or (as
+            NonFiniteError) `check_finite` found a number that is not finite.
+        DataError: the data do not fit the model or each other.
+        OSError: the checkpoint cannot be written; or a save of the model in the background,
+            of which nobody has heard, has failed before.
+
+    Ctrl-C, and exceptions in callbacks or data, leave the model with the weights of the last
+    finished step, and `model.history` with the epochs before it.
     """
-    if isinstance(source, ArraySource):
-        model.trace_for(source.arrays[0])
-        return Data(source, flat_batch(graph_of(model), *source.arrays), None)
-    iterator = iter(()) if over else source.epoch(epoch, start)
-    raw = next(iterator, None)
-    begun = iter(()) if raw is None else with_first(raw, iterator)
-    raw = example if raw is None else raw
-    if raw is None:
-        raise DataError("The data have no batch", hint="pass at least one row")
-    model.trace_for(raw[0])
-    return Data(source, flat_batch(graph_of(model), *raw), begun, example=raw)
+    trainer = self._kgraph.trainer
+    trainer.require_compiled("fit")
+    trainer.refuse_second_fit()
+    pending.raise_failed(self)
+    _check_epochs(epochs, initial_epoch)
+    epochs = limited_epochs(epochs)
+    batch_size, steps_per_epoch = limited_steps(x, batch_size, steps_per_epoch)
+    if validation_split:
+        check_validation_split(validation_split)
+        refuse_with_dataset(x, validation_split=validation_split)
+    if validation_split and validation_data is None:
+        (x, y, sample_weight), held = split_rows((x, y, sample_weight), validation_split)
+        validation_data = held
+    if checkpoint is None and callbacks is not None:
+        checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
+    refuse_several_processes(checkpoint, trainer.programs.placement())
+    with Unsaved() if checkpoint is None else Recovery(checkpoint) as recovery:
+        seeds = recovery.seeds(trainer.seeds(seed))
+        source = make_source(
+            x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight,
+            int(seeds[0]) << 32 | int(seeds[1]),
+        )  # fmt: skip
+        recovery.require(
+            lambda: training_identity(
+                trainer.given() or {}, source, class_weight, seed, trainer.reached is not None
+            )
+        )
+        base = 0 if trainer.reached is None else int(trainer.reached.epoch)
+        start = recovery.start or Start(initial_epoch, 0, base - initial_epoch)
+        data, engine = _opened(trainer, source, recovery, start, recovery.is_over(epochs))
+        reached = trainer.reached_by(engine, seeds)
+        self.history = history = History()
+        params = {"verbose": verbose, "epochs": epochs, "steps": source.steps}
+        call_list = CallbackList([callbacks, history], self, params)
+        progress = Progress(0 if call_list.shows_progress else verbose, epochs, source.steps)
+        validate = validator(
+            trainer.programs, engine, validation_data, validation_batch_size or batch_size,
+            validation_steps, validation_freq, call_list, recovery.validation,
+        )  # fmt: skip
+        metrics = recovery.restore(engine, reached)
+        recovery.keep_example(data.example)
+        run = Fit(
+            engine,
+            range(start.epoch, epochs),
+            training_work(engine, data, start, recovery.position(), recovery.padded),
+            call_list,
+            progress,
+            lambda: self.stop_training,
+            validate,
+            lambda: source.exhausted,
+            lambda epoch: reached.count_epochs(start.number(epoch) + 1),
+            recovery,
+            start.batch,
+        )
+        self.stop_training = False
+        engine.checks_finite = check_finite
+        with trainer.owning(engine, reached, metrics), trainer.telling(compilations(progress)):
+            _train(run, recovery, start)
+    return history
 
 
-def check_data(model: Session, data: Data, engine: Engine | None) -> None:
-    """Checks labels and ids: whole arrays now and once, batches as they come.
-
-    Without an engine, for predictions, there are no labels.
-    """
-    graph = graph_of(model)
-    shapes = [graph.spec(ref).shape for ref in graph.outputs]
-    layers = model.lowering_layers
-
-    def check(batch: Batch) -> None:
-        check_ids(layers, graph, batch.inputs)
-        if engine is not None:
-            engine.objective.check_labels(batch.targets, shapes)
-
-    if isinstance(data.source, ArraySource):
-        check(data.first)
-    else:
-        data.check = check
-
-
-def place_rows(data: Data, placement: Placement | None) -> None:
-    """Puts arrays on the device as a whole, if they fit: for data that are used more than once."""
-    if isinstance(data.source, ArraySource) and fits_on_device(data.first, placement):
-        data.rows = on_device(data.first, placement)
-
-
-def refuse_several_processes(checkpoint: Any, placement: Placement | None) -> None:
-    """Raises ConfigError for a checkpoint of a training that several processes share."""
-    if checkpoint is not None and placement is not None:
-        count = placement.distribution.num_processes
-        if count > 1:
-            raise ConfigError(
-                "A checkpoint is written by one process", received=f"a training of {count}",
-                hint="model.save('name/') between trainings: each process writes its part",
-            )  # fmt: skip
-
-
-def spread_batch(engine: Engine, batch: Batch) -> tuple[Batch, Any]:
-    """Returns a batch for several devices, and which of its rows count; on one, as it is."""
-    placement, kept = engine.placement, None
-    if placement is None:
-        return batch, None
-    if engine.pads_training:
-        batch, kept = PaddedSize(0, placement).fit(batch)
-    return placement.batch((batch, kept), batch.rows)
-
-
-def graph_of(model: Session) -> Graph:
-    """Returns the graph that a model is lowered from; it has one by now."""
-    graph = model.lowering_graph
-    assert graph is not None
-    return graph
-
-
-def prepare(model: Session, data: Data) -> Callable[[Any], Batch]:
-    """Returns a function that makes a flat, checked batch of what a source yields."""
-    graph, check = graph_of(model), data.check
-
-    def make(raw: Any) -> Batch:
-        batch = flat_batch(graph, *raw)
-        if check is not None:
-            check(batch)
-        return batch
-
-    return make
-
-
-def training_work(
-    model: Session,
-    engine: Engine,
-    data: Data,
-    first: Start,
-    position: Callable[[], Any] | None,
-    padded: int = 0,
-) -> Callable[[int, int], Work]:
-    """Returns what gives the steps of an epoch, by its index and the batch to begin with.
-
-    Args:
-        model: is trained.
-        engine: runs the steps.
-        data: opened and checked.
-        first: the place for which `data` was opened.
-        position: tells where the data are; None where nobody wants to know.
-        padded: rows to which batches were padded before the first; 0 for none.
-    """
-    source, placement = data.source, engine.placement
-    if placement is not None:
-        placement = placement.reading(isinstance(source, ArraySource), data.first.rows)
-        usual = data.first.rows
-        if isinstance(source, ArraySource):
-            usual = min(source.batch_size, source.rows)
-        placement.warn_of(usual, engine.pads_training)
-    if data.rows is not None:
-        assert isinstance(source, ArraySource)
-        rows, arrays = data.rows, source
-        return lambda epoch, start: TrainRows(engine, arrays, rows, first.number(epoch), start)
-    size = PaddedSize(padded, placement) if engine.pads_training else None
-
-    def work(epoch: int, start: int) -> Work:
-        begun = data.begun if (epoch, start) == (first.epoch, first.batch) else None
-        raw = begun if begun is not None else source.epoch(first.number(epoch), start)
-        make = prepare(model, data)
-        return Stream(raw, make, engine.train_batch, size, position, placement=placement)
-
-    return work
-
-
-def evaluation_work(
-    evaluation: Evaluation, model: Session, engine: Engine, data: Data, most: int | None
-) -> Work:
-    """Returns the batches of one evaluation, at most so many of them."""
-    source = data.source
-    if data.rows is not None:
-        assert isinstance(source, ArraySource)
-        return TestRows(evaluation, engine, source, data.rows)
-    placement = engine.placement
-    if placement is not None:
-        placement = placement.reading(isinstance(source, ArraySource), data.first.rows)
-    size = PaddedSize(0, placement) if engine.pads_evaluation else None
-    raw = data.begun if data.begun is not None else source.epoch(0)
-    data.begun = None
-    make = prepare(model, data)
-    return Stream(raw, make, evaluation.batch, size, None, most, placement)
-
-
-def in_larger_batches(
-    data: Data, model: Session, rows_are_independent: bool, callbacks: CallbackList, mode: Mode
-) -> int:
-    """Lets data for which no batch size was given be evaluated in larger batches than 32.
-
-    Only where rows do not depend on each other, and nobody listens to batches. Returns how many
-    batches of the size that users know one of them is.
-    """
-    source = data.source
-    arrays = isinstance(source, ArraySource)
-    if not arrays or not rows_are_independent or callbacks.wants_batches(mode):
-        return 1
-    size = rows_at_once(graph_of(model))
-    data.source = source.with_batch_size(size)
-    return size // source.batch_size
-
-
-def prediction_batches(model: Session, data: Data, most: int | None) -> Iterator[Batch]:
-    """Returns the batches to predict on, at most so many, one by one."""
-    source = data.source
-    raw = data.begun if data.begun is not None else source.epoch(0)
-    make = prepare(model, data)
-    flat = (make((x, None, None)) for x, _, _ in raw)
-    return flat if most is None else itertools.islice(flat, most)
-
-
-def validator(
-    model: Session,
-    engine: Engine,
-    given: Any,
-    batch_size: int | None,
-    steps: int | None,
-    frequency: int | Sequence[int],
-    callbacks: CallbackList,
-    place: ValidationPlace,
-) -> Callable[[int], Logs | None]:
-    """Returns a function that evaluates after an epoch, and returns None where none is due.
-
-    Arrays are checked, and put on the device, once. An iterator goes on from its place.
-    """
-    if given is None:
-        return lambda epoch: None
-    if isinstance(given, (tuple, list)) and 1 <= len(given) <= 3:
-        x, y, sample_weight = unpack_x_y_sample_weight(tuple(given))
-    else:
-        x, y, sample_weight = given, None, None
-    size, steps = limited_steps(x, batch_size if y is not None else None, steps, 5)
-    source = make_source(x, y, sample_weight, size, False, steps)
-    place.begin(source)
-    if place.warn_if_ended():
-        return lambda epoch: None
-    data = open_data(model, source)
-    check_data(model, data, engine)
+def _opened(
+    trainer: Trainer, source: Source, recovery: Unsaved, start: Start, over: bool
+) -> tuple[Data, Engine]:
+    """Returns the data, checked and on their way to the device, and what trains on them."""
+    if not over:
+        recovery.seek(source)
+    number = start.number(start.epoch)
+    data = open_data(trainer.programs, source, number, start.batch, recovery.example(), over)
+    engine = trainer.engine_for(data.first)
+    recovery.require(lambda: {"model": trainer.programs.known_live.graph.content_hash})
+    check_data(data, engine)
     place_rows(data, engine.placement)
-    if batch_size is None and steps is None:
-        in_larger_batches(data, model, engine.pads_evaluation, callbacks, "test")
-
-    def validate(epoch: int) -> Logs | None:
-        due = (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
-        if not due or place.warn_if_ended():
-            return None
-        evaluation = Evaluation(engine)
-        work = evaluation_work(evaluation, model, engine, data, steps)
-        logs = evaluate(work, evaluation, engine, callbacks, None)
-        place.moved(getattr(work, "taken", 0))
-        return logs
-
-    return validate
+    return data, engine
 
 
-def show_compilation(progress: Progress) -> Callable[[Any], None]:
-    """Returns what tells a display about compilations, and keeps them out of the time per step."""
-    shown, total = "", 0.0
+def _train(run: Fit, recovery: Unsaved, start: Start) -> None:
+    """Runs a fit from its first callback to its last."""
+    run.callbacks.on_train_begin()
+    recovery.begin(run.engine, run.callbacks, start)
+    if not recovery.finished:
+        with run.progress:
+            run.run()
+    run.engine.finalize()
+    run.callbacks.on_train_end()
 
-    def notice(entry: Any) -> None:
-        nonlocal shown, total
-        if entry is None:
-            text = "compiling"
-        else:
-            seconds = entry.traced + entry.compiled
-            progress.skip(seconds)
-            total += seconds
-            text = f"compiling {total:.1f} s"
-        progress.note(text, replaces=shown)
-        shown = text
 
-    return notice
+def train_on_batch(
+    self: Model,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | None = None,
+    return_dict: bool = False,
+) -> Any:
+    """Runs one training step on one batch and returns its loss and metrics.
+
+    Each call hands the weights over and back. For a loop of your own, `kgraph.lower(model)` has
+    the pure functions.
+    """
+    trainer = self._kgraph.trainer
+    trainer.require_compiled("train_on_batch")
+    rows = number_of_rows(x)
+    source = make_source(x, y, sample_weight, rows or 1, shuffle=False, class_weight=class_weight)
+    data = open_data(trainer.programs, source)
+    engine = trainer.engine_for(data.first)
+    check_data(data, engine)
+    reached = trainer.reached_by(engine, trainer.seeds(None))
+    with trainer.owning(engine, reached):
+        engine.train_batch(*spread_batch(engine, data.first))
+        logs = engine.logs()
+    return answer(engine.objective, logs, return_dict)
+
+
+def _check_epochs(epochs: Any, initial_epoch: Any) -> None:
+    for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise ConfigError(
+                f"fit needs a whole number of at least 0 as {name}", received=repr(value)
+            )

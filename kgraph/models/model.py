@@ -1,30 +1,37 @@
-"""Model: the object that holds state for users. A thin facade over graph, program and training."""
+"""Model: the object that holds state for users. A thin facade over graph, programs and trainer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from kgraph import export, saving
-from kgraph.compiler.inputs import arrange_inputs, conform
-from kgraph.compiler.run import run_graph
-from kgraph.errors import ConfigError, GraphError, StateError, check_keys, nearest
+from kgraph import export, saving, visualization
+from kgraph.compiler import Program, Variables
+from kgraph.compiler.costs import Costs
+from kgraph.compiler.lower import LiveGraph
+from kgraph.errors import ConfigError, GraphError, check_keys, nearest
 from kgraph.graph import Graph, SymbolicTensor, freeze, verify
-from kgraph.graph.structure import fill, leaves, map_structure
+from kgraph.graph.structure import leaves, map_structure
 from kgraph.graph.traits import Traits
-from kgraph.layers.base import InputLayer, Layer
+from kgraph.layers.base import InputLayer, Layer, Variable
+from kgraph.layers.base.calling import has_symbols
 from kgraph.layers.base.core import label_of
-from kgraph.models.copies import deep_copy, pickled
-from kgraph.models.costing import Costing
-from kgraph.models.execution import Execution
-from kgraph.models.looks import Looks
+from kgraph.layers.base.tree import named_weights
+from kgraph.models import compiling, copies, costing, evaluating, fitting
+from kgraph.models.core import ModelCore
+from kgraph.models.extra import extra
 from kgraph.models.plain import graph_from_config, graph_to_config
-from kgraph.models.trainable import Trainable
+from kgraph.models.programs import Programs
+from kgraph.models.trainer import Trainer
+from kgraph.optimizers import Optimizer
+from kgraph.registry import restore
+from kgraph.training.callbacks import History
+from kgraph.training.compilation import CompileReport
 from kgraph.types import Shape, Tree
 
 
 # Configs of models are long: their shapes are inferred anew sooner than looked up.
-class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shapes=False)):
+class Model(Layer, traits=Traits(same_shapes=False)):
     """Layers grouped into something that can be trained, evaluated, saved and drawn.
 
     Two ways to make one. From symbolic tensors, `Model(inputs, outputs)`: the model is a graph,
@@ -38,7 +45,9 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
         trainable: False keeps all weights out of training.
 
     Attributes:
-        graph: the model as immutable data; None for a subclassed model that has seen no data.
+        optimizer: what `compile` was given, as an object.
+        history: of the last `fit`.
+        stop_training: True, set by a callback, ends `fit`.
 
     Raises:
         GraphError: the outputs cannot be computed from the inputs, or names clash.
@@ -50,11 +59,23 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
     330
     """
 
-    _kgraph_path_free = frozenset({"graph_layers", "_layers_in_order"})
+    optimizer: Optimizer | None = None
+    history: History | None = None
+    stop_training: bool = False
+    if TYPE_CHECKING:
+
+        @property
+        def _kgraph(self) -> ModelCore: ...
+
+    _kgraph_core = ModelCore
     _kgraph_masks_inside = True
-    _graph: Graph | None = None
-    _symbols: tuple[Tree, Tree] = ((), ())
-    graph_layers: dict[str, Layer]
+    _kgraph_is_sequential = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        model = super().__new__(cls, *args, **kwargs)
+        programs = Programs(model)
+        model._kgraph.programs, model._kgraph.trainer = programs, Trainer(model, programs)
+        return model
 
     def __init__(
         self,
@@ -68,72 +89,94 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
         if (inputs is None) != (outputs is None):
             raise ConfigError("A functional model needs both inputs and outputs")
         if inputs is not None:
-            self._become(inputs, outputs)
+            self._kgraph_become(inputs, outputs)
             if not trainable:
                 self.trainable = False
 
-    def _become(self, inputs: Tree, outputs: Tree) -> None:
+    def _kgraph_become(self, inputs: Tree, outputs: Tree) -> None:
         """Takes a graph: from here on the model is functional."""
         frozen = freeze(inputs, outputs, _input_like)
         verify(frozen.graph)
-        self._graph, self.graph_layers = frozen.graph, frozen.layers
-        self._symbols = (inputs, outputs)
+        core = self._kgraph
+        core.graph, core.layers, core.symbols = frozen.graph, frozen.layers, (inputs, outputs)
         self.autocast = False  # inputs get the dtype of their InputLayer; layers cast
         self.built = True
 
     # --- as a layer ------------------------------------------------------------------------------
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        core = self._kgraph
+        if core.context is not None or has_symbols(args, kwargs):
+            return super().__call__(*args, **kwargs)
+        if self._kgraph_inner_graph is not None and kwargs.get("mask") is None:
+            return core.programs.call(*args, **kwargs)
+        outputs = super().__call__(*args, **kwargs)
+        if args:
+            core.programs.saw(args[0])
+        return outputs
+
     def call(self, inputs: Tree, training: bool | None = None, mask: Tree = None) -> Tree:
         """Computes the outputs of a functional model; a subclass writes its own."""
-        graph, context = self._graph, self._kgraph.context
-        if graph is None or context is None:
+        core = self._kgraph
+        if core.graph is None or core.context is None:
             raise ConfigError(
                 f"{label_of(self)} has no call method",
                 hint="define call(self, inputs), or make it of tensors: Model(inputs, outputs)",
             )
-        arrays = arrange_inputs(graph, inputs)
-        masks = [context.mask_of(array) for array in arrays]
-        if mask is not None:
-            masks = list(leaves(mask)) if isinstance(mask, (list, tuple, dict)) else [mask]
-        arrays = conform(graph, arrays)
-        for array, own in zip(arrays, masks):
-            context.set_mask(array, own)
-        masked = any(own is not None for own in masks)
-        outputs, out_masks = run_graph(graph, self.graph_layers, arrays, context, masked)
-        for output, own in zip(outputs, out_masks):
-            context.set_mask(output, own)
-        return fill(graph.output_structure, outputs)
+        return core.run(core.graph, core.context, inputs, mask)
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights of a subclassed model for inputs of this shape (with batch axis)."""
+        if self._kgraph_inner_graph is None:
+            self.compute_output_shape(input_shape)
+
+    def _kgraph_ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Builds the model for these call arguments; its layers are built by the call itself."""
+        if type(self).build is Model.build:
+            self.built = True
+        else:
+            super()._kgraph_ensure_built(args, kwargs)
+
+    def _kgraph_connect(self, inputs: Tree) -> None:
+        """Takes inputs like these arrays, where a model without a graph can get one so."""
 
     @property
     def _kgraph_inner_graph(self) -> Graph | None:
-        return self._graph if type(self).call is Model.call else None  # an own call comes first
+        own_call = type(self).call is not Model.call  # comes first
+        return None if own_call else self._kgraph.graph
 
     @property
-    def graph(self) -> Graph | None:
-        return self._graph
+    def _kgraph_is_plain(self) -> bool:
+        """Whether the graph is all there is to the model: its class adds nothing to rebuild."""
+        return self._kgraph.graph is not None and type(self).__init__ is Model.__init__
+
+    @property
+    def _kgraph_live(self) -> LiveGraph | None:
+        """What is lowered; None as long as a model defined by code has not been called."""
+        return self._kgraph.programs.live
 
     @property
     def _kgraph_base_name(self) -> str:
-        return (
-            "functional"
-            if type(self) is Model and self._graph is not None
-            else super()._kgraph_base_name
-        )
+        plain = type(self) is Model and self._kgraph.graph is not None
+        return "functional" if plain else super()._kgraph_base_name
 
-    def _kgraph_children(self) -> Iterator[tuple[str, Any]]:
-        if self._graph is None:
+    def _kgraph_children(self) -> Iterator[tuple[str, Layer]]:
+        if self._kgraph.graph is None:
             yield from super()._kgraph_children()
             return
-        for name, layer in self.graph_layers.items():
+        for name, layer in self._kgraph.layers.items():
             if not isinstance(layer, InputLayer):
                 yield name, layer
+
+    def _kgraph_paths_of_values(self) -> Iterator[tuple[str, Variable]]:
+        return named_weights(self)
 
     @property
     def layers(self) -> list[Layer]:
         """The layers in the order of the summary, input layers among them."""
-        if self._graph is None:
+        if self._kgraph.graph is None:
             return [layer for _, layer in super()._kgraph_children()]
-        return list(self.graph_layers.values())
+        return list(self._kgraph.layers.values())
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Returns the layer of a name, or at an index of `layers`.
@@ -149,86 +192,154 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
                     f"{label_of(self)} has {len(self.layers)} layers", received=f"index {index}"
                 )
             return self.layers[index]
-        named = self._named_layers()
-        check_keys(f"{label_of(self)}", {str(name): None}, named)
+        named = dict(self._kgraph.layers)
+        if self._kgraph.graph is None:
+            named = {layer.name: layer for layer in self.layers} | dict(self._kgraph_children())
+        check_keys(label_of(self), {str(name): None}, named)
         return named[str(name)]
 
-    def _named_layers(self) -> dict[str, Layer]:
-        if self._graph is not None:
-            return dict(self.graph_layers)
-        return {layer.name: layer for layer in self.layers} | dict(super()._kgraph_children())
+    # --- graph and tensors -----------------------------------------------------------------------
 
-    # --- tensors ---------------------------------------------------------------------------------
+    @extra
+    def graph(self) -> Graph | None:
+        """The model as immutable data; None for one that is defined by code."""
+        return self._kgraph.graph
 
-    @property
+    @extra
     def inputs(self) -> list[SymbolicTensor]:
         """The symbolic inputs, flat."""
-        return list(leaves(self._symbols[0]))
+        return list(leaves(self._kgraph.symbols[0]))
 
-    @property
+    @extra
     def outputs(self) -> list[SymbolicTensor]:
         """The symbolic outputs, flat."""
-        return list(leaves(self._symbols[1]))
+        return list(leaves(self._kgraph.symbols[1]))
 
     @property
     def input(self) -> Tree:
         """The symbolic inputs, in the structure in which they were given."""
-        return self._own_symbols(0)
+        return self._kgraph.known_symbols(self)[0]
 
     @property
     def output(self) -> Tree:
         """The symbolic outputs, in the structure in which they were given."""
-        return self._own_symbols(1)
+        return self._kgraph.known_symbols(self)[1]
 
-    def _own_symbols(self, which: int) -> Tree:
-        if self._graph is None:
-            raise StateError(
-                f"{label_of(self)} is not a functional model and has no symbolic tensors "
-                "of its own",
-                hint="make it of tensors: Model(inputs, outputs)",
-            )
-        return self._symbols[which]
-
-    @property
+    @extra
     def input_names(self) -> list[str]:
         """The keys under which inputs are fed."""
-        return list(self._known_graph().input_names)
+        return list(_graph(self).input_names)
 
-    @property
+    @extra
     def output_names(self) -> list[str]:
         """The keys of outputs in losses, metrics and targets."""
-        return list(self._known_graph().output_names)
+        return list(_graph(self).output_names)
 
-    @property
+    @extra
     def input_shape(self) -> Shape | Any:
         """Shape of the input (None for unknown sizes), or a structure of shapes."""
-        return map_structure(lambda symbol: symbol.shape, self.input)
+        return map_structure(lambda symbol: symbol.shape, self._kgraph.known_symbols(self)[0])
 
-    @property
+    @extra
     def output_shape(self) -> Shape | Any:
         """Shape of the output (None for unknown sizes), or a structure of shapes."""
-        return map_structure(lambda symbol: symbol.shape, self.output)
+        return map_structure(lambda symbol: symbol.shape, self._kgraph.known_symbols(self)[1])
 
-    def _known_graph(self) -> Graph:
-        graph = self.graph or self.lowering_graph
-        if graph is None:
-            raise StateError(f"{label_of(self)} has no graph yet", hint="call it on data once")
-        return graph
+    def variables_for(self, program: Program) -> Variables:
+        """Returns the weights as the variables of a program that the model was lowered to.
+
+        >>> import kgraph as keras
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> list(model.variables_for(keras.lower(model))["params"]["dense"])
+        ['kernel', 'bias']
+        """
+        return self._kgraph.programs.variables(program)
+
+    def assign(self, variables: Variables) -> None:
+        """Sets the weights to the variables of a program: what a loop of your own has trained.
+
+        They then count in `predict`, `save`, `export` and in the next `fit`.
+
+        Args:
+            variables: `{"params": ..., "state": ...}`, or one of the two.
+
+        Raises:
+            StateError: one is missing, unknown or of another shape; none is set then.
+        """
+        self._kgraph.programs.assign(variables)
+
+    # --- training --------------------------------------------------------------------------------
+
+    compile = compiling.compile
+    fit = fitting.fit
+    train_on_batch = fitting.train_on_batch
+    evaluate = evaluating.evaluate
+    test_on_batch = evaluating.evaluate_on_batch
+    predict = evaluating.predict
+    predict_on_batch = evaluating.predict_on_batch
+
+    @extra
+    def compiled(self) -> bool:
+        """Whether `compile` has been called."""
+        return self._kgraph.trainer.options is not None
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Returns what `compile` was given as plain data; None before `compile`."""
+        return self._kgraph.trainer.config()
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compiles the model with what `get_compile_config` returned."""
+        self.compile(**{name: restore(value) for name, value in config.items()})
+
+    def compile_report(self) -> CompileReport:
+        """Returns what was compiled for this model so far: when, how long, and why it was new.
+
+        Printed, it is a table. Calls of the model on arrays outside `fit`, `evaluate` and `predict`
+        are not part of it.
+        """
+        return self._kgraph.trainer.compiler.report()
+
+    cost = costing.cost
+    memory = costing.memory
+    max_batch_size = costing.max_batch_size
 
     # --- description -----------------------------------------------------------------------------
 
-    @property
-    def is_plain_functional(self) -> bool:
-        """Whether the graph is all there is to the model: its class adds nothing to rebuild."""
-        return self._graph is not None and type(self).__init__ is Model.__init__
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Any = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+        symbolic: bool = False,
+        cost: bool | Costs = False,
+    ) -> None:
+        """Prints layers, output shapes and parameter counts. See `kgraph.visualization.summary`."""
+        visualization.summary(
+            self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range,
+            symbolic, cost,
+        )  # fmt: skip
+
+    def plot(self, to_file: str = "model.svg", **options: Any) -> Any:
+        """Draws the model into a file. See `kgraph.utils.plot_model`."""
+        return visualization.plot_model(self, to_file, **options)
+
+    def to_mermaid(self, **options: Any) -> str:
+        """Returns the graph as a Mermaid flow chart. See `kgraph.visualization.to_mermaid`."""
+        return visualization.to_mermaid(self, **options)
+
+    def _repr_html_(self) -> str:
+        return visualization.model_html(self)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the model as plain data: of a functional one layers, options and calls."""
-        if not self.is_plain_functional:
+        core = self._kgraph
+        if core.graph is None or not self._kgraph_is_plain:
             return super().get_config()
-        assert self._graph is not None
-        config = {"name": self.name, "trainable": self._kgraph.trainable}
-        return config | graph_to_config(self._graph, self.graph_layers)
+        config = {"name": self.name, "trainable": core.trainable}
+        return config | graph_to_config(core.graph, core.layers)
 
     def to_json(self, **options: Any) -> str:
         """Returns the model (without weights) as JSON text; `options` go to `json.dumps`.
@@ -238,9 +349,26 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
         """
         return saving.model_to_json(self, **options)
 
-    def compile_objects(self) -> list[Any]:
-        """Returns what `compile` was given: optimizer, losses and metrics, classes of one's own."""
-        return [] if self._options is None else [self.optimizer, *vars(self._options).values()]
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Makes a model, with fresh weights, from what `get_config` returned."""
+        if "nodes" not in config:
+            return super().from_config(config)
+        model = cls(*graph_from_config(config, custom_objects), name=config.get("name"))
+        names = list(_graph(model).input_names)
+        if names != list(config["input_names"]):
+            raise GraphError(
+                "The rebuilt model has other inputs than the config",
+                expected=config["input_names"],
+                received=names,
+                hint=nearest(names[0], config["input_names"]),
+            )
+        model._kgraph.trainable = bool(config.get("trainable", True))
+        return model
+
+    # --- files and copies ------------------------------------------------------------------------
 
     def save(
         self,
@@ -254,12 +382,6 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
         See `kgraph.saving.save_model`, also for folders, files of Keras' and `wait=False`.
         """
         return saving.save_model(self, filepath, overwrite, include_optimizer, wait)
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return pickled(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return deep_copy(self, memo)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Writes the weights alone into one file: `.kgraph`, `.safetensors` or `.weights.h5`."""
@@ -287,25 +409,15 @@ class Model(Trainable, Costing, Execution, Looks, Layer, traits=Traits(same_shap
         """
         export.export(self, filepath, weights, platforms, overwrite)
 
-    @classmethod
-    def from_config(
-        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Makes a model, with fresh weights, from what `get_config` returned."""
-        if "nodes" not in config:
-            return super().from_config(config)
-        inputs, outputs = graph_from_config(config, custom_objects)
-        model = cls(inputs, outputs, name=config.get("name"))
-        names = list(model._known_graph().input_names)
-        if names != list(config["input_names"]):
-            raise GraphError(
-                "The rebuilt model has other inputs than the config",
-                expected=config["input_names"],
-                received=names,
-                hint=nearest(names[0], config["input_names"]),
-            )
-        model._kgraph.trainable = bool(config.get("trainable", True))
-        return model
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return copies.pickled(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copies.deep_copy(self, memo)
+
+
+def _graph(model: Model) -> Graph:
+    return model._kgraph.graph or model._kgraph.programs.known_live.graph
 
 
 def _input_like(symbol: SymbolicTensor) -> SymbolicTensor:

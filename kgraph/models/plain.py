@@ -161,10 +161,14 @@ def _place(layers: dict[str, Any], path: str) -> tuple[Any, Any]:
         if i == len(parts) - 1:
             return container, key
         item = container[key]
-        container = (
-            getattr(item, "graph_layers", None) or vars(item) if isinstance(item, Layer) else item
-        )
+        container = _inside(item) if isinstance(item, Layer) else item
     raise GraphError(f"The config shares a layer without a path: {path!r}")
+
+
+def _inside(layer: Layer) -> Any:
+    """Returns where the layers inside a layer are kept, by the first part of their paths."""
+    named: dict[str, Layer] = getattr(layer._kgraph, "layers", {})
+    return named or vars(layer)
 
 
 def _is_ref(data: Any) -> bool:

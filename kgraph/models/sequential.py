@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kgraph.errors import ConfigError, KGraphError, StateError
@@ -27,6 +27,8 @@ class Sequential(Model):
         name: name of the model.
     """
 
+    _kgraph_is_sequential = True
+
     def __init__(
         self,
         layers: Sequence[Any] | None = None,
@@ -34,94 +36,57 @@ class Sequential(Model):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, trainable=trainable)
-        self._layers_in_order: list[Layer] = []
         for layer in layers or ():
-            self._append(layer)
-        self._rebuild()
+            _append(self, layer)
+        _rebuild(self)
         if not trainable:
             self.trainable = False
 
     def add(self, layer: Any) -> None:
         """Puts a layer (or an `Input`) at the end."""
-        self._append(layer)
+        _append(self, layer)
         try:
-            self._rebuild()
+            _rebuild(self)
         except KGraphError:
-            self._layers_in_order.pop()
+            self._kgraph.stacked.pop()
             raise
-
-    def _append(self, layer: Any) -> None:
-        if isinstance(layer, SymbolicTensor):
-            layer = layer.call.layer
-        if not isinstance(layer, Layer):
-            raise ConfigError(
-                "A Sequential model is made of layers", received=f"{layer!r}",
-                hint="use Lambda(function) or a subclass of Layer for a function",
-            )  # fmt: skip
-        if isinstance(layer, InputLayer) and self._layers_in_order:
-            raise ConfigError(f"{label_of(self)}: Input goes in front of all other layers")
-        if any(layer is other for other in self._layers_in_order):
-            raise ConfigError(
-                f"{label_of(layer)} is already in this model",
-                hint="build models with shared layers by Model(inputs, outputs)",
-            )
-        self._layers_in_order.append(layer)
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Takes the last layer off and returns it."""
-        if not self._layers_in_order:
+        if not self._kgraph.stacked:
             raise StateError(f"{label_of(self)} has no layers")
-        layer = self._layers_in_order.pop()
+        layer = self._kgraph.stacked.pop()
         if rebuild:
-            self._rebuild()
+            _rebuild(self)
         return layer
-
-    def _rebuild(self) -> None:
-        entry = self._layers_in_order[0] if self._layers_in_order else None
-        if isinstance(entry, InputLayer) and len(self._layers_in_order) > 1:
-            self._connect(entry)
-        elif self._graph is not None:
-            self._graph, self.built = None, False
-            self.graph_layers = {}
-            self._forget_programs()
-
-    def _connect(self, entry: InputLayer) -> None:
-        self._symbols = (
-            (),
-            (),
-        )  # drops the last calls: `layer.output` is of the new
-        symbol = entry.make_symbol()
-        tensor: Tree = symbol
-        for layer in self._layers_in_order:
-            if layer is not entry:
-                tensor = layer(tensor)
-        self._become(symbol, tensor)
-        self._forget_programs()
 
     @property
     def layers(self) -> list[Layer]:
         """The layers in order, without the input layer (as in Keras)."""
-        return [x for x in self._layers_in_order if not isinstance(x, InputLayer)]
+        return [x for x in self._kgraph.stacked if not isinstance(x, InputLayer)]
 
     def build(self, input_shape: Any = None) -> None:
         """Connects the layers for inputs of this shape (with the batch axis)."""
-        if self._graph is None and input_shape is not None:
-            entry = InputLayer(batch_shape=tuple(input_shape), dtype=self.compute_dtype)
-            self._connect(entry)
+        if self._kgraph.graph is None and input_shape is not None:
+            _connect(self, InputLayer(batch_shape=tuple(input_shape), dtype=self.compute_dtype))
 
-    def trace_for(self, inputs: Tree) -> None:
-        """Connects the layers for data like this, if they are not connected."""
-        if self._graph is None:
-            self.build((None, *inputs.shape[1:]))
+    def _kgraph_connect(self, inputs: Tree) -> None:
+        if self._kgraph.graph is None:
+            map_structure(lambda item: self.build((None, *item.shape[1:])), inputs)
+
+    def _kgraph_children(self) -> Iterator[tuple[str, Layer]]:
+        if self._kgraph.graph is None:
+            yield from ((str(i), layer) for i, layer in enumerate(self._kgraph.stacked))
+        yield from super()._kgraph_children()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._kgraph.context is None and self._graph is None and args:
-            map_structure(lambda item: self.build((None, *item.shape[1:])), args[0])
+        if self._kgraph.context is None and args:
+            self._kgraph_connect(args[0])
         return super().__call__(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Returns name and layers as plain data, and the input's shape if it is known."""
-        inputs = [describe(self.inputs[0].call.layer)] if self._graph is not None else []
+        inputs = [describe(self.inputs[0].call.layer)] if self._kgraph.graph is not None else []
         layers = [describe(layer) for layer in self.layers]
         return {"name": self.name, "trainable": self._kgraph.trainable, "layers": inputs + layers}
 
@@ -135,3 +100,45 @@ class Sequential(Model):
         model = cls(layers, name=config.get("name"))
         model._kgraph.trainable = bool(config.get("trainable", True))
         return model
+
+
+def _append(model: Sequential, layer: Any) -> None:
+    stacked = model._kgraph.stacked
+    if isinstance(layer, SymbolicTensor):
+        layer = layer.call.layer
+    if not isinstance(layer, Layer):
+        raise ConfigError(
+            "A Sequential model is made of layers", received=f"{layer!r}",
+            hint="use Lambda(function) or a subclass of Layer for a function",
+        )  # fmt: skip
+    if isinstance(layer, InputLayer) and stacked:
+        raise ConfigError(f"{label_of(model)}: Input goes in front of all other layers")
+    if any(layer is other for other in stacked):
+        raise ConfigError(
+            f"{label_of(layer)} is already in this model",
+            hint="build models with shared layers by Model(inputs, outputs)",
+        )
+    stacked.append(layer)
+
+
+def _rebuild(model: Sequential) -> None:
+    core = model._kgraph
+    entry = core.stacked[0] if core.stacked else None
+    if isinstance(entry, InputLayer) and len(core.stacked) > 1:
+        _connect(model, entry)
+    elif core.graph is not None:
+        core.graph, core.layers, model.built = None, {}, False
+        core.programs.forget()
+
+
+def _connect(model: Sequential, entry: InputLayer) -> None:
+    """Makes the model functional, from its input layer on."""
+    core = model._kgraph
+    core.symbols = (), ()  # drops the last calls: `layer.output` is of the new
+    symbol = entry.make_symbol()
+    tensor: Tree = symbol
+    for layer in core.stacked:
+        if layer is not entry:
+            tensor = layer(tensor)
+    model._kgraph_become(symbol, tensor)
+    core.programs.forget()

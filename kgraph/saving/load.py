@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from kgraph.compiler.lower import graph_of
 from kgraph.distribution.current import distribution
 from kgraph.distribution.stored import stored_shardings
 from kgraph.errors import ConfigError
@@ -113,7 +114,7 @@ def _load(container: Container, compile: bool, shardings: ShardingOf | None) -> 
     expected = weight_specs(model)
     if trained:
         with refusing(path, "has a training state that does not fit", member=TRAINING_OPTIONS):
-            expected |= tree_specs(model.abstract_training_state())
+            expected |= tree_specs(model._kgraph.trainer.abstract_state())
     entries = container.manifest.arrays
     compare(path, expected, [e for e in entries if trained or not e.path.startswith(TRAINING)])
     if shardings is None and (spread := distribution()) is not None:
@@ -211,9 +212,9 @@ def _is_remat(value: Any) -> bool:
 
 
 def _restore_training(model: Any, arrays: Mapping[str, Array]) -> None:
-    abstract = model.abstract_training_state()
+    abstract = model._kgraph.trainer.abstract_state()
     leaves = [arrays[name] for name in tree_paths(abstract)]
-    model.restore_training_state(jax.tree.unflatten(jax.tree.structure(abstract), leaves))
+    model._kgraph.trainer.restore_state(jax.tree.unflatten(jax.tree.structure(abstract), leaves))
 
 
 # --- comparing -----------------------------------------------------------------------------------
@@ -225,7 +226,7 @@ def _check_graph(container: Container, model: Any, document: Any) -> None:
     Between versions of kgraph, and where the user's own classes take part, a difference may be
     meant: then it is a warning.
     """
-    graph, saved = model.lowering_graph, container.manifest
+    graph, saved = graph_of(model), container.manifest
     if (None if graph is None else graph.content_hash) == saved.graph_hash:
         return
     classes = (item.get("class_name") for _, item in objects_in(document, ""))

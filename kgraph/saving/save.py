@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from kgraph.compiler.lower import graph_of
 from kgraph.errors import ConfigError
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
@@ -97,19 +98,19 @@ def save_model(
 
 
 def _content(model: Any, include_optimizer: bool, spread: bool) -> Content:
-    compiled = model.compile_config() if include_optimizer else None
+    compiled = model.get_compile_config() if include_optimizer else None
     document = model_document(model)
     documents = {MODEL: strict_json.encode(document, label_of(model))}
     if compiled is not None:
         data = strict_json.encode({"compile": compiled}, f"The training of {label_of(model)}")
         documents[TRAINING_OPTIONS] = data
-    training = model.training_state() if compiled is not None else None
+    training = model._kgraph.trainer.state() if compiled is not None else None
     if not _prove(model, documents, training):
         training = None
     values: dict[str, Any] = weight_values(model)
     if training is not None:
         values |= tree_paths(training)
-    graph = model.lowering_graph
+    graph = graph_of(model)
     arrays = snapshot(values, spread)
     return Content("model", documents, arrays, None if graph is None else graph.content_hash)
 
@@ -122,7 +123,7 @@ def _prove(model: Any, documents: Mapping[str, bytes], training: Any) -> bool:
     Raises:
         ConfigError: what comes out is another model.
     """
-    classes = live_classes(model, *model.compile_objects())
+    classes = live_classes(model, *model._kgraph.trainer.objects())
     with custom_object_scope(classes):
         try:
             rebuilt = _rebuilt(documents[MODEL])
@@ -133,7 +134,9 @@ def _prove(model: Any, documents: Mapping[str, bytes], training: Any) -> bool:
             raise _unprovable(model, difference)
         if TRAINING_OPTIONS in documents:
             _compile_again(model, rebuilt, strict_json.decode(documents[TRAINING_OPTIONS]))
-    if training is None or tree_specs(training) == tree_specs(rebuilt.abstract_training_state()):
+    if training is None or tree_specs(training) == tree_specs(
+        rebuilt._kgraph.trainer.abstract_state()
+    ):
         return training is not None
     warnings.warn(
         f"{label_of(model)} is saved without its training state, which belongs to other trainable "
@@ -192,7 +195,7 @@ def _difference(model: Any, rebuilt: Any) -> str | None:
     )
     if trained != again:
         return f"{min(trained ^ again)} is trained in only one of them"
-    before, after = model.lowering_graph, rebuilt.lowering_graph
+    before, after = graph_of(model), graph_of(rebuilt)
     if (before and before.content_hash) != (after and after.content_hash):
         return "the graph is another one when rebuilt"
     return None

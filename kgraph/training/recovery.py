@@ -18,6 +18,7 @@ from kgraph.training.callbacks import Callback, CallbackList
 from kgraph.training.engine import Engine
 from kgraph.training.identity import Identity, check_identity
 from kgraph.training.loop import Logs, Unwatched, Work
+from kgraph.training.reached import Reached
 from kgraph.training.state import TrainState
 from kgraph.training.step import split_params
 from kgraph.training.validation_place import ValidationPlace
@@ -83,7 +84,7 @@ class Unsaved(Unwatched):
     def position(self) -> Callable[[], Any] | None:
         return None
 
-    def restore(self, engine: Engine, training: dict[str, Any]) -> Tree:
+    def restore(self, engine: Engine, reached: Reached) -> Tree:
         return None
 
     def begin(self, engine: Engine, callbacks: CallbackList, start: Start) -> None:
@@ -191,12 +192,12 @@ class Recovery(Unsaved):
         """Returns what tells where the data are; None for data of which epoch and batch say all."""
         return self._get_position
 
-    def restore(self, engine: Engine, training: dict[str, Any]) -> Tree:
-        """Sets weights, which have values, and `training` to what was saved.
+    def restore(self, engine: Engine, reached: Reached) -> Tree:
+        """Sets weights, which have values, and `reached` to what was saved.
 
         Returns the accumulators, or None.
         """
-        self._steps = int(training["step"])
+        self._steps = int(reached.step)
         self._first_step = self._steps
         if self._meta is None:
             return None
@@ -209,7 +210,7 @@ class Recovery(Unsaved):
         for place in program.places:
             place.weight.assign(values[id(place.weight)])
         number = np.int32(meta["epoch"] + meta["offset"])
-        training.update(optimizer=state.optimizer, step=state.step, epoch=number)
+        reached.optimizer, reached.step, reached.epoch = state.optimizer, state.step, number
         assert engine.optimizer is not None
         engine.optimizer.adopt_learning_rate(state.optimizer)
         if meta["learning_rate"] is not None:  # the host's number, of which the state has float32

@@ -110,7 +110,7 @@ class _Sketch:
         for node in graph.nodes:
             calls[node.layer].append(node)
         for name, nodes in calls.items():
-            layer = model.graph_layers[name]
+            layer = model._kgraph.layers[name]
             if self.options.expand_nested and layer._kgraph_inner_graph is not None:
                 self.drawing.groups[(*path, name)] = f"{printable(name)} ({class_name(layer)})"
                 self.add_model((*path, name), layer)

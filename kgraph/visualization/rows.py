@@ -79,8 +79,8 @@ def class_name(layer: Any) -> str:
 
 
 def is_sequential(layer: Any) -> bool:
-    """Tells whether a layer is a Sequential model. (By name: models are above this part.)"""
-    return any(cls.__name__ == "Sequential" for cls in type(layer).__mro__)
+    """Tells whether a layer is a Sequential model. (By its hook: models are above this part.)"""
+    return getattr(layer, "_kgraph_is_sequential", False)
 
 
 def is_container(layer: Any) -> bool:
@@ -141,7 +141,7 @@ def _entries(
     for name, nodes in calls.items():
         if hides_input and graph.layers[name].class_name == INPUT_CLASS:
             continue
-        layer = model.graph_layers[name]
+        layer = model._kgraph.layers[name]
         yield _row((*path, name), layer, level, trained, nodes, graph), layer
 
 

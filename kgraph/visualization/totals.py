@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from kgraph.compiler.lower import is_model
+
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
@@ -41,7 +43,7 @@ class Totals:
 
 def totals(model: Any) -> Totals:
     """Returns the amounts of a model; a weight that is reached by several ways counts once."""
-    training = model.training_state() if hasattr(model, "training_state") else None
+    training = model._kgraph.trainer.state() if is_model(model) else None
     state = jax.tree.leaves((training or {}).get("optimizer"))
     return Totals(
         _amount(model.trainable_weights),

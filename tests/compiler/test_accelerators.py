@@ -40,7 +40,7 @@ def functions(name):
     inputs = [struct(graph.spec(ref), rows) for ref in graph.inputs]
     targets = [struct(graph.spec(ref), rows) for ref in graph.outputs]
     batch = Batch(inputs, targets, [None] * len(targets))
-    engine = model.engine_for(batch)
+    engine = model._kgraph.trainer.engine_for(batch)
     assert engine.optimizer is not None
     step = make_train_step(engine.program, engine.objective, engine.optimizer)
     state = abstract_state(engine)

@@ -46,9 +46,9 @@ def test_options_are_compared_with_those_that_a_layer_was_made_with():
 def test_a_graph_without_changes_is_returned_as_it_is():
     inner = chain(Dropout(0.5), Dense(4))
     model = chain(inner, Dense(3))
-    assert without_changed(model.graph, model.graph_layers) is model.graph
+    assert without_changed(model.graph, model._kgraph.layers) is model.graph
     inner.layers[1].rate = 0.1
-    graph = without_changed(model.graph, model.graph_layers)
+    graph = without_changed(model.graph, model._kgraph.layers)
     found = graph.layers[inner.name].graph
     assert [spec.own for spec in found.layers.values()] == [True, False, True]
 
@@ -92,7 +92,7 @@ def test_layers_are_merged_only_if_they_are_equal_now_and_inside():
     layers = [Activation("relu"), Activation("relu"), *(TimeDistributed(Scale()) for _ in "ab")]
     model = Model(inputs, [layer(inputs) for layer in layers])
     layers[1].activation, layers[3].layer.factor = TANH, 2.0
-    graph = without_changed(model.graph, model.graph_layers)
+    graph = without_changed(model.graph, model._kgraph.layers)
     assert len(run_passes(graph, (merge_equal,))[-1][1].nodes) == 5
     x = -np.ones((3, 2, 4), np.float32)
     found = [float(y[0, 0, 0]) for y in model.predict(x, verbose=0)]

@@ -204,7 +204,7 @@ def test_a_subclassed_model_that_has_been_called_can_be_lowered():
     model = Plain()
     wanted = model(ONES)
     program = kgraph.lower(model)
-    variables = model.variables_of(program)
+    variables = model.variables_for(program)
     assert list(variables["params"]) == ["dense"]
     np.testing.assert_array_equal(program.apply(variables, ONES)[0], wanted)
 

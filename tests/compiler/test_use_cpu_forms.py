@@ -12,6 +12,7 @@ import pytest
 import kgraph
 from kgraph import Input, Model, layers
 from kgraph.compiler import CPU_PASSES, DEFAULT_PASSES, Program, platform_passes, run_passes
+from kgraph.compiler.lower import graph_of
 from kgraph.compiler.passes import inline_models, use_cpu_forms
 from kgraph.compiler.primitives import equations
 from kgraph.graph import verify
@@ -61,7 +62,7 @@ def test_gradients_are_those_of_the_plain_program() -> None:
 
 
 def test_the_pass_shows_what_it_did_and_a_second_run_changes_nothing() -> None:
-    graph = run_passes(make_model().lowering_graph, (inline_models,))[-1][1]
+    graph = run_passes(graph_of(make_model()), (inline_models,))[-1][1]
     before = graph.content_hash
     marked = use_cpu_forms(graph)
     verify(marked)
@@ -94,8 +95,10 @@ def test_models_use_it_by_themselves_and_compile_can_switch_it_off() -> None:
     for passes in (None, DEFAULT_PASSES):
         model.compile("sgd", "mse", passes=passes)
         model.fit(x, x, verbose=0)
-        assert model._engine is not None
-        marks[passes] = any(node.lowering for node in model._engine.program.graph.nodes)
+        assert model._kgraph.trainer.engine is not None
+        marks[passes] = any(
+            node.lowering for node in model._kgraph.trainer.engine.program.graph.nodes
+        )
     assert marks == {None: jax.default_backend() == "cpu", DEFAULT_PASSES: False}
 
 

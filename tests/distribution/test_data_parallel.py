@@ -48,11 +48,11 @@ def fitted(build, spread, optimizer="adam", x=m.X):
 def test_dropout_loss_and_metrics_are_those_of_one_device(batch_size):
     one, ours = (trained(m.dropping, d, batch_size=batch_size) for d in (None, data_parallel()))
     m.assert_close(one[1], ours[1])
-    assert one[0]._engine.placement is None
+    assert one[0]._kgraph.trainer.engine.placement is None
     for weight in ours[0].weights:
         assert len(weight.value.devices()) == 8
         assert weight.value.is_fully_replicated
-    moments = jax.tree.leaves(ours[0].training_state()["optimizer"])
+    moments = jax.tree.leaves(ours[0]._kgraph.trainer.state()["optimizer"])
     assert all(len(leaf.devices()) == 8 for leaf in moments)
 
 
@@ -68,7 +68,7 @@ def test_each_device_computes_its_rows():
     model = trained(m.dropping, data_parallel(), epochs=1)[0]
     (train,) = [
         found.as_text()
-        for key, function in model._engine._functions.items()
+        for key, function in model._kgraph.trainer.engine._functions.items()
         if key[0] == "train"
         for found in function._executables.values()
     ]
@@ -197,7 +197,7 @@ def test_what_is_in_force_counts_where_compile_was_not_told():
     fit = {"batch_size": 16, "verbose": 0, "sample_weight": m.WEIGHTS}
     history = model.fit(m.X, m.Y, validation_data=(m.X, m.Y), **fit)
     m.assert_close(history.history, one["history"])
-    assert model._engine.placement.distribution is spread
+    assert model._kgraph.trainer.engine.placement.distribution is spread
     plain = kgraph.models.clone_model(model)
     with spread.scope():
         plain.predict(m.X, verbose=0)
@@ -213,9 +213,9 @@ def test_a_distribution_ends_with_the_next_compile():
     model.fit(m.X, m.Y, verbose=0)
     with data_parallel().scope():
         model.fit(m.X, m.Y, verbose=0)
-        assert len(jax.tree.leaves(model.training_state()["optimizer"])[0].devices()) == 8
+        assert len(jax.tree.leaves(model._kgraph.trainer.state()["optimizer"])[0].devices()) == 8
     model.fit(m.X, m.Y, verbose=0)
-    moments = jax.tree.leaves(model.training_state()["optimizer"])
+    moments = jax.tree.leaves(model._kgraph.trainer.state()["optimizer"])
     assert all(len(leaf.devices()) == 1 for leaf in moments)
 
 

@@ -53,7 +53,7 @@ def collectives(model, rows=ROWS):
 
 def test_each_device_holds_its_part_of_weights_and_of_the_optimizer_state():
     model = m.compiled(m.blocks, ALL(mesh()))
-    plan = model._distribution.plan(model)
+    plan = model._kgraph.programs.lowering.distribution.plan(model)
     assert "up0/kernel" in str(plan)
     assert "(None, 'fsdp')" in str(plan)
     cut = [row for row in plan.weights if row.axes]
@@ -61,7 +61,7 @@ def test_each_device_holds_its_part_of_weights_and_of_the_optimizer_state():
     assert {row.path for row in plan.weights if not row.axes} == {"head/bias"}  # 3 numbers
     model.fit(m.X, m.Y, batch_size=16, verbose=0)
     assert model.get_layer("up0").kernel.value.sharding.spec == P(None, "fsdp")
-    moments = jax.tree_util.tree_leaves_with_path(model.training_state()["optimizer"])
+    moments = jax.tree_util.tree_leaves_with_path(model._kgraph.trainer.state()["optimizer"])
     kernels = [leaf for path, leaf in moments if "'up0']['kernel']" in jax.tree_util.keystr(path)]
     assert {leaf.sharding.spec for leaf in kernels} == {P(None, "fsdp")}
     assert len(kernels) == 2

@@ -52,7 +52,7 @@ def test_a_model_that_is_cut_trains_as_a_whole_one():
     assert model.get_layer("up0").kernel.value.sharding.spec == P(None, "model")
     assert model.get_layer("up0").bias.value.sharding.spec == P("model")
     assert model.get_layer("down0").bias.value.is_fully_replicated
-    moments = specs_of(model.training_state()["optimizer"])
+    moments = specs_of(model._kgraph.trainer.state()["optimizer"])
     kernels = {path: spec for path, spec in moments.items() if "['up1']['kernel']" in path}
     assert len(kernels) == 2  # Adam has two moments
     assert set(kernels.values()) == {P(None, "model")}
@@ -60,7 +60,7 @@ def test_a_model_that_is_cut_trains_as_a_whole_one():
 
 def test_each_device_holds_what_the_plan_says_from_the_start():
     model = m.compiled(m.blocks, m.tensor_parallel())
-    plan = model._distribution.plan(model)
+    plan = model._kgraph.programs.lowering.distribution.plan(model)
     assert not any(weight.has_value for weight in model.weights)
     model.predict(m.X[:3], verbose=0)
     assert held_by_first_device([w.value for w in model.weights]) == plan.bytes_per_device
@@ -76,7 +76,7 @@ def test_blocks_stay_cut_when_they_are_stacked_and_recomputed():
     options = {"stack": True, "remat": "blocks"}
     one, ours = trained(None, **options), trained(m.tensor_parallel(), **options)
     m.assert_close(one[1], ours[1], 1e-5)
-    engine = ours[0]._engine
+    engine = ours[0]._kgraph.trainer.engine
     assert len(engine.program.stacks) == 1
     seen = []
     step = kgraph.callbacks.LambdaCallback(
@@ -97,13 +97,13 @@ def test_blocks_that_are_cut_differently_are_not_stacked():
     with pytest.warns(UserWarning, match="remat='blocks' has no effect"):
         ours = trained(spread, stack=True, remat="blocks")
     m.assert_close(trained(None, stack=True)[1], ours[1], 1e-5)
-    assert not ours[0]._engine.program.stacks
+    assert not ours[0]._kgraph.trainer.engine.program.stacks
     assert ours[0].get_layer("up2").kernel.value.sharding.spec == P("model")
 
 
 def test_outputs_are_laid_out_as_the_map_says():
     model, _ = trained(m.tensor_parallel(), epochs=1, stack=False)
-    program = model._engine.program
+    program = model._kgraph.trainer.engine.program
     marked = {node.name: node.layout for node in program.graph.nodes if node.layout}
     assert marked == {f"up{n}": ("batch", "model") for n in range(4)}
     assert "Dense(norm0); spread along ('batch', 'model')" in str(program)
@@ -124,8 +124,8 @@ def test_a_saved_model_goes_on_on_other_devices(tmp_path, where):
         try:
             loaded = kgraph.models.load_model(path)
             m.assert_bitwise(loaded.get_weights(), model.get_weights())
-            state = loaded.training_state()["optimizer"]
-            m.assert_bitwise(state, model.training_state()["optimizer"])
+            state = loaded._kgraph.trainer.state()["optimizer"]
+            m.assert_bitwise(state, model._kgraph.trainer.state()["optimizer"])
             used = {d for w in loaded.weights for d in w.value.devices()}
             assert used == set(jax.devices()[: 1 if spread is None else 2])
             if spread is not None:
@@ -159,7 +159,7 @@ def test_a_training_goes_on_bit_for_bit(tmp_path):
     resumed = again.fit(m.X, m.Y, **fit, checkpoint=Checkpoint(tmp_path / "c", every=1)).history
     assert resumed == history
     m.assert_bitwise(again.get_weights(), through.get_weights())
-    m.assert_bitwise(again.training_state(), through.training_state())
+    m.assert_bitwise(again._kgraph.trainer.state(), through._kgraph.trainer.state())
     assert again.get_layer("up").kernel.value.sharding.spec == P("batch")
 
 
@@ -209,7 +209,7 @@ def test_calls_spread_their_inputs_and_folded_weights_stay_cut():
         outputs = ours(m.X[:rows])
         assert outputs.sharding.spec == spec
         m.assert_close(outputs, one(m.X[:rows]))
-    folded = ours.inference_for().variables()["params"]["up+bn"]
+    folded = ours._kgraph.programs.inference().variables()["params"]["up+bn"]
     assert folded["kernel"].sharding.spec == P(None, "model")
     m.assert_close(jax.jit(ours)(m.X[:8]), one(m.X[:8]))
     assert not any(isinstance(w.value, jax.core.Tracer) for w in ours.weights)
@@ -239,7 +239,11 @@ def test_the_plan_is_a_table_before_anything_is_allocated():
     assert not any(weight.has_value for weight in model.weights)
     with pytest.warns(UserWarning, match=r"'wide/bias' of the LayoutMap[\s\S]*'inner/wide/bias'"):
         model.compile("sgd", "mse", distribution=spread)
-    assert [node.layout for node in model.inference_for().program.graph.nodes if node.layout]
+    assert [
+        node.layout
+        for node in model._kgraph.programs.inference().program.graph.nodes
+        if node.layout
+    ]
 
 
 def refused(**layouts) -> None:

@@ -19,7 +19,7 @@ from kgraph import distribution
 from kgraph.distribution import Distribution
 from kgraph.distribution import base as base_module
 from kgraph.errors import ConfigError, DataError
-from kgraph.models.fitting import refuse_several_processes
+from kgraph.models.data import refuse_several_processes
 from kgraph.training import batch_placement
 from kgraph.training.placement import Placement
 

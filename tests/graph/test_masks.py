@@ -60,7 +60,7 @@ def test_a_call_with_a_mask_argument_receives_it():
 
 
 def model_params(model: Model):
-    return model.variables_of(kgraph.lower(model))["params"]
+    return model.variables_for(kgraph.lower(model))["params"]
 
 
 class Stops(Layer):
@@ -105,7 +105,7 @@ def test_a_nested_model_passes_masks_through():
     model = Model(words, ReadsMask()(inner(x)))
     for passes in ((), None):
         program = kgraph.lower(model, passes)
-        variables = model.variables_of(program)
+        variables = model.variables_for(program)
         np.testing.assert_array_equal(program.apply(variables, WORDS)[0], WORDS != 0)
 
 
@@ -116,7 +116,7 @@ def test_a_mask_made_inside_a_nested_model_comes_out():
     model = Model(outer, ReadsMask()(inner(outer)))
     for passes in ((), None):
         program = kgraph.lower(model, passes)
-        found = program.apply(model.variables_of(program), WORDS)[0]
+        found = program.apply(model.variables_for(program), WORDS)[0]
         np.testing.assert_array_equal(found, WORDS != 0)
 
 

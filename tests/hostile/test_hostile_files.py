@@ -38,7 +38,7 @@ def test_a_draft_that_was_not_changed_is_the_good_file(draft: Draft, tmp_path: P
     assert events == [("open", f"({str(path)!r},)")]
     assert state() == before
     assert loaded.get_layer("head").count_params() == 14
-    assert int(loaded.training_state()["step"]) == 1
+    assert int(loaded._kgraph.trainer.state()["step"]) == 1
 
 
 @pytest.mark.parametrize("table", TABLES)

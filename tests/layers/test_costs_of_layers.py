@@ -32,7 +32,7 @@ def test_costs_of_a_layer(case: Case):
     values = known_sizes(model.graph, 3, sizes)
     read = [with_sizes(model.graph.spec(ref), values) for ref in node.inputs]
     made = [with_sizes(spec, values) for spec in node.outputs]
-    layer = model.graph_layers[node.layer]
+    layer = model._kgraph.layers[node.layer]
     work = work_by_rule(layer, read, made)
     if work is None:
         assert costs[-1].counted_by == "XLA"

@@ -36,12 +36,12 @@ def make(*first) -> Model:
 def unfolded(model: Model) -> np.ndarray:
     """Returns the outputs by a program that folds nothing, from the weights as they are now."""
     program = kgraph.lower(model)
-    return np.asarray(program.apply(model.variables_of(program), X)[0])
+    return np.asarray(program.apply(model.variables_for(program), X)[0])
 
 
 def check(model: Model) -> np.ndarray:
     """Fails unless predictions and calls follow the weights; returns them."""
-    assert model.inference_for().program.folds
+    assert model._kgraph.programs.inference().program.folds
     wanted = unfolded(model)
     found = model.predict(X, verbose=0)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
@@ -105,7 +105,7 @@ def test_weights_are_folded_once(monkeypatch):
     model, counted = make(), []
     count = Fold.compute
     monkeypatch.setattr(Fold, "compute", lambda *args: counted.append(1) or count(*args))
-    inference = model.inference_for()
+    inference = model._kgraph.programs.inference()
     first = inference.variables()
     assert inference.variables()["params"].keys() == first["params"].keys()
     assert len(counted) == 1
@@ -137,7 +137,7 @@ def test_the_report_says_what_was_folded_and_equal_models_share():
 def test_folding_can_be_switched_off():
     model = make()
     model.compile(passes=DEFAULT_PASSES)
-    assert not model.inference_for().program.folds
+    assert not model._kgraph.programs.inference().program.folds
     np.testing.assert_allclose(model.predict(X, verbose=0), unfolded(model), rtol=1e-6)
     model.compile()
     check(model)
@@ -175,7 +175,7 @@ def test_folded_weights_lie_where_the_user_has_put_the_weights():
     kernel = model.layers[1].kernel
     for weight in model.weights:
         weight.assign(jax.device_put(weight.value, place if weight is kernel else whole))
-    folded = model.inference_for().variables()["params"]["dense+batch_normalization"]
+    folded = model._kgraph.programs.inference().variables()["params"]["dense+batch_normalization"]
     assert folded["kernel"].sharding == place
     assert folded["bias"].sharding == whole
     np.testing.assert_allclose(model(X), wanted, rtol=1e-5, atol=1e-6)

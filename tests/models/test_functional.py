@@ -243,3 +243,33 @@ def test_first_weights_do_not_depend_on_what_asks_for_them_first():
     used.predict(np.zeros((1, 4)), verbose=0)
     for one, other in zip(first, used.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_variables_go_out_to_a_program_and_come_back():
+    model = kgraph.Sequential([kgraph.Input((3,)), kgraph.layers.Dense(2)])
+    program = kgraph.lower(model)
+    variables = model.variables_for(program)
+    doubled = jax.tree.map(lambda a: a * 2 + 1, variables)
+    model.assign(doubled)
+    x = np.ones((2, 3), "float32")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), program.apply(doubled, x)[0])
+    model.assign({"params": variables["params"]})
+    np.testing.assert_array_equal(model.predict(x, verbose=0), program.apply(variables, x)[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda p: p["dense"].pop("bias"), r"have no 'dense/bias'[\s\S]*the weight 'dense/bias'"),
+        (lambda p: p["dense"].update(bias=np.ones(3)), r"'params/dense/bias' has another shape"),
+        (lambda p: p.update(other=np.ones(3)), r"\(Sequential\) has no weight 'params/other'"),
+    ],
+)
+def test_variables_that_do_not_fit_change_nothing(change, text):
+    model = kgraph.Sequential([kgraph.Input((3,)), kgraph.layers.Dense(2)])
+    before = model.get_weights()
+    variables = {"params": {"dense": {"kernel": np.ones((3, 2)), "bias": np.ones(2)}}}
+    change(variables["params"])
+    with pytest.raises(StateError, match=text):
+        model.assign(variables)
+    assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))

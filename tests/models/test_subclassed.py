@@ -45,7 +45,7 @@ def test_it_is_lowered_after_a_call():
     model = MLP()
     wanted = model(ONES)
     program = kgraph.lower(model)
-    variables = model.variables_of(program)
+    variables = model.variables_for(program)
     np.testing.assert_allclose(program.apply(variables, ONES)[0], wanted, rtol=1e-6)
     assert sorted(variables["params"]) == ["dense_1", "dense_2", "rest"]
     _, state = program.apply(variables, ONES, training=True, key=jax.random.key(0))

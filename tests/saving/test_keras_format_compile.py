@@ -118,14 +118,16 @@ def test_a_dynamic_loss_scale_goes_both_ways(accumulate: int | None, tmp_path: P
             theirs.train_on_batch(x * np.float32(scale), y)
         expected = numbers_of(theirs.optimizer)
     ours, again = exchanged(theirs, tmp_path)
-    state = ours.training_state()["optimizer"]
+    state = ours._kgraph.trainer.state()["optimizer"]
     assert (float(state.scale), int(state.finite_steps)) == (8.0, 1)
-    assert int(ours.training_state()["step"]) == 4 // (accumulate or 1)
+    assert int(ours._kgraph.trainer.state()["step"]) == 4 // (accumulate or 1)
     found = numbers_of(again.optimizer)
     assert [a.shape for a in found] == [a.shape for a in expected]
     assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
     assert_same_steps(ours, theirs, 3)
-    assert float(ours.training_state()["optimizer"].scale) == float(theirs.optimizer.dynamic_scale)
+    assert float(ours._kgraph.trainer.state()["optimizer"].scale) == float(
+        theirs.optimizer.dynamic_scale
+    )
 
 
 def test_a_scale_that_keras_lost_is_brought_back(tmp_path: Path):
@@ -139,7 +141,7 @@ def test_a_scale_that_keras_lost_is_brought_back(tmp_path: Path):
         with relaxed():
             theirs.save(tmp_path / "m.keras")
         ours = kgraph.models.load_model(tmp_path / "m.keras")
-        assert float(ours.training_state()["optimizer"].scale) == usable
+        assert float(ours._kgraph.trainer.state()["optimizer"].scale) == usable
 
 
 def test_the_count_of_an_optimizer_without_arrays_is_kept(tmp_path: Path):
@@ -151,7 +153,7 @@ def test_the_count_of_an_optimizer_without_arrays_is_kept(tmp_path: Path):
         theirs.save(tmp_path / "m.keras")
     ours = kgraph.models.load_model(tmp_path / "m.keras")
     assert_same_steps(ours, theirs, 2)
-    assert int(ours.training_state()["optimizer"].step) == 3
+    assert int(ours._kgraph.trainer.state()["optimizer"].step) == 3
 
 
 def test_an_untrained_loss_scale_optimizer_starts_anew(tmp_path: Path):
@@ -161,7 +163,7 @@ def test_an_untrained_loss_scale_optimizer_starts_anew(tmp_path: Path):
         theirs.compile(K.LossScaleOptimizer(K.Adam(0.1), 4.0), "mse")
         theirs.save(tmp_path / "m.keras")
     ours = kgraph.models.load_model(tmp_path / "m.keras")
-    assert ours.training_state() is None
+    assert ours._kgraph.trainer.state() is None
     assert ours.optimizer.initial_scale == 4.0
 
 

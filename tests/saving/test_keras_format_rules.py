@@ -46,7 +46,7 @@ def test_an_optimizer_of_other_weights_is_left_out(tmp_path: Path):
         model.save(tmp_path / "m.keras")
     again = kgraph.models.load_model(tmp_path / "m.keras")
     assert again.compiled
-    assert again.training_state() is None
+    assert again._kgraph.trainer.state() is None
 
 
 def test_a_layer_in_two_models_is_refused(tmp_path: Path):

@@ -132,8 +132,10 @@ def test_a_training_state_that_is_spread_goes_on(tmp_path: Path):
     model.train_on_batch(*rows)
     model.save(f"{tmp_path}/m/")
     loaded = saving.load_model(tmp_path / "m")
-    assert loaded.training_state()["step"] == 1
-    for one, two in zip(*map(jax.tree.leaves, (model.training_state(), loaded.training_state()))):
+    assert loaded._kgraph.trainer.state()["step"] == 1
+    for one, two in zip(
+        *map(jax.tree.leaves, (model._kgraph.trainer.state(), loaded._kgraph.trainer.state()))
+    ):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
     assert np.isfinite(loaded.train_on_batch(*rows))
 

@@ -132,7 +132,9 @@ def test_a_folder_that_is_read_only_is_named_and_before_the_first_step(tmp_path)
         ):
             with pytest.raises(OSError, match=r"disk"):
                 model.fit(*one_step(), verbose=0, **options)
-        assert model.training_state() is None or int(model.training_state()["step"]) == 0
+        assert (
+            model._kgraph.trainer.state() is None or int(model._kgraph.trainer.state()["step"]) == 0
+        )
         assert not os.listdir(disk)
 
 

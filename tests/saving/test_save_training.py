@@ -85,7 +85,7 @@ def test_a_compiled_model_that_was_not_trained_comes_back_compiled(tmp_path):
     model.save(tmp_path / "m.kgraph")
     loaded = saving.load_model(tmp_path / "m.kgraph")
     assert loaded.compiled
-    assert loaded.training_state() is None
+    assert loaded._kgraph.trainer.state() is None
     assert set(_fit(loaded)) == {"loss", "accuracy"}
 
 
@@ -97,7 +97,7 @@ def test_a_state_of_other_trainable_weights_is_left_out_with_a_warning(tmp_path)
         model.save(tmp_path / "m.kgraph")
     loaded = saving.load_model(tmp_path / "m.kgraph")
     assert loaded.compiled
-    assert loaded.training_state() is None
+    assert loaded._kgraph.trainer.state() is None
 
 
 class Saver(keras.callbacks.Callback):
@@ -115,7 +115,7 @@ def test_a_save_inside_fit_is_the_training_at_that_moment(tmp_path):
     model = _compiled("adam")
     model.fit(ROWS, LABELS, batch_size=8, epochs=2, verbose=0, callbacks=[Saver(tmp_path)])
     loaded = saving.load_model(tmp_path / "0.kgraph")
-    assert int(loaded.training_state()["step"]) == 3
+    assert int(loaded._kgraph.trainer.state()["step"]) == 3
     _fit(loaded)
     assert_same_weights(loaded, saving.load_model(tmp_path / "1.kgraph"))
     assert_same_weights(loaded, model)
@@ -138,8 +138,8 @@ def test_a_loss_fn_and_how_steps_run_are_saved(tmp_path):
     saving.register_keras_serializable("save_training")(squares)
     model.save(tmp_path / "m.kgraph")
     loaded = saving.load_model(tmp_path / "m.kgraph")
-    assert loaded.compile_config() == model.compile_config()
-    assert {name: loaded.compile_config()[name] for name in how} == how
+    assert loaded.get_compile_config() == model.get_compile_config()
+    assert {name: loaded.get_compile_config()[name] for name in how} == how
     targets = np.ones((22, 3), np.float32)
     assert loaded.evaluate(ROWS, targets, verbose=0) == model.evaluate(ROWS, targets, verbose=0)
     with pytest.raises(ConfigError, match="a loss_fn"):

@@ -105,7 +105,7 @@ def assert_same_state(one: Any, other: Any) -> None:
     """Compares weights, optimizer state, step and epoch of two models, bit for bit."""
     for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    first, second = one.training_state(), other.training_state()
+    first, second = one._kgraph.trainer.state(), other._kgraph.trainer.state()
     assert (int(first["step"]), int(first["epoch"])) == (int(second["step"]), int(second["epoch"]))
     leaves = arrays_of(first["optimizer"]), arrays_of(second["optimizer"])
     for a, b in zip(*leaves, strict=True):

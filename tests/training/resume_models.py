@@ -114,7 +114,7 @@ def train(kind: str, folder: Any = None, every: Any = None, **changes: Any) -> r
 
 def reached(run: runs.Run) -> dict[str, Any]:
     """Returns all that a training has reached, as plain data."""
-    state = run.model.training_state()
+    state = run.model._kgraph.trainer.state()
     return {
         "logs": run.logs,
         "weights": run.model.get_weights(),

@@ -12,7 +12,7 @@ from engine_runs import BATCH, LABELS, ROWS, WEIGHTS, X, assert_same, compiled, 
 from kgraph.callbacks import Callback
 from kgraph.compiler import DEFAULT_PASSES
 from kgraph.data import ArraySource
-from kgraph.models import fitting
+from kgraph.models import data as model_data
 from kgraph.training import engine as engines
 
 MODELS = {
@@ -60,7 +60,7 @@ def test_the_size_of_blocks_changes_nothing(build: Any, x: Any, monkeypatch: Any
 
 def test_convolutions_loop_on_a_cpu_only_in_the_forms_for_it() -> None:
     def loops(build: Any, x: Any, **options: Any) -> bool:
-        return trained(compiled(build, **options), x, epochs=1).model._engine._loops
+        return trained(compiled(build, **options), x, epochs=1).model._kgraph.trainer.engine._loops
 
     assert loops(runs.mlp, X)
     assert loops(runs.convolutional, runs.IMAGES)
@@ -108,8 +108,8 @@ def test_a_batch_larger_than_the_data_is_all_of_them(rows: int) -> None:
 def test_arrays_too_large_for_the_device_give_the_same_bits(monkeypatch: Any) -> None:
     held = {"validation_data": (X[:7], LABELS[:7])}
     expected = trained(compiled(runs.dropping), seed=3, **held)
-    assert expected.model._engine._last_batch is None
-    monkeypatch.setattr(fitting, "fits_on_device", lambda *_: False)
+    assert expected.model._kgraph.trainer.engine._last_batch is None
+    monkeypatch.setattr(model_data, "fits_on_device", lambda *_: False)
     streamed = trained(compiled(runs.dropping), seed=3, **held)
     assert [e.function for e in streamed.model.compile_report()].count("train") == 0
     assert_same(expected, streamed)
@@ -119,4 +119,4 @@ def test_the_same_model_takes_epochs_of_other_lengths() -> None:
     model = compiled()
     for steps in (2, None, 1):
         trained(model, steps_per_epoch=steps, epochs=1, shuffle=False)
-    assert int(model.training_state()["step"]) == 2 + -(-ROWS // BATCH) + 1
+    assert int(model._kgraph.trainer.state()["step"]) == 2 + -(-ROWS // BATCH) + 1

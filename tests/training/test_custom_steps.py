@@ -48,7 +48,7 @@ def penalized(program: Any, variables: Tree, batch: Any, key: Any) -> tuple[Arra
 def test_a_gradient_penalty_in_fit_is_the_loop_by_hand() -> None:
     model = classifier()
     program, optimizer = kgraph.lower(model), optax.adam(0.05)
-    params = model.variables_of(program)["params"]
+    params = model.variables_for(program)["params"]
 
     def loss_of(params: Tree, x: Array, y: Array) -> tuple[Array, Array]:
         loss, penalty, _ = with_slope(program, {"params": params, "state": {}}, x, y)
@@ -68,7 +68,7 @@ def test_a_gradient_penalty_in_fit_is_the_loop_by_hand() -> None:
 
     model.compile(optax.adam(0.05), loss_fn=penalized, metrics=["sparse_categorical_accuracy"])
     history = model.fit(X, Y, batch_size=8, epochs=1, shuffle=False, verbose=0).history
-    trained = model.variables_of(program)["params"]
+    trained = model.variables_for(program)["params"]
     # Both compute the same operations; XLA may fuse them differently inside fit's block of steps.
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), trained, params
@@ -140,7 +140,7 @@ def test_two_networks_train_against_each_other() -> None:
 def test_gradients_of_examples_average_to_that_of_the_batch_and_can_be_clipped() -> None:
     model = classifier()
     program = kgraph.lower(model)
-    params = model.variables_of(program)["params"]
+    params = model.variables_for(program)["params"]
 
     def loss(params: Tree, x: Array, y: Array) -> Array:
         logits, _ = program.apply({"params": params, "state": {}}, x)

@@ -42,7 +42,7 @@ def test_short_floats_compute_and_float32_keeps(name: str) -> None:
     layer = model.get_layer("first")
     assert (layer.compute_dtype, layer.variable_dtype) == (name, "float32")
     assert {str(w.dtype) for w in model.get_weights()} == {"float32"}
-    state = model.training_state()
+    state = model._kgraph.trainer.state()
     assert _dtypes(state["optimizer"]) == {"float32", "int32"}
     assert str(model.predict(X, verbose=0).dtype) == name
     # Losses and metrics are float32: no short float has so many digits.
@@ -74,7 +74,7 @@ def test_a_layer_may_have_a_dtype_of_its_own() -> None:
 
 
 def _scale(model: Any) -> tuple[float, int]:
-    state = model.training_state()["optimizer"]
+    state = model._kgraph.trainer.state()["optimizer"]
     return float(state.scale), int(state.step)
 
 
@@ -113,7 +113,7 @@ kgraph.config.set_floatx("float64")
 x, y = runs.X.astype("float64"), runs.LABELS
 run = runs.trained(runs.compiled(runs.normalized), x, y, validation_data=(x, y))
 assert {str(w.dtype) for w in run.model.get_weights()} == {"float64"}
-leaves = jax.tree.leaves(run.model.training_state()["optimizer"])
+leaves = jax.tree.leaves(run.model._kgraph.trainer.state()["optimizer"])
 assert {str(a.dtype) for a in leaves} <= {"float64", "int32", "float32"}
 assert run.model.predict(x, verbose=0).dtype == np.float64
 # The loss of the outputs as they are, in double precision throughout.

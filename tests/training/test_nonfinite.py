@@ -80,7 +80,7 @@ def test_the_error_names_the_place(case: Any) -> None:
     assert isinstance(caught.value, StateError)
     assert f"not finite in {step}" in str(caught.value)
     assert _finite(model)
-    assert int(model.training_state()["step"]) == int(step.split()[1]) - 1
+    assert int(model._kgraph.trainer.state()["step"]) == int(step.split()[1]) - 1
 
 
 def test_the_line_is_the_users() -> None:

@@ -180,7 +180,7 @@ def test_models_pad_where_it_is_exact(case: Any) -> None:
     inputs = np.zeros((4, *(model.inputs[0].shape[1:])), model.inputs[0].dtype)
     targets = LABELS[:4] if not options else TARGETS[:4]
     data = runs.flat(model, inputs, targets)
-    engine = model.engine_for(data)
+    engine = model._kgraph.trainer.engine_for(data)
     assert (engine.pads_training, engine.pads_evaluation) == expected
 
 
@@ -311,6 +311,6 @@ def test_statistics_at_all_times_never_see_rows_that_pad() -> None:
     weights = [len(x) for x, _ in cut()]
     loss = model.evaluate(X, ONE_HOT, BATCH, 0)
     np.testing.assert_allclose(loss, np.average(by_batch, weights=weights), rtol=1e-6)
-    assert not Predictor(model.inference_for(), model.compiler).pads
+    assert not Predictor(model._kgraph.programs.inference(), model._kgraph.trainer.compiler).pads
     parts = [model.predict(x, len(x), 0) for x, _ in cut()]
     np.testing.assert_allclose(model.predict(X, BATCH, 0), np.concatenate(parts), rtol=1e-5)

@@ -60,7 +60,7 @@ def test_interrupted_before_any_batch_it_ends_the_same(
     kind: str, batches: Any, tmp_path: Path
 ) -> None:
     expected = train(kind)
-    steps = int(expected.model.training_state()["step"])
+    steps = int(expected.model._kgraph.trainer.state()["step"])
     for batch, every in itertools.product(batches, (1,) if len(batches) < 3 else (1, 3)):
         if batch >= steps:
             continue

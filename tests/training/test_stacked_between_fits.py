@@ -40,7 +40,7 @@ def fitted(model: Model, **options) -> Model:
 
 def assert_equal(one: Model, other: Model) -> None:
     """Compares weights and training states, bit for bit."""
-    found = [(m.get_weights(), m.training_state()) for m in (one, other)]
+    found = [(m.get_weights(), m._kgraph.trainer.state()) for m in (one, other)]
     assert jax.tree.structure(found[0]) == jax.tree.structure(found[1])
     jax.tree.map(np.testing.assert_array_equal, *found)
 
@@ -69,7 +69,7 @@ def test_later_trainings_and_evaluations_stack_nothing(monkeypatch):
 def test_reading_between_trainings_changes_nothing(twice):
     model = fitted(fresh())
     held = [w.value for w in model.weights]
-    state, seen = model.training_state(), model.get_weights()
+    state, seen = model._kgraph.trainer.state(), model.get_weights()
     kept = jax.tree.map(np.array, state)
     fitted(model)
     assert_equal(model, twice)
@@ -152,15 +152,15 @@ def test_an_interrupt_leaves_weights_that_can_be_used_and_trained():
         fitted(model, callbacks=[Interrupt()])
     assert all(np.isfinite(w).all() for w in model.get_weights())
     fitted(model)
-    assert int(model.training_state()["step"]) == 7
+    assert int(model._kgraph.trainer.state()["step"]) == 7
 
 
 def test_a_fit_that_never_began_has_the_optimizer_state_of_the_beginning():
     model = fresh()
     with pytest.raises(DataError):
         fitted(model, validation_data=(X, Y + 5))
-    state = model.training_state()
+    state = model._kgraph.trainer.state()
     assert int(state["step"]) == 0
     assert not any(np.any(slot) for slot in jax.tree.leaves(state["optimizer"].inner))
-    expected = jax.tree.structure(model.abstract_training_state()["optimizer"])
+    expected = jax.tree.structure(model._kgraph.trainer.abstract_state()["optimizer"])
     assert jax.tree.structure(state["optimizer"]) == expected

@@ -23,8 +23,8 @@ def make(stack: bool, optimizer) -> Model:
         h = Dense(WIDTH, "tanh", **options)(BatchNormalization()(x))
         x = Add()([x, Dropout(0.2)(h)])
     model = Model(inputs, Dense(3, "softmax")(x))
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model._stack = stack
+    loss = "sparse_categorical_crossentropy"
+    model.compile(optimizer, loss, metrics=["accuracy"], stack=stack)
     return model
 
 
@@ -44,8 +44,13 @@ def trained(stack: bool, make_optimizer):
     options = {"batch_size": 8, "verbose": 0, "validation_data": (X, Y)}
     history = model.fit(X, Y, epochs=2, seed=3, callbacks=[meddler], **options)
     model.fit(X, Y, epochs=3, initial_epoch=2, **options)
-    packed = model._engine._packing.is_on
-    return packed, (history.history, model.get_weights(), meddler.seen, model.training_state())
+    packed = model._kgraph.trainer.engine._packing.is_on
+    return packed, (
+        history.history,
+        model.get_weights(),
+        meddler.seen,
+        model._kgraph.trainer.state(),
+    )
 
 
 def compare(make_optimizer, packs: bool) -> None:

@@ -147,7 +147,7 @@ def test_an_error_of_the_data_has_the_users_line(make: Any, line: str) -> None:
     assert line in frames
     assert "raise OSError" in "".join(traceback.format_exception(caught.value))
     assert _threads() == []
-    assert int(model.training_state()["step"]) == 2
+    assert int(model._kgraph.trainer.state()["step"]) == 2
     trained(model)
 
 
@@ -167,7 +167,7 @@ def test_threads_end_when_training_is_stopped(make: Any) -> None:
         model.stop_training = batch == 1
 
     trained(model, make(), callbacks=[LambdaCallback(on_train_batch_end=stop)], steps_per_epoch=4)
-    assert int(model.training_state()["step"]) == 2
+    assert int(model._kgraph.trainer.state()["step"]) == 2
     assert _threads() == []
 
 

@@ -213,6 +213,6 @@ def test_a_stand_in_without_keras_names_is_enough():
     """The part reads a model through few names, so it does not need the Model class."""
     model = _chain(kgraph)
     stand_in = SimpleNamespace(
-        _kgraph_inner_graph=model.graph, graph_layers=model.graph_layers, trainable=True
+        _kgraph_inner_graph=model.graph, _kgraph=model._kgraph, trainable=True
     )
     assert summary_rows(stand_in) == summary_rows(model)

@@ -130,7 +130,7 @@ class _Counter:
         ]  # fmt: skip
         values = bind_sizes((s, t.spec) for s, t in zip(own, given))
         return self.count(
-            inner, model.graph_layers, values, given, f"{draft.path}/", f"{draft.layer}/"
+            inner, model._kgraph.layers, values, given, f"{draft.path}/", f"{draft.layer}/"
         )
 
     def _call(

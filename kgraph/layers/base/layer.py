@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from kgraph import regularizers
 from kgraph.config import DTypePolicy
@@ -62,11 +62,12 @@ class Layer(Weighted):
     input_spec: Any = None
     activity_regularizer: Function | None = None
     _kgraph_kind = "layer"
+    _kgraph_core: ClassVar[type[Core]] = Core
     _kgraph_masks_inside: bool = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         layer = object.__new__(cls)
-        vars(layer).update(_kgraph=Core((args, kwargs)), built=False)
+        vars(layer).update(_kgraph=cls._kgraph_core((args, kwargs)), built=False)
         return layer
 
     def __init__(

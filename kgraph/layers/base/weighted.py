@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -27,7 +27,11 @@ class Weighted(Recorded):
         _kgraph_path_free: containers whose attribute name is left out of paths.
     """
 
-    _kgraph: Core
+    if TYPE_CHECKING:  # read-only, so that what is kept of a model may be more
+
+        @property
+        def _kgraph(self) -> Core: ...
+
     _kgraph_unbound: ClassVar[frozenset[str]] = frozenset({"_kgraph"})
     _kgraph_path_free: ClassVar[frozenset[str]] = frozenset()
     built: bool

@@ -225,7 +225,8 @@ def _structure(
             ref = read_ref(reader, data, place)
             inner = things.get(ref.layer)
             functional = getattr(inner, "_kgraph_inner_graph", None) is not None
-            if functional and not hasattr(inner, "add"):  # Keras counts its own inner call first
+            sequential = getattr(inner, "_kgraph_is_sequential", False)
+            if functional and not sequential:  # Keras counts its own inner call first
                 ref = TensorRef(ref.layer, ref.call - 1, ref.index)
             return _pick(reader, made, ref, place)
         if isinstance(data, dict):

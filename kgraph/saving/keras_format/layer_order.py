@@ -36,7 +36,7 @@ def check_order(model: Layer, writer: ModelWriter) -> None:
 
 def _graphs(model: Any) -> Iterator[tuple[Graph, Mapping[str, Layer]]]:
     if model._kgraph_inner_graph is not None:
-        yield model._kgraph_inner_graph, model.graph_layers
+        yield model._kgraph_inner_graph, model._kgraph.layers
     for _, child in children(model):
         yield from _graphs(child)
 

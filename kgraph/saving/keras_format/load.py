@@ -62,7 +62,7 @@ def load_keras_model(
         weight.path = weight.path or at
         weight.assign(values.pop(at))
     if trained:
-        model.restore_training_state(trained)
+        model._kgraph.trainer.restore_state(trained)
     return model
 
 
@@ -150,7 +150,7 @@ def _slots(file: ArrayFile, model: Any, order: LayerOrder) -> OptimizerSlots:
         hint="load it with compile=False",
     ):  # fmt: skip
         try:
-            state = model.abstract_training_state()["optimizer"]
+            state = model._kgraph.trainer.abstract_state()["optimizer"]
         except StateError as error:
             raise SlotError("the model has not seen data yet") from error
         return OptimizerSlots(model.optimizer, state, trained_places(model, order))
@@ -158,5 +158,5 @@ def _slots(file: ArrayFile, model: Any, order: LayerOrder) -> OptimizerSlots:
 
 def trained_places(model: Any, order: LayerOrder) -> Sequence[tuple[tuple[str, ...], Variable]]:
     """Returns path in the parameters and weight, for all that is trained, in Keras' order."""
-    paths = {id(place.weight): place.path for place in model.program_for().places}
+    paths = {id(place.weight): place.path for place in model._kgraph.programs.plain().places}
     return [(paths[id(weight)], weight) for weight in trained_in_order(model, order)]

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.compiler.lower import is_model
 from kgraph.declared import is_own
 from kgraph.errors import GraphError, KGraphError, ModelFileError
 from kgraph.layers.base import InputLayer, Layer
@@ -48,7 +49,7 @@ class ModelReader:
                 "describes no model", "", expected="class_name and config"
             )
         model = self._attempt(data)
-        if not hasattr(model, "lowering_graph"):
+        if not is_model(model):
             raise ObjectReader(self.path, self._make).error(
                 "describes no model", "", received=type(model).__name__
             )
@@ -75,7 +76,7 @@ class ModelReader:
         config, place = data["config"], f"{at}.config".lstrip(".")
         if set(config) >= _GRAPH:
             model = self._functional(reader, cls, config, place)
-        elif hasattr(cls, "add") and isinstance(config.get("layers"), list):
+        elif cls._kgraph_is_sequential and isinstance(config.get("layers"), list):
             model = self._sequential(reader, cls, data, place)
         else:
             model = self._coded(reader, cls, data, place)
@@ -130,7 +131,7 @@ class ModelReader:
             model = cls.from_config(config)
             shape = _build_shape(data)
             if shape is not None:
-                model.trace_for(jax.ShapeDtypeStruct((1, *shape[1:]), jnp.float32))
+                model._kgraph.programs.trace(jax.ShapeDtypeStruct((1, *shape[1:]), jnp.float32))
                 model.built = True
         except Exception as error:
             what = error.what if isinstance(error, KGraphError) else str(error)

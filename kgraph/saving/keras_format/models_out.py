@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kgraph.compiler.lower import graph_of, is_model
 from kgraph.declared import is_own
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS, Node, Ref
@@ -27,18 +28,18 @@ class ModelWriter(ObjectWriter):
         self.order: LayerOrder = {}
 
     def _layer(self, layer: Layer, place: str, name: str) -> dict[str, Any]:
-        if not hasattr(layer, "lowering_graph"):
+        if not is_model(layer):
             return super()._layer(layer, place, name)
         model: Any = layer
         module, class_name = _class_of(model)
-        if hasattr(model, "add"):
+        if model._kgraph_is_sequential:
             config = self._sequential(model, place, name)
             registered = None
-        elif model.is_plain_functional:
+        elif model._kgraph_is_plain:
             config = self._functional(model, place, name)
             registered = class_name
         else:
-            if model.graph is not None:
+            if model._kgraph.graph is not None:
                 self.cannot(place, "a class of your own that is made of tensors as well")
             config, registered = self.options(model, place, name), None
         if module == "custom":
@@ -54,8 +55,10 @@ class ModelWriter(ObjectWriter):
     def _sequential(self, model: Any, place: str, name: str) -> dict[str, Any]:
         layers: list[Layer] = list(model.layers)
         self.order[id(model)] = layers
-        names = {id(layer): key for key, layer in model.graph_layers.items()} if model.graph else {}
-        first: list[Layer] = [model.inputs[0].call.layer] if model.graph is not None else []
+        names = {id(layer): key for key, layer in model._kgraph.layers.items()}
+        first: list[Layer] = []
+        if model._kgraph.graph is not None:
+            first = [model._kgraph.symbols[0].call.layer]
         written = [
             self.layer(item, f"{place}/{item.name}", names.get(id(item))) for item in first + layers
         ]
@@ -71,7 +74,7 @@ class ModelWriter(ObjectWriter):
 
     def _functional(self, model: Any, place: str, name: str) -> dict[str, Any]:
         graph: Graph = model.graph
-        layers: Mapping[str, Layer] = model.graph_layers
+        layers: Mapping[str, Layer] = model._kgraph.layers
         self.order[id(model)] = [x for x in layers.values() if not isinstance(x, Operation)]
         calls: dict[str, list[Node]] = {key: [] for key in layers}
         for node in graph.nodes:
@@ -183,7 +186,7 @@ class _Scope:
         for ref in refs:
             layer, call, index = self._history(ref)
             inner: Any = self.layers[layer]
-            if inner._kgraph_inner_graph is not None and not hasattr(inner, "add"):
+            if inner._kgraph_inner_graph is not None and not inner._kgraph_is_sequential:
                 call += 1  # Keras counts the call inside a functional model first
             found.append(_Tensor({"history": [layer, call, index]}))
         whole = fill(structure, found)
@@ -210,13 +213,13 @@ def _unwrapped(tree: Tree) -> Any:
 def _class_of(model: Any) -> tuple[str, str]:
     cls = type(model)
     if is_own(cls):
-        return SEQUENTIAL if hasattr(model, "add") else FUNCTIONAL
+        return SEQUENTIAL if model._kgraph_is_sequential else FUNCTIONAL
     return "custom", cls.__name__
 
 
 def _input_shape(model: Any) -> list[int | None] | None:
     """Returns the shape of a model's one input, which Keras builds it for."""
-    graph = model.lowering_graph
+    graph = graph_of(model)
     if graph is None or not isinstance(graph.input_structure, Slot):
         return None
     refs = list(leaves(graph.inputs))

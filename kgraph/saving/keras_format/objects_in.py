@@ -125,7 +125,7 @@ class ObjectReader:
         config = data["config"]
         if not isinstance(config, Mapping):
             raise self.error("is no Keras config", f"{at}.config", expected="options")
-        if inspect.isclass(cls) and issubclass(cls, Layer) and hasattr(cls, "lowering_graph"):
+        if inspect.isclass(cls) and issubclass(cls, Layer) and hasattr(cls, "_kgraph_live"):
             made: Any = self._make_model(self, cls, data, at)
         else:
             made = self._plain(cls, is_own, config, at)

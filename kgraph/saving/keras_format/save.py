@@ -88,14 +88,14 @@ def write_file(path: Path, members: Mapping[str, bytes] | bytes) -> None:
 
 def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], OptimizerSlots | None]:
     """Returns the compile options, and what the optimizer remembers if it has made a step."""
-    options = model.compile_options()
+    options = model._kgraph.trainer.given()
     config = compile_config({key: _written(writer, item, key) for key, item in options.items()})
     if "loss_fn" in options:
         writer.cannot("compile", "a loss_fn")
-    state = model.training_state()
+    state = model._kgraph.trainer.state()
     if state is None:
         return config, None
-    if tree_specs(state) != tree_specs(model.abstract_training_state()):
+    if tree_specs(state) != tree_specs(model._kgraph.trainer.abstract_state()):
         warnings.warn(
             f"{label_of(model)} is saved without its optimizer state, which belongs to other "
             "trainable weights than it has now: compile it again after freezing or unfreezing "

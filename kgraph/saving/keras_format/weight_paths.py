@@ -15,8 +15,6 @@ from kgraph.saving.keras_format.names import INNER_NAMES, RENAMED_ATTRIBUTES
 LayerOrder: TypeAlias = dict[int, list[Layer]]
 """The layers of functional models, by the model's id, in the order by which Keras counts them."""
 
-_GRAPH_ATTRIBUTES = frozenset({"graph_layers", "_layers_in_order"})
-
 
 def weight_paths(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Variable]:
     """Returns each weight by its path in `model.weights.h5`: `layers/dense_1/vars/0`."""
@@ -106,11 +104,10 @@ def _attributes(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[tupl
     """Yields what Keras looks into: a graph's layers first, then attributes by name."""
     if id(layer) in order:
         yield "layers", [x for x in order[id(layer)] if not isinstance(x, Operation)]
-    skipped = layer._kgraph_unbound | _GRAPH_ATTRIBUTES
     named = {
         RENAMED_ATTRIBUTES.get((type(layer).__name__, name), name): value
         for name, value in vars(layer).items()
-        if name not in skipped
+        if name not in layer._kgraph_unbound
     }
     for name in sorted(named, key=lambda n: f"~{n}" if n.startswith("_") else n):
         yield name, named[name]

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from kgraph.compiler.lower import graph_of, is_model
 from kgraph.declared import is_own
 from kgraph.errors import ConfigError
 from kgraph.graph.structure import Slot, fill
@@ -42,7 +43,7 @@ def model_document(model: Any) -> dict[str, Any]:
             received=value.text,
             hint=_REGISTER,
         )
-    graph = model.lowering_graph
+    graph = graph_of(model)
     if graph is None or model._kgraph_inner_graph is not None:
         return {"model": described, "inputs": None}
     specs = [graph.spec(ref) for ref in graph.inputs]
@@ -59,10 +60,10 @@ def model_from_document(document: Mapping[str, Any]) -> Any:
     Runs constructors of known classes only, under the custom objects in force.
     """
     model = restore(document["model"])
-    if not isinstance(model, Layer) or not hasattr(model, "lowering_graph"):
+    if not isinstance(model, Layer) or not is_model(model):
         raise ConfigError(f"The file describes a {type(model).__name__}, which is no model")
     if document["inputs"] is not None:
-        model.trace_for(_examples(document["inputs"]))  # type: ignore[attr-defined]
+        model._kgraph.programs.trace(_examples(document["inputs"]))  # type: ignore[attr-defined]
     return model
 
 

@@ -78,7 +78,7 @@ class MonitorCallback(Callback):
         if self._direction is not None:
             return self._direction
         key = self.monitor.removeprefix("val_")
-        found = "down" if key == "loss" else self.model.metrics_direction(key)
+        found = "down" if key == "loss" else self.model._kgraph.trainer.direction_of(key)
         if found is None:
             raise ConfigError(
                 f"{type(self).__name__} cannot tell whether {self.monitor!r} should rise or fall",

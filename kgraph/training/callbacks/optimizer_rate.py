@@ -43,7 +43,7 @@ def current_rates(model: Any) -> dict[str, float]:
     try:
         if parts is None and not callable(wrapped.learning_rate):
             return {"learning_rate": float(wrapped.learning_rate)}
-        state = (model.training_state() or {}).get("optimizer")
+        state = (model._kgraph.trainer.state() or {}).get("optimizer")
         if state is None:
             return {}
         state = state if wrapped is optimizer else state.inner

@@ -137,12 +137,12 @@ class OrbaxCheckpoint(MonitorCallback):
                     f"{label_of(model)} must be compiled before a training state is restored",
                     hint="compile it as it was, or save with save_weights_only=True",
                 )
-            template["training"] = model.abstract_training_state()
+            template["training"] = model._kgraph.trainer.abstract_state()
         found, meta = self.checkpoint.restore(step, template)
         for path, weight in named_weights(model):
             weight.assign(found["weights"][path])
         if meta["has_training"]:
-            model.restore_training_state(found["training"])
+            model._kgraph.trainer.restore_state(found["training"])
         return meta["step"]
 
     def _consider(self, number: int, logs: Logs) -> None:
@@ -158,7 +158,7 @@ class OrbaxCheckpoint(MonitorCallback):
         self._save(number + self._offset, logs)
 
     def _save(self, step: int, logs: Logs) -> None:
-        training = None if self.save_weights_only else self.model.training_state()
+        training = None if self.save_weights_only else self.model._kgraph.trainer.state()
         weights = {path: weight.value for path, weight in named_weights(self.model)}
         has_training = training is not None
         meta = {"step": step, "has_training": has_training, "model": self._description}

@@ -71,7 +71,7 @@ class SwapEMAWeights(Callback):
         return optimizer
 
     def _swap_in(self) -> None:
-        optimizer, state = self._optimizer(), self.model.training_state()
+        optimizer, state = self._optimizer(), self.model._kgraph.trainer.state()
         if self._own or state is None or not int(state["optimizer"].step):
             return  # the average is in place, or nothing has been averaged yet
         trained = {id(weight) for weight in self.model.trainable_weights}

@@ -1,0 +1,303 @@
+"""From the arguments of fit, evaluate and predict to batches on their way through the engine."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kgraph.compiler.lower import LiveGraph
+from kgraph.data import ArraySource, Source, make_source, unpack_x_y_sample_weight
+from kgraph.errors import ConfigError, DataError
+from kgraph.models.limits import limited_steps
+from kgraph.models.programs import Programs
+from kgraph.training.callbacks import CallbackList
+from kgraph.training.callbacks.callback import Mode
+from kgraph.training.device_rows import DeviceRows, fits_on_device, on_device
+from kgraph.training.engine import Engine
+from kgraph.training.evaluation import Evaluation
+from kgraph.training.feed import check_ids, flat_batch, with_first
+from kgraph.training.grouping import rows_at_once
+from kgraph.training.loop import Logs, Work, evaluate
+from kgraph.training.objective import Objective
+from kgraph.training.placement import Placement
+from kgraph.training.progress import Progress
+from kgraph.training.recovery import Start
+from kgraph.training.rows_work import TestRows, TrainRows
+from kgraph.training.step import Batch
+from kgraph.training.stream_work import PaddedSize, Stream
+from kgraph.training.validation_place import ValidationPlace
+
+
+@dataclass
+class Data:
+    """A source, what was taken off it, and its arrays on the device where they fit.
+
+    Fields:
+        live: the graph that is to run on them.
+        source: gives the batches.
+        first: the first batch, or all rows of an ArraySource, flat.
+        begun: the batches of the first epoch, where an iterator has been started; else None.
+        rows: all rows on the device, or None if batches come one by one.
+        check: raises DataError for a batch that cannot be right; None if all rows were checked.
+        example: a batch as the source gives it; None for an ArraySource.
+    """
+
+    live: LiveGraph
+    source: Source
+    first: Batch
+    begun: Iterator[Any] | None
+    rows: DeviceRows | None = None
+    check: Callable[[Batch], None] | None = None
+    example: Any = None
+
+
+def open_data(
+    programs: Programs,
+    source: Source,
+    epoch: int = 0,
+    start: int = 0,
+    example: Any = None,
+    over: bool = False,
+) -> Data:
+    """Takes a first look at the data, by which a subclassed model gets its graph.
+
+    Args:
+        programs: of the model that is to run on them.
+        source: gives the batches.
+        epoch, start: where to begin.
+        example: stands for the first batch where there may be none: at the end of the data.
+        over: whether no batch is wanted, so that the data are left alone.
+    """
+    if isinstance(source, ArraySource):
+        programs.trace(source.arrays[0])
+        live = programs.known_live
+        return Data(live, source, flat_batch(live.graph, *source.arrays), None)
+    iterator = iter(()) if over else source.epoch(epoch, start)
+    raw = next(iterator, None)
+    begun = iter(()) if raw is None else with_first(raw, iterator)
+    raw = example if raw is None else raw
+    if raw is None:
+        raise DataError("The data have no batch", hint="pass at least one row")
+    programs.trace(raw[0])
+    live = programs.known_live
+    return Data(live, source, flat_batch(live.graph, *raw), begun, example=raw)
+
+
+def check_data(data: Data, engine: Engine | None) -> None:
+    """Checks labels and ids: whole arrays now and once, batches as they come.
+
+    Without an engine, for predictions, there are no labels.
+    """
+    graph = data.live.graph
+    shapes = [graph.spec(ref).shape for ref in graph.outputs]
+
+    def check(batch: Batch) -> None:
+        check_ids(data.live.layers, graph, batch.inputs)
+        if engine is not None:
+            engine.objective.check_labels(batch.targets, shapes)
+
+    if isinstance(data.source, ArraySource):
+        check(data.first)
+    else:
+        data.check = check
+
+
+def place_rows(data: Data, placement: Placement | None) -> None:
+    """Puts arrays on the device as a whole, if they fit: for data that are used more than once."""
+    if isinstance(data.source, ArraySource) and fits_on_device(data.first, placement):
+        data.rows = on_device(data.first, placement)
+
+
+def refuse_several_processes(checkpoint: Any, placement: Placement | None) -> None:
+    """Raises ConfigError for a checkpoint of a training that several processes share."""
+    if checkpoint is not None and placement is not None:
+        count = placement.distribution.num_processes
+        if count > 1:
+            raise ConfigError(
+                "A checkpoint is written by one process", received=f"a training of {count}",
+                hint="model.save('name/') between trainings: each process writes its part",
+            )  # fmt: skip
+
+
+def spread_batch(engine: Engine, batch: Batch) -> tuple[Batch, Any]:
+    """Returns a batch for several devices, and which of its rows count; on one, as it is."""
+    placement, kept = engine.placement, None
+    if placement is None:
+        return batch, None
+    if engine.pads_training:
+        batch, kept = PaddedSize(0, placement).fit(batch)
+    return placement.batch((batch, kept), batch.rows)
+
+
+def prepare(data: Data) -> Callable[[Any], Batch]:
+    """Returns a function that makes a flat, checked batch of what a source yields."""
+    graph, check = data.live.graph, data.check
+
+    def make(raw: Any) -> Batch:
+        batch = flat_batch(graph, *raw)
+        if check is not None:
+            check(batch)
+        return batch
+
+    return make
+
+
+def training_work(
+    engine: Engine,
+    data: Data,
+    first: Start,
+    position: Callable[[], Any] | None,
+    padded: int = 0,
+) -> Callable[[int, int], Work]:
+    """Returns what gives the steps of an epoch, by its index and the batch to begin with.
+
+    Args:
+        engine: runs the steps.
+        data: opened and checked.
+        first: the place for which `data` was opened.
+        position: tells where the data are; None where nobody wants to know.
+        padded: rows to which batches were padded before the first; 0 for none.
+    """
+    source, placement = data.source, engine.placement
+    if placement is not None:
+        placement = placement.reading(isinstance(source, ArraySource), data.first.rows)
+        usual = data.first.rows
+        if isinstance(source, ArraySource):
+            usual = min(source.batch_size, source.rows)
+        placement.warn_of(usual, engine.pads_training)
+    if data.rows is not None:
+        assert isinstance(source, ArraySource)
+        rows, arrays = data.rows, source
+        return lambda epoch, start: TrainRows(engine, arrays, rows, first.number(epoch), start)
+    size = PaddedSize(padded, placement) if engine.pads_training else None
+
+    def work(epoch: int, start: int) -> Work:
+        begun = data.begun if (epoch, start) == (first.epoch, first.batch) else None
+        raw = begun if begun is not None else source.epoch(first.number(epoch), start)
+        make = prepare(data)
+        return Stream(raw, make, engine.train_batch, size, position, placement=placement)
+
+    return work
+
+
+def evaluation_work(evaluation: Evaluation, engine: Engine, data: Data, most: int | None) -> Work:
+    """Returns the batches of one evaluation, at most so many of them."""
+    source = data.source
+    if data.rows is not None:
+        assert isinstance(source, ArraySource)
+        return TestRows(evaluation, engine, source, data.rows)
+    placement = engine.placement
+    if placement is not None:
+        placement = placement.reading(isinstance(source, ArraySource), data.first.rows)
+    size = PaddedSize(0, placement) if engine.pads_evaluation else None
+    raw = data.begun if data.begun is not None else source.epoch(0)
+    data.begun = None
+    make = prepare(data)
+    return Stream(raw, make, evaluation.batch, size, None, most, placement)
+
+
+def in_larger_batches(
+    data: Data, rows_are_independent: bool, callbacks: CallbackList, mode: Mode
+) -> int:
+    """Lets data for which no batch size was given be evaluated in larger batches than 32.
+
+    Only where rows do not depend on each other, and nobody listens to batches. Returns how many
+    batches of the size that users know one of them is.
+    """
+    source = data.source
+    arrays = isinstance(source, ArraySource)
+    if not arrays or not rows_are_independent or callbacks.wants_batches(mode):
+        return 1
+    size = rows_at_once(data.live.graph)
+    data.source = source.with_batch_size(size)
+    return size // source.batch_size
+
+
+def prediction_batches(data: Data, most: int | None) -> Iterator[Batch]:
+    """Returns the batches to predict on, at most so many, one by one."""
+    source = data.source
+    raw = data.begun if data.begun is not None else source.epoch(0)
+    make = prepare(data)
+    flat = (make((x, None, None)) for x, _, _ in raw)
+    return flat if most is None else itertools.islice(flat, most)
+
+
+def validator(
+    programs: Programs,
+    engine: Engine,
+    given: Any,
+    batch_size: int | None,
+    steps: int | None,
+    frequency: int | Sequence[int],
+    callbacks: CallbackList,
+    place: ValidationPlace,
+) -> Callable[[int], Logs | None]:
+    """Returns a function that evaluates after an epoch, and returns None where none is due.
+
+    Arrays are checked, and put on the device, once. An iterator goes on from its place.
+    """
+    if given is None:
+        return lambda epoch: None
+    if isinstance(given, (tuple, list)) and 1 <= len(given) <= 3:
+        x, y, sample_weight = unpack_x_y_sample_weight(tuple(given))
+    else:
+        x, y, sample_weight = given, None, None
+    size, steps = limited_steps(x, batch_size if y is not None else None, steps, 5)
+    source = make_source(x, y, sample_weight, size, False, steps)
+    place.begin(source)
+    if place.warn_if_ended():
+        return lambda epoch: None
+    data = open_data(programs, source)
+    check_data(data, engine)
+    place_rows(data, engine.placement)
+    if batch_size is None and steps is None:
+        in_larger_batches(data, engine.pads_evaluation, callbacks, "test")
+
+    def validate(epoch: int) -> Logs | None:
+        due = (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
+        if not due or place.warn_if_ended():
+            return None
+        evaluation = Evaluation(engine)
+        work = evaluation_work(evaluation, engine, data, steps)
+        logs = evaluate(work, evaluation, engine, callbacks, None)
+        place.moved(getattr(work, "taken", 0))
+        return logs
+
+    return validate
+
+
+def compilations(progress: Progress) -> Callable[[Any], None]:
+    """Returns what tells a display about compilations, and keeps them out of the time per step."""
+    shown, total = "", 0.0
+
+    def notice(entry: Any) -> None:
+        nonlocal shown, total
+        if entry is None:
+            text = "compiling"
+        else:
+            seconds = entry.traced + entry.compiled
+            progress.skip(seconds)
+            total += seconds
+            text = f"compiling {total:.1f} s"
+        progress.note(text, replaces=shown)
+        shown = text
+
+    return notice
+
+
+def number_of_rows(x: Any) -> int | None:
+    """Returns the rows of arrays in any nesting; None for what has none."""
+    arrays = list(x.values()) if isinstance(x, Mapping) else x
+    arrays = arrays if isinstance(arrays, (list, tuple)) else [arrays]
+    shape = getattr(arrays[0], "shape", None) if arrays else None
+    return shape[0] if shape else None
+
+
+def answer(objective: Objective, logs: Logs, return_dict: bool) -> Any:
+    """Returns logs in the form that Keras' methods return: a number, a list, or a dict."""
+    if return_dict:
+        return logs
+    values = objective.in_order(logs)
+    return values[0] if len(values) == 1 else values

@@ -1,0 +1,313 @@
+"""What a model has been lowered to: its graph, its programs, and how they run on arrays."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from kgraph.compiler import (
+    DEFAULT_PASSES,
+    INFERENCE_PASSES,
+    Pass,
+    Program,
+    lower_graph,
+    platform_passes,
+)
+from kgraph.compiler.inference import Inference
+from kgraph.compiler.lower import LiveGraph, Remat, Stacking
+from kgraph.distribution.current import distribution
+from kgraph.errors import StateError
+from kgraph.graph import freeze
+from kgraph.graph.structure import leaves, map_structure
+from kgraph.layers.base import InputLayer, Layer
+from kgraph.layers.base.calling import eager_key, numbers_as_array
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import children
+from kgraph.training.placement import Placement, on_one_device
+from kgraph.types import Array, Tree
+
+if TYPE_CHECKING:
+    from kgraph.distribution.base import Distribution
+    from kgraph.models.model import Model
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """How a model is lowered where `compile` has a say; see there."""
+
+    passes: tuple[Pass, ...] | None = None
+    stack: Stacking = False
+    remat: Remat | None = None
+    distribution: Distribution | None = None
+
+
+class Programs:
+    """The programs of one model, each lowered again only when something in the model has changed.
+
+    All of it can be made again, so that copies of a model do not take it with them.
+
+    Args:
+        model: what is lowered.
+
+    Attributes:
+        lowering: what `compile` was told about it.
+        seen: what the model was last called on, as shapes; a model defined by code gets its graph
+            from that.
+        on_leaving_devices: called when a distribution has ended and the weights leave its devices.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.lowering = Lowering()
+        self.seen: Tree = None
+        self._trace: tuple[Any, LiveGraph] | None = None
+        self._plain: tuple[Any, Program, Callable[..., Any]] | None = None
+        self._inference: tuple[Any, Inference, Callable[..., Any]] | None = None
+        self._placement: Placement | None = None
+        self.on_leaving_devices: Callable[[], None] = lambda: None
+
+    def copy_for(self, model: Model) -> Programs:
+        """Returns the programs of a copy of the model, of which none is lowered yet."""
+        twin = Programs(model)
+        twin.lowering, twin.seen = self.lowering, self.seen
+        return twin
+
+    # --- what is lowered -------------------------------------------------------------------------
+
+    @property
+    def live(self) -> LiveGraph | None:
+        """The graph to lower: the model's own, or one call of a model that is defined by code."""
+        model = self._model
+        graph = model._kgraph_inner_graph
+        if graph is not None:
+            return LiveGraph(graph, model._kgraph.layers)
+        if self._trace is None and self.seen is not None:
+            self.trace(self.seen)
+        return self._trace[1] if self._trace else None
+
+    @property
+    def known_live(self) -> LiveGraph:
+        """The same, for what needs a graph."""
+        live = self.live
+        if live is None:
+            raise StateError(
+                f"{label_of(self._model)} has no graph yet", hint="call it on data once"
+            )
+        return live
+
+    def trace(self, inputs: Tree) -> None:
+        """Gives a model that has no graph yet one, from inputs like these arrays."""
+        model = self._model
+        model._kgraph_connect(inputs)
+        if model._kgraph_inner_graph is not None:
+            return
+        key = map_structure(lambda a: (tuple(a.shape[1:]), str(a.dtype)), inputs)
+        if self._trace is not None and self._trace[0] == key:
+            return
+        names = {id(a): k for k, a in inputs.items()} if isinstance(inputs, dict) else {}
+
+        def symbol(array: Any) -> Any:
+            shape, dtype = tuple(array.shape[1:]), str(array.dtype)
+            return InputLayer(shape, dtype=dtype, name=names.get(id(array))).make_symbol()
+
+        symbols = map_structure(symbol, inputs)
+        frozen = freeze(symbols, model(symbols), lambda s: s)
+        self._trace = (key, LiveGraph(frozen.graph, frozen.layers, model.name))
+        self.forget()
+
+    def state_key(self) -> Any:
+        """Returns what decides how the model is lowered: its graph, and which weights train."""
+        return self.known_live.graph, tuple(_flags(self._model))
+
+    def forget(self) -> None:
+        """Lowers the model anew when it is next needed: its layers are others now."""
+        self._plain = self._inference = None
+
+    # --- lowered ---------------------------------------------------------------------------------
+
+    def lower(self, usual: Sequence[Pass], appended: Sequence[Pass] = (), **how: Any) -> Program:
+        """Lowers the model for this machine and its devices, as `compile` wants it.
+
+        Args:
+            usual: the passes, unless `compile` was given others.
+            appended: come after these, and after those that serve the platform.
+            how: `stack` and `remat` of `lower_graph`.
+        """
+        live, placement, passes = self.known_live, self.placement(), self.lowering.passes
+        if passes is None:
+            passes = (*usual, *platform_passes(jax.default_backend()), *appended)
+        if placement is None:
+            return lower_graph(live, passes, **how)
+        passes = (*passes, *placement.distribution.passes)
+        program = lower_graph(live, passes, **how)
+        if not placement.stacks_alike(program):
+            program = lower_graph(live, passes, remat=self._remat_of_layers())
+        program.mesh = placement.distribution.device_mesh.backend_mesh
+        return program
+
+    def _remat_of_layers(self) -> Remat | None:
+        """Returns what is computed again where no blocks can be stacked."""
+        remat = self.lowering.remat
+        if not isinstance(remat, str):
+            return remat
+        warnings.warn(
+            f"remat={remat!r} has no effect: the blocks of {label_of(self._model)} are laid out in "
+            "different ways, so that one body cannot stand for all",
+            stacklevel=5,
+        )
+        return None
+
+    def plain(self) -> Program:
+        """Returns the program that `kgraph.lower` gives, with no block stacked."""
+        return self._plain_and_jitted()[0]
+
+    def _plain_and_jitted(self) -> tuple[Program, Callable[..., Any]]:
+        known, key = self._plain, self.state_key()
+        if known is None or known[0] != key:
+            program = lower_graph(self.known_live, DEFAULT_PASSES)
+            known = self._plain = key, program, jax.jit(partial(program.apply, training=True))
+        return known[1:]
+
+    def training(self, appended: Sequence[Pass]) -> Program:
+        """Returns a program to train; `appended` are the passes that its loss wants."""
+        how = self.lowering
+        return self.lower(DEFAULT_PASSES, appended, stack=how.stack, remat=how.remat)
+
+    def inference(self) -> Inference:
+        """Returns the program that predicts, with its weights."""
+        return self._inference_and_jitted()[0]
+
+    def _inference_and_jitted(self) -> tuple[Inference, Callable[..., Any]]:
+        known = self._inference
+        key = (*self.state_key(), self.lowering.passes, self.placement())
+        if known is None or known[0] != key:
+            made = Inference(self.lower(INFERENCE_PASSES))
+            known = self._inference = key, made, jax.jit(made.program.apply)
+        self.create_values(known[1].program)
+        return known[1:]
+
+    def forget_folded(self) -> None:
+        """Frees the weights that inference has made of the model's: those are about to change."""
+        if self._inference is not None:
+            self._inference[1].forget()
+
+    # --- weights ---------------------------------------------------------------------------------
+
+    def placement(self) -> Placement | None:
+        """Returns where arrays lie on several devices: as `compile` said, or what is in force."""
+        wanted = self.lowering.distribution or distribution()
+        if wanted is None:
+            return None
+        if self._placement is None or self._placement.distribution is not wanted:
+            self._placement = Placement(wanted)
+        return self._placement
+
+    def variables(self, program: Program) -> dict[str, Any]:
+        """Returns the weights as the program's variables; those without a value get one now."""
+        self.create_values(program)
+        return program.nest({id(place.weight): place.weight.value for place in program.places})
+
+    def assign(self, variables: Mapping[str, Any]) -> None:
+        """Sets the weights to variables: all that are there fit, or none is set.
+
+        Raises:
+            StateError: one is missing, has another shape, or is none of the model's.
+        """
+        program = self.plain()
+        values = program.by_weight(variables, tuple(variables))
+        places = [place for place in program.places if id(place.weight) in values]
+        known = {(place.collection, *place.path) for place in places}
+        for path, _ in jax.tree_util.tree_leaves_with_path(dict(variables)):
+            names = tuple(str(getattr(key, "key", key)) for key in path)
+            if names not in known:
+                raise StateError(
+                    f"{label_of(self._model)} has no weight {'/'.join(names)!r}",
+                    hint="variables of repeated blocks or folded layers: program.unpack(variables)",
+                )
+        for place in places:
+            value = values[id(place.weight)]
+            if jnp.shape(value) != place.weight.shape:
+                raise StateError(
+                    f"The variable {'/'.join((place.collection, *place.path))!r} has another shape",
+                    expected=place.weight.shape,
+                    received=jnp.shape(value),
+                )
+        for place in places:
+            place.weight.path = place.weight.path or "/".join(place.path)
+            place.weight.assign(values[id(place.weight)])
+
+    def create_values(self, program: Program) -> None:
+        """Gives values to the weights that have none, and brings all to where they have to lie."""
+        placement = self.placement()
+        if placement is not None:
+            placement.create(program)
+            return
+        if self._placement is not None:
+            self._leave_devices(program)
+        program.create_values()
+
+    def _leave_devices(self, program: Program) -> None:
+        """Brings back to one device what a distribution that has ended had spread."""
+        with jax.ensure_compile_time_eval():
+            for place in program.places:
+                if place.weight.has_value and not place.weight.is_lent:
+                    place.weight.assign(on_one_device(place.weight.value))
+        self._placement = None
+        self.on_leaving_devices()
+
+    # --- calls on arrays -------------------------------------------------------------------------
+
+    def saw(self, inputs: Tree) -> None:
+        """Takes note of what the model was called on."""
+        self.seen = map_structure(_spec_of_array, numbers_as_array(inputs))
+
+    def call(self, inputs: Tree, training: bool | None = None, mask: None = None) -> Tree:
+        """Runs the model on arrays; state that training changes is kept."""
+        inputs = map_structure(_to_jax, numbers_as_array(inputs))
+        placement = self.placement()
+        if placement is not None:
+            inputs = placement.inputs(inputs)
+        if not training:
+            inference, infer = self._inference_and_jitted()
+            key = eager_key() if inference.program.draws_always else None
+            return infer(inference.variables(), inputs, key=key)[0]
+        program, train = self._plain_and_jitted()
+        outputs, state = train(self.variables(program), inputs, key=eager_key())
+        self._keep(program, state)
+        return outputs
+
+    def _keep(self, program: Program, state: Tree) -> None:
+        if any(isinstance(item, Tracer) for item in leaves(state)):
+            raise StateError(
+                f"{label_of(self._model)} updates its state inside a function that JAX is tracing",
+                hint="use kgraph.lower(model).apply, which returns the new state",
+            )
+        values = program.by_weight({"state": state}, ("state",))
+        for place in program.places:
+            if place.collection == "state":
+                place.weight.assign(values[id(place.weight)])
+
+
+def _flags(layer: Layer) -> Iterator[bool]:
+    """Yields which layers and weights, of a layer and all inside it, are trainable."""
+    core = layer._kgraph
+    yield core.trainable
+    yield from (weight.trainable for weight in core.weights)
+    for _, child in children(layer):
+        yield from _flags(child)
+
+
+def _spec_of_array(item: Any) -> Any:
+    return jax.ShapeDtypeStruct(np.shape(item), item.dtype) if hasattr(item, "dtype") else item
+
+
+def _to_jax(item: Any) -> Array:
+    return jnp.asarray(item) if hasattr(item, "__array__") or hasattr(item, "dtype") else item

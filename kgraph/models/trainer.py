@@ -1,0 +1,282 @@
+"""What training keeps of a model between calls: options, compiled steps, how far it has come."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kgraph.compiler.changed import without_changed
+from kgraph.compiler.passes import expose_logits
+from kgraph.errors import ConfigError, StateError
+from kgraph.layers.base.core import label_of
+from kgraph.layers.base.variable import root_key
+from kgraph.models.programs import Programs
+from kgraph.registry import describe, find_opaque
+from kgraph.training.compilation import Compilation, Compiler
+from kgraph.training.compile_options import CompileOptions, make_objective
+from kgraph.training.custom_loss import logged_names
+from kgraph.training.engine import Engine
+from kgraph.training.moments import PackedMoments, new_moments
+from kgraph.training.placement import on_one_device
+from kgraph.training.prediction import Predictor
+from kgraph.training.reached import Reached
+from kgraph.training.state import copied
+from kgraph.training.step import Batch, split_params
+from kgraph.types import Tree
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
+
+class Trainer:
+    """How a model is trained and how far it is. The optimizer is the model's own attribute.
+
+    Args:
+        model: is trained.
+        programs: what it has been lowered to.
+
+    Attributes:
+        options: what `compile` was given of losses and metrics; None before `compile`.
+        compiler: what makes this model's executables.
+        block_size: how many steps go to the device at once; None measures.
+        engine: the last one, which may be used again.
+        running: the engine that trains just now.
+        reached: where the last training ended; None before the first.
+    """
+
+    def __init__(self, model: Model, programs: Programs) -> None:
+        self._model, self.programs = model, programs
+        self.options: CompileOptions | None = None
+        self.compiler = Compiler()
+        self.block_size: int | None = None
+        self.engine: Engine | None = None
+        self._engine_key: Any = None
+        self._predictor: Predictor | None = None
+        self.running: Engine | None = None
+        self.reached: Reached | None = None
+        programs.on_leaving_devices = self._leave_devices
+
+    def copy_for(self, model: Model, programs: Programs, memo: dict[int, Any]) -> Trainer:
+        """Returns the trainer of a copy of the model, as far as this one; nothing is compiled."""
+        twin = Trainer(model, programs)
+        twin.options = copy.deepcopy(self.options, memo)
+        twin.block_size, twin.compiler.eager = self.block_size, self.compiler.eager
+        state = copy.deepcopy(self.state(), memo)
+        if state is not None and self.reached is not None:
+            twin.reached = Reached(**state, layout=self.reached.layout)
+        return twin
+
+    def start_anew(self, options: CompileOptions, block_size: int | None, eager: bool) -> None:
+        """Takes what `compile` was given; the optimizer starts anew."""
+        self.options, self.block_size, self.compiler.eager = options, block_size, eager
+        self.engine = self.reached = None
+
+    def require_compiled(self, what: str) -> CompileOptions:
+        """Returns the options; raises StateError if there are none, in the name of a method."""
+        if self.options is None:
+            raise StateError(
+                f"{label_of(self._model)} must be compiled before {what}",
+                hint='model.compile(optimizer="adam", loss="mse", metrics=["mae"])',
+            )
+        return self.options
+
+    # --- engine ----------------------------------------------------------------------------------
+
+    def engine_for(self, batch: Batch) -> Engine:
+        """Returns the engine for targets of these shapes; the last one, if nothing changed."""
+        programs, placement = self.programs, self.programs.placement()
+        shapes = tuple(None if t is None else (t.ndim, t.shape[1:][-1:]) for t in batch.targets)
+        key = (*programs.state_key(), shapes, placement)
+        if self.engine is None or self._engine_key != key:
+            assert self.options is not None
+            live = programs.known_live
+            graph = without_changed(live.graph, live.layers)
+            targets = [None if t is None else (None, *t.shape[1:]) for t in batch.targets]
+            objective = make_objective(self.options, graph, targets)
+            if programs.lowering.passes is not None:
+                objective = replace(objective, logits=())
+            program = programs.training([expose_logits(objective.logits)])
+            if objective.loss_fn is not None:
+                extra = logged_names(objective.loss_fn, program, batch)
+                objective = replace(objective, extra=extra)
+            self.engine = Engine(
+                program, objective, self._model.optimizer, self.compiler, self.block_size, placement
+            )
+            self._engine_key = key
+        return self.engine
+
+    def predictor(self) -> Predictor:
+        """Returns what predicts; the last one, if nothing changed."""
+        inference = self.programs.inference()
+        if self._predictor is None or self._predictor.inference is not inference:
+            self._predictor = Predictor(inference, self.compiler, self.programs.placement())
+        return self._predictor
+
+    @contextlib.contextmanager
+    def telling(self, notice: Callable[[Compilation | None], None]) -> Iterator[None]:
+        """Tells a display about compilations within the block."""
+        before, self.compiler.notice = self.compiler.notice, notice
+        try:
+            yield
+        finally:
+            self.compiler.notice = before
+
+    def direction_of(self, key: str) -> str | None:
+        """Returns "up" if more is better for a key in logs, "down" if less is, None if unknown."""
+        key = key.removeprefix("val_")
+        if key == "loss" or key.endswith("_loss"):
+            return "down"
+        tracked = self.engine.objective.tracked if self.engine is not None else []
+        return next((t.metric.direction for t in tracked if t.key == key), None)
+
+    # --- what training has reached ---------------------------------------------------------------
+
+    def seeds(self, seed: int | None) -> np.ndarray:
+        """Returns the raw key of this training: of an explicit seed, the last one, or a new one."""
+        if seed is not None:
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+                raise ConfigError("A seed is a whole number from 0 to 2**32 - 1", received=seed)
+            return np.array([0, seed], np.uint32)
+        return root_key() if self.reached is None else np.asarray(self.reached.key)
+
+    def reached_by(self, engine: Engine, seeds: np.ndarray) -> Reached:
+        """Returns optimizer state, step, key and epoch to go on from; made now if there are none.
+
+        If other parameters are trained than before, the optimizer starts anew: its state belongs to
+        the parameters that it was made for.
+        """
+        self.programs.create_values(engine.program)
+        known, layout = self.reached, engine.layout
+        if known is None:
+            known = Reached(None, np.int32(0), np.int32(0), seeds)
+        elif known.layout is not None and known.layout != layout:
+            known = Reached(None, np.int32(known.step), np.int32(known.epoch), seeds)
+        self.reached = replace(known, key=seeds, layout=layout)
+        return self.reached
+
+    @contextlib.contextmanager
+    def owning(self, engine: Engine, reached: Reached, metrics: Tree = None) -> Iterator[None]:
+        """Runs the engine from what training has reached, and keeps what it reaches."""
+        self.refuse_second_fit()
+        key = jax.random.wrap_key_data(jax.device_put(reached.key), impl="threefry2x32")
+        self.programs.create_values(engine.program)
+        with engine.running(reached.optimizer, key, reached.step, metrics):
+            self.programs.forget_folded()
+            reached.optimizer = None  # the engine has the only copy
+            self.running = engine
+            try:
+                yield
+            finally:
+                self.running = None
+                reached.optimizer, reached.step = engine.moments, engine.state.step
+
+    def refuse_second_fit(self) -> None:
+        """Raises StateError while the model is being trained."""
+        if self.running is not None:
+            raise StateError(
+                f"{label_of(self._model)} is being trained already", hint="wait for that fit"
+            )
+
+    def _leave_devices(self) -> None:
+        """Brings back to one device what a distribution that has ended had spread."""
+        if (known := self.reached) is not None:
+            known.optimizer, known.step = on_one_device((known.optimizer, known.step))
+
+    def state(self) -> dict[str, Tree] | None:
+        """Returns optimizer state, step, epoch and key as arrays; None before the first step."""
+        if self.reached is None:
+            return None
+        optimizer = self._model.optimizer
+        if self.running is not None:  # steps reuse its arrays
+            self.running.sync_learning_rate()
+            state = self.running.plain_state
+            return self.reached.as_tree() | copied(
+                {"optimizer": state.optimizer, "step": state.step}
+            )
+        if optimizer is not None:  # a rate may have been set since
+            waiting = self._plain_moments(self.reached.optimizer)
+            self.reached.optimizer = optimizer.sync_learning_rate(waiting)
+        return self.reached.as_tree()
+
+    def _plain_moments(self, moments: Any) -> Tree:
+        """Returns the optimizer's state by parameter, of a training that has left it packed."""
+        if moments is None:  # it has not begun
+            program, optimizer = self.programs.plain(), self._model.optimizer
+            assert optimizer is not None
+            params = self.programs.variables(program)["params"]
+            return new_moments(program, optimizer, params, self.programs.placement())
+        return moments.plain() if isinstance(moments, PackedMoments) else moments
+
+    def abstract_state(self) -> dict[str, Tree]:
+        """Returns what `state` will be like: a tree of shapes and dtypes."""
+        program, optimizer = self.programs.plain(), self._model.optimizer
+        assert optimizer is not None
+        trained = split_params(program, program.specs()["params"])[0]
+        scalar = jax.ShapeDtypeStruct((), jnp.int32)
+        return {
+            "optimizer": jax.eval_shape(optimizer.init, trained),
+            "step": scalar,
+            "epoch": scalar,
+            "key": jax.ShapeDtypeStruct((2,), jnp.uint32),
+        }
+
+    def restore_state(self, state: Mapping[str, Tree]) -> None:
+        """Goes on from what `state` returned."""
+        self.reached = Reached(**state)
+        if self._model.optimizer is not None:
+            self._model.optimizer.adopt_learning_rate(state["optimizer"])
+
+    # --- what `compile` was given ----------------------------------------------------------------
+
+    def given(self) -> dict[str, Any] | None:
+        """Returns what `compile` was given, by name; None before `compile`.
+
+        `passes` are left out: they change no result. So is what has its default.
+        """
+        options, optimizer, lowering = self.options, self._model.optimizer, self.programs.lowering
+        if options is None or optimizer is None:
+            return None
+        eager = self.compiler.eager
+        modes = {
+            "loss_fn": (options.loss_fn, None),
+            "steps_per_execution": (self.block_size or "auto", "auto"),
+            "run_eagerly": (eager, False),
+            "stack": (lowering.stack, not eager and "auto"),
+            "remat": (lowering.remat, None),
+        }
+        return {
+            "optimizer": optimizer,
+            "loss": options.loss,
+            "loss_weights": options.loss_weights,
+            "metrics": options.metrics,
+            "weighted_metrics": options.weighted_metrics,
+        } | {name: given for name, (given, usual) in modes.items() if given != usual}
+
+    def objects(self) -> list[Any]:
+        """Returns optimizer, losses and metrics as `compile` was given them."""
+        return [] if self.options is None else [self._model.optimizer, *vars(self.options).values()]
+
+    def config(self) -> dict[str, Any] | None:
+        """Returns what `compile` was given as plain data; None before `compile`.
+
+        Raises:
+            ConfigError: something in it (a lambda, an optax object) cannot be written down.
+        """
+        given = self.given()
+        if given is None:
+            return None
+        plain = {name: describe(value) for name, value in given.items()}
+        for path, value in find_opaque(plain):
+            raise ConfigError(
+                f"The compile option {path} of {label_of(self._model)} cannot be written down",
+                received=value.text,
+                hint="register it: @kgraph.saving.register_keras_serializable()",
+            )
+        return plain
