@@ -29,7 +29,6 @@ class Bindable:
 
     _kgraph: Core
     _kgraph_unbound: ClassVar[frozenset[str]] = Weighted._kgraph_unbound
-    _kgraph_path_free: ClassVar[frozenset[str]] = frozenset()
 
 
 def bind(layer: Any, context: Context, segment: str) -> Any:
@@ -47,15 +46,13 @@ def bind(layer: Any, context: Context, segment: str) -> Any:
 def refresh(copy: Any) -> None:
     """Takes over what the original has gained since it was bound: what `build` made."""
     origin, context = copy._kgraph.origin, copy._kgraph.context
-    skip = origin._kgraph_path_free
     for name, value in vars(origin).items():
         if name in origin._kgraph_unbound:
             continue
         known = vars(copy).get(name)
         unset = known is value or known is None  # `self.bias = None` before `build` sets it
         if name not in vars(copy) or (unset and holds_bindable(value)):
-            path = "" if name in skip else name
-            vars(copy)[name] = _replace(value, path, origin, context)
+            vars(copy)[name] = _replace(value, name, origin, context)
 
 
 def holds_bindable(value: Any) -> bool:
@@ -75,7 +72,7 @@ def _replace(value: Any, path: str, owner: Any, context: Context) -> Any:
         return value
 
     def inner(item: Any, part: Any) -> Any:
-        return _replace(item, f"{path}/{part}" if path else str(part), owner, context)
+        return _replace(item, f"{path}/{part}", owner, context)
 
     if isinstance(value, dict):
         return {key: inner(item, key) for key, item in value.items()}

@@ -17,10 +17,10 @@ def members(layer: Any, kind: type) -> Iterator[tuple[str, Any]]:
     Lists, tuples and dicts are searched; the path of an item is `attribute/0` or `attribute/key`.
     """
     found: list[tuple[str, Any]] = []
-    unbound, skip = layer._kgraph_unbound, layer._kgraph_path_free
+    unbound = layer._kgraph_unbound
     for name, value in vars(layer).items():
         if type(value) not in _PLAIN and name not in unbound:
-            _search(value, "" if name in skip else name, kind, found)
+            _search(value, name, kind, found)
     return iter(found)
 
 
@@ -29,10 +29,10 @@ def _search(value: Any, path: str, kind: type, found: list[tuple[str, Any]]) -> 
         found.append((path, value))
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            _search(item, f"{path}/{i}" if path else str(i), kind, found)
+            _search(item, f"{path}/{i}", kind, found)
     elif isinstance(value, dict):
         for key, item in value.items():
-            _search(item, f"{path}/{key}" if path else str(key), kind, found)
+            _search(item, f"{path}/{key}", kind, found)
 
 
 def children(layer: Any) -> Iterator[tuple[str, Any]]:

@@ -24,7 +24,6 @@ class Weighted(Recorded):
         _kgraph: all that kgraph keeps of the layer.
         _kgraph_unbound: attributes that are no part of the layer: copies that run keep them, and
             nothing looks inside.
-        _kgraph_path_free: containers whose attribute name is left out of paths.
     """
 
     if TYPE_CHECKING:  # read-only, so that what is kept of a model may be more
@@ -33,7 +32,6 @@ class Weighted(Recorded):
         def _kgraph(self) -> Core: ...
 
     _kgraph_unbound: ClassVar[frozenset[str]] = frozenset({"_kgraph"})
-    _kgraph_path_free: ClassVar[frozenset[str]] = frozenset()
     built: bool
 
     @property
