@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import pytest
 
@@ -19,7 +21,7 @@ def public(thing: object) -> set[str]:
     return {name for name in dir(thing) if not name.startswith("_")}
 
 
-def trained(k: object) -> object:
+def trained(k: Any) -> Any:
     model = k.Sequential([k.Input((3,)), k.layers.Dense(2, use_bias=False)])
     model.compile("sgd", "mse")
     model.fit(keras.ops.ones((4, 3)), keras.ops.ones((4, 2)), verbose=0)
