@@ -13,6 +13,7 @@ from kgraph.compiler.changed import new_options
 from kgraph.declared import is_own
 from kgraph.graph.graph import Graph
 from kgraph.graph.structure import leaves
+from kgraph.layers.base.core import seed_of
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import named_weights, parts_of
@@ -64,7 +65,7 @@ def _facts(
     as_made: bool,
 ) -> str | None:
     inside = list(parts_of(layer))
-    if not layer.built or any(getattr(item, "seed", None) is not None for item in inside):
+    if not layer.built or any(seed_of(item) is not None for item in inside):
         return None
     if (
         not loops

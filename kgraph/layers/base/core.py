@@ -127,9 +127,15 @@ def context_of(layer: Any, what: str) -> Context:
     return context
 
 
+def seed_of(layer: Any) -> int | None:
+    """Returns the number that a layer draws by, if its attribute `seed` is one."""
+    seed = vars(layer).get("seed")  # the user's may be anything
+    return int(seed) if isinstance(seed, (int, np.integer)) else None
+
+
 def next_key(layer: Any) -> Array:
     """Returns a fresh random key for a layer inside its `call`; see `Layer.next_key`."""
-    return context_of(layer, "draw keys").next_key(getattr(layer, "seed", None))
+    return context_of(layer, "draw keys").next_key(seed_of(layer))
 
 
 def as_policy(dtype: Any) -> DTypePolicy:
