@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kgraph import config, late, registry
+from kgraph import config, lazy, registry
 
 FORBIDDEN = (
     "exec", "compile", "import", "marshal.", "pickle.", "socket.", "subprocess.", "os.system",
@@ -38,7 +38,7 @@ sys.addaudithook(_hook)
 
 def warm() -> None:
     """Imports what kgraph imports when a name is first asked for."""
-    for kind in {kind for table in late.tables for kind in table.kinds}:
+    for kind in {kind for package in lazy.packages for kind in package.kinds}:
         registry.registered_names(kind)
 
 
