@@ -16,7 +16,7 @@ from kgraph.graph.node import LayerSpec
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.traits import traits_of
-from kgraph.layers.base.tree import children
+from kgraph.layers.base.tree import parts_of
 from kgraph.registry import describe, recorded_arguments
 
 
@@ -38,19 +38,16 @@ def without_changed(graph: Graph, layers: Mapping[str, Layer]) -> Graph:
 def _now(spec: LayerSpec, layer: Any) -> LayerSpec:
     if spec.is_input:
         return spec
-    traits = traits_of(layer)
+    parts = list(parts_of(layer))
+    traits = traits_of(layer, parts)
     if spec.graph is not None:
         inner = without_changed(spec.graph, layer._kgraph.layers)
         same = inner is spec.graph and traits == spec.traits
         return spec if same else replace(spec, graph=inner, traits=traits)
-    if spec.own and _is_changed(layer):
+    if spec.own and any(map(new_options, parts)):
         rows = Traits(rows_independent=traits.rows_independent)
         return replace(spec, own=False, traits=rows)
-    return spec if traits == spec.traits else replace(spec, traits=traits)
-
-
-def _is_changed(layer: Layer) -> bool:
-    return bool(new_options(layer)) or any(_is_changed(child) for _, child in children(layer))
+    return spec if traits is spec.traits or traits == spec.traits else replace(spec, traits=traits)
 
 
 def new_options(layer: Layer) -> dict[str, Any]:

@@ -239,8 +239,9 @@ class Layer(Weighted):
             WeightSpec(path, w.shape, w.dtype, w.trainable) for path, w in named_weights(self)
         )
         name = get_registered_name(type(self))
-        own = all(is_own(type(part)) for part in parts_of(self))
-        return LayerSpec(name, config, weights, self._kgraph_inner_graph, own, traits_of(self))
+        parts = list(parts_of(self))
+        own, traits = all(is_own(type(part)) for part in parts), traits_of(self, parts)
+        return LayerSpec(name, config, weights, self._kgraph_inner_graph, own, traits)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name!r}{'' if self.built else ', not built'}>"

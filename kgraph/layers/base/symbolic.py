@@ -24,7 +24,7 @@ from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import Slot, flatten, leaves, map_structure
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base.context import Context
-from kgraph.layers.base.traits import traits_of
+from kgraph.layers.base.traits import has_same_shapes
 from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.registry import describe
 from kgraph.types import Dims, Function, Tree
@@ -94,7 +94,7 @@ def _renamed(spec: TensorSpec | None, names: dict[str, str]) -> TensorSpec | Non
 def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> Key | None:
     """Returns what decides the result, or None for a layer whose result is not to be remembered."""
     parts = list(parts_of(layer))
-    if not all(traits_of(part).same_shapes for part in parts):
+    if not all(map(has_same_shapes, parts)):
         return None
     if not all(part.built for part in parts[1:]):  # the call may be what builds a layer inside
         return None

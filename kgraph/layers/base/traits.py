@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from kgraph import activations
 from kgraph.declared import comes_from, is_own, speaker, word_of
 from kgraph.graph.traits import Activated, RowsIndependent, Traits
-from kgraph.layers.base.tree import children
+from kgraph.layers.base.tree import parts_of
 from kgraph.types import Function
 
 _NAMES = {
@@ -18,11 +20,30 @@ _NAMES = {
 }
 
 
-def traits_of(layer: Any) -> Traits:
-    """Returns what a layer says of itself; nothing is left open."""
+def traits_of(layer: Any, parts: Sequence[Any] | None = None) -> Traits:
+    """Returns what a layer says of itself; nothing is left open.
+
+    Args:
+        layer: the layer.
+        parts: what `parts_of` gives for it, if that is known.
+    """
     said = _said(layer)
-    shapes = is_own(type(layer)) if said.same_shapes is None else said.same_shapes
-    return replace(said, rows_independent=_rows(layer, said), same_shapes=shapes)
+    found = [
+        _rows(part, said if part is layer else _said(part)) for part in parts or parts_of(layer)
+    ]
+    rows = False if False in found else "at inference" if "at inference" in found else True
+    return _resolved(said, rows, has_same_shapes(layer, said))
+
+
+@lru_cache(maxsize=512)  # thousands of layers say the same
+def _resolved(said: Traits, rows: RowsIndependent, shapes: bool) -> Traits:
+    return replace(said, rows_independent=rows, same_shapes=shapes)
+
+
+def has_same_shapes(layer: Any, said: Traits | None = None) -> bool:
+    """Tells whether shapes follow from class, options and inputs; see `Traits.same_shapes`."""
+    found = (said or _said(layer)).same_shapes
+    return is_own(type(layer)) if found is None else found
 
 
 def activated(layer: Any, option: str | None = "activation") -> Activated:
@@ -40,12 +61,10 @@ def _said(layer: Any) -> Traits:
 
 
 def _rows(layer: Any, said: Traits) -> RowsIndependent:
-    found = [_rows(child, _said(child)) for _, child in children(layer)]
     if said.rows_independent is not None:
-        found.append(said.rows_independent)
-    else:  # a built-in class, or a subclass that leaves it as it is
-        found.append(is_own(speaker(type(layer))) and _keeps_rows_apart(layer))
-    return False if False in found else "at inference" if "at inference" in found else True
+        return said.rows_independent
+    # Else of a built-in class, or a subclass that leaves it as it is.
+    return is_own(speaker(type(layer))) and _keeps_rows_apart(layer)
 
 
 def _keeps_rows_apart(layer: Any) -> bool:

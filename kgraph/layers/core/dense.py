@@ -13,9 +13,11 @@ from kgraph.layers.base.options import check_count
 from kgraph.layers.base.traits import activated
 from kgraph.types import Array, Shape
 
+_LINEAR = (LinearForm(),)
+
 
 def _traits(layer: Dense) -> Traits:
-    return Traits(linear=(LinearForm(),), activation=activated(layer))
+    return Traits(linear=_LINEAR, activation=activated(layer))
 
 
 class Dense(Layer, traits=_traits):
