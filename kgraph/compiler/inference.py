@@ -8,8 +8,8 @@ from typing import Any
 from jax.core import Tracer
 
 from kgraph.compiler.folded import folded_values
+from kgraph.compiler.layout import Variables
 from kgraph.compiler.program import Program
-from kgraph.compiler.variables import Variables
 from kgraph.types import Array
 
 

@@ -14,10 +14,11 @@ from jax.sharding import Mesh
 from kgraph.compiler.facts import draws_always
 from kgraph.compiler.folded import Fold
 from kgraph.compiler.inputs import arrange_inputs, conform
+from kgraph.compiler.layout import Layout, Place, Variables
 from kgraph.compiler.run import Observer, run_graph
 from kgraph.compiler.stacked import Stack
-from kgraph.compiler.variables import Place, Variables, VariableTrees, get_leaf
-from kgraph.errors import ConfigError, StateError
+from kgraph.compiler.variables import VariableTrees
+from kgraph.errors import ConfigError
 from kgraph.graph.graph import Graph
 from kgraph.graph.stack import stacks_in
 from kgraph.graph.structure import fill
@@ -87,8 +88,8 @@ class Program(VariableTrees):
         self.output_names = self.model_graph.output_names
 
     @cached_property
-    def places(self) -> tuple[Place, ...]:
-        """Where each weight stands, each once, in the order of the model's layers.
+    def layout(self) -> Layout:
+        """Where each weight stands by itself, each once, in the order of the model's layers.
 
         The model decides this and no pass: variables are the same whatever passes have run.
         """
@@ -100,7 +101,7 @@ class Program(VariableTrees):
                     continue
                 collection = "params" if weight.trainable else "state"
                 found[id(weight)] = Place(collection, tuple(path.split("/")), weight, trained)
-        return tuple(found.values())
+        return Layout(tuple(found.values()))
 
     @cached_property
     def draws_always(self) -> bool:
@@ -160,9 +161,9 @@ class Program(VariableTrees):
         graph = self.graph if observe is None else self.flat_graph
         arrays = arrange_inputs(self.model_graph, inputs)
         arrays = conform(self.model_graph, arrays)
-        form = self.form_of(variables)
-        values = form.by_weight(variables)
-        form._check_shapes(values)
+        layout = self.layout_of(variables)
+        values = layout.by_weight(variables)
+        layout.check_shapes(values)
         context = Context(self.with_folded(values), training=training, key=key)
         context.mesh = self.mesh
         called = dict.fromkeys(node.layer for node in graph.calls)
@@ -173,7 +174,7 @@ class Program(VariableTrees):
         }  # fmt: skip
         outputs, masks = run_graph(graph, bound, arrays, context, observe=observe)
         after = {**context.values, **binding.updates(context)}
-        state = form.nest(after, ("state",))["state"]
+        state = layout.nest(after, ("state",))["state"]
         return Run(outputs, masks, context.losses, state)
 
     def _no_training(self) -> ConfigError:
@@ -184,34 +185,27 @@ class Program(VariableTrees):
             hint="kgraph.lower(model) returns the program for both",
         )
 
-    def _check_shapes(self, values: Mapping[int, Any]) -> None:
-        for place in self.places:
-            shape = jnp.shape(values[id(place.weight)])
-            if shape != place.weight.shape:
-                raise StateError(
-                    f"The variable {'/'.join((place.collection, *place.path))!r} has another shape",
-                    expected=place.weight.shape,
-                    received=shape,
-                )
-
     def penalties(self, params: Tree) -> Array:
         """Returns the sum of the regularizers of the trained weights (float32 scalar)."""
         total = jnp.zeros((), jnp.float32)
-        for place in self.form_of({"params": params}).places:
-            if place.trained and place.weight.regularizer is not None:
-                total = total + place.weight.regularizer(get_leaf(params, place.path))
+        trained = self.layout_of({"params": params}).trained
+        values = trained.by_weight({"params": params})
+        for weight in (place.weight for place in trained.places):
+            if weight.regularizer is not None:
+                total = total + weight.regularizer(values[id(weight)])
         return total
 
     def constrain(self, params: Tree) -> Tree:
         """Returns the parameters with each weight's constraint applied."""
-        form = self.form_of({"params": params})
-        if not any(p.weight.constraint for p in form.places if p.trained):
+        layout = self.layout_of({"params": params})
+        weights = [place.weight for place in layout.trained.places]
+        if not any(weight.constraint for weight in weights):
             return params
-        values = form.by_weight({"params": params}, ("params",))
-        for place in form.places:
-            if place.trained and place.weight.constraint is not None:
-                values[id(place.weight)] = place.weight.constraint(values[id(place.weight)])
-        return form.nest(values, ("params",))["params"]
+        values = layout.by_weight({"params": params}, ("params",))
+        for weight in weights:
+            if weight.constraint is not None:
+                values[id(weight)] = weight.constraint(values[id(weight)])
+        return layout.nest(values, ("params",))["params"]
 
     @cached_property
     def trained(self) -> Tree:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import jax
 
-from kgraph.compiler.layouts import laid_out
+from kgraph.compiler.spread import laid_out
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node, Ref
 from kgraph.graph.structure import fill, flatten

@@ -1,35 +1,19 @@
-"""Variables: the weights of a program as nested dictionaries, by layer or with blocks stacked."""
+"""What a program knows of variables: the layouts that it takes, and values for its weights."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from kgraph.compiler.folded import Fold, folded_values
-from kgraph.compiler.packing import Bundle, stack_rows, take_rows
+from kgraph.compiler.layout import BOTH, Layout, Place, Variables
+from kgraph.compiler.packing import Bundle
 from kgraph.compiler.stacked import Stack, StackedWeight
-from kgraph.errors import StateError, nearest
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.variable import Variable, initial_values, root_key
-
-Variables = dict[str, Any]
-"""`{"params": {...}, "state": {...}}`: nested dictionaries of arrays, by layer path."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a weight stands in the variables: collection and path."""
-
-    collection: str
-    path: tuple[str, ...]
-    weight: Variable
-    trained: bool
+from kgraph.layers.base.variable import initial_values, root_key
 
 
 class VariableTrees:
@@ -45,9 +29,59 @@ class VariableTrees:
     layers: dict[str, Layer]
 
     @cached_property
+    def layout(self) -> Layout:
+        """Where each weight stands by itself: what `init` makes, and what is saved."""
+        return Layout(())
+
+    @cached_property
+    def packed(self) -> Layout:
+        """The layout in which the weights of repeated blocks are stacked."""
+        return self.layout.stacked(self.stacked_weights)
+
+    @cached_property
+    def folded(self) -> Layout:
+        """The layout of what `fold` makes: without the weights that only made folded ones."""
+        used = {id(w) for layer in self.layers.values() for w in layer.weights}
+        sources = {id(w) for fold in self.folds.values() for w in fold.sources}
+        kept = [p for p in self.places if id(p.weight) in used or id(p.weight) not in sources]
+        made = [
+            Place("params", (fold.name, w.name), w, trained=False)
+            for fold in self.folds.values()
+            for w in fold.weights
+        ]
+        return Layout((*kept, *made))
+
+    def layout_of(self, variables: Mapping[str, Any]) -> Layout:
+        """Returns the layout that variables have: their names say which."""
+        trees = [tree for tree in variables.values() if isinstance(tree, Mapping)]
+        is_packed = any(name in tree for name in self.stacks for tree in trees)
+        if any(name in tree for name in self.folds for tree in trees):
+            return self.folded.stacked(self.stacked_weights) if is_packed else self.folded
+        return self.packed if is_packed else self.layout
+
+    @property
     def places(self) -> tuple[Place, ...]:
-        """Where each weight stands, each once."""
-        return ()
+        """Where each weight stands by itself, each once."""
+        return self.layout.places
+
+    @property
+    def stacked_weights(self) -> list[StackedWeight]:
+        """The weights of all repeated blocks."""
+        return [stacked for stack in self.stacks.values() for stacked in stack.weights]
+
+    def specs(self) -> Variables:
+        """Returns shape and dtype of each weight, nested as variables are."""
+        return self.layout.specs
+
+    def nest(self, values: Mapping[int, Any], collections: Sequence[str] = BOTH) -> Variables:
+        """Returns the variables made of a value for each weight (by identity)."""
+        return self.layout.nest(values, collections)
+
+    def by_weight(
+        self, variables: Mapping[str, Any], collections: Sequence[str] = BOTH
+    ) -> dict[int, Any]:
+        """Returns the value for each weight (by identity) in nested variables."""
+        return self.layout.by_weight(variables, collections)
 
     def create_values(self) -> None:
         """Gives a value to each weight that has none; those of repeated blocks are kept stacked."""
@@ -72,56 +106,6 @@ class VariableTrees:
                 weight.path = path
             Bundle(next(arrays), members)
 
-    def specs(self) -> Variables:
-        """Returns shape and dtype of each weight, nested as variables are."""
-        return self.nest({id(p.weight): _spec(p.weight) for p in self.places})
-
-    def nest(
-        self, values: Mapping[int, Any], collections: Sequence[str] = ("params", "state")
-    ) -> Variables:
-        """Returns the variables made of a value for each weight (by identity)."""
-        tree: Variables = {name: {} for name in collections}
-        for place in self.places:
-            if place.collection in collections:
-                set_leaf(tree[place.collection], place.path, values[id(place.weight)])
-        return tree
-
-    def by_weight(
-        self, variables: Mapping[str, Any], collections: Sequence[str] = ("params", "state")
-    ) -> dict[int, Any]:
-        """Returns the value for each weight (by identity) in nested variables."""
-        found: dict[int, Any] = {}
-        for place in self.places:
-            if place.collection not in collections:
-                continue
-            if place.collection not in variables:
-                raise StateError(
-                    f"The variables have no {place.collection!r}",
-                    expected='{"params": {...}, "state": {...}}',
-                    received=", ".join(map(repr, variables)) or "nothing",
-                )
-            found[id(place.weight)] = get_leaf(variables[place.collection], place.path)
-        return found
-
-    # --- folded variables ------------------------------------------------------------------------
-
-    @cached_property
-    def folded(self) -> Self:
-        """This program for folded variables: without the weights that only made folded ones."""
-        used = {id(w) for layer in self.layers.values() for w in layer.weights}
-        sources = {id(w) for fold in self.folds.values() for w in fold.sources}
-        kept = [p for p in self.places if id(p.weight) in used or id(p.weight) not in sources]
-        made = [
-            Place("params", (fold.name, w.name), w, trained=False)
-            for fold in self.folds.values()
-            for w in fold.weights
-        ]
-        form = copy.copy(self)
-        vars(form).pop("trained", None)
-        vars(form).pop("packed", None)
-        vars(form).update(places=(*kept, *made), folded=form)
-        return form
-
     def fold(self, variables: Mapping[str, Any]) -> Variables:
         """Returns variables in which normalisations are part of the weights of the layers before.
 
@@ -138,33 +122,6 @@ class VariableTrees:
         missing = [f for f in self.folds.values() if id(f.weights[0]) not in values]
         return {**values, **folded_values(missing, values)} if missing else dict(values)
 
-    # --- packed variables ------------------------------------------------------------------------
-
-    @cached_property
-    def packed(self) -> Self:
-        """This program for packed variables: its places are those of the stacked weights."""
-        moved = {id(member): s for s in self.stacked_weights for member in s.members}
-        found: dict[int, Place] = {}
-        for place in self.places:
-            stacked = moved.get(id(place.weight))
-            if stacked is None:
-                found[id(place.weight)] = place
-            else:
-                whole = Place(place.collection, stacked.path, stacked.whole, place.trained)
-                found.setdefault(id(stacked.whole), whole)
-        form = copy.copy(self)
-        vars(form).pop("trained", None)
-        vars(form).update(places=tuple(found.values()), packed=form)
-        return form
-
-    def form_of(self, variables: Mapping[str, Any]) -> Self:
-        """Returns this program, or its form for folded or packed variables if these are so."""
-        trees = [tree for tree in variables.values() if isinstance(tree, Mapping)]
-        is_folded = any(name in tree for name in self.folds for tree in trees)
-        is_packed = any(name in tree for name in self.stacks for tree in trees)
-        form = self.folded if is_folded else self
-        return form.packed if is_packed else form
-
     def pack(self, variables: Mapping[str, Any]) -> Variables:
         """Returns variables in which the weights of repeated blocks are stacked.
 
@@ -176,59 +133,13 @@ class VariableTrees:
                 dicts with a leaf for each weight: its array, or something else of its shape, such
                 as its moment in an optimizer.
         """
-        values = self.pack_values(self.by_weight(variables, tuple(variables)))
-        return self.packed.nest(values, tuple(variables))
+        layout = self.layout_of(variables)
+        if layout is self.layout:
+            layout = self.packed
+        elif layout.plain is None:  # folded variables
+            layout = layout.stacked(self.stacked_weights)
+        return layout.pack(variables)
 
     def unpack(self, variables: Mapping[str, Any]) -> Variables:
         """Returns packed variables with an array for each weight of each block again."""
-        values = self.unpack_values(self.packed.by_weight(variables, tuple(variables)))
-        return self.nest(values, tuple(variables))
-
-    def pack_values(self, values: Mapping[int, Any]) -> dict[int, Any]:
-        """Returns values by weight, with those of stacked weights for what is there of them."""
-        found = dict(values)
-        for stacked in self.stacked_weights:
-            rows = [found.pop(id(w)) for w in stacked.members if id(w) in found]
-            if rows:
-                found[id(stacked.whole)] = stack_rows(rows)
-        return found
-
-    def unpack_values(self, values: Mapping[int, Any]) -> dict[int, Any]:
-        """Returns what `pack_values` was given."""
-        found = dict(values)
-        for stacked in self.stacked_weights:
-            whole = found.pop(id(stacked.whole), None)
-            if whole is not None:
-                rows = take_rows(whole, len(stacked.members))
-                found.update(zip(map(id, stacked.members), rows))
-        return found
-
-    @property
-    def stacked_weights(self) -> list[StackedWeight]:
-        """The weights of all repeated blocks."""
-        return [stacked for stack in self.stacks.values() for stacked in stack.weights]
-
-
-def _spec(weight: Variable) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(weight.shape, jnp.dtype(weight.dtype))
-
-
-def set_leaf(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for part in path[:-1]:
-        tree = tree.setdefault(part, {})
-    tree[path[-1]] = value
-
-
-def get_leaf(tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    node: Any = tree
-    for i, part in enumerate(path):
-        if not isinstance(node, Mapping) or part not in node:
-            known = list(node) if isinstance(node, Mapping) else []
-            raise StateError(
-                f"The variables have no {'/'.join(path[: i + 1])!r}",
-                expected=f"the weight {'/'.join(path)!r}",
-                received=", ".join(map(repr, known)) or "an array",
-                hint=nearest(part, known),
-            )
-        node = node[part]
-    return node
+        return self.packed.unpack(variables)

@@ -50,11 +50,10 @@ def export(
     target = _target(path, overwrite)
     require_flatbuffers()
     whole = lower(model, inference=True, stack=False)  # with no passes for this machine alone
-    program = whole.folded
-    values = program.by_weight(whole.fold(model.variables_for(whole)))
-    arrays = {place_name(p): np.asarray(values[id(p.weight)]) for p in program.places}
+    values = whole.folded.by_weight(whole.fold(model.variables_for(whole)))
+    arrays = {place_name(p): np.asarray(values[id(p.weight)]) for p in whole.folded.places}
     inside = weights == "inside"
-    exported, signature = lower_inference(program, arrays, inside, chosen)
+    exported, signature = lower_inference(whole, arrays, inside, chosen)
     write_package(
         target,
         Package(

@@ -48,8 +48,9 @@ def lower_inference(
 
     def function(given: dict[str, Array], arrays: list[Array]) -> list[Array]:
         known = weights if inside else given
-        values = {id(place.weight): known[place_name(place)] for place in program.places}
-        run = program.run(program.nest(values), arrays, training=False)
+        layout = program.folded
+        values = {id(place.weight): known[place_name(place)] for place in layout.places}
+        run = program.run(layout.nest(values), arrays, training=False)
         return run.outputs[: len(program.output_names)]
 
     scope = jax.export.SymbolicScope([f"{size} >= 1" for size in positive])

@@ -28,7 +28,7 @@ from kgraph.training.placement import on_one_device
 from kgraph.training.prediction import Predictor
 from kgraph.training.reached import Reached
 from kgraph.training.state import copied
-from kgraph.training.step import Batch, split_params
+from kgraph.training.step import Batch
 from kgraph.types import Tree
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Trainer:
         twin.block_size, twin.compiler.eager = self.block_size, self.compiler.eager
         state = copy.deepcopy(self.state(), memo)
         if state is not None and self.reached is not None:
-            twin.reached = Reached(**state, layout=self.reached.layout)
+            twin.reached = Reached(**state, names=self.reached.names)
         return twin
 
     def start_anew(self, options: CompileOptions, block_size: int | None, eager: bool) -> None:
@@ -153,12 +153,12 @@ class Trainer:
         the parameters that it was made for.
         """
         self.programs.create_values(engine.program)
-        known, layout = self.reached, engine.layout
+        known, names = self.reached, engine.trained_names
         if known is None:
             known = Reached(None, np.int32(0), np.int32(0), seeds)
-        elif known.layout is not None and known.layout != layout:
+        elif known.names is not None and known.names != names:
             known = Reached(None, np.int32(known.step), np.int32(known.epoch), seeds)
-        self.reached = replace(known, key=seeds, layout=layout)
+        self.reached = replace(known, key=seeds, names=names)
         return self.reached
 
     @contextlib.contextmanager
@@ -218,7 +218,7 @@ class Trainer:
         """Returns what `state` will be like: a tree of shapes and dtypes."""
         program, optimizer = self.programs.plain(), self._model.optimizer
         assert optimizer is not None
-        trained = split_params(program, program.specs()["params"])[0]
+        trained = program.layout.split(program.specs()["params"])[0]
         scalar = jax.ShapeDtypeStruct((), jnp.int32)
         return {
             "optimizer": jax.eval_shape(optimizer.init, trained),

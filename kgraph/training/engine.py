@@ -13,22 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.compiler import Place, Program
-from kgraph.compiler.variables import get_leaf
 from kgraph.layers.base.variable import root_key
 from kgraph.optimizers import Optimizer
 from kgraph.training.blocks import Cut, Spread, on_one_device, train_blocks
 from kgraph.training.compilation import Compiler, Form, Function, shapes_of
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.interrupt import Guard
-from kgraph.training.moments import trained_specs
 from kgraph.training.nonfinite import explain, is_finite
 from kgraph.training.objective import Objective
 from kgraph.training.pace import Pace, Throttle
-from kgraph.training.packing import Packing, with_leaf
+from kgraph.training.packing import Packing
 from kgraph.training.padding import loops_well, padding_is_exact
 from kgraph.training.placement import Placement, as_before
 from kgraph.training.state import TrainState
-from kgraph.training.step import Batch, make_test_step, make_train_step, split_params
+from kgraph.training.step import Batch, make_test_step, make_train_step, merge_params
 from kgraph.types import Array, Tree
 
 
@@ -90,14 +88,28 @@ class Engine:
         return self._packing.unpack(self.state)
 
     @property
+    def abstract_state(self) -> TrainState:
+        """Shapes and dtypes of `plain_state`, and on several devices where its arrays lie."""
+        assert self.optimizer is not None
+        variables, layout = self.program.specs(), self.program.layout
+        state = TrainState(
+            variables["params"], variables["state"],
+            jax.eval_shape(self.optimizer.init, layout.split(variables["params"])[0]),
+            jax.eval_shape(self.objective.init),
+            jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32")),
+            jax.ShapeDtypeStruct((), np.int32),
+        )  # fmt: skip
+        return state if self.placement is None else self.placement.specs(layout, state)
+
+    @property
     def moments(self) -> Any:
         """The state of the optimizer, for the next training; on one device packed, as it is."""
         return self._packing.moments(self.state)
 
     @cached_property
-    def layout(self) -> Any:
+    def trained_names(self) -> Any:
         """What the optimizer's state belongs to: the names of the trained parameters."""
-        return jax.tree.structure(trained_specs(self.program))
+        return jax.tree.structure(self.program.layout.trained.specs)
 
     @cached_property
     def pads_training(self) -> bool:
@@ -149,7 +161,8 @@ class Engine:
 
     def placed(self, state: TrainState) -> TrainState:
         """Returns the state with each array where it has to lie."""
-        return state if self.placement is None else self.placement.placed(self.program, state)
+        placement = self.placement
+        return state if placement is None else placement.placed(self._packing.layout, state)
 
     # --- ownership -------------------------------------------------------------------------------
 
@@ -310,13 +323,9 @@ class Engine:
         """Lets the optimizer put its final parameters in place (averages, with `use_ema`)."""
         if self.optimizer is None or not getattr(self.optimizer, "use_ema", False):
             return
-        trained, _ = split_params(self.program, self.state.params)
+        trained, frozen = self._packing.layout.split(self.state.params)
         final = self.optimizer.finalize(trained, self.state.optimizer)
-        merged = jax.tree.map(jnp.asarray, final)
-        params = self.state.params
-        for place in self.program.form_of({"params": params}).places:
-            if place.collection == "params" and place.trained:
-                params = with_leaf(params, place.path, get_leaf(merged, place.path))
+        params = merge_params(jax.tree.map(jnp.asarray, final), frozen)
         self._state = self.placed(replace(self.state, params=params))
 
 

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.training.compilation import Compiler, shapes_of
 from kgraph.training.engine import Engine
-from kgraph.training.moments import new_moments
 from kgraph.training.placement import as_before
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, make_train_step
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 _MOST_STEPS = 24
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -76,9 +74,9 @@ def step_memory(engine: Engine, batch: Batch, compiler: Compiler) -> Memory:
         return state, state.step
 
     form = (("batch", batch.rows), ("data", shapes_of(batch)))
-    state, placed, placement = abstract_state(engine), None, engine.placement
+    state, placed, placement = engine.abstract_state, None, engine.placement
     if placement is not None:
-        state, batch = placement.specs(program, state), placement.batch_specs(batch)
+        batch = placement.batch_specs(batch)
         placed = as_before(0, placement.distribution.replicated)((state,))
     args = (state, batch)
     executable: Any = compiler.compile("memory forecast", train_step, (0,), form, args, placed)
@@ -93,23 +91,6 @@ def step_memory(engine: Engine, batch: Batch, compiler: Compiler) -> Memory:
             "This device does not say how much memory a step needs",
             received=jax.default_backend(),
         ) from error
-
-
-def abstract_state(engine: Engine) -> TrainState:
-    """Returns the shapes and dtypes of the state of training, without an array."""
-    program, optimizer = engine.program, engine.optimizer
-    assert optimizer is not None
-
-    def make() -> TrainState:
-        values = {id(p.weight): jnp.zeros(p.weight.shape, p.weight.dtype) for p in program.places}
-        nested: Tree = program.nest(values)
-        return TrainState(
-            nested["params"], nested["state"],
-            new_moments(program, optimizer, nested["params"]), engine.objective.init(),
-            jax.random.key(0), jnp.zeros((), jnp.int32),
-        )  # fmt: skip
-
-    return jax.eval_shape(make)
 
 
 def largest_batch(measure: Callable[[int], int], limit: int, start: int, most: int) -> int:

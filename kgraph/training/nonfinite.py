@@ -13,7 +13,7 @@ from kgraph.errors import StateError
 from kgraph.graph.node import Node
 from kgraph.training.objective import Objective
 from kgraph.training.state import TrainState
-from kgraph.training.step import Batch, merge_params, split_params
+from kgraph.training.step import Batch, merge_params
 from kgraph.types import Array, Tree
 
 
@@ -70,7 +70,7 @@ def explain(
 def _bad_gradient(
     program: Program, objective: Objective, state: TrainState, batch: Batch, key: Array
 ) -> str:
-    trained, frozen = split_params(program, state.params)
+    trained, frozen = program.layout.split(state.params)
 
     def loss(trained: Tree) -> Array:
         params = merge_params(trained, frozen)

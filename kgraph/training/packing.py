@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from kgraph.compiler import Place, Program
-from kgraph.compiler.packing import Bundle, stack_rows, take_row
-from kgraph.compiler.stacked import StackedWeight
-from kgraph.compiler.variables import Variables, get_leaf
+from kgraph.compiler import Layout, Place, Program, Variables
+from kgraph.compiler.packing import Bundle, stack_rows
+from kgraph.distribution.layout import put
 from kgraph.optimizers import Optimizer
 from kgraph.optimizers.elementwise import is_elementwise
-from kgraph.training.moments import (
-    PackedMoments,
-    new_moments,
-    pack_moments,
-    unpack_moments,
-)
+from kgraph.training.moments import PackedMoments, new_moments
 from kgraph.training.objective import Objective
 from kgraph.training.placement import Placement
 from kgraph.training.state import TrainState, copied
@@ -60,6 +52,16 @@ class Packing:
             return False
         return optimizer is not None and is_elementwise(optimizer)
 
+    @cached_property
+    def layout(self) -> Layout:
+        """How the leaves of the state stand for weights, and where they lie."""
+        layout = self._program.packed if self.is_on else self._program.layout
+        return layout if self._placement is None else self._placement.laid(layout)
+
+    @property
+    def _plain(self) -> Layout:
+        return self.layout.plain or self.layout
+
     @property
     def _stays(self) -> bool:
         """Whether arrays stay packed between trainings: on one device."""
@@ -69,22 +71,19 @@ class Packing:
 
     def variables(self) -> Variables:
         """Returns the weights' arrays: packed, if they can stay so until somebody reads one."""
-        form = self._program.packed if self._stays else self._program
-        return form.nest(self._held())
+        return (self.layout if self._stays else self._plain).nest(self._held())
 
     def _held(self) -> dict[int, Array]:
         """Returns an array for each weight, or for all of a stack if they can stay packed."""
-        if not self._stays:
-            return {id(place.weight): place.weight.value for place in self._program.places}
         self._bundles = []
-        wholes = {id(stacked.whole): stacked for stacked in self._program.stacked_weights}
+        places = (self.layout if self._stays else self._plain).places
         return {
-            id(weight): self._whole(wholes[id(weight)]) if id(weight) in wholes else weight.value
-            for weight in (place.weight for place in self._program.packed.places)
+            id(place.weight): self._whole(place) if place.rows else place.weight.value
+            for place in places
         }
 
-    def _whole(self, stacked: StackedWeight) -> Array:
-        members = stacked.members
+    def _whole(self, place: Place) -> Array:
+        members = [row.weight for row in place.rows]
         if not any(member.is_lent for member in members):  # to another model that shares it
             bundle = Bundle.of(members)
             self._bundles.append(bundle)
@@ -104,12 +103,11 @@ class Packing:
             metrics, key, step: as in TrainState.
         """
         values = self._held()
-        if self.is_on and not self._stays:
-            values = self._program.pack_values(values)
-        single = {id(place.weight) for place in self._program.places}
-        shared = [weight for weight in values if weight in single]
+        if not self._stays:
+            values = self.layout.pack_values(values)
+        shared = [id(place.weight) for place in self.layout.places if not place.rows]
         values.update(zip(shared, copied([values[weight] for weight in shared])))
-        variables = (self._program.packed if self.is_on else self._program).nest(values)
+        variables = self.layout.nest(values)
         return TrainState(
             variables["params"], variables["state"],
             self._own_moments(moments, variables["params"]),
@@ -124,13 +122,13 @@ class Packing:
             # A rule of the user's may have the parameters themselves in its state.
             return made if self._stays else copied(made)
         if isinstance(moments, PackedMoments):
-            if moments.program is self._program:
+            if moments.layout is self.layout:
                 return moments.tree
             moments = moments.plain()
         if not self.is_on:
             return copied(moments)
         held = {id(leaf) for leaf in jax.tree.leaves(moments)}
-        leaves, structure = jax.tree.flatten(pack_moments(self._program, moments))
+        leaves, structure = jax.tree.flatten(self.layout.pack_state(moments))
         copies = iter(copied([leaf for leaf in leaves if id(leaf) in held]))
         return structure.unflatten([next(copies) if id(x) in held else x for x in leaves])
 
@@ -142,67 +140,33 @@ class Packing:
 
     def give_back(self, state: TrainState) -> None:
         """Gives the weights their arrays: packed, where they can stay so until one is read."""
-        program = self._program
-        form = program.packed if self.is_on else program
-        values = form.by_weight({"params": state.params, "state": state.state})
-        if self._stays:
-            for stacked in program.stacked_weights:
-                Bundle(values.pop(id(stacked.whole)), stacked.members)
-        elif self.is_on:
-            values = program.unpack_values(values)
-        if self._placement is not None:  # XLA has chosen where unpacked ones are
-            values = self._placement.placed_weights(program, values)
-        for place in program.places:
-            if id(place.weight) in values:
-                place.weight.take_back(values[id(place.weight)])
+        values = self.layout.by_weight(state.variables)
+        for place in self.layout.places if self._stays else ():
+            if place.rows:
+                Bundle(values.pop(id(place.weight)), [row.weight for row in place.rows])
+        values = self.layout.unpack_values(values)
+        for place in self._plain.places:
+            array = values.get(id(place.weight))
+            if array is not None:  # XLA has chosen where unpacked ones are
+                place.weight.take_back(put(array, place.sharding) if self._placement else array)
 
     def moments(self, state: TrainState) -> Tree | PackedMoments:
         """Returns the optimizer's state for the next training: packed, where it can stay so."""
         if self._stays:
-            return PackedMoments(self._program, state.optimizer)
-        return unpack_moments(self._program, state.optimizer) if self.is_on else state.optimizer
+            return PackedMoments(self.layout, state.optimizer)
+        return self.layout.unpack_state(state.optimizer)
 
     # --- while the state owns the arrays ---------------------------------------------------------
 
     def unpack(self, state: TrainState) -> TrainState:
         """Returns the state with an array for each weight of each layer."""
-        if not self.is_on:
-            return state
-        variables = self._program.unpack({"params": state.params, "state": state.state})
-        moments = unpack_moments(self._program, state.optimizer)
-        return replace(state, **variables, optimizer=moments)
+        variables = self.layout.unpack(state.variables)
+        return replace(state, **variables, optimizer=self.layout.unpack_state(state.optimizer))
 
     def fetch(self, state: TrainState, place: Place) -> Array:
         """Returns a copy of one weight."""
-        tree = getattr(state, place.collection)
-        stacked = self._rows.get(id(place.weight)) if self.is_on else None
-        if stacked is None:
-            return jnp.copy(get_leaf(tree, place.path))
-        return take_row(get_leaf(tree, stacked[0]), stacked[1])
+        return self.layout.fetch(state.variables, place.weight)
 
     def store(self, state: TrainState, place: Place, array: Array) -> TrainState:
         """Returns the state with one weight replaced."""
-        tree = getattr(state, place.collection)
-        stacked = self._rows.get(id(place.weight)) if self.is_on else None
-        if stacked is None:
-            path, leaf = place.path, jnp.copy(array)
-        else:
-            path, number = stacked
-            leaf = get_leaf(tree, path).at[number].set(array)
-        return replace(state, **{place.collection: with_leaf(tree, path, leaf)})
-
-    @cached_property
-    def _rows(self) -> dict[int, tuple[tuple[str, ...], int]]:
-        """Where a weight of a repeated block stands: path of the stacked one, and row."""
-        return {
-            id(member): (stacked.path, number)
-            for stacked in self._program.stacked_weights
-            for number, member in enumerate(stacked.members)
-        }
-
-
-def with_leaf(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:
-    """Returns the nested dict with one leaf replaced; the given one is not changed."""
-    if not path:
-        return value
-    return {**tree, path[0]: with_leaf(tree[path[0]], path[1:], value)}
+        return replace(state, **self.layout.store(state.variables, place.weight, array))

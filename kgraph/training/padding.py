@@ -68,7 +68,7 @@ def loops_well(program: Program, inputs: Sequence[Any], size: int, backend: str)
 
     # Observed, repeated blocks are written out, so that each node can be told by its name.
     observe = (lambda *_: None) if marked else None
-    specs = program.specs() if marked else program.packed.specs()
+    specs = program.specs() if marked else program.packed.specs
 
     def forward(variables: Tree, inputs: Sequence[Any]) -> list[Array]:
         key = jax.random.key(0) if program.draws_always else None

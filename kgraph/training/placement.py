@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,10 +15,10 @@ from kgraph.distribution.stored import owner_of
 from kgraph.layers.base.variable import create_values
 from kgraph.training.batch_placement import BatchPlacement
 from kgraph.training.step import Batch
-from kgraph.types import Array, Tree
+from kgraph.types import Tree
 
 if TYPE_CHECKING:
-    from kgraph.compiler import Place, Program
+    from kgraph.compiler import Layout, Place, Program
 
 Shardings = Tree
 """A tree of shardings like a tree of arrays, or one that holds for all of a part."""
@@ -33,26 +33,30 @@ class Placement(BatchPlacement):
         distribution: the rules.
     """
 
-    def shardings(self, program: Program, tree: Tree) -> Shardings:
+    def laid(self, layout: Layout) -> Layout:
+        """Returns a layout whose leaves know where they lie; it may be given one that does."""
+        return layout.spread(self.distribution.sharding_of, _over_rows)
+
+    def shardings(self, layout: Layout, tree: Tree) -> Shardings:
         """Returns where arrays lie: those of weights, and what is shaped like one, as the weight.
 
         Args:
-            program: whose weights they are, packed or not.
+            layout: of the weights, as `laid` returns it.
             tree: arrays or their shapes, in nested dicts named as the weights are.
         """
-        known = self._by_path(program)
-        shapes = {path: shape for path, (shape, _) in known.items()}
+        known = {place.path: place.sharding for place in layout.places}
+        shapes = {place.path: place.weight.shape for place in layout.places}
 
         def place(path: Any, leaf: Any) -> Any:
             names = tuple(str(key.key) for key in path if isinstance(key, jax.tree_util.DictKey))
             owner = owner_of(names, tuple(leaf.shape), shapes)
-            return self.distribution.replicated if owner is None else known[owner][1]
+            return self.distribution.replicated if owner is None else known[owner]
 
         return jax.tree_util.tree_map_with_path(place, tree)
 
-    def placed(self, program: Program, tree: Tree) -> Tree:
+    def placed(self, layout: Layout, tree: Tree) -> Tree:
         """Returns a state's arrays where they have to lie; those that lie there are not copied."""
-        return put(tree, self.shardings(program, tree))
+        return put(tree, self.shardings(layout, tree))
 
     def create(self, program: Program) -> None:
         """Gives values to the weights of a program that have none, and moves those that have."""
@@ -68,9 +72,9 @@ class Placement(BatchPlacement):
                 if not value.sharding.is_equivalent_to(where, value.ndim):
                     weight.assign(put(value, where))
 
-    def specs(self, program: Program, tree: Tree) -> Tree:
+    def specs(self, layout: Layout, tree: Tree) -> Tree:
         """Returns shapes and dtypes of a state's arrays with where they have to lie."""
-        return jax.tree.map(_spec, tree, self.shardings(program, tree))
+        return jax.tree.map(_spec, tree, self.shardings(self.laid(layout), tree))
 
     def batch_specs(self, batch: Batch) -> Batch:
         """Returns shapes and dtypes of a batch with where its arrays lie."""
@@ -80,41 +84,16 @@ class Placement(BatchPlacement):
 
     def stacks_alike(self, program: Program) -> bool:
         """Tells whether corresponding weights of repeated blocks are spread in the same way."""
-        where = {id(place.weight): self._axes_of(place) for place in program.places}
-        return all(
-            len({where[id(member)] for member in stacked.members}) == 1
-            for stack in program.stacks.values()
-            for stacked in stack.weights
-        )
+        rows = (place.rows for place in program.packed.places if place.rows)
+        return all(len(set(map(self._axes_of, places))) == 1 for places in rows)
 
     def _axes_of(self, place: Place) -> Any:
         return self.distribution.axes_of("/".join(place.path), place.weight.shape)
 
-    def placed_weights(self, program: Program, values: Mapping[int, Array]) -> dict[int, Array]:
-        """Returns the array of each weight (by identity) where it has to lie."""
-        where = {
-            id(place.weight): self.distribution.sharding_of(
-                "/".join(place.path), place.weight.shape
-            )
-            for place in program.places
-        }
-        return {key: put(array, where[key]) for key, array in values.items()}
 
-    def _by_path(self, program: Program) -> Mapping[tuple[str, ...], tuple[Any, Any]]:
-        """Returns shape and sharding by path, for each weight and each stack of weights."""
-        sharding_of = self.distribution.sharding_of
-        found: dict[tuple[str, ...], tuple[Any, Any]] = {}
-        by_weight: dict[int, Any] = {}
-        for place in program.places:
-            shape = place.weight.shape
-            sharding = by_weight[id(place.weight)] = sharding_of("/".join(place.path), shape)
-            found[place.path] = (shape, sharding)
-        for stack in program.stacks.values():
-            for stacked in stack.weights:
-                one = by_weight[id(stacked.members[0])]
-                whole = NamedSharding(one.mesh, partition_spec((None, *one.spec)))
-                found[stacked.path] = (stacked.whole.shape, whole)
-        return found
+def _over_rows(one: Any) -> Any:
+    """Returns where a stack of arrays lies, from where each of them does."""
+    return NamedSharding(one.mesh, partition_spec((None, *one.spec)))
 
 
 def on_one_device(tree: Tree) -> Tree:

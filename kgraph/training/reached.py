@@ -19,14 +19,14 @@ class Reached:
             while an engine has the only copy.
         step, epoch: counted since the model was compiled.
         key: the raw key that random numbers come from.
-        layout: which parameters `optimizer` is for; None for what came from a file.
+        names: which parameters `optimizer` is for; None for what came from a file.
     """
 
     optimizer: Tree
     step: Array | np.integer
     epoch: Array | np.integer
     key: Array | np.ndarray
-    layout: Any = None
+    names: Any = None
 
     def count_epochs(self, epochs: int) -> None:
         """Takes the number of epochs that are done."""

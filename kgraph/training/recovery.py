@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 from kgraph.errors import StateError
@@ -20,7 +19,6 @@ from kgraph.training.identity import Identity, check_identity
 from kgraph.training.loop import Logs, Unwatched, Work
 from kgraph.training.reached import Reached
 from kgraph.training.state import TrainState
-from kgraph.training.step import split_params
 from kgraph.training.validation_place import ValidationPlace
 from kgraph.types import Tree
 
@@ -202,11 +200,11 @@ class Recovery(Unsaved):
         if self._meta is None:
             return None
         arrays = self._meta["callback_arrays"]
-        template = {"state": _template(engine), "callbacks": like_arrays(arrays)}
+        template = {"state": engine.abstract_state, "callbacks": like_arrays(arrays)}
         saved, meta = self._checkpoint.restore(None, template)
         state: TrainState = saved["state"]
         program = engine.program
-        values = program.by_weight({"params": state.params, "state": state.state})
+        values = program.by_weight(state.variables)
         for place in program.places:
             place.weight.assign(values[id(place.weight)])
         number = np.int32(meta["epoch"] + meta["offset"])
@@ -300,22 +298,3 @@ def _check_version(meta: Any) -> None:
 
 def _specs(arrays: list[np.ndarray]) -> list[Any]:
     return [[list(a.shape), str(a.dtype)] for a in arrays]
-
-
-def _template(engine: Engine) -> TrainState:
-    """Returns the shapes and dtypes of the engine's state."""
-    program, optimizer = engine.program, engine.optimizer
-    assert optimizer is not None
-    specs = {
-        id(p.weight): jax.ShapeDtypeStruct(p.weight.shape, p.weight.dtype) for p in program.places
-    }
-    variables = program.nest(specs)
-    trained = split_params(program, variables["params"])[0]
-    template = TrainState(
-        variables["params"], variables["state"], jax.eval_shape(optimizer.init, trained),
-        jax.eval_shape(engine.objective.init),
-        jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32")),
-        jax.ShapeDtypeStruct((), np.int32),
-    )  # fmt: skip
-    placement = engine.placement
-    return template if placement is None else placement.specs(program, template)

@@ -8,6 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from kgraph.compiler import Variables
 from kgraph.types import Array, Tree
 
 
@@ -35,6 +36,11 @@ class TrainState:
     metrics: Tree
     key: Array
     step: Array
+
+    @property
+    def variables(self) -> Variables:
+        """Parameters and state as a program takes them."""
+        return {"params": self.params, "state": self.state}
 
 
 def copied(tree: Tree) -> Tree:

@@ -60,7 +60,7 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
 
     def train_step(state: TrainState, batch: Batch, kept: Array | None = None) -> TrainState:
         key = jax.random.fold_in(state.key, state.step)
-        trained, frozen = split_params(program, state.params)
+        trained, frozen = program.layout_of(state.variables).split(state.params)
 
         def loss_of(trained: Tree) -> tuple[Array, Scored]:
             params = merge_params(trained, frozen)
@@ -91,7 +91,7 @@ def make_test_step(program: Program, objective: Objective) -> Step:
     """
 
     def test_step(state: TrainState, batch: Batch, kept: Array | None = None) -> TrainState:
-        variables = {"params": state.params, "state": state.state}
+        variables = state.variables
         key = None if state.key is None else jax.random.fold_in(state.key, state.step)
         scored = objective.score(program, variables, batch, key, kept, training=False)
         return replace(state, metrics=objective.update(state.metrics, batch, scored, kept))
@@ -108,21 +108,6 @@ def make_predict(program: Program) -> Callable[[Given, Sequence[Any], Any], list
         return run.outputs[: len(program.output_names)]
 
     return predict
-
-
-def split_params(program: Program, params: Tree) -> tuple[Tree, Tree]:
-    """Returns the parameters that training changes and those that it does not, as two trees."""
-    trained: Tree = {}
-    frozen: Tree = {}
-    form = program.form_of({"params": params})
-    values = form.by_weight({"params": params}, ("params",))
-    for place in form.places:
-        if place.collection == "params":
-            branch = trained if place.trained else frozen
-            for part in place.path[:-1]:
-                branch = branch.setdefault(part, {})
-            branch[place.path[-1]] = values[id(place.weight)]
-    return trained, frozen
 
 
 def merge_params(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:

@@ -274,7 +274,7 @@ def test_folded_layers_beside_stacked_blocks():
     variables, arrays = trained_variables(model), inputs_for(model)
     wanted = kgraph.lower(model, ()).apply(variables, arrays)[0]
     folded = program.fold(variables)
-    for form in (variables, folded, program.pack(variables), program.folded.pack(folded)):
+    for form in (variables, folded, program.pack(variables), program.pack(folded)):
         assert_close(program.apply(form, arrays)[0], wanted)
 
 

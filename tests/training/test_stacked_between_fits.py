@@ -10,7 +10,7 @@ import pytest
 
 import kgraph.training.packing
 from kgraph import Input, Model, callbacks, optimizers
-from kgraph.compiler import packing, variables
+from kgraph.compiler import layout, packing
 from kgraph.compiler.packing import stack_rows
 from kgraph.errors import DataError
 from kgraph.layers import Add, BatchNormalization, Dense, Dropout
@@ -54,7 +54,7 @@ def twice() -> Model:
 def test_later_trainings_and_evaluations_stack_nothing(monkeypatch):
     model = fitted(fresh())
     seen = []
-    for module in (packing, variables, kgraph.training.packing):
+    for module in (packing, layout, kgraph.training.packing):
         monkeypatch.setattr(module, "stack_rows", lambda r: seen.append(r) or stack_rows(r))
     fitted(model)
     model.train_on_batch(X, Y)
