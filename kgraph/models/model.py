@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from kgraph import export, saving, visualization
+from kgraph import export, saving
 from kgraph.compiler import Program, Variables
-from kgraph.compiler.costs import Costs
 from kgraph.compiler.lower import LiveGraph
 from kgraph.errors import ConfigError, GraphError, check_keys, nearest
 from kgraph.graph import Graph, SymbolicTensor, freeze, verify
@@ -17,7 +16,7 @@ from kgraph.layers.base import InputLayer, Layer, Variable
 from kgraph.layers.base.calling import has_symbols
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
-from kgraph.models import compiling, copies, costing, evaluating, fitting
+from kgraph.models import compiling, copies, costing, display, evaluating, fitting
 from kgraph.models.core import ModelCore
 from kgraph.models.extra import extra
 from kgraph.models.plain import graph_from_config, graph_to_config
@@ -305,33 +304,10 @@ class Model(Layer, traits=Traits(same_shapes=False)):
 
     # --- description -----------------------------------------------------------------------------
 
-    def summary(
-        self,
-        line_length: int | None = None,
-        positions: Any = None,
-        print_fn: Any = None,
-        expand_nested: bool = False,
-        show_trainable: bool = False,
-        layer_range: Any = None,
-        symbolic: bool = False,
-        cost: bool | Costs = False,
-    ) -> None:
-        """Prints layers, output shapes and parameter counts. See `kgraph.visualization.summary`."""
-        visualization.summary(
-            self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range,
-            symbolic, cost,
-        )  # fmt: skip
-
-    def plot(self, to_file: str = "model.svg", **options: Any) -> Any:
-        """Draws the model into a file. See `kgraph.utils.plot_model`."""
-        return visualization.plot_model(self, to_file, **options)
-
-    def to_mermaid(self, **options: Any) -> str:
-        """Returns the graph as a Mermaid flow chart. See `kgraph.visualization.to_mermaid`."""
-        return visualization.to_mermaid(self, **options)
-
-    def _repr_html_(self) -> str:
-        return visualization.model_html(self)
+    summary = display.summary
+    plot = display.plot
+    to_mermaid = display.to_mermaid
+    _repr_html_ = display.html
 
     def get_config(self) -> dict[str, Any]:
         """Returns the model as plain data: of a functional one layers, options and calls."""
