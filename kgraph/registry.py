@@ -23,6 +23,7 @@ import numpy
 from kgraph.declared import is_own
 from kgraph.errors import ConfigError, nearest
 from kgraph.lazy import load_kind
+from kgraph.option_types import check_option_types
 
 T = TypeVar("T")
 
@@ -102,7 +103,19 @@ class Recorded:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """Makes an object from what `get_config` returned."""
-        return cls(**{name: restore(value) for name, value in config.items()})
+        return cls(**restored_options(cls, config))
+
+
+def restored_options(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options in a config as the constructor takes them; of our classes, checked.
+
+    Raises:
+        ConfigError: an option has a type that the constructor does not take.
+    """
+    options = {name: restore(value) for name, value in config.items()}
+    if cls.__module__.partition(".")[0] == "kgraph":
+        check_option_types(cls, options)
+    return options
 
 
 def recorded_arguments(thing: Recorded) -> dict[str, Any]:

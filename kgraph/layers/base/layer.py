@@ -22,7 +22,7 @@ from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import name_weights, named_weights, parts_of
 from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
-from kgraph.registry import accepts, describe, get_registered_name, restore
+from kgraph.registry import accepts, describe, get_registered_name, restored_options
 from kgraph.types import Array, Function, Tree
 
 
@@ -216,7 +216,7 @@ class Layer(Weighted):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """Makes a layer from `get_config`'s result; the constructor need not take name or dtype."""
-        options = {name: restore(value) for name, value in config.items()}
+        options = restored_options(cls, config)
         common = {
             name: options.pop(name)
             for name in ("name", "trainable", "dtype")

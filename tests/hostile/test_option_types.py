@@ -1,0 +1,62 @@
+"""Options of built-in objects have the types that constructors take, whatever a file says."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import kgraph as keras
+from kgraph import registry
+from kgraph.errors import ConfigError
+from kgraph.option_types import check_option_types
+
+KINDS = ("layer", "metric", "loss", "optimizer", "initializer", "regularizer", "constraint")
+
+
+@pytest.mark.parametrize(
+    ("make", "option", "value"),
+    [
+        (keras.layers.Dense, "use_bias", "x"),
+        (keras.layers.Dense, "units", "3"),
+        (keras.layers.Dense, "units", True),
+        (keras.layers.Dense, "trainable", 3),
+        (keras.layers.Dense, "name", ["a"]),
+        (keras.layers.Conv2D, "strides", "12"),
+        (keras.layers.Conv2D, "dilation_rate", [1, "1"]),
+        (keras.layers.LSTM, "return_sequences", 1),
+        (keras.layers.Dropout, "rate", "0.5"),
+        (keras.optimizers.Adam, "beta_1", "0.9"),
+        (keras.optimizers.SGD, "nesterov", "no"),
+        (keras.metrics.AUC, "multi_label", 1),
+        (keras.losses.Huber, "delta", [1.0]),
+        (keras.initializers.RandomNormal, "mean", "zero"),
+    ],
+)
+def test_an_option_of_another_type_is_refused_by_name(make, option, value):
+    needed = {"units": 3, "filters": 3, "kernel_size": 2, "rate": 0.5}
+    known = inspect.signature(make.__init__).parameters
+    config = {name: value for name, value in needed.items() if name in known} | {option: value}
+    with pytest.raises(ConfigError, match=rf"{make.__name__} cannot have this `{option}`"):
+        make.from_config(config)
+
+
+def test_every_default_is_of_a_type_that_its_constructor_takes():
+    for kind in KINDS:
+        registry.registered_names(kind)
+    classes = {thing for thing in registry._own.values() if inspect.isclass(thing)}
+    assert len(classes) > 250
+    for cls in classes:
+        options = inspect.signature(cls.__init__).parameters.values()
+        check_option_types(
+            cls, {p.name: p.default for p in options if p.default is not inspect.Parameter.empty}
+        )
+
+
+def test_a_class_of_the_users_own_decides_for_itself():
+    class Mine(keras.layers.Layer):
+        def __init__(self, size: int, **options):
+            super().__init__(**options)
+            self.size = size
+
+    assert Mine.from_config({"size": "large"}).size == "large"
