@@ -18,9 +18,8 @@ KEY_BIAS: dict[str, Any] = {
 }
 
 EMPTY_ROWS: Any = {
-    "float64": False,
-    "reason": "a query that may see nothing gets the mean of all values from JAX's function, which "
-    "has no float64, and 0 from ours",
+    "keras": False,
+    "reason": "a query that may see nothing gives 0; in Keras the mean of all values, or NaN",
 }
 
 ROWS = [
