@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,7 @@ from kgraph.compiler.layout import Layout, Place, Variables
 from kgraph.compiler.run import Observer, run_graph
 from kgraph.compiler.stacked import Stack
 from kgraph.compiler.variables import VariableTrees
-from kgraph.errors import ConfigError
+from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
 from kgraph.graph.stack import stacks_in
 from kgraph.graph.structure import fill
@@ -174,6 +175,8 @@ class Program(VariableTrees):
         }  # fmt: skip
         outputs, masks = run_graph(graph, bound, arrays, context, observe=observe)
         after = {**context.values, **binding.updates(context)}
+        if context.assigned:
+            _check_assigned(layout.places, context.assigned)
         state = layout.nest(after, ("state",))["state"]
         return Run(outputs, masks, context.losses, state)
 
@@ -248,3 +251,22 @@ def flat_graph(passes: Sequence[tuple[str, Graph]]) -> Graph:
 def _example(spec: Any, batch: int) -> jax.ShapeDtypeStruct:
     sizes = [d if isinstance(d, int) else batch if i == 0 else 8 for i, d in enumerate(spec.dims)]
     return jax.ShapeDtypeStruct(tuple(sizes), jnp.dtype(spec.dtype))
+
+
+def _check_assigned(places: Sequence[Place], assigned: Container[int]) -> None:
+    """Says what becomes of parameters that a call assigns: a run returns new state alone."""
+    for place in places:
+        if place.collection != "params" or id(place.weight) not in assigned:
+            continue
+        if not place.trained:
+            raise StateError(
+                f"A call assigns the frozen parameter {place.weight.path!r}",
+                expected="state: add_weight(..., trainable=False)",
+                hint="of a frozen layer, make its weights state one by one: "
+                "for w in layer.weights: w.trainable = False",
+            )
+        warnings.warn(
+            f"{place.weight.path!r} is trained, so what a call assigns to it holds for this "
+            "run only, as in Keras; state is add_weight(..., trainable=False)",
+            stacklevel=2,
+        )

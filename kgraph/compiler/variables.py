@@ -98,12 +98,9 @@ class VariableTrees:
         pairs = list(missing.values())
         with jax.ensure_compile_time_eval():  # real arrays, even while somebody's jit is tracing
             arrays = iter(initial_values(pairs, root_key(), None, stacks))
-        for path, weight in pairs:
-            weight.path = path
+        for _, weight in pairs:
             weight.take_back(next(arrays))
-        for members, stack in zip(groups, stacks):
-            for path, weight in stack:
-                weight.path = path
+        for members in groups:
             Bundle(next(arrays), members)
 
     def fold(self, variables: Mapping[str, Any]) -> Variables:

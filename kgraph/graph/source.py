@@ -50,6 +50,16 @@ def user_source() -> Source | None:
     return None
 
 
+def is_own(file: str) -> bool:
+    """Tells whether a file is kgraph's."""
+    return file.startswith(_PACKAGE)
+
+
+def is_installed(file: str) -> bool:
+    """Tells whether a file is kgraph's, Python's, or one of an installed package."""
+    return file.startswith((_PACKAGE, "<frozen", *_INSTALLED))
+
+
 def deepest_source(trace: TracebackType | None, library: str) -> Source | None:
     """Returns the user's line deepest in a traceback, or None if it went through none.
 

@@ -130,7 +130,6 @@ def assign(model: Layer, arrays: Mapping[str, Array]) -> None:
     """Sets the weights of which there are arrays, by path."""
     for name, weight in named_weights(model):
         if (array := arrays.get(WEIGHTS + name)) is not None:
-            weight.path = weight.path or name
             weight.assign(array)
 
 

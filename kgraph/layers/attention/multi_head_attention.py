@@ -126,21 +126,27 @@ class MultiHeadAttention(Layer):
         rank = len(query_shape)
         axes = self.attention_axes or tuple(range(1, rank - 1))
         self.axes = tuple(axis if axis >= 0 else axis + rank for axis in axes)
-        self.query_dense = self._into_heads(query_shape, self.num_heads, self.key_dim)
+        self.query_dense = self._into_heads("query", query_shape, self.num_heads, self.key_dim)
         self.key_dense = self._into_heads(
-            key_shape or value_shape, self.key_value_heads, self.key_dim
+            "key", key_shape or value_shape, self.key_value_heads, self.key_dim
         )
         if self.use_gate:
             self.gate_dense = self._into_heads(
-                query_shape, self.num_heads, self.value_dim, activation="sigmoid"
+                "gate", query_shape, self.num_heads, self.value_dim, activation="sigmoid"
             )
-        self.value_dense = self._into_heads(value_shape, self.key_value_heads, self.value_dim)
+        self.value_dense = self._into_heads(
+            "value", value_shape, self.key_value_heads, self.value_dim
+        )
         sizes: Any = self.output_sizes or (query_shape[-1],)
-        self.output_dense = HeadProjection(sizes, contracted=2, **self.projection_options)
+        self.output_dense = HeadProjection(
+            sizes, contracted=2, name="attention_output", **self.projection_options
+        )
         self.output_dense.build((*query_shape[:-1], self.num_heads, self.value_dim))
 
-    def _into_heads(self, shape: Shape, heads: int, size: int, **more: Any) -> HeadProjection:
-        projection = HeadProjection((heads, size), **more, **self.projection_options)
+    def _into_heads(
+        self, name: str, shape: Shape, heads: int, size: int, **more: Any
+    ) -> HeadProjection:
+        projection = HeadProjection((heads, size), name=name, **more, **self.projection_options)
         projection.build(shape)
         return projection
 

@@ -13,8 +13,11 @@ import jax.numpy as jnp
 
 from kgraph.errors import StateError
 from kgraph.graph.structure import is_structure
+from kgraph.layers.base.arithmetic import value_of
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.core import Core
+from kgraph.layers.base.handles import is_handle_of
+from kgraph.layers.base.speaks import speaks_of_variables
 from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
 from kgraph.types import Array
@@ -31,28 +34,33 @@ class Bindable:
     _kgraph_unbound: ClassVar[frozenset[str]] = Weighted._kgraph_unbound
 
 
-def bind(layer: Any, context: Context, segment: str) -> Any:
-    """Returns the copy of `layer` that runs in `context`; there is one for each run."""
+def bind(layer: Any, context: Context, segment: str, handles: bool = False) -> Any:
+    """Returns the copy of `layer` that runs in `context`; there is one for each run.
+
+    With `handles`, or if its class speaks of variables, its weights can be assigned.
+    """
     found = context.bound.get(id(layer))
     if found is not None:
         return found
     copy = object.__new__(type(layer))
     context.bound[id(layer)] = copy
-    vars(copy).update(vars(layer), _kgraph=layer._kgraph.bound(layer, context, segment))
+    core = layer._kgraph.bound(layer, context, segment)
+    core.handles = handles or speaks_of_variables(type(layer))
+    vars(copy).update(vars(layer), _kgraph=core)
     refresh(copy)
     return copy
 
 
 def refresh(copy: Any) -> None:
     """Takes over what the original has gained since it was bound: what `build` made."""
-    origin, context = copy._kgraph.origin, copy._kgraph.context
+    origin = copy._kgraph.origin
     for name, value in vars(origin).items():
         if name in origin._kgraph_unbound:
             continue
         known = vars(copy).get(name)
         unset = known is value or known is None  # `self.bias = None` before `build` sets it
         if name not in vars(copy) or (unset and holds_bindable(value)):
-            vars(copy)[name] = _replace(value, name, origin, context)
+            vars(copy)[name] = _replace(value, name, copy, name)
 
 
 def holds_bindable(value: Any) -> bool:
@@ -63,16 +71,21 @@ def holds_bindable(value: Any) -> bool:
     return isinstance(value, (Variable, Weighted, Bindable))
 
 
-def _replace(value: Any, path: str, owner: Any, context: Context) -> Any:
+def _replace(value: Any, path: str, copy: Any, name: str) -> Any:
+    context: Context = copy._kgraph.context
     if isinstance(value, Variable):
-        return context.place(value, cast(context.value(value), owner))
+        array = context.value(value)
+        array = cast(array, copy) if value.autocast else array
+        if copy._kgraph.handles:
+            return context.handle(value, array, copy, name)
+        return context.place(value, array)
     if isinstance(value, (Weighted, Bindable)):
-        return bind(value, context, path)
+        return bind(value, context, path, copy._kgraph.handles)
     if not holds_bindable(value):
         return value
 
     def inner(item: Any, part: Any) -> Any:
-        return _replace(item, f"{path}/{part}", owner, context)
+        return _replace(item, f"{path}/{part}", copy, name)
 
     if isinstance(value, dict):
         return {key: inner(item, key) for key, item in value.items()}
@@ -104,9 +117,9 @@ def updates(context: Context) -> dict[int, Array]:
     """Returns the new array of each weight that a call assigned, by the weight's identity.
 
     Raises:
-        StateError: a trainable weight was assigned; those belong to the optimizer.
+        StateError: a trainable weight was set as an attribute; those belong to the optimizer.
     """
-    found: dict[int, Array] = {}
+    found = {identity: context.values[identity] for identity in context.assigned}
     for copy in context.bound.values():
         for name, value in vars(copy._kgraph.origin).items():
             if name not in copy._kgraph_unbound:
@@ -116,14 +129,16 @@ def updates(context: Context) -> dict[int, Array]:
 
 def _compare(old: Any, new: Any, copy: Any, found: dict[int, Array]) -> None:
     if isinstance(old, Variable):
-        if new is None or new is copy._kgraph.context.placed.get(id(old), new):
+        if new is None or new is old or is_handle_of(new, old):
+            return
+        if new is copy._kgraph.context.placed.get(id(old), new):
             return
         if old.trainable:
             raise StateError(
                 f"{copy.name!r} assigns its trainable weight {old.name!r} in call",
                 hint="declare state with add_weight(..., trainable=False)",
             )
-        found[id(old)] = jnp.asarray(new).astype(old.dtype)
+        found[id(old)] = jnp.asarray(value_of(new)).astype(old.dtype)
     elif isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         for one, other in zip(old, new):
             _compare(one, other, copy, found)

@@ -22,6 +22,7 @@ from kgraph.graph.source import Source, deepest_source, user_source
 from kgraph.graph.structure import Slot, fill, flatten, leaves, map_structure
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
 from kgraph.layers.base import binding
+from kgraph.layers.base.arithmetic import value_of
 from kgraph.layers.base.call_spec import (
     call_spec,
     fill_masks,
@@ -32,8 +33,9 @@ from kgraph.layers.base.call_spec import (
 from kgraph.layers.base.context import Context, widened
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.input_spec import check_input
+from kgraph.layers.base.stateless_scope import current_scope, scoped
 from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
-from kgraph.layers.base.tree import named_weights
+from kgraph.layers.base.tree import name_paths, named_weights
 from kgraph.layers.base.variable import create_values, root_key
 from kgraph.types import Array, Tree
 
@@ -109,6 +111,8 @@ def _infer(layer: Any, template: Any, inputs: Sequence[SymbolicTensor]) -> Infer
             context.set_mask(array, mask)
         args, kwargs = fill(template, arrays)
         outputs = binding.bind(layer, context, layer.name)(*args, **kwargs)
+        if context.builds:
+            name_paths(layer, layer._kgraph.path or layer.name)
         if binding.updates(context):
             context.effects.add("state")
         flat, _ = flatten(outputs, is_array)
@@ -185,7 +189,9 @@ def call_bound(copy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree
     spec = call_spec(type(copy))
     check_input(copy._kgraph.origin, first_argument(spec, args, kwargs))
     if not copy._kgraph.origin.built:
-        copy._kgraph.origin._kgraph_ensure_built(args, kwargs)
+        with scoped(None):  # where weights can be made
+            copy._kgraph.origin._kgraph_ensure_built(args, kwargs)
+        context.builds = True
         _create_built(copy)
         for bound in list(context.bound.values()):  # a build may also build the layers inside
             binding.refresh(bound)
@@ -200,6 +206,8 @@ def call_bound(copy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree
         outputs = copy.call(*args, **kwargs)
         if copy.activity_regularizer is not None:
             _regularize_activity(copy, outputs)
+        if context.has_handles:
+            outputs = map_structure(value_of, outputs)
         _set_output_mask(copy, first, mask, outputs)
     binding.refresh(copy)
     return outputs
@@ -263,15 +271,18 @@ def call_on_arrays(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     context = Context(key=eager_key)
     copy = binding.bind(layer, context, layer.name)
     outputs = copy(*args, **kwargs)
+    weights |= context.assigned
     weights |= {id(weight): weight for _, weight in named_weights(layer)}
     _keep_state(layer, context, weights)
+    if context.builds:
+        name_paths(layer, layer._kgraph.path or layer.name)
     layer._kgraph.losses = list(context.losses)
     return outputs
 
 
 def _keep_state(layer: Any, context: Context, weights: dict[int, Any]) -> None:
     for identity, array in binding.updates(context).items():
-        if isinstance(array, Tracer):
+        if isinstance(array, Tracer) and current_scope() is None:
             raise StateError(
                 f"{label_of(layer)} updates its state inside a function that JAX is tracing",
                 hint="use kgraph.lower(model).apply, which returns the new state",
@@ -285,7 +296,17 @@ def eager_key() -> Array:
 
 
 def _as_jax(item: Any) -> Any:
+    item = value_of(item)
     return jnp.asarray(item) if isinstance(item, (np.ndarray, np.generic)) else item
+
+
+def call_untracked(
+    layer: Any, context: Context, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tree:
+    """Runs a layer that no layer of the run holds: made in a call, say. It cannot get weights."""
+    if not layer.built:
+        layer._kgraph_ensure_built(args, kwargs)
+    return binding.bind(layer, context, layer.name)(*args, **kwargs)
 
 
 def numbers_as_array(value: Any) -> Any:

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 from kgraph.errors import StateError
 from kgraph.initializers import path_hash
+from kgraph.layers.base.handles import current_trace, handle, swapped
+from kgraph.layers.base.stateless_scope import Scope, current_scope, scoped
 from kgraph.layers.base.variable import Variable, create_values
 from kgraph.types import Array
 
@@ -24,6 +26,7 @@ class Context:
         key: root of the random keys, or None.
         losses: what `add_loss` and activity regularizers reported.
         effects: which of "random", "state" and "loss" happened.
+        builds: whether a layer was built in it.
         mesh: the devices that outputs are spread over, where a graph says so; None for one device.
         describing: True while shapes are inferred; unknown weights then read as zeros.
     """
@@ -40,8 +43,13 @@ class Context:
         self.losses: list[Array] = []
         self.effects: set[str] = set()
         self.mesh: Any = None
+        self.builds = False
         self.bound: dict[int, Any] = {}
         self.placed: dict[int, Array] = {}
+        self.assigned: dict[int, Variable] = {}
+        self.outer: Scope | None = None
+        self._holders: dict[int, list[tuple[Any, str]]] = {}
+        self._trace = current_trace()
         self._scope: list[str] = []
         self._draws: dict[str, int] = {}
         self._masks: dict[int, tuple[Array, Array]] = {}
@@ -57,7 +65,8 @@ class Context:
         outer, self.training = self.training, training
         self._scope.append(segment)
         try:
-            yield
+            with scoped(self):
+                yield
         finally:
             self._scope.pop()
             self.training = outer
@@ -84,6 +93,46 @@ class Context:
         """Remembers which array a copy got for a weight, to tell later whether it was assigned."""
         self.placed[id(weight)] = array
         return array
+
+    # --- variables that are assigned ------------------------------------------------------------
+
+    def handle(self, variable: Variable, array: Array, copy: Any, name: str) -> Any:
+        """Returns an array that can be assigned, for an attribute of a copy."""
+        self._holders.setdefault(id(variable), []).append((copy, name))
+        return handle(array, variable, self)
+
+    @property
+    def has_handles(self) -> bool:
+        """Whether any copy has an array that can be assigned."""
+        return bool(self._holders)
+
+    def assign(self, variable: Variable, value: Any) -> Array:
+        """Sets a variable for the rest of the run; returns its new array."""
+        if current_trace() is not self._trace:
+            raise StateError(
+                f"{variable.path!r} is assigned inside a function that JAX traces apart",
+                expected="no assignment inside scan, cond, while_loop, grad, vmap or jit",
+                hint="return the new value from that function, and assign it after the call",
+            )
+        new = self.values[id(variable)] = variable.fitting(value)
+        self.assigned[id(variable)] = variable
+        for copy, name in self._holders.get(id(variable), ()):
+            vars(copy)[name] = swapped(vars(copy)[name], variable)
+        return new
+
+    def get_current_value(self, variable: Variable) -> Array | None:
+        """Returns what a variable of the run holds now; None for others."""
+        return self.values.get(id(variable))
+
+    def add_update(self, update: tuple[Variable, Any]) -> None:
+        """Assigns a variable, of this run or of another."""
+        variable, value = update
+        if id(variable) in self.values:
+            self.assign(variable, value)
+        elif self.outer is not None:
+            self.outer.add_update(update)
+        else:
+            variable.keep(value)
 
     def next_key(self, seed: int | None = None) -> Array:
         """Returns a new key: a function of the root key, the layer's path and the draw's number."""
@@ -126,3 +175,9 @@ def widened(array: Array) -> Array:
     """Returns short floats as float32: squares and sums of them do not fit into 16 bits."""
     short = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize < 4
     return array.astype(jnp.float32) if short else array
+
+
+def running() -> Context | None:
+    """Returns the run in whose call we are, if we are in one."""
+    scope = current_scope()
+    return scope if isinstance(scope, Context) else None

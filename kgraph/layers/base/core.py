@@ -38,6 +38,8 @@ class Core(Record):
         explicit_name, kept_name: the name that the user gave, and the one that a first model gave.
         order: in which layers were made; automatic names are numbered by it.
         weights: those that the layer declared itself.
+        path: the name behind those of the layers outside, from the moment the layer is built.
+        inside: the records of the layers whose paths begin with this one's.
         trainable: False keeps them out of training.
         losses: what the last call on arrays added.
         first_call: where the layer stands in a graph, as long as somebody keeps that.
@@ -45,6 +47,7 @@ class Core(Record):
         context: the run of a bound copy; None for the layer itself.
         origin: the layer that a copy was made from.
         segment: what a copy adds to the path of its run.
+        handles: whether a copy has its weights as arrays that can be assigned.
         lowering: how a pass has decided that a copy computes; "" for the usual way.
     """
 
@@ -53,6 +56,8 @@ class Core(Record):
     kept_name: str | None = None
     order: int = field(default_factory=_order.__next__)
     weights: list[Variable] = field(default_factory=list)
+    path: str | None = None
+    inside: list[Core] = field(default_factory=list)
     trainable: bool = True
     losses: list[Array] = field(default_factory=list)
     first_call: Callable[[], Call | None] | None = None
@@ -60,6 +65,7 @@ class Core(Record):
     context: Context | None = None
     origin: Any = None
     segment: str = ""
+    handles: bool = False
     lowering: str = ""
 
     def bound(self, origin: Any, context: Context, segment: str) -> Core:
@@ -79,10 +85,27 @@ class Core(Record):
         """Takes the name that a graph gave, if there is none yet."""
         if self.explicit_name is None and self.kept_name is None:
             self.kept_name = name
+            self.follow(name)
 
     def rename(self, name: str | None) -> None:
         """Takes a name as one that a graph gave: another graph may call the layer otherwise."""
         self.explicit_name, self.kept_name = None, name
+        self.follow(name)
+
+    def follow(self, name: str | None) -> None:
+        """Gives the layer's path, and those that begin with it, the new name of the layer."""
+        if self.path is not None and name is not None:
+            before, slash, _ = self.path.rpartition("/")
+            self.move(f"{before}{slash}{name}")
+
+    def move(self, path: str) -> None:
+        """Gives the layer a path, and its weights and those inside the paths that follow."""
+        old, self.path = self.path, path
+        for weight in self.weights:
+            weight.path = f"{path}/{weight.name}"
+        for core in self.inside:
+            if core.path is not None and old is not None and core.path.startswith(f"{old}/"):
+                core.move(path + core.path[len(old) :])
 
     def call(self) -> Call | None:
         """Returns the first call on symbols, if it still stands in a graph."""

@@ -16,10 +16,11 @@ from kgraph.graph.symbol import Call, SymbolicTensor
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import calling
 from kgraph.layers.base.call_spec import call_spec, name_training
+from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, as_policy, context_of, label_of, next_key, set_name
 from kgraph.layers.base.options import unknown_options
 from kgraph.layers.base.traits import traits_of
-from kgraph.layers.base.tree import name_weights, named_weights, parts_of
+from kgraph.layers.base.tree import name_paths, name_weights, named_weights, parts_of
 from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
 from kgraph.registry import accepts, describe, get_registered_name, restored_options
@@ -136,6 +137,8 @@ class Layer(Weighted):
             return calling.call_bound(self, args, kwargs)
         if calling.has_symbols(args, kwargs):
             return calling.call_on_symbols(self, args, kwargs)
+        if (context := running()) is not None:
+            return calling.call_untracked(self, context, args, kwargs)
         return calling.call_on_arrays(self, args, kwargs)
 
     def _kgraph_ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -145,6 +148,7 @@ class Layer(Weighted):
         if not self.built:  # no class has a `build` of its own, which would have set it
             self.built = True
             name_weights(self)
+            name_paths(self, self._kgraph.path or self.name)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Tree:
         """Returns the specs of the outputs for inputs given as anything with shape and dtype."""
@@ -200,6 +204,11 @@ class Layer(Weighted):
     def _kgraph_makes_mask(self) -> bool:
         """Whether the layer itself decides about the mask of its output."""
         return self._kgraph_masks_inside or type(self).compute_mask is not Layer.compute_mask
+
+    @property
+    def _kgraph_opens_path(self) -> bool:
+        """Whether paths of what is inside begin with the layer's: not in a functional model."""
+        return self._kgraph_inner_graph is None
 
     @property
     def _kgraph_inner_graph(self) -> Any:
@@ -272,6 +281,7 @@ def _build_once(build: Function) -> Function:
         if outermost:
             self.built = True
             name_weights(self)
+            name_paths(self, core.path or self.name)
 
     return wrapper
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kgraph.errors import ConfigError
 from kgraph.types import Array
@@ -12,7 +13,24 @@ from kgraph.types import Array
 if TYPE_CHECKING:
     from kgraph.layers.base.variable import Variable
 
-_current: ContextVar[StatelessScope | None] = ContextVar("kgraph_stateless_scope", default=None)
+
+class Scope(Protocol):
+    """What variables are read from and assigned to while it is current: a run, or StatelessScope.
+
+    Attributes:
+        outer: what was current before, and is asked next.
+    """
+
+    outer: Scope | None
+
+    def get_current_value(self, variable: Variable) -> Array | None:
+        """Returns the value of a variable here; None if it has none here."""
+
+    def add_update(self, update: tuple[Variable, Any]) -> None:
+        """Takes in a variable and what it is assigned."""
+
+
+_current: ContextVar[Scope | None] = ContextVar("kgraph_scope", default=None)
 
 
 class StatelessScope:
@@ -54,30 +72,43 @@ class StatelessScope:
                     received=f"{type(variable).__name__} as a variable",
                 )
             self._values[id(variable)] = variable, variable.fitting(value)
-        self._tokens: list[Token[StatelessScope | None]] = []
+        self.outer: Scope | None = None
+        self._entered = contextlib.ExitStack()
 
     def __enter__(self) -> StatelessScope:
-        self._tokens.append(_current.set(self))
+        self._entered.enter_context(scoped(self))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _current.reset(self._tokens.pop())
+        self._entered.close()
 
     def get_current_value(self, variable: Variable) -> Array | None:
         """Returns what a variable was given or last assigned; None if neither happened."""
         found = self._values.get(id(variable))
         return None if found is None else found[1]
 
-    def add_update(self, update: tuple[Variable, Array]) -> None:
+    def add_update(self, update: tuple[Variable, Any]) -> None:
         """Takes in what a variable is assigned."""
         variable, value = update
-        self._values[id(variable)] = variable, value
+        self._values[id(variable)] = variable, variable.fitting(value)
 
     def add_loss(self, loss: Array) -> None:
         """Takes in a term of the loss."""
         self.losses.append(loss)
 
 
-def current_scope() -> StatelessScope | None:
+def current_scope() -> Scope | None:
     """Returns the innermost scope of this thread, if there is one."""
     return _current.get()
+
+
+@contextlib.contextmanager
+def scoped(scope: Scope | None) -> Iterator[None]:
+    """Makes a scope the current one; None: variables are read and assigned themselves."""
+    if scope is not None and scope is not (outer := _current.get()):
+        scope.outer = outer
+    token = _current.set(scope)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,6 +67,8 @@ def walk_weights(
 ) -> Iterator[tuple[str, Variable, bool]]:
     """Yields path, weight and whether training changes it, for each place that has a weight."""
     core = layer._kgraph
+    if not layer.built:
+        _adopt_variables(layer)
     trained = trained and core.trainable
     for weight in sorted(core.weights, key=lambda w: not w.trainable):
         yield f"{prefix}{weight.name}", weight, trained and weight.trainable
@@ -75,9 +78,8 @@ def walk_weights(
 
 def name_weights(layer: Any) -> None:
     """Gives weights without a name that of their attribute, and makes names unique."""
+    _adopt_variables(layer)
     own: list[Variable] = layer._kgraph.weights
-    if not own:
-        return
     places = {id(weight): path.replace("/", "_") for path, weight in members(layer, Variable)}
     taken = {path.partition("/")[0] for path, _ in children(layer)}
     for weight in own:
@@ -88,3 +90,28 @@ def name_weights(layer: Any) -> None:
             name = f"{base}_{n}"
         weight.rename(name)
         taken.add(name)
+
+
+def name_paths(layer: Any, path: str) -> None:
+    """Gives a layer, its weights and those of the layers inside the paths that Keras gives them.
+
+    These are made of the names of layers, where the paths of files are made of attributes.
+    """
+    core = layer._kgraph
+    core.path, core.inside = path, []
+    for weight in core.weights:
+        weight.path = f"{path}/{weight.name}"
+    taken: Counter[str] = Counter()
+    for _, child in children(layer):
+        name, number = child.name, taken[child.name]
+        taken[name] += 1
+        inner = f"{name}_{number}" if number else name
+        name_paths(child, f"{path}/{inner}" if layer._kgraph_opens_path else inner)
+        core.inside.append(child._kgraph)
+
+
+def _adopt_variables(layer: Any) -> None:
+    """Makes variables that were put into attributes weights of the layer, as in Keras."""
+    own: list[Variable] = layer._kgraph.weights
+    known = {id(weight) for weight in own}
+    own += [v for _, v in members(layer, Variable) if id(v) not in known]

@@ -121,8 +121,10 @@ class Variable(ReadsAsArray):
     def value(self) -> Array:
         """The array, created now if it was not needed before."""
         scope = current_scope()
-        if scope is not None and (found := scope.get_current_value(self)) is not None:
-            return found
+        while scope is not None:
+            if (found := scope.get_current_value(self)) is not None:
+                return found
+            scope = scope.outer
         if (keeper := self._keeper) is not None:
             keeper.part()
         if self._fetch is not None:
@@ -140,7 +142,13 @@ class Variable(ReadsAsArray):
         array = self.fitting(value)
         if (scope := current_scope()) is not None:
             scope.add_update((self, array))
-        elif isinstance(array, Tracer):
+        else:
+            self.keep(array)
+        return array
+
+    def keep(self, array: Array) -> None:
+        """Sets the array itself, whatever scope there is."""
+        if isinstance(array, Tracer):
             raise StateError(
                 f"{self.path!r} is assigned inside a function that JAX is tracing",
                 hint=[
@@ -152,7 +160,6 @@ class Variable(ReadsAsArray):
             self._store(array)
         else:
             self._value, self._keeper = array, None
-        return array
 
     def assign_add(self, value: Any) -> Array:
         """Adds to the array, and returns the sum."""
@@ -253,8 +260,8 @@ def create_values(
     with jax.ensure_compile_time_eval():  # real arrays, even while somebody's jit is tracing
         where = sharding_of and [sharding_of(path, weight.shape) for path, weight in missing]
         arrays = initial_values(missing, root_key() if key is None else key, where)
-    for (path, weight), array in zip(missing, arrays):
-        weight.path, weight._value = path, array
+    for (_, weight), array in zip(missing, arrays):
+        weight._value = array
 
 
 def initial_values(

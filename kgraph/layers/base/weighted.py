@@ -10,6 +10,8 @@ import numpy as np
 from kgraph import constraints, initializers, regularizers
 from kgraph.config import DTypePolicy
 from kgraph.errors import GraphError, StateError
+from kgraph.graph.source import user_source
+from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, label_of
 from kgraph.layers.base.tree import children, members, named_weights, walk_weights
 from kgraph.layers.base.variable import Variable, create_values
@@ -43,6 +45,11 @@ class Weighted(Recorded):
     def _kgraph_base_name(self) -> str:
         """What automatic names are made of."""
         return snake_case(type(self).__name__)
+
+    @property
+    def path(self) -> str | None:
+        """The name behind those of the layers that it is part of; None before it is built."""
+        return self._kgraph.path
 
     @property
     def dtype_policy(self) -> DTypePolicy:
@@ -85,6 +92,13 @@ class Weighted(Recorded):
             regularizer, constraint: names, configs or functions.
             name: by default the attribute that the weight is assigned to.
         """
+        if running() is not None:
+            raise StateError(
+                f"{label_of(self)} declares its weight {name or ''!r} while a call runs",
+                at=user_source(),
+                expected="weights that are there before the call, so that they can be trained",
+                hint="make layers in __init__, and declare weights there or in build",
+            )
         sizes: Any = (shape,) if isinstance(shape, int) else tuple(shape or ())
         if any(not isinstance(size, (int, np.integer)) for size in sizes):
             raise GraphError(

@@ -59,7 +59,6 @@ def load_keras_model(
         values = {at: fitting(file, at, weight) for at, weight in places.items()}
     del archive, file  # its bytes go before the arrays are copied to the device
     for at, weight in places.items():
-        weight.path = weight.path or at
         weight.assign(values.pop(at))
     if trained:
         model._kgraph.trainer.restore_state(trained)

@@ -1,0 +1,65 @@
+"""Tells from the code of a class whether it treats weights as variables: `self.n.assign_add(1)`."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from kgraph.graph.source import is_installed, is_own
+
+_WORDS = frozenset({"assign", "assign_add", "assign_sub", "value"})
+_MOST_FUNCTIONS = 200
+
+
+@cache
+def speaks_of_variables(cls: type) -> bool:
+    """Tells whether methods of a class, or functions that they call by name, speak of variables.
+
+    Names are what counts, those that `getattr` is given too. Methods of kgraph's own classes and
+    installed functions are not looked into.
+    """
+    methods = [_function(method) for base in cls.__mro__ for method in vars(base).values()]
+    waiting = [f for f in methods if f is not None and not is_own(f.__code__.co_filename)]
+    seen: set[types.CodeType] = set()
+    while waiting and len(seen) < _MOST_FUNCTIONS:
+        function = waiting.pop()
+        if function.__code__ in seen:
+            continue
+        seen.add(function.__code__)
+        names = set(_names(function.__code__))
+        if names & _WORDS:
+            return True
+        reached = map(_function, _reached(function.__globals__, names))
+        waiting += [f for f in reached if f and not is_installed(f.__code__.co_filename)]
+    return False
+
+
+def _function(item: Any) -> types.FunctionType | None:
+    """Returns the function in a method, a property or a decorated function."""
+    for name in ("fget", "__func__", "__wrapped__"):
+        item = getattr(item, name, None) or item
+    return item if isinstance(item, types.FunctionType) else None
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """Yields the names and texts in code, nested functions included."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, str):
+            yield constant
+        elif isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def _reached(known: dict[str, Any], names: set[str]) -> Iterator[Any]:
+    """Yields the functions, and those in the classes, that names stand for in a module."""
+    for name in names & known.keys():
+        found = known[name]
+        if isinstance(found, types.ModuleType):
+            yield from (vars(found)[n] for n in names & vars(found).keys())
+        elif isinstance(found, type):
+            yield from vars(found).values()
+        else:
+            yield found
