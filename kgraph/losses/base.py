@@ -74,11 +74,11 @@ class Loss(Recorded):
         """Returns one value for each sample."""
         raise ConfigError(f"{type(self).__name__} does not define `call(self, y_true, y_pred)`")
 
-    def value_mask(self, y_true: Any, values: Array) -> Array | None:
+    def _kgraph_value_mask(self, y_true: Any, values: Array) -> Array | None:
         """Returns which of the values count, or None for all of them."""
         return None
 
-    def on_logits(self, function: str | None = "") -> Loss | None:
+    def _kgraph_on_logits(self, function: str | None = "") -> Loss | None:
         """Returns the equal loss of the numbers before the final softmax or sigmoid, if it has one.
 
         The two agree where probabilities are not clipped; beyond, the loss on logits is exact.
@@ -88,18 +88,18 @@ class Loss(Recorded):
         """
         return None
 
-    def check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
+    def _kgraph_check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
         """Raises DataError if targets (on the host) cannot be learned from."""
         check_numbers(self.name, y_true)
 
-    def values(self, y_true: Tree, y_pred: Tree) -> tuple[Array, Array | None]:
+    def _kgraph_values(self, y_true: Tree, y_pred: Tree) -> tuple[Array, Array | None]:
         """Returns the unreduced loss, and the mask of the values that count (or None)."""
-        y_pred = jax.tree.map(self._widen, y_pred)
-        y_true = jax.tree.map(self._widen_floats, y_true)
-        values = self._widen(self.call(y_true, y_pred))
-        return values, self.value_mask(y_true, values)
+        y_pred = jax.tree.map(self._kgraph_widen, y_pred)
+        y_true = jax.tree.map(self._kgraph_widen_floats, y_true)
+        values = self._kgraph_widen(self.call(y_true, y_pred))
+        return values, self._kgraph_value_mask(y_true, values)
 
-    def terms(
+    def _kgraph_terms(
         self,
         y_true: Tree,
         y_pred: Tree,
@@ -116,30 +116,30 @@ class Loss(Recorded):
             mask: the mask of the outputs.
             rows: `[batch]`, False for rows that only pad the batch.
         """
-        values, own = self.values(y_true, y_pred)
+        values, own = self._kgraph_values(y_true, y_pred)
         mask = combine_masks(mask, own)
         return reducing.terms(values, sample_weight, mask, rows, self.reduction)
 
-    def finish(self, terms: Terms) -> Array:
+    def _kgraph_finish(self, terms: Terms) -> Array:
         """Returns the loss from its (summed) terms."""
         return reducing.finish(terms, self.reduction)
 
     def __call__(
         self, y_true: Tree, y_pred: Tree, sample_weight: Any = None, mask: Any = None
     ) -> Array:
-        values, own = self.values(y_true, y_pred)
+        values, own = self._kgraph_values(y_true, y_pred)
         return reducing.reduce(values, sample_weight, combine_masks(mask, own), self.reduction)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
-    def _widen(self, x: Any) -> Array:
+    def _kgraph_widen(self, x: Any) -> Array:
         x = jnp.asarray(x)
         return x.astype(self._dtype or wide_dtype(x.dtype))
 
-    def _widen_floats(self, x: Any) -> Array:
+    def _kgraph_widen_floats(self, x: Any) -> Array:
         x = jnp.asarray(x)
-        return self._widen(x) if jnp.issubdtype(x.dtype, jnp.floating) else x
+        return self._kgraph_widen(x) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
 declare(Loss, True)

@@ -70,5 +70,5 @@ class BinaryCrossentropy(Loss):
             y_true, y_pred, self.from_logits, self.label_smoothing, self.axis
         )
 
-    def on_logits(self, function: str | None = "sigmoid") -> Loss | None:
+    def _kgraph_on_logits(self, function: str | None = "sigmoid") -> Loss | None:
         return with_logits(self) if function == "sigmoid" else None

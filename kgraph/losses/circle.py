@@ -117,12 +117,12 @@ class Circle(Loss, rows_independent=False):
             y_true, y_pred, None, None, self.remove_diagonal, self.gamma, self.margin
         )  # fmt: skip
 
-    def value_mask(self, y_true: Any, values: Array) -> Array | None:
+    def _kgraph_value_mask(self, y_true: Any, values: Array) -> Array | None:
         labels = jnp.asarray(y_true).reshape(values.shape)
         same = labels[:, None] == labels[None]
         alone = jnp.sum(same, axis=1) == (1 if self.remove_diagonal else 0)
         return ~(alone | jnp.all(same, axis=1))
 
-    def check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
+    def _kgraph_check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
         # Any whole number is a class: the axis of the output holds features.
         check_class_labels(self.name, y_true, (*output_shape[:-1], None), -1, None)

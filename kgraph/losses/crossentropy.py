@@ -134,7 +134,7 @@ class CategoricalCrossentropy(Loss):
             y_true, y_pred, self.from_logits, self.label_smoothing, self.axis
         )
 
-    def on_logits(self, function: str | None = "softmax") -> Loss | None:
+    def _kgraph_on_logits(self, function: str | None = "softmax") -> Loss | None:
         return with_logits(self) if function == "softmax" else None
 
 
@@ -167,15 +167,15 @@ class SparseCategoricalCrossentropy(Loss):
             y_true, y_pred, self.from_logits, self.ignore_class, self.axis
         )
 
-    def value_mask(self, y_true: Any, values: Array) -> Array | None:
+    def _kgraph_value_mask(self, y_true: Any, values: Array) -> Array | None:
         if self.ignore_class is None:
             return None
         return (jnp.asarray(y_true) != self.ignore_class).reshape(values.shape)
 
-    def on_logits(self, function: str | None = "softmax") -> Loss | None:
+    def _kgraph_on_logits(self, function: str | None = "softmax") -> Loss | None:
         return with_logits(self) if function == "softmax" else None
 
-    def check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
+    def _kgraph_check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
         check_class_labels(self.name, y_true, output_shape, self.axis, self.ignore_class)
 
 

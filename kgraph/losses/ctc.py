@@ -73,7 +73,7 @@ class CTC(Loss):
     def call(self, y_true: Array, y_pred: Array) -> Array:
         return ctc(y_true, y_pred)
 
-    def terms(
+    def _kgraph_terms(
         self,
         y_true: Any,
         y_pred: Any,
@@ -93,10 +93,10 @@ class CTC(Loss):
     def _values_under(self, y_true: Any, y_pred: Any, mask: Any) -> tuple[Array, Array | None]:
         """Returns the loss of each row, and the mask of rows; a mask of steps has done its work."""
         if mask is None or jnp.ndim(mask) < 2:
-            return self.values(y_true, y_pred)[0], combine_masks(mask, None)
-        return self._widen(ctc(y_true, self._widen(y_pred), mask)), None
+            return self._kgraph_values(y_true, y_pred)[0], combine_masks(mask, None)
+        return self._kgraph_widen(ctc(y_true, self._kgraph_widen(y_pred), mask)), None
 
-    def check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
+    def _kgraph_check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
         check_numbers(self.name, y_true)
         y_true = np.asarray(y_true)
         if y_true.ndim != 2:

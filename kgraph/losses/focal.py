@@ -148,7 +148,7 @@ class BinaryFocalCrossentropy(Loss):
             axis=self.axis,
         )
 
-    def on_logits(self, function: str | None = "sigmoid") -> Loss | None:
+    def _kgraph_on_logits(self, function: str | None = "sigmoid") -> Loss | None:
         return with_logits(self) if function == "sigmoid" else None
 
 
@@ -192,5 +192,5 @@ class CategoricalFocalCrossentropy(Loss):
             axis=self.axis,
         )
 
-    def on_logits(self, function: str | None = "softmax") -> Loss | None:
+    def _kgraph_on_logits(self, function: str | None = "softmax") -> Loss | None:
         return with_logits(self) if function == "softmax" else None

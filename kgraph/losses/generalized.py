@@ -75,5 +75,5 @@ class CategoricalGeneralizedCrossEntropy(Loss):
     def call(self, y_true: Array, y_pred: Array) -> Array:
         return categorical_generalized_cross_entropy(y_true, y_pred, self.q)
 
-    def check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
+    def _kgraph_check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
         check_class_labels(self.name, y_true, output_shape, -1, None)

@@ -73,7 +73,7 @@ class AUC(Metric):
         if num_labels and not multi_label:
             raise ConfigError("AUC takes `num_labels` only with multi_label=True")
         if num_labels or not multi_label:
-            self.ensure_built((), (None, num_labels))
+            self._kgraph_ensure_built((), (None, num_labels))
 
     def build(self, y_true_shape: Shape, y_pred_shape: Shape) -> None:
         shape: tuple[int, ...] = (len(self.thresholds),)
@@ -89,7 +89,7 @@ class AUC(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         y_pred = wide(y_pred)
-        self.ensure_built((), y_pred.shape)
+        self._kgraph_ensure_built((), y_pred.shape)
         y_pred = jax.nn.sigmoid(y_pred) if self.from_logits else jnp.clip(y_pred, 0.0, 1.0)
         positive, scores, weights = decisions(self.name, y_true, y_pred, sample_weight)
         if self.multi_label:

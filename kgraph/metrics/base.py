@@ -8,7 +8,8 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ from kgraph.losses.alignment import wide_dtype
 from kgraph.losses.base import RowsWord
 from kgraph.losses.reduction import combine_weights
 from kgraph.metrics.precise import precise_sum
-from kgraph.registry import Recorded, snake_case
+from kgraph.registry import Record, Recorded, snake_case
 from kgraph.types import Array, Function, Shape
 
 MOST_NUMBERS = 2**28
@@ -28,6 +29,19 @@ MOST_NUMBERS = 2**28
 
 State = dict[str, Any]
 """The numbers of a metric by attribute name; a metric inside it has a dict of its own."""
+
+
+@dataclass(eq=False)
+class MetricRecord(Record):
+    """What is kept of a metric.
+
+    Fields:
+        initial: the state to start from, by attribute.
+        unnamed: arrays of state that no attribute holds yet; None before `Metric.__init__`.
+    """
+
+    initial: dict[str, np.ndarray] = field(default_factory=dict)
+    unnamed: list[np.ndarray] | None = None
 
 
 class Metric(Recorded):
@@ -57,11 +71,16 @@ class Metric(Recorded):
     """
 
     _kgraph_kind: ClassVar[str] = "metric"
-    _direction: str | None = None
+    _direction: str | None = None  # Keras' name, which its metrics set
+    _kgraph: MetricRecord
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        metric = object.__new__(cls)
+        vars(metric)["_kgraph"] = MetricRecord((args, kwargs))
+        return metric
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
-        self._initial: dict[str, np.ndarray] = {}
-        self._unnamed: list[np.ndarray] = []
+        self._kgraph.initial, self._kgraph.unnamed = {}, []
         self.name = name or snake_case(type(self).__name__)
         policy = dtype.compute_dtype if isinstance(dtype, DTypePolicy) else dtype
         self._dtype = wide_dtype(None if policy is None else jnp.dtype(policy))
@@ -75,11 +94,12 @@ class Metric(Recorded):
             cls.update_state = _explain_assign(cls.update_state)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, np.ndarray) and "_unnamed" in vars(self):
-            for i, declared in enumerate(self._unnamed):
+        unnamed = self._kgraph.unnamed
+        if isinstance(value, np.ndarray) and unnamed is not None:
+            for i, declared in enumerate(unnamed):
                 if declared is value:  # a weight becomes state under its attribute's name
-                    del self._unnamed[i]
-                    self._initial[name] = value
+                    del unnamed[i]
+                    self._kgraph.initial[name] = value
                     value = value.copy()
                     break
         object.__setattr__(self, name, value)
@@ -90,12 +110,7 @@ class Metric(Recorded):
         return str(self._dtype)
 
     @property
-    def direction(self) -> str | None:
-        """`"up"` where more is better, `"down"` where less is, None where that is not known."""
-        return self._direction
-
-    @property
-    def takes_sample_weight(self) -> bool:
+    def _kgraph_takes_sample_weight(self) -> bool:
         """Whether `update_state` has a `sample_weight`, without which rows cannot be masked."""
         parameters = inspect.signature(self.update_state).parameters.values()
         return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
@@ -117,7 +132,7 @@ class Metric(Recorded):
             dtype: by default the dtype of the metric.
             name: accepted for Keras' sake; the attribute's name is what counts.
         """
-        if "_unnamed" not in vars(self):
+        if self._kgraph.unnamed is None:
             raise StateError(
                 f"{type(self).__name__} adds a weight before it is a metric",
                 hint="call super().__init__(name=name) first in __init__",
@@ -138,7 +153,7 @@ class Metric(Recorded):
                 "The state of a metric starts from zeros, ones or a function",
                 received=repr(initializer),
             )
-        self._unnamed.append(array)
+        self._kgraph.unnamed.append(array)
         return array
 
     add_variable = add_weight
@@ -173,9 +188,9 @@ class Metric(Recorded):
 
     def reset_state(self) -> None:
         """Puts the state back to where it started."""
-        for name, initial in self._initial.items():
+        for name, initial in self._kgraph.initial.items():
             setattr(self, name, initial.copy())
-        for _, part in self._parts():
+        for _, part in self._kgraph_parts():
             part.reset_state()
 
     # Use with state inside, as in Keras.
@@ -187,29 +202,29 @@ class Metric(Recorded):
     @property
     def variables(self) -> list[Array]:
         """The arrays of the state, in the order of their declaration."""
-        own = [getattr(self, name) for name in self._initial]
-        return own + [v for _, part in self._parts() for v in part.variables]
+        own = [getattr(self, name) for name in self._kgraph.initial]
+        return own + [v for _, part in self._kgraph_parts() for v in part.variables]
 
     # Pure use, with state outside.
 
-    def ensure_built(self, y_true_shape: Shape, y_pred_shape: Shape) -> None:
+    def _kgraph_ensure_built(self, y_true_shape: Shape, y_pred_shape: Shape) -> None:
         """Calls `build`, unless that was done before."""
         if not self.built:
             self.build(tuple(y_true_shape), tuple(y_pred_shape))
             self.built = True
 
-    def init(self) -> State:
+    def _kgraph_init(self) -> State:
         """Returns a fresh state: a dict of arrays.
 
         Raises:
             StateError: if the state's shape is not known yet (call `ensure_built`, or update once),
                 or if a weight was never assigned to an attribute.
         """
-        self._check_declared()
-        own = {name: jnp.asarray(initial) for name, initial in self._initial.items()}
-        return own | {name: part.init() for name, part in self._parts()}
+        self._kgraph_check_declared()
+        own = {name: jnp.asarray(initial) for name, initial in self._kgraph.initial.items()}
+        return own | {name: part._kgraph_init() for name, part in self._kgraph_parts()}
 
-    def update(
+    def _kgraph_update(
         self,
         state: State,
         y_true: Any,
@@ -231,43 +246,46 @@ class Metric(Recorded):
         """
         options = {}
         if sample_weight is not None or mask is not None:
-            if not self.takes_sample_weight:
+            if not self._kgraph_takes_sample_weight:
                 raise ConfigError(
                     f"{self.name!r} cannot weigh or mask its samples",
                     expected="update_state(self, y_true, y_pred, sample_weight=None)",
                     received=f"update_state{inspect.signature(self.update_state)}",
                 )
             options["sample_weight"] = combine_weights(sample_weight, mask, self._dtype)
-        bound = self._bind(state)
+        bound = self._kgraph_bind(state)
         bound.update_state(*((y_true,) if y_pred is None else (y_true, y_pred)), **options)
-        return bound._read(state)
+        return bound._kgraph_read(state)
 
-    def compute(self, state: State) -> Any:
+    def _kgraph_compute(self, state: State) -> Any:
         """Returns the value (or a dict of values) of a state. Pure."""
-        return self._bind(state).result()
+        return self._kgraph_bind(state).result()
 
-    def _parts(self) -> Iterator[tuple[str, Metric]]:
+    ensure_built, init = _kgraph_ensure_built, _kgraph_init
+    update, compute = _kgraph_update, _kgraph_compute
+
+    def _kgraph_parts(self) -> Iterator[tuple[str, Metric]]:
         """Yields the metrics that this one holds in attributes."""
         for name, value in vars(self).items():
             if isinstance(value, Metric):
                 yield name, value
 
-    def _check_declared(self) -> None:
+    def _kgraph_check_declared(self) -> None:
         if not self.built:
             raise StateError(
                 f"The state of {self.name!r} depends on the shape of the outputs",
                 hint="call ensure_built(y_true_shape, y_pred_shape), or update_state once",
             )
-        if self._unnamed:
+        if self._kgraph.unnamed:
             raise StateError(
                 f"{type(self).__name__} adds weights that no attribute holds",
-                received=f"{len(self._unnamed)} of them",
+                received=f"{len(self._kgraph.unnamed)} of them",
                 hint="assign each: self.total = self.add_weight(...)",
             )
 
-    def _bind(self, state: State) -> Any:
-        self._check_declared()
-        names = {*self._initial, *(name for name, _ in self._parts())}
+    def _kgraph_bind(self, state: State) -> Any:
+        self._kgraph_check_declared()
+        names = {*self._kgraph.initial, *(name for name, _ in self._kgraph_parts())}
         if set(state) != names:
             raise StateError(
                 f"This is not a state of {self.name!r}",
@@ -275,16 +293,18 @@ class Metric(Recorded):
                 received=", ".join(sorted(state)) or "nothing",
             )
         bound = copy.copy(self)
-        vars(bound).update(_initial=dict(self._initial), _unnamed=[])
+        vars(bound)["_kgraph"] = replace(
+            self._kgraph, initial=dict(self._kgraph.initial), unnamed=[]
+        )
         for name, value in state.items():
             part = vars(self).get(name)
-            vars(bound)[name] = part._bind(value) if isinstance(part, Metric) else value
+            vars(bound)[name] = part._kgraph_bind(value) if isinstance(part, Metric) else value
         return bound
 
-    def _read(self, before: State) -> State:
+    def _kgraph_read(self, before: State) -> State:
         """Returns the state of a bound copy; shapes and dtypes stay, as a scan needs."""
-        late = [name for name in self._initial if name not in before]
-        if late or self._unnamed:
+        late = [name for name in self._kgraph.initial if name not in before]
+        if late or self._kgraph.unnamed:
             raise StateError(
                 f"{self.name!r} declares state while it is being updated",
                 received=", ".join(late) or None,
@@ -294,7 +314,7 @@ class Metric(Recorded):
         for name, old in before.items():
             new = getattr(self, name)
             if isinstance(new, Metric):
-                after[name] = new._read(old)
+                after[name] = new._kgraph_read(old)
                 continue
             new = jnp.asarray(new).astype(old.dtype)
             if new.shape != old.shape:

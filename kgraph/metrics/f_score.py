@@ -62,7 +62,7 @@ class FBetaScore(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         y_true, y_pred = paired(self.name, y_true, y_pred, "one-hot targets")
-        self.ensure_built(y_true.shape, y_pred.shape)
+        self._kgraph_ensure_built(y_true.shape, y_pred.shape)
         if self.threshold is None:
             best = jnp.max(y_pred, axis=-1, keepdims=True)
             decided = (y_pred >= best) & (jnp.abs(y_pred) > 1e-9)

@@ -97,5 +97,5 @@ def resolve(identifier: Any, y_true_shape: Shape, y_pred_shape: Shape, loss: Any
         found = MeanMetricWrapper(found, name=name)
     if isinstance(identifier, str):
         found.name = identifier
-    found.ensure_built(y_true_shape, y_pred_shape)
+    found._kgraph_ensure_built(y_true_shape, y_pred_shape)
     return found

@@ -59,7 +59,7 @@ class R2Score(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         y_true, y_pred = paired("r2_score", y_true, y_pred)
-        self.ensure_built(y_true.shape, y_pred.shape)
+        self._kgraph_ensure_built(y_true.shape, y_pred.shape)
         weights = jnp.ones_like(y_true)
         if sample_weight is not None:
             weights = jnp.asarray(sample_weight).astype(y_true.dtype)

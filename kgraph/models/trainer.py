@@ -134,7 +134,7 @@ class Trainer:
         if key == "loss" or key.endswith("_loss"):
             return "down"
         tracked = self.engine.objective.tracked if self.engine is not None else []
-        return next((t.metric.direction for t in tracked if t.key == key), None)
+        return next((t.metric._direction for t in tracked if t.key == key), None)
 
     # --- what training has reached ---------------------------------------------------------------
 

@@ -89,7 +89,7 @@ def _items(given: Any) -> Iterator[Any]:
 def _warn_of_linear_outputs(names: Sequence[str], found: Sequence[Any], graph: Graph) -> None:
     """Warns where a loss of probabilities gets the output of a layer without activation."""
     for i, (name, loss) in enumerate(zip(names, found)):
-        if loss is not None and loss.on_logits() is not None and is_linear(graph, i):
+        if loss is not None and loss._kgraph_on_logits() is not None and is_linear(graph, i):
             warnings.warn(
                 f"{loss.name} takes probabilities, and the output {name!r} has no softmax or "
                 "sigmoid: give its layer an activation, or the loss from_logits=True",
@@ -99,7 +99,7 @@ def _warn_of_linear_outputs(names: Sequence[str], found: Sequence[Any], graph: G
 
 def _fits(graph: Graph, index: int, loss: Any) -> bool:
     """Tells whether the output ends in the function that the loss would undo."""
-    found = loss.on_logits(final_activation(graph, index))
+    found = loss._kgraph_on_logits(final_activation(graph, index))
     return found is not None and getattr(loss, "axis", -1) == -1
 
 

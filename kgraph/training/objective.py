@@ -67,7 +67,7 @@ class Objective:
         if len(parts) > 1:  # a single loss is the total, as in Keras
             keys += parts
         self._means = {key: metrics.Mean(name=key) for key in keys}
-        self._losses_on_logits = {i: self.losses[i].on_logits() for i in self.logits}
+        self._losses_on_logits = {i: self.losses[i]._kgraph_on_logits() for i in self.logits}
 
     # --- pure functions --------------------------------------------------------------------------
 
@@ -115,14 +115,16 @@ class Objective:
             if kept is None:
                 value = loss(targets[i], output, **given)
             else:
-                value = loss.finish(loss.terms(targets[i], output, **given, rows=kept))
+                value = loss._kgraph_finish(
+                    loss._kgraph_terms(targets[i], output, **given, rows=kept)
+                )
             parts[f"{name}_loss"] = value
         return parts
 
     def init(self) -> dict[str, Any]:
         """Returns fresh accumulators."""
         means = {key: mean.init() for key, mean in self._means.items()}
-        return means | {t.key: t.metric.init() for t in self.tracked}
+        return means | {t.key: t.metric._kgraph_init() for t in self.tracked}
 
     def update(
         self, accumulators: Mapping[str, Any], batch: Any, scored: Scored, kept: Array | None
@@ -141,7 +143,7 @@ class Objective:
                     hint='return loss, {"outputs": outputs}',
                 )
             mask = scored.masks[t.output]
-            updated[t.key] = t.metric.update(
+            updated[t.key] = t.metric._kgraph_update(
                 accumulators[t.key], batch.targets[t.output], scored.outputs[t.output],
                 sample_weight=batch.weights[t.output] if t.weighted else None,
                 mask=mask if kept is None else combine_masks(mask, kept),
@@ -152,7 +154,7 @@ class Objective:
         """Returns the value of each loss and metric: scalars, or what a metric returns."""
         found = {key: mean.compute(accumulators[key]) for key, mean in self._means.items()}
         for t in self.tracked:
-            value = t.metric.compute(accumulators[t.key])
+            value = t.metric._kgraph_compute(accumulators[t.key])
             if isinstance(value, Mapping):
                 found.update({str(key): item for key, item in value.items()})
             else:
@@ -172,7 +174,7 @@ class Objective:
         """Raises DataError for targets (arrays on the host) that cannot be learned from."""
         for loss, target, shape in zip(self.losses, targets, shapes):
             if loss is not None and target is not None:
-                loss.check_labels(np.asarray(target), shape)
+                loss._kgraph_check_labels(np.asarray(target), shape)
 
 
 def _sum(terms: Sequence[Array]) -> Array:

@@ -42,7 +42,7 @@ def _leaves_rows_out(objective: Objective) -> bool:
     return (
         objective.loss_fn is None
         and all(map(word_of, (*losses, *metrics)))  # what they say of rows
-        and all(metric.takes_sample_weight for metric in metrics)
+        and all(metric._kgraph_takes_sample_weight for metric in metrics)
     )
 
 

@@ -65,7 +65,9 @@ def definer(base: type, names: Iterable[str], way: str) -> type:
 
 def subclass(base: type, names: Iterable[str], way: str) -> type:
     """Returns a subclass that uses each name in one way."""
-    return (setter if way in WAYS else definer)(base, names, way)
+    made = (setter if way in WAYS else definer)(base, names, way)
+    made.__name__ = f"{base.__name__}WithNames"
+    return made
 
 
 class Scaled(Layer):

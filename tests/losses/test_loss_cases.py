@@ -237,18 +237,22 @@ def test_pieces_of_a_batch_add_up(name, options, data):
     if not word_of(ours):
         pytest.skip("a row's value depends on the others")
     y_true, y_pred = (jnp.asarray(x) for x in data())
-    values, _ = ours.values(y_true, y_pred)
+    values, _ = ours._kgraph_values(y_true, y_pred)
     mask = RNG.random(values.shape) > 0.3
     whole = ours(y_true, y_pred, mask=mask)
-    pieces = [ours.terms(y_true[s], y_pred[s], mask=mask[s]) for s in (slice(0, 2), slice(2, 6))]
-    summed = ours.finish(jax.tree.map(jnp.add, *pieces))
+    pieces = [
+        ours._kgraph_terms(y_true[s], y_pred[s], mask=mask[s]) for s in (slice(0, 2), slice(2, 6))
+    ]
+    summed = ours._kgraph_finish(jax.tree.map(jnp.add, *pieces))
     np.testing.assert_allclose(summed, whole, rtol=1e-5, atol=1e-7)
 
     def padded(x):
         return jnp.concatenate([x, x[:3]])
 
-    terms = ours.terms(padded(y_true), padded(y_pred), mask=padded(mask), rows=np.arange(9) < 6)
-    np.testing.assert_allclose(ours.finish(terms), whole, rtol=1e-5, atol=1e-7)
+    terms = ours._kgraph_terms(
+        padded(y_true), padded(y_pred), mask=padded(mask), rows=np.arange(9) < 6
+    )
+    np.testing.assert_allclose(ours._kgraph_finish(terms), whole, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -265,14 +269,14 @@ def test_on_logits_is_the_loss_of_the_activated_output(name, data):
     loss = getattr(losses, name)(reduction="sum", name="mine")
     y_true, logits = data()
     activate = jax.nn.sigmoid if name.startswith("Binary") else jax.nn.softmax
-    fused = loss.on_logits()
+    fused = loss._kgraph_on_logits()
     assert (fused.from_logits, fused.name, fused.reduction) == (True, "mine", "sum")
     np.testing.assert_allclose(fused(y_true, logits), loss(y_true, activate(logits)), rtol=1e-5)
-    assert fused.on_logits() is None
+    assert fused._kgraph_on_logits() is None
 
 
 def test_other_losses_have_none_on_logits():
-    assert losses.MeanSquaredError().on_logits() is None
+    assert losses.MeanSquaredError()._kgraph_on_logits() is None
 
 
 @pytest.mark.parametrize(

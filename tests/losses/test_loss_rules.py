@@ -113,7 +113,7 @@ LABELS = losses.SparseCategoricalCrossentropy()
 )
 def test_class_labels_that_would_be_lost_are_refused(labels, text):
     with pytest.raises(DataError, match=text):
-        LABELS.check_labels(labels, (None, 3))
+        LABELS._kgraph_check_labels(labels, (None, 3))
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_class_labels_that_would_be_lost_are_refused(labels, text):
 def test_transcripts_that_cannot_be_written_are_refused(labels, text):
     """Keras counts the labels that are not 0, and gives what has no way through a loss of 1e5."""
     with pytest.raises(DataError, match=text):
-        losses.CTC().check_labels(labels, (None, 3, 4))
-    losses.CTC().check_labels(np.array([[1, 1, 0], [3, 2, 1]]), (None, 3, 4))
+        losses.CTC()._kgraph_check_labels(labels, (None, 3, 4))
+    losses.CTC()._kgraph_check_labels(np.array([[1, 1, 0], [3, 2, 1]]), (None, 3, 4))
 
 
 def test_a_mask_of_steps_ends_the_sequences_of_ctc():
@@ -138,8 +138,8 @@ def test_a_mask_of_steps_ends_the_sequences_of_ctc():
     loss = losses.CTC(reduction="none")
     alone = loss(labels[1:], logits[1:, :3])
     np.testing.assert_allclose(loss(labels, logits, mask=mask)[1:], alone, rtol=1e-6)
-    terms = losses.CTC().terms(labels, logits, mask=mask, rows=np.array([False, True]))
-    np.testing.assert_allclose(losses.CTC().finish(terms), alone[0], rtol=1e-6)
+    terms = losses.CTC()._kgraph_terms(labels, logits, mask=mask, rows=np.array([False, True]))
+    np.testing.assert_allclose(losses.CTC()._kgraph_finish(terms), alone[0], rtol=1e-6)
     with pytest.raises(DataError, match=r"y_true \[batch, length\][\s\S]*y_true \(2,\)"):
         losses.ctc(labels[:, 0], logits)
 
@@ -158,17 +158,19 @@ def test_circle_compares_with_references_and_wants_a_label_for_each_row():
 
 
 def test_labels_that_are_right_pass():
-    LABELS.check_labels(np.array([0, 2, 1]), (None, 3))
-    LABELS.check_labels(np.array([[0.0], [2.0]]), (None, 3))
-    LABELS.check_labels(np.zeros((0,), int), (None, 3))
-    losses.SparseCategoricalCrossentropy(ignore_class=-1).check_labels(np.array([-1, 2]), (None, 3))
-    LABELS.check_labels(np.array([70]), (None, None))
+    LABELS._kgraph_check_labels(np.array([0, 2, 1]), (None, 3))
+    LABELS._kgraph_check_labels(np.array([[0.0], [2.0]]), (None, 3))
+    LABELS._kgraph_check_labels(np.zeros((0,), int), (None, 3))
+    losses.SparseCategoricalCrossentropy(ignore_class=-1)._kgraph_check_labels(
+        np.array([-1, 2]), (None, 3)
+    )
+    LABELS._kgraph_check_labels(np.array([70]), (None, None))
 
 
 def test_other_losses_refuse_nan():
     with pytest.raises(DataError, match="NaN in 1 of 2 rows, the first is row 1"):
-        losses.MeanSquaredError().check_labels(np.array([[0.0], [np.nan]]), (None, 1))
-    losses.MeanSquaredError().check_labels(np.array([[0], [1]]), (None, 1))
+        losses.MeanSquaredError()._kgraph_check_labels(np.array([[0.0], [np.nan]]), (None, 1))
+    losses.MeanSquaredError()._kgraph_check_labels(np.array([[0], [1]]), (None, 1))
 
 
 @pytest.mark.parametrize("name", ["mse", "MSE", "mae", "MAPE", "msle", "bce", "BCE", "kld", "KLD"])
@@ -190,7 +192,7 @@ def test_every_public_name_of_keras_is_here():
 def test_resolve_gives_the_class_of_a_known_function():
     assert type(losses.resolve("mse")) is losses.MeanSquaredError
     assert type(losses.resolve(losses.huber)) is losses.Huber
-    assert losses.resolve("categorical_crossentropy").on_logits() is not None
+    assert losses.resolve("categorical_crossentropy")._kgraph_on_logits() is not None
     assert losses.resolve(None) is None
 
 
@@ -253,7 +255,7 @@ def test_options_are_checked():
     with pytest.raises(ConfigError, match="does not define `call"):
         losses.Loss()(np.ones(2), np.ones(2))
     with pytest.raises(ConfigError, match="without reduction"):
-        losses.MeanSquaredError(reduction=None).terms(np.ones((2, 1)), np.ones((2, 1)))
+        losses.MeanSquaredError(reduction=None)._kgraph_terms(np.ones((2, 1)), np.ones((2, 1)))
 
 
 def test_a_single_class_warns():

@@ -160,9 +160,9 @@ def test_functions_are_wrapped_and_named():
         return jnp.mean(jnp.abs(y_true - y_pred), axis=-1)
 
     metric = metrics.resolve(distance, (None, 2), (None, 2))
-    assert (metric.name, metric.direction) == ("distance", None)
+    assert (metric.name, metric._direction) == ("distance", None)
     assert metric(np.ones((4, 2), "float32"), np.zeros((4, 2), "float32")) == 1.0
-    assert metrics.resolve(losses.huber, (None, 2), (None, 2)).direction == "down"
+    assert metrics.resolve(losses.huber, (None, 2), (None, 2))._direction == "down"
 
 
 def test_a_wrapped_known_function_can_be_written():
@@ -312,7 +312,7 @@ def test_a_correlation_needs_several_values(name):
         getattr(metrics, name)(column, column)
     assert not word_of(metrics.PearsonCorrelation(axis=0))
     assert word_of(metrics.PearsonCorrelation())
-    assert metrics.resolve(name, (None, 3), (None, 3)).direction == "up"
+    assert metrics.resolve(name, (None, 3), (None, 3))._direction == "up"
 
 
 def test_a_mean_over_a_million_batches_keeps_its_precision():

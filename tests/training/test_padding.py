@@ -236,7 +236,9 @@ def test_padded_rows_leave_no_trace_in_any_loss() -> None:
         y, outputs = given["y"], given["outputs"]
         for weights in (None, runs.WEIGHTS):
             wide = None if weights is None else _padded(weights)
-            value = loss.finish(loss.terms(_padded(y), _padded(outputs), wide, rows=kept))
+            value = loss._kgraph_finish(
+                loss._kgraph_terms(_padded(y), _padded(outputs), wide, rows=kept)
+            )
             expected = loss(y, outputs, weights)
             np.testing.assert_allclose(value, expected, rtol=2e-6, atol=1e-7, err_msg=name)
 
@@ -249,7 +251,7 @@ def test_padded_rows_leave_no_trace_in_any_metric() -> None:
     for name in names:
         options, given = OPTIONS.get(name, ({}, ANY))
         metric = getattr(metrics, name)(**options)
-        assert metric.takes_sample_weight, name
+        assert metric._kgraph_takes_sample_weight, name
         arrays = [TARGETS[:, 0]] if given is None else [given["y"], given["outputs"]]
         metric.ensure_built(arrays[0].shape, arrays[-1].shape)
         pairs = [*arrays, None][:2]
