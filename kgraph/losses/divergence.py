@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from kgraph import config
 from kgraph.losses.alignment import paired
-from kgraph.losses.base import Loss
+from kgraph.losses.function_loss import FunctionLoss
 from kgraph.types import Array
 
 
@@ -29,31 +29,13 @@ def poisson(y_true: Any, y_pred: Any) -> Array:
     return jnp.mean(y_pred - y_true * jnp.log(y_pred + config.epsilon()), axis=-1)
 
 
-class KLDivergence(Loss):
+class KLDivergence(FunctionLoss):
     """The Kullback-Leibler divergence of the outputs from the targets."""
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "kl_divergence",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        return kl_divergence(y_true, y_pred)
+    function = staticmethod(kl_divergence)
 
 
-class Poisson(Loss):
+class Poisson(FunctionLoss):
     """Minus the Poisson log-likelihood, up to a constant; outputs are rates."""
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "poisson",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        return poisson(y_true, y_pred)
+    function = staticmethod(poisson)

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph.losses.alignment import paired
-from kgraph.losses.base import Loss
+from kgraph.losses.function_loss import FunctionLoss
 from kgraph.types import Array
 
 
@@ -40,46 +40,19 @@ def _signs(y_true: Array) -> Array:
     return jnp.where(binary, 2.0 * y_true - 1.0, y_true)
 
 
-class Hinge(Loss):
+class Hinge(FunctionLoss):
     """The mean of `max(0, 1 - y_true * y_pred)`."""
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "hinge",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        return hinge(y_true, y_pred)
+    function = staticmethod(hinge)
 
 
-class SquaredHinge(Loss):
+class SquaredHinge(FunctionLoss):
     """The mean of `max(0, 1 - y_true * y_pred)²`."""
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "squared_hinge",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        return squared_hinge(y_true, y_pred)
+    function = staticmethod(squared_hinge)
 
 
-class CategoricalHinge(Loss):
+class CategoricalHinge(FunctionLoss):
     """The margin between the right class and the best wrong one."""
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "categorical_hinge",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        return categorical_hinge(y_true, y_pred)
+    function = staticmethod(categorical_hinge)

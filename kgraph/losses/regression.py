@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from kgraph import config
 from kgraph.losses.alignment import paired
 from kgraph.losses.base import Loss
+from kgraph.losses.function_loss import FunctionLoss
 from kgraph.types import Array
 
 
@@ -79,64 +80,28 @@ def unit_vectors(x: Array, axis: int) -> Array:
     return x * jax.lax.rsqrt(jnp.maximum(square, config.epsilon() ** 2))
 
 
-class MeanSquaredError(Loss):
+class MeanSquaredError(FunctionLoss):
     """The mean of squared errors: `(y_true - y_pred)²`."""
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "mean_squared_error",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        return mean_squared_error(y_true, y_pred)
+    function = staticmethod(mean_squared_error)
 
 
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(FunctionLoss):
     """The mean of absolute errors: `|y_true - y_pred|`."""
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "mean_absolute_error",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        return mean_absolute_error(y_true, y_pred)
+    function = staticmethod(mean_absolute_error)
 
 
-class MeanAbsolutePercentageError(Loss):
+class MeanAbsolutePercentageError(FunctionLoss):
     """The mean of relative errors, in percent."""
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "mean_absolute_percentage_error",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        return mean_absolute_percentage_error(y_true, y_pred)
+    function = staticmethod(mean_absolute_percentage_error)
 
 
-class MeanSquaredLogarithmicError(Loss):
+class MeanSquaredLogarithmicError(FunctionLoss):
     """The mean of squared errors of `log(1 + y)`."""
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "mean_squared_logarithmic_error",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        return mean_squared_logarithmic_error(y_true, y_pred)
+    function = staticmethod(mean_squared_logarithmic_error)
 
 
 class Huber(Loss):
@@ -163,19 +128,10 @@ class Huber(Loss):
         return huber(y_true, y_pred, self.delta)
 
 
-class LogCosh(Loss):
+class LogCosh(FunctionLoss):
     """The mean of `log(cosh(error))`: square near 0, linear far away."""
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "log_cosh",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        return log_cosh(y_true, y_pred)
+    function = staticmethod(log_cosh)
 
 
 class CosineSimilarity(Loss):
