@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy
 
+from kgraph.checks import is_whole
 from kgraph.errors import ConfigError, check_choice
 
 # --- one object for the process -------------------------------------------------------------------
@@ -198,7 +199,7 @@ def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
 
 
 def _limit(owner: str, value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+    if value is not None and not is_whole(value, least=1):
         raise ConfigError(
             f"{owner} takes a whole number of at least 1, or None", received=repr(value)
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import numpy as np
 
+from kgraph.checks import is_whole
 from kgraph.data.tree import leaves
 from kgraph.errors import DataError
 from kgraph.types import Tree
@@ -61,7 +61,7 @@ def check_steps(value: Any, name: str = "steps_per_epoch") -> int | None:
 
 
 def _at_least_one(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+    if not is_whole(value, least=1):
         raise DataError(
             f"`{name}` cannot be {value!r}",
             expected="a whole number of at least 1, or None",

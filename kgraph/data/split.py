@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any
 
+from kgraph.checks import is_number
 from kgraph.data.checks import check_rows
 from kgraph.data.kinds import refuse_with_dataset
 from kgraph.data.tree import map_leaves
@@ -51,8 +51,7 @@ def check_validation_split(value: Any) -> float:
     Raises:
         DataError: unless it is a number of at least 0 and below 1.
     """
-    valid = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (valid and 0 <= float(value) < 1):
+    if not is_number(value) or not 0 <= value < 1:
         raise DataError(
             f"`validation_split` cannot be {value!r}",
             expected="a number of at least 0 and below 1",

@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping
 
+from kgraph.checks import is_whole
 from kgraph.errors import GraphError
 from kgraph.types import Dims, Shape
 
@@ -33,7 +34,7 @@ def make_dims(shape: Iterable[int | str | None], what: str) -> Dims:
             dims.append(fresh_dim())
         elif isinstance(size, str):
             dims.append(_named(size, what))
-        elif hasattr(size, "__index__") and not isinstance(size, bool) and int(size) >= 0:
+        elif is_whole(size, least=0):
             dims.append(int(size))
         else:
             raise GraphError(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import jax.numpy as jnp
 
+from kgraph.checks import check_not_negative
 from kgraph.errors import ConfigError
 from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.optimizer import Optimizer
@@ -51,12 +52,14 @@ class Ftrl(Optimizer, elementwise=True):
         super().__init__(learning_rate, **options)
         if learning_rate_power > 0:
             raise ConfigError("Ftrl needs `learning_rate_power` <= 0", received=learning_rate_power)
-        _check_not_negative(
-            initial_accumulator_value=initial_accumulator_value,
-            l1_regularization_strength=l1_regularization_strength,
-            l2_regularization_strength=l2_regularization_strength,
-            l2_shrinkage_regularization_strength=l2_shrinkage_regularization_strength,
-        )
+        not_negative = {
+            "initial_accumulator_value": initial_accumulator_value,
+            "l1_regularization_strength": l1_regularization_strength,
+            "l2_regularization_strength": l2_regularization_strength,
+            "l2_shrinkage_regularization_strength": l2_shrinkage_regularization_strength,
+        }
+        for option, value in not_negative.items():
+            check_not_negative("Ftrl", option, value)
         self.learning_rate_power = learning_rate_power
         self.initial_accumulator_value = initial_accumulator_value
         self.l1_regularization_strength = l1_regularization_strength
@@ -83,9 +86,3 @@ class Ftrl(Optimizer, elementwise=True):
             return solution - w, {"accumulator": total, "linear": linear}
 
         return per_parameter(make_slots, formula)
-
-
-def _check_not_negative(**options: float) -> None:
-    for name, value in options.items():
-        if not value >= 0:
-            raise ConfigError(f"Ftrl needs `{name}` >= 0", received=value)

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.checks import check_rate
 from kgraph.declared import declare
 from kgraph.errors import ConfigError
 from kgraph.optimizers.adjustable import _Adjustable
 from kgraph.optimizers.averaging import move_average, overwrite_every
 from kgraph.optimizers.gradients import clip_by_global_norm, clip_each_by_norm, clip_values
 from kgraph.optimizers.learning_rate import LearningRate, as_learning_rate, is_schedule
-from kgraph.optimizers.options import check_clipping, check_fraction, check_known, check_whole
+from kgraph.optimizers.options import check_clipping, check_known, check_whole
 from kgraph.optimizers.per_parameter import zeros_like
 from kgraph.optimizers.state import OptimizerState
 from kgraph.patterns import compiled
@@ -96,7 +97,7 @@ class Optimizer(_Adjustable):
         check_clipping(
             owner, clipnorm=clipnorm, clipvalue=clipvalue, global_clipnorm=global_clipnorm
         )
-        check_fraction(owner, "ema_momentum", ema_momentum)
+        check_rate(owner, "ema_momentum", ema_momentum)
         check_whole(owner, "ema_overwrite_frequency", ema_overwrite_frequency, least=1)
         check_whole(owner, "gradient_accumulation_steps", gradient_accumulation_steps, least=2)
         self.name = name or snake_case(owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, nearest
 
 
@@ -54,21 +55,5 @@ def check_clipping(owner: str, **limits: float | None) -> None:
 
 def check_whole(owner: str, option: str, value: Any, least: int) -> None:
     """Raises ConfigError unless `value` is None or a whole number of at least `least`."""
-    if value is not None and (
-        isinstance(value, bool) or not isinstance(value, int) or value < least
-    ):
-        raise ConfigError(
-            f"{owner} cannot use this `{option}`",
-            expected=f"None or a whole number of at least {least}",
-            received=repr(value),
-        )
-
-
-def check_fraction(owner: str, option: str, value: Any) -> None:
-    """Raises ConfigError unless `value` is a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ConfigError(
-            f"{owner} cannot use this `{option}`",
-            expected="a number from 0 to 1",
-            received=repr(value),
-        )
+    if value is not None:
+        check_count(owner, option, value, least)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from kgraph.checks import check_positive
 from kgraph.errors import ConfigError
 from kgraph.registry import (
     Recorded,
@@ -78,7 +79,7 @@ class ExponentialDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "ExponentialDecay",
     ) -> None:
-        _check_positive("ExponentialDecay", decay_steps=decay_steps)
+        check_positive("ExponentialDecay", "decay_steps", decay_steps)
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps, self.decay_rate = decay_steps, decay_rate
         self.staircase = staircase
@@ -113,7 +114,7 @@ class InverseTimeDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "InverseTimeDecay",
     ) -> None:
-        _check_positive("InverseTimeDecay", decay_steps=decay_steps)
+        check_positive("InverseTimeDecay", "decay_steps", decay_steps)
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps, self.decay_rate = decay_steps, decay_rate
         self.staircase = staircase
@@ -151,7 +152,7 @@ class PolynomialDecay(LearningRateSchedule):
         cycle: bool = False,
         name: str = "PolynomialDecay",
     ) -> None:
-        _check_positive("PolynomialDecay", decay_steps=decay_steps)
+        check_positive("PolynomialDecay", "decay_steps", decay_steps)
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.end_learning_rate = end_learning_rate
@@ -236,7 +237,7 @@ class CosineDecay(LearningRateSchedule):
         warmup_target: float | None = None,
         warmup_steps: float = 0,
     ) -> None:
-        _check_positive("CosineDecay", decay_steps=decay_steps)
+        check_positive("CosineDecay", "decay_steps", decay_steps)
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps, self.alpha = decay_steps, alpha
         self.name = name
@@ -284,7 +285,7 @@ class CosineDecayRestarts(LearningRateSchedule):
         alpha: float = 0.0,
         name: str = "SGDRDecay",
     ) -> None:
-        _check_positive("CosineDecayRestarts", first_decay_steps=first_decay_steps)
+        check_positive("CosineDecayRestarts", "first_decay_steps", first_decay_steps)
         self.initial_learning_rate = initial_learning_rate
         self.first_decay_steps = first_decay_steps
         self.t_mul, self.m_mul, self.alpha = t_mul, m_mul, alpha
@@ -356,10 +357,3 @@ def _whole_periods(step: Array, length: float) -> Array:
     such as 41 the step that ends a period falls short of it.
     """
     return jnp.floor_divide(step, jnp.float32(length))
-
-
-def _check_positive(owner: str, **options: float) -> None:
-    """Raises ConfigError if one of the options is not above zero."""
-    for name, value in options.items():
-        if not value > 0:
-            raise ConfigError(f"{owner} needs a positive `{name}`", received=repr(value))

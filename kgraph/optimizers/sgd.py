@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
+from kgraph.checks import check_rate
 from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.optimizer import Optimizer
-from kgraph.optimizers.options import Options, check_fraction
+from kgraph.optimizers.options import Options
 from kgraph.optimizers.per_parameter import scale_by_rate
 from kgraph.types import Array
 
@@ -36,7 +37,7 @@ class SGD(Optimizer, elementwise=True):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(learning_rate, **options)
-        check_fraction("SGD", "momentum", momentum)
+        check_rate("SGD", "momentum", momentum)
         self.momentum, self.nesterov = momentum, nesterov
 
     def transformation(self, learning_rate: Array) -> GradientTransformation:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import config
+from kgraph.checks import check_rate
 from kgraph.errors import ConfigError
-from kgraph.layers.base.options import check_rate
 from kgraph.random.seeds import draw_key
 from kgraph.types import Array
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from kgraph.checks import is_whole
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.binding import Bindable
 from kgraph.layers.base.core import Core
@@ -41,7 +42,7 @@ class SeedGenerator(Bindable):
     """
 
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        if seed is not None and (not is_whole(seed)):
             raise ConfigError("SeedGenerator needs a whole number as `seed`", received=repr(seed))
         self._kgraph = Core()
         self.seed, self.name = seed, name or "seed_generator"
@@ -89,7 +90,7 @@ def draw_key(seed: Any) -> Array:
     if seed is None:
         _refuse_tracing("A draw without a seed")
         return _process_key()
-    if isinstance(seed, int) and not isinstance(seed, bool):
+    if is_whole(seed):
         return _key_of(seed)
     if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.checks import is_whole
 from kgraph.data import RowDataset, check_rows, is_dataset
 from kgraph.data.tree import map_leaves
 from kgraph.errors import ConfigError, DataError
@@ -84,7 +85,7 @@ def split_sizes(left: Size, right: Size, rows: int) -> tuple[int, int]:
 def _size(name: str, size: Size, rows: int) -> int | None:
     if size is None:
         return None
-    whole = isinstance(size, int) and not isinstance(size, bool)
+    whole = is_whole(size)
     if not (whole and 0 < size < rows) and not (isinstance(size, float) and 0 < size < 1):
         raise ConfigError(
             f"split_dataset cannot use this `{name}_size`",

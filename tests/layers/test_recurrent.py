@@ -386,7 +386,7 @@ def test_bidirectional_starts_with_given_weights():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: LSTM(0), "positive whole number for units"),
+        (lambda: LSTM(0), "whole number of at least 1"),
         (lambda: GRU(2, dropout=1.5), "rate for dropout"),
         (lambda: GRU(2, use_cudnn=True), "JAX offers cuDNN's LSTM only"),
         (lambda: LSTM(2, "relu", use_cudnn=True), r"tanh for its output[\s\S]*use_cudnn=\"auto\""),

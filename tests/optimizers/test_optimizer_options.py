@@ -161,7 +161,10 @@ def test_bfloat16_parameters_stay_bfloat16(name):
     [
         ({"clipnorm": 1.0, "clipvalue": 1.0}, r"one way only[\s\S]*clipnorm=1.0, clipvalue=1.0"),
         ({"global_clipnorm": -1.0}, r"positive clipping limit[\s\S]*global_clipnorm=-1.0"),
-        ({"ema_momentum": 1.5}, r"cannot use this `ema_momentum`[\s\S]*from 0 to 1[\s\S]*1\.5"),
+        (
+            {"ema_momentum": 1.5},
+            r"cannot have this value of `ema_momentum`[\s\S]*from 0 to 1[\s\S]*1\.5",
+        ),
         ({"ema_overwrite_frequency": 0}, r"`ema_overwrite_frequency`[\s\S]*at least 1"),
         ({"gradient_accumulation_steps": 1}, r"`gradient_accumulation_steps`[\s\S]*at least 2"),
         ({"lr": 0.1}, r"Adam has no option 'lr'[\s\S]*try +learning_rate"),

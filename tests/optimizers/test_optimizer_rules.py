@@ -77,7 +77,7 @@ def test_defaults_are_those_of_keras(name):
 @pytest.mark.parametrize(
     ("name", "options", "text"),
     [
-        ("SGD", {"momentum": 1.5}, "SGD cannot use this `momentum`"),
+        ("SGD", {"momentum": 1.5}, "SGD cannot have this value of `momentum`"),
         ("Lion", {"beta_1": 0.0}, "Lion needs `beta_1` above 0"),
         ("AdamW", {"weight_decay": None}, "AdamW needs a number as `weight_decay`"),
         ("Ftrl", {"learning_rate_power": 0.5}, "`learning_rate_power` <= 0"),

@@ -104,9 +104,18 @@ def test_what_is_not_a_schedule_is_refused():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: schedules.CosineDecay(0.1, 0), "CosineDecay needs a positive `decay_steps`"),
-        (lambda: schedules.ExponentialDecay(0.1, -1, 0.5), "positive `decay_steps`"),
-        (lambda: schedules.CosineDecayRestarts(0.1, 0), "positive `first_decay_steps`"),
+        (
+            lambda: schedules.CosineDecay(0.1, 0),
+            r"CosineDecay cannot have this value of `decay_steps`[\s\S]*a positive number",
+        ),
+        (
+            lambda: schedules.ExponentialDecay(0.1, -1, 0.5),
+            r"value of `decay_steps`[\s\S]*a positive number",
+        ),
+        (
+            lambda: schedules.CosineDecayRestarts(0.1, 0),
+            r"value of `first_decay_steps`[\s\S]*a positive number",
+        ),
         (lambda: schedules.PiecewiseConstantDecay([1], [1.0]), "1 boundaries and 1 values"),
         (lambda: schedules.PiecewiseConstantDecay([5, 5], [1.0] * 3), "boundaries that increase"),
     ],

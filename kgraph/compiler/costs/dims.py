@@ -7,6 +7,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from kgraph.checks import is_whole
 from kgraph.errors import ConfigError, nearest
 from kgraph.graph.dims import BATCH, dim_names, split_multiple
 from kgraph.graph.graph import Graph
@@ -36,7 +37,7 @@ def known_sizes(
     """
     given = {BATCH: batch_size, **(sizes or {})}
     for key, size in given.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if not is_whole(size, least=1):
             raise ConfigError(f"The size {key!r} is at least 1", received=repr(size))
     keys = unknown_sizes(graph)
     lacking = [key for key in keys.values() if key not in given]

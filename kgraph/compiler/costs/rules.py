@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kgraph.checks import is_number
 from kgraph.compiler.costs import elementwise, products, sequences
 from kgraph.compiler.costs.work import Rule, Specs, Work, sizes
 from kgraph.errors import ConfigError
@@ -32,7 +33,7 @@ def _rule_of(cls: type) -> Rule | None:
 def _checked(layer: Any, found: Any) -> Work:
     if isinstance(found, Work):
         return found
-    if isinstance(found, bool) or not isinstance(found, (int, float)) or found < 0:
+    if not is_number(found) or found < 0:
         raise ConfigError(
             f"count_flops of {label_of(layer)} returns a number",
             expected="FLOPs of one call, or a kgraph.compiler.costs.Work",

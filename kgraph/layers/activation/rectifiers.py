@@ -8,8 +8,8 @@ from typing import Any
 import jax
 
 from kgraph import activations, constraints, initializers, regularizers
+from kgraph.checks import check_count, check_not_negative
 from kgraph.layers.base import InputSpec, Layer
-from kgraph.layers.base.options import check_count, check_not_negative
 from kgraph.types import Array, Shape
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.checks import is_whole
 from kgraph.config import floatx
 from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH, fresh_dim, make_dims, unnamed_dims
@@ -170,7 +171,7 @@ def _is_exact(size: Any) -> bool:
     """Tells whether a size is a number, None, or the text of an expression."""
     if isinstance(size, str):
         return re.fullmatch(r"[\w\s+*(),-]{1,500}", size) is not None
-    return size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0)
+    return size is None or is_whole(size, least=0)
 
 
 def _dtype_name(dtype: Any) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph import constraints, initializers, regularizers
+from kgraph.checks import check_count
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.types import Array, Shape

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from kgraph import config
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.types import Array
 
 Sizes: TypeAlias = int | Sequence[int]

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import constraints, initializers, regularizers
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.layers.convolution.window import Pads, Window

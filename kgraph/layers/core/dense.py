@@ -7,9 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph import activations, constraints, initializers, regularizers
+from kgraph.checks import check_count
 from kgraph.graph.traits import LinearForm, Traits
 from kgraph.layers.base import InputSpec, Layer
-from kgraph.layers.base.options import check_count
 from kgraph.layers.base.traits import activated
 from kgraph.types import Array, Shape
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import constraints, initializers, regularizers
+from kgraph.checks import check_count
 from kgraph.errors import DataError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.types import Array
 
 

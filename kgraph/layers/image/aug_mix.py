@@ -8,11 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import check_count, check_positive
 from kgraph.errors import GraphError
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.layers.image.color import widened
-from kgraph.layers.image.factors import check_positive
 from kgraph.layers.image.policy import PolicyLayer, on_image, unchanged
 from kgraph.types import Array, Tree
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import is_whole
 from kgraph.errors import ConfigError
 from kgraph.layers.image.color import RangedColorLayer
 from kgraph.layers.image.factors import chance, factor_range, uniform
@@ -134,9 +135,7 @@ def _gaussian(size: int, sigma: Array) -> Array:
 
 def _odd_pair(value: Any) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
-    odd = all(
-        isinstance(v, int) and not isinstance(v, bool) and 0 < v < 1_000 and v % 2 for v in pair
-    )
+    odd = all(is_whole(v, least=1) and v < 1_000 and v % 2 for v in pair)
     if len(pair) != 2 or not odd:
         raise ConfigError(
             "RandomGaussianBlur cannot have this value of `kernel_size`",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph.layers.base.options import check_count
+from kgraph.checks import check_count
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.window import centred, crop_or_fit
 from kgraph.types import Array, Tree

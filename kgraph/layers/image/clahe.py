@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import check_count, check_not_negative
 from kgraph.errors import ConfigError
-from kgraph.layers.base.options import check_count, check_not_negative
 from kgraph.layers.image.color import BYTES
 from kgraph.layers.image.histogram import ToneLayer
 from kgraph.types import Array

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import is_number
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base.core import label_of
 from kgraph.layers.image.base import RandomImageLayer
@@ -27,7 +28,7 @@ def value_limits(owner: str, value: Any) -> Range:
         ConfigError: it is not a pair of two different numbers.
     """
     pair = tuple(value) if isinstance(value, (list, tuple)) else ()
-    numbers = all(hasattr(v, "__float__") and not isinstance(v, bool) for v in pair)
+    numbers = all(map(is_number, pair))
     if len(pair) != 2 or not numbers or pair[0] == pair[1]:
         raise ConfigError(
             f"{owner} cannot have this value of `value_range`",

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import is_number
 from kgraph.errors import ConfigError
 from kgraph.layers.image.boxes import inside, random_span
 from kgraph.layers.image.color import RangedColorLayer
@@ -76,7 +77,7 @@ class RandomErasing(RangedColorLayer):
 
 def _fill_values(value: Any) -> tuple[float, ...]:
     values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-    numbers = all(hasattr(v, "__float__") and not isinstance(v, bool) for v in values)
+    numbers = all(map(is_number, values))
     if len(values) not in (1, 3) or not numbers:
         raise ConfigError(
             "RandomErasing cannot have this value of `fill_value`",

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import is_number
 from kgraph.errors import ConfigError
 from kgraph.types import Array
 
@@ -28,7 +29,7 @@ def factor_range(
     """
     is_pair = isinstance(value, (list, tuple))
     numbers: tuple[Any, ...] = tuple(value) if is_pair else (value,)
-    allowed = all(_is_number(number) and lowest <= number <= highest for number in numbers)
+    allowed = all(is_number(number) and lowest <= number <= highest for number in numbers)
     if not allowed or len(numbers) != (2 if is_pair else 1):
         raise ConfigError(
             f"{owner} cannot have this value of `{option}`",
@@ -37,21 +38,6 @@ def factor_range(
         )
     low, high = float(min(numbers)), float(max(numbers))
     return (low, high) if is_pair else (max(-abs(high), float(lowest)), abs(high))
-
-
-def check_positive(owner: str, option: str, value: Any) -> float:
-    """Returns a positive number, or raises ConfigError."""
-    if not _is_number(value) or not value > 0:
-        raise ConfigError(
-            f"{owner} cannot have this value of `{option}`",
-            expected="a positive number",
-            received=repr(value),
-        )
-    return float(value)
-
-
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, (bool, str)) and hasattr(value, "__float__")
 
 
 def uniform(key: Array, between: Range) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph.layers.base.options import check_rate
+from kgraph.checks import check_rate
 from kgraph.layers.image.color import RandomColorLayer, RangedColorLayer
 from kgraph.layers.image.color_spaces import gray
 from kgraph.layers.image.factors import factor_range, uniform

@@ -6,8 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError
-from kgraph.layers.base.options import check_count
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.color import BYTES, rescaled, value_limits, widened
 from kgraph.types import Array, Function, Tree

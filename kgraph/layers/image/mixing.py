@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import check_positive
 from kgraph.errors import GraphError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.boxes import as_float, inside, random_span
 from kgraph.layers.image.color import widened
-from kgraph.layers.image.factors import check_positive, factor_range, uniform
+from kgraph.layers.image.factors import factor_range, uniform
 from kgraph.types import Array, Tree
 
 

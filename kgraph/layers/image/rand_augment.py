@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from kgraph.layers.base.options import check_count
+from kgraph.checks import check_count
 from kgraph.layers.image.color import widened
 from kgraph.layers.image.policy import PolicyLayer, on_image, on_mask
 from kgraph.types import Array, Tree

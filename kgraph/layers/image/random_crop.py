@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import check_count
 from kgraph.layers.base.core import next_key
-from kgraph.layers.base.options import check_count
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.window import crop_or_fit, fit
 from kgraph.types import Array, Tree

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph.layers.base.options import check_rate
+from kgraph.checks import check_rate
 from kgraph.layers.image.factors import chance, factor_range
 from kgraph.layers.image.warp import RandomWarp
 from kgraph.types import Array

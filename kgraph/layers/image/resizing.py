@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, check_choice
-from kgraph.layers.base.options import check_count
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.window import crop_to_aspect_ratio, pad_to_aspect_ratio, resize
 from kgraph.types import Array, Tree

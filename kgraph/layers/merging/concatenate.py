@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from kgraph.checks import check_integer
 from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_integer
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, sizes
 from kgraph.types import Array
 

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import initializers
+from kgraph.checks import check_integer, check_rate
 from kgraph.errors import GraphError
 from kgraph.graph.traits import Normalization, Traits
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.mask_check import check_mask
-from kgraph.layers.base.options import check_integer, check_rate
 from kgraph.layers.normalization.renorm import check_clipping, correction, root
 from kgraph.layers.normalization.statistics import (
     Option,

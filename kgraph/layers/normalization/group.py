@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import check_integer
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_integer
 from kgraph.layers.normalization.statistics import (
     Option,
     _ScaledNormalization,

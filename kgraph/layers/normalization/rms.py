@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import check_not_negative
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_not_negative
 from kgraph.layers.normalization.statistics import Axes, _Normalization, along
 from kgraph.types import Array, Shape
 

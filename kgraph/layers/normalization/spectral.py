@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import check_count
 from kgraph.errors import GraphError
 from kgraph.initializers import TruncatedNormal
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.layers.core.wrapper import Wrapper
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array, Tree

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import constraints, initializers, regularizers
+from kgraph.checks import check_integer, check_not_negative
 from kgraph.errors import GraphError
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_integer, check_not_negative
 from kgraph.types import Array, Shape
 
 Axes: TypeAlias = int | Sequence[int]

@@ -8,10 +8,10 @@ import jax
 import jax.core
 import numpy as np
 
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, DataError, GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.layers.preprocessing.encoding import COUNT, MODES, MULTI_HOT, check_encoding, encode
 from kgraph.types import Array
 

@@ -8,9 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.layers.preprocessing.adapting import _AdaptiveLayer, not_adapted, numbers
 from kgraph.layers.preprocessing.encoding import INT, MODES, check_encoding, encode

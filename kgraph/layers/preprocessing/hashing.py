@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.layers.preprocessing.encoding import INT, MODES, check_encoding, encode
 from kgraph.layers.preprocessing.fingerprint import fingerprint, keyed_hash
 from kgraph.layers.preprocessing.hashed_text import Decimal, Readable, hash_on_host

@@ -7,10 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, check_choice
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import config, initializers
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.types import Array, Shape
 
 _MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")

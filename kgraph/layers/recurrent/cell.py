@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import constraints, initializers, regularizers
+from kgraph.checks import check_rate
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
-from kgraph.layers.base.core import next_key
+from kgraph.layers.base.core import label_of, next_key
 from kgraph.types import Array, Tree
 
 
@@ -48,8 +49,8 @@ class RecurrentCell(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.dropout = _rate(self, "dropout", dropout)
-        self.recurrent_dropout = _rate(self, "recurrent_dropout", recurrent_dropout)
+        self.dropout = check_rate(label_of(self), "dropout", dropout)
+        self.recurrent_dropout = check_rate(label_of(self), "recurrent_dropout", recurrent_dropout)
         self.seed = seed
 
     def project(self, inputs: Array, mask: Array | None) -> Array:
@@ -169,25 +170,6 @@ class WeightedCell(RecurrentCell):
                 bias, bias_initializer or self.bias_initializer, name="bias",
                 regularizer=self.bias_regularizer, constraint=self.bias_constraint,
             )  # fmt: skip
-
-
-def check_units(owner: Layer, option: str, units: Any) -> None:
-    """Raises ConfigError unless a width is a positive whole number."""
-    if not isinstance(units, int) or units <= 0:
-        raise ConfigError(
-            f"{type(owner).__name__} needs a positive whole number for {option}",
-            received=repr(units),
-        )
-
-
-def _rate(cell: Layer, option: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise ConfigError(
-            f"{type(cell).__name__} needs a rate for {option}",
-            expected="a number from 0 to 1",
-            received=value,
-        )
-    return float(value)
 
 
 def masked_matmul(x: Array, kernel: Array, mask: Array | None) -> Array:

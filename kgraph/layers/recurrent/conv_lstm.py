@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import activations, config
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.graph.traits import Convolution, Traits
 from kgraph.layers.base import InputSpec
 from kgraph.layers.base.core import label_of
-from kgraph.layers.recurrent.cell import WeightedCell, aligned, check_units
+from kgraph.layers.recurrent.cell import WeightedCell, aligned
 from kgraph.layers.recurrent.forget_bias import ForgetBias
 from kgraph.layers.recurrent.lstm import lstm_step
 from kgraph.layers.recurrent.rnn import RNN
@@ -77,9 +78,8 @@ class ConvLSTMCell(WeightedCell, traits=Traits(convolution=Convolution())):
             kernel_constraint, recurrent_constraint, bias_constraint,
             dropout, recurrent_dropout, seed, **options,
         )  # fmt: skip
-        check_units(self, "filters", filters)
         check_choice("ConvLSTMCell", "rank", rank, (1, 2, 3))
-        self.rank, self.filters = rank, filters
+        self.rank, self.filters = rank, check_count(label_of(self), "filters", filters)
         self.kernel_size = _per_axis(rank, "kernel_size", kernel_size)
         self.strides = _per_axis(rank, "strides", strides)
         self.dilation_rate = _per_axis(rank, "dilation_rate", dilation_rate)

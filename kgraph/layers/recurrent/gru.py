@@ -8,7 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph import activations
-from kgraph.layers.recurrent.cell import WeightedCell, add_bias, check_units, masked_matmul
+from kgraph.checks import check_count
+from kgraph.layers.base.core import label_of
+from kgraph.layers.recurrent.cell import WeightedCell, add_bias, masked_matmul
 from kgraph.layers.recurrent.cudnn import check_use_cudnn
 from kgraph.layers.recurrent.gates import gru_gates, has_usual_activations
 from kgraph.layers.recurrent.rnn import RNN
@@ -80,8 +82,8 @@ class GRUCell(WeightedCell):
             kernel_constraint, recurrent_constraint, bias_constraint,
             dropout, recurrent_dropout, seed, **options,
         )  # fmt: skip
-        check_units(self, "units", units)
-        self.units = self.state_size = self.output_size = units
+        self.units = check_count(label_of(self), "units", units)
+        self.state_size = self.output_size = units
         self.activation = activations.get(activation)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = reset_after

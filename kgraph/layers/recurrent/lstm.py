@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import activations
+from kgraph.checks import check_count
+from kgraph.layers.base.core import label_of
 from kgraph.layers.recurrent import cudnn
-from kgraph.layers.recurrent.cell import WeightedCell, add_bias, aligned, check_units, masked_matmul
+from kgraph.layers.recurrent.cell import WeightedCell, add_bias, aligned, masked_matmul
 from kgraph.layers.recurrent.forget_bias import ForgetBias
 from kgraph.layers.recurrent.gates import has_usual_activations, lstm_gates
 from kgraph.layers.recurrent.rnn import RNN
@@ -81,8 +83,7 @@ class LSTMCell(WeightedCell):
             kernel_constraint, recurrent_constraint, bias_constraint,
             dropout, recurrent_dropout, seed, **options,
         )  # fmt: skip
-        check_units(self, "units", units)
-        self.units = self.output_size = units
+        self.units = self.output_size = check_count(label_of(self), "units", units)
         self.state_size = [units, units]
         self.activation = activations.get(activation)
         self.recurrent_activation = activations.get(recurrent_activation)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kgraph import activations
-from kgraph.layers.recurrent.cell import WeightedCell, add_bias, check_units, masked_matmul
+from kgraph.checks import check_count
+from kgraph.layers.base.core import label_of
+from kgraph.layers.recurrent.cell import WeightedCell, add_bias, masked_matmul
 from kgraph.layers.recurrent.rnn import RNN
 from kgraph.types import Array, Shape
 
@@ -66,8 +68,8 @@ class SimpleRNNCell(WeightedCell):
             kernel_constraint, recurrent_constraint, bias_constraint,
             dropout, recurrent_dropout, seed, **options,
         )  # fmt: skip
-        check_units(self, "units", units)
-        self.units = self.state_size = self.output_size = units
+        self.units = check_count(label_of(self), "units", units)
+        self.state_size = self.output_size = units
         self.activation = activations.get(activation)
 
     def build(self, input_shape: Shape) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import check_rate, is_whole
 from kgraph.config import image_data_format
 from kgraph.errors import ConfigError, check_choice
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of, next_key
-from kgraph.layers.base.options import check_rate
 from kgraph.types import Array
 
 
@@ -84,9 +84,7 @@ class Dropout(Layer, traits=Traits(idle_at_inference=True)):
 
 def _noise_shape(sizes: Any) -> tuple[int | None, ...]:
     found = () if isinstance(sizes, (str, int)) else tuple(sizes)
-    if not found or not all(
-        d is None or (isinstance(d, int) and not isinstance(d, bool) and d > 0) for d in found
-    ):
+    if not found or not all(d is None or is_whole(d, least=1) for d in found):
         raise ConfigError(
             "Dropout has a `noise_shape` that is no shape",
             expected="positive whole numbers, or None for sizes of the input",

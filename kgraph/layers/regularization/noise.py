@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.checks import check_not_negative, check_rate
 from kgraph.errors import ConfigError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import next_key
-from kgraph.layers.base.options import check_not_negative, check_rate
 from kgraph.layers.regularization.dropout import Dropout
 from kgraph.types import Array
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from kgraph.checks import check_count
 from kgraph.config import image_data_format
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.types import Array
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kgraph.checks import is_whole
 from kgraph.config import image_data_format
 from kgraph.errors import ConfigError, check_choice
 
@@ -48,7 +49,7 @@ def pairs(owner: str, option: str, value: Any, rank: int) -> Pairs:
 
 
 def _fits(number: Any) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+    return is_whole(number, least=0)
 
 
 def factors(owner: str, option: str, value: Any, rank: int) -> tuple[int, ...]:

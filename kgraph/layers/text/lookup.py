@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, DataError, StateError, check_choice
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.layers.preprocessing.adapting import items, not_adapted
 from kgraph.layers.preprocessing.fingerprint import fingerprint, keyed_hash
 from kgraph.layers.preprocessing.hashed_text import Readable, hash_on_host

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, DataError
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import check_count
 from kgraph.layers.text.rows import Rows, concatenated, read_rows, texts
 from kgraph.layers.text.string_lookup import _TextLookup
 from kgraph.layers.text.words import SPLITTERS, STANDARDIZERS, check_function, ngrams_of

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import config
+from kgraph.checks import is_whole
 from kgraph.errors import ConfigError
 from kgraph.layers.normalization.statistics import along, normalise, wide_dtype
 from kgraph.types import Array
@@ -106,7 +107,7 @@ def normalize(
     Raises:
         ConfigError: `order` is not a whole number from 1.
     """
-    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+    if not is_whole(order, least=1):
         raise ConfigError("ops.normalize needs a whole number from 1 as `order`", received=order)
     x = jnp.atleast_1d(x)
     least = config.epsilon() if epsilon is None else epsilon

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from kgraph.errors import ConfigError, StateError
 from kgraph.saving.checkpoints import Checkpoint
 from kgraph.training.callbacks.callback import Callback, Logs
+from kgraph.training.callbacks.frequency import check_frequency
 
 
 class BackupAndRestore(Callback):
@@ -39,13 +40,7 @@ class BackupAndRestore(Callback):
     ) -> None:
         if not os.fspath(backup_dir):
             raise ConfigError("BackupAndRestore needs a folder", received=repr(backup_dir))
-        is_count = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq > 0
-        if save_freq != "epoch" and not is_count:
-            raise ConfigError(
-                "BackupAndRestore does not know this save_freq",
-                expected="'epoch' or a number of batches",
-                received=repr(save_freq),
-            )
+        check_frequency("BackupAndRestore", "save_freq", save_freq)
         self.delete_checkpoint = delete_checkpoint
         self.checkpoint = Checkpoint(
             backup_dir,

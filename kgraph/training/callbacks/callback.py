@@ -62,6 +62,10 @@ class Callback(Recorded):
 
     def wants_batches(self, mode: Mode) -> bool:
         """Tells whether this callback listens to single batches of `mode`."""
+        # A class whose frequency is "epoch" does not slow the steps; a subclass may listen to them.
+        frequency = vars(type(self)).get("_frequency_option")
+        if frequency is not None and getattr(self, frequency) == "epoch":
+            return False
         return any(_is_overridden(self, hook) for hook in BATCH_HOOKS[mode])
 
     def get_state(self) -> dict[str, Any]:

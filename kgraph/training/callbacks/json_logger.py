@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 from kgraph.errors import ConfigError
 from kgraph.saving.files.atomic import put_in_place
-from kgraph.training.callbacks.callback import Callback, Logs, Mode
+from kgraph.training.callbacks.callback import Callback, Logs
+from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.json_line import as_json
 
 Place: TypeAlias = tuple[float, float]
@@ -39,29 +40,18 @@ class JSONLogger(Callback):
     """
 
     state_attributes = ("_epoch",)
+    _frequency_option = "update_freq"
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         update_freq: Literal["epoch", "batch"] | int = "epoch",
     ) -> None:
-        is_count = isinstance(update_freq, int) and not isinstance(update_freq, bool)
-        if update_freq not in ("epoch", "batch") and not (is_count and update_freq > 0):
-            raise ConfigError(
-                "JSONLogger does not know this update_freq",
-                expected="'epoch', 'batch' or a number of batches",
-                received=repr(update_freq),
-            )
+        check_frequency("JSONLogger", "update_freq", update_freq, "batch")
         self.path = Path(path)
         self.update_freq = 1 if update_freq == "batch" else update_freq
         self._epoch = 0
         self._kept: list[tuple[Place, str]] | None = None
-
-    def wants_batches(self, mode: Mode) -> bool:
-        """Only with an `update_freq` in batches, so that epochs do not slow the steps."""
-        if self.update_freq == "epoch" and type(self) is JSONLogger:
-            return False
-        return super().wants_batches(mode)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

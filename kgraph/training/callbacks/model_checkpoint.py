@@ -9,7 +9,8 @@ from typing import Any, Literal
 from kgraph.errors import ConfigError, nearest
 from kgraph.saving.files.atomic import check_writable
 from kgraph.saving.paths import check_suffix
-from kgraph.training.callbacks.callback import Logs, Mode
+from kgraph.training.callbacks.callback import Logs
+from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.monitor import MonitorCallback
 from kgraph.training.console import announce
 
@@ -37,6 +38,7 @@ class ModelCheckpoint(MonitorCallback):
     """
 
     state_attributes = ("best", "_epoch", "_unsaved_batches", "_last_batch")
+    _frequency_option = "save_freq"
 
     def __init__(
         self,
@@ -54,18 +56,12 @@ class ModelCheckpoint(MonitorCallback):
         self.verbose = verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = save_freq
-        _check_frequency(save_freq)
+        check_frequency("ModelCheckpoint", "save_freq", save_freq)
         what = "weights" if save_weights_only else "model"
         check_suffix(self.filepath, what)  # now, not after the first epoch
         self._epoch = 0
         self._unsaved_batches = 0
         self._last_batch: int | None = None
-
-    def wants_batches(self, mode: Mode) -> bool:
-        """Only with a `save_freq` in batches, so that saving each epoch does not slow the steps."""
-        if self.save_freq == "epoch" and type(self) is ModelCheckpoint:
-            return False
-        return super().wants_batches(mode)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         check_writable(Path(self.filepath.partition("{")[0] + "_").parent)  # now: see above
@@ -127,13 +123,3 @@ class ModelCheckpoint(MonitorCallback):
 
 def _short(value: float | None) -> str:
     return "None" if value is None else f"{value:.5f}"
-
-
-def _check_frequency(save_freq: object) -> None:
-    is_count = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq > 0
-    if save_freq != "epoch" and not is_count:
-        raise ConfigError(
-            "ModelCheckpoint does not know this save_freq",
-            expected="'epoch' or a number of batches",
-            received=repr(save_freq),
-        )

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 import jax
 
-from kgraph.errors import ConfigError, StateError
+from kgraph.errors import StateError
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.saving.checkpoints import Checkpoint
-from kgraph.training.callbacks.callback import Logs, Mode
+from kgraph.training.callbacks.callback import Logs
+from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.monitor import MonitorCallback
 from kgraph.training.console import announce
 
@@ -46,6 +47,7 @@ class OrbaxCheckpoint(MonitorCallback):
     """
 
     state_attributes = ("best", "_batches", "_unsaved")
+    _frequency_option = "save_freq"
 
     def __init__(
         self,
@@ -61,25 +63,13 @@ class OrbaxCheckpoint(MonitorCallback):
         save_weights_only: bool = False,
     ) -> None:
         super().__init__(monitor, mode, best=initial_value_threshold)
-        is_count = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq > 0
-        if save_freq != "epoch" and not is_count:
-            raise ConfigError(
-                "OrbaxCheckpoint does not know this save_freq",
-                expected="'epoch' or a number of batches",
-                received=repr(save_freq),
-            )
+        check_frequency("OrbaxCheckpoint", "save_freq", save_freq)
         self.checkpoint = Checkpoint(directory, keep=max_to_keep, asynchronous=save_on_background)
         self.verbose, self.save_best_only = verbose, save_best_only
         self.save_freq, self.save_weights_only = save_freq, save_weights_only
         self._batches = self._unsaved = 0
         self._offset = 0
         self._description: str | None = None
-
-    def wants_batches(self, mode: Mode) -> bool:
-        """Only with a `save_freq` in batches, so that saving each epoch does not slow the steps."""
-        if self.save_freq == "epoch" and type(self) is OrbaxCheckpoint:
-            return False
-        return super().wants_batches(mode)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         if self.save_best_only:

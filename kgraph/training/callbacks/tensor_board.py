@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError
 from kgraph.layers.base.tree import named_weights
-from kgraph.training.callbacks.callback import Callback, Logs, Mode
+from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.callbacks.event_file import EventFile, histogram, scalar, text
+from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.optimizer_rate import current_rates
 
 
@@ -39,6 +41,7 @@ class TensorBoard(Callback):
     """
 
     state_attributes = ("_batches",)
+    _frequency_option = "update_freq"
 
     def __init__(
         self,
@@ -52,9 +55,8 @@ class TensorBoard(Callback):
         embeddings_freq: int = 0,
         embeddings_metadata: Any = None,
     ) -> None:
-        _check_count("histogram_freq", histogram_freq, least=0)
-        if update_freq not in ("epoch", "batch"):
-            _check_count("update_freq", update_freq, least=1)
+        check_count("TensorBoard", "histogram_freq", histogram_freq, least=0)
+        check_frequency("TensorBoard", "update_freq", update_freq, "batch")
         _refuse("write_images", write_images, "histogram_freq=1 shows how weights are distributed")
         _refuse("profile_batch", profile_batch, "with jax.profiler.trace(log_dir): model.fit(...)")
         _refuse("embeddings_freq", embeddings_freq, "save the weights by ModelCheckpoint")
@@ -70,12 +72,6 @@ class TensorBoard(Callback):
     def _open(self) -> None:
         self._train = EventFile(Path(self.log_dir) / "train")
         self._validation = EventFile(Path(self.log_dir) / "validation")
-
-    def wants_batches(self, mode: Mode) -> bool:
-        """Only with an `update_freq` in batches, so that epochs do not slow the steps."""
-        if self.update_freq == "epoch" and type(self) is TensorBoard:
-            return False
-        return super().wants_batches(mode)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._open()
@@ -114,16 +110,6 @@ class TensorBoard(Callback):
 def _scalars(prefix: str, logs: Logs) -> list[bytes]:
     """Returns a value for each number of the logs; a metric of several numbers has no curve."""
     return [scalar(prefix + key, value) for key, value in logs.items() if np.ndim(value) == 0]
-
-
-def _check_count(option: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(
-            f"TensorBoard does not know this {option}",
-            expected=f"a whole number of at least {least}"
-            + (", 'epoch' or 'batch'" if option == "update_freq" else ""),
-            received=repr(value),
-        )
 
 
 def _refuse(option: str, value: object, hint: str | None) -> None:

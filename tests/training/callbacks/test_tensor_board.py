@@ -83,7 +83,7 @@ def test_rates_of_schedules_and_of_several_optimizers_are_written(tmp_path):
         ({"embeddings_metadata": "m.tsv"}, r"no embeddings_metadata here"),
         ({"update_freq": "epochs"}, r"does not know this update_freq[\s\S]*'epoch' or 'batch'"),
         ({"update_freq": 0}, r"does not know this update_freq"),
-        ({"histogram_freq": -1}, r"does not know this histogram_freq"),
+        ({"histogram_freq": -1}, r"cannot have this value of `histogram_freq`"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
