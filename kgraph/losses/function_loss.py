@@ -27,5 +27,5 @@ class FunctionLoss(Loss):
     def call(self, y_true: Any, y_pred: Any) -> Array:
         return type(self).function(y_true, y_pred)
 
-    def recorded_arguments(self) -> dict[str, Any]:
-        return {**super().recorded_arguments(), "name": self.name}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "name": self.name}

@@ -387,7 +387,7 @@ def test_bidirectional_starts_with_given_weights():
     ("make", "text"),
     [
         (lambda: LSTM(0), "whole number of at least 1"),
-        (lambda: GRU(2, dropout=1.5), "rate for dropout"),
+        (lambda: GRU(2, dropout=1.5), "a number from 0 to 1"),
         (lambda: GRU(2, use_cudnn=True), "JAX offers cuDNN's LSTM only"),
         (lambda: LSTM(2, "relu", use_cudnn=True), r"tanh for its output[\s\S]*use_cudnn=\"auto\""),
         (lambda: LSTM(2, recurrent_dropout=0.1, use_cudnn=True), "no recurrent_dropout"),

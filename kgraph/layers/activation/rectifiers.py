@@ -7,9 +7,10 @@ from typing import Any
 
 import jax
 
-from kgraph import activations, constraints, initializers, regularizers
+from kgraph import activations
 from kgraph.checks import check_count, check_not_negative
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.weight_options import add_with_options, set_options
 from kgraph.types import Array, Shape
 
 
@@ -134,19 +135,15 @@ class PReLU(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
+        set_options(self, "alpha", alpha_initializer, alpha_regularizer, alpha_constraint)
         axes = [shared_axes] if isinstance(shared_axes, int) else list(shared_axes or ())
         self.shared_axes = [check_count("PReLU", "shared_axes", axis) for axis in axes]
 
     def build(self, input_shape: Shape) -> None:
         own = {i: d for i, d in enumerate(input_shape) if i > 0 and i not in self.shared_axes}
-        self.alpha = self.add_weight(
-            [own.get(i, 1) for i in range(1, len(input_shape))],
-            self.alpha_initializer, name="alpha",
-            regularizer=self.alpha_regularizer, constraint=self.alpha_constraint,
-        )  # fmt: skip
+        self.alpha = add_with_options(
+            self, "alpha", [own.get(i, 1) for i in range(1, len(input_shape))]
+        )
         self.input_spec = InputSpec(ndim=len(input_shape), axes=own)
 
     def call(self, inputs: Array) -> Array:

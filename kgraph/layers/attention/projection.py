@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from kgraph import activations, initializers
 from kgraph.initializers.scaling import with_axes
 from kgraph.layers.base import Layer
+from kgraph.layers.base.weight_options import add_with_options, set_options
 from kgraph.types import Array, Shape
 
 
@@ -47,27 +48,17 @@ class HeadProjection(Layer):
         self.output_sizes, self.contracted = tuple(output_sizes), contracted
         self.activation = None if activation is None else activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_options = {
-            "initializer": with_axes(
-                initializers.get(kernel_initializer),
-                range(contracted),
-                range(contracted, contracted + len(self.output_sizes)),
-            ),
-            "regularizer": kernel_regularizer,
-            "constraint": kernel_constraint,
-        }
-        self.bias_options = {
-            "initializer": bias_initializer,
-            "regularizer": bias_regularizer,
-            "constraint": bias_constraint,
-        }
+        summed, made = range(contracted), range(contracted, contracted + len(self.output_sizes))
+        fitted = with_axes(initializers.get(kernel_initializer), summed, made)
+        set_options(self, "kernel", fitted, kernel_regularizer, kernel_constraint)
+        set_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Shape) -> None:
         shape: Any = (*input_shape[-self.contracted :], *self.output_sizes)
-        self.kernel = self.add_weight(shape, name="kernel", **self.kernel_options)
+        self.kernel = add_with_options(self, "kernel", shape)
         self.bias: Any = None
         if self.use_bias:
-            self.bias = self.add_weight(self.output_sizes, name="bias", **self.bias_options)
+            self.bias = add_with_options(self, "bias", self.output_sizes)
 
     def call(self, inputs: Array) -> Array:
         outputs = jnp.tensordot(inputs, self.kernel, self.contracted)

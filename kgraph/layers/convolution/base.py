@@ -6,12 +6,13 @@ from typing import Any, ClassVar, TypeAlias
 
 import jax
 
-from kgraph import activations, constraints, initializers, regularizers
+from kgraph import activations
 from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.traits import Convolution, LinearForm, Traits
 from kgraph.layers.base import InputSpec
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.traits import activated
+from kgraph.layers.base.weight_options import add_with_options, set_options
 from kgraph.layers.convolution.on_cpu import convolve_on_cpu
 from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
 from kgraph.layers.convolution.window import Window, convolve
@@ -68,9 +69,7 @@ class _ConvolutionBase(_SpatialLayer):
         self._check_strides_and_dilation()
         self.activation: Function = activations.get(activation)
         self.use_bias = use_bias
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.bias_constraint = constraints.get(bias_constraint)
+        set_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def fix_channels(self, input_shape: Shape) -> int:
         """Returns the number of channels of the input; the layer takes no other from now on.
@@ -91,13 +90,7 @@ class _ConvolutionBase(_SpatialLayer):
     def declare_bias(self, size: int) -> None:
         """Declares the bias, if the layer has one."""
         if self.use_bias:
-            self.bias = self.add_weight(
-                (size,),
-                self.bias_initializer,
-                name="bias",
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+            self.bias = add_with_options(self, "bias", (size,))
 
     @property
     def reach(self) -> tuple[int, ...]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph import constraints, initializers, regularizers
 from kgraph.checks import check_count
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
 from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.types import Array, Shape
 
 
 class _Convolution(
-    _ConvolutionBase, traits=lambda layer: convolution_traits(layer, groups=layer.groups)
+    _ConvolutionBase,
+    KernelAndBias,
+    traits=lambda layer: convolution_traits(layer, groups=layer.groups),
 ):
     """Slides a kernel over the spatial axes: `activation(convolution(inputs, kernel) + bias)`."""
 
@@ -51,9 +53,7 @@ class _Convolution(
                 expected=f"filters divisible by groups={groups}",
                 received=f"filters={filters}",
             )
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
+        set_options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
 
     def build(self, input_shape: Shape) -> None:
         channels = self.fix_channels(input_shape)
@@ -63,12 +63,8 @@ class _Convolution(
                 expected=f"channels divisible by groups={self.groups}",
                 received=f"{channels} channels",
             )
-        self.kernel = self.add_weight(
-            (*self.kernel_size, channels // self.groups, self.filters),
-            self.kernel_initializer,
-            name="kernel",
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
+        self.kernel = add_with_options(
+            self, "kernel", (*self.kernel_size, channels // self.groups, self.filters)
         )
         self.declare_bias(self.filters)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph import constraints, initializers, regularizers
 from kgraph.checks import check_count
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.weight_options import add_with_options, set_options
 from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.types import Array, Shape
@@ -45,18 +45,14 @@ class _DepthwiseConvolution(_ConvolutionBase, traits=_traits):
             activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
         self.depth_multiplier = check_count(label_of(self), "depth_multiplier", depth_multiplier)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        set_options(
+            self, "depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint
+        )
 
     def build(self, input_shape: Shape) -> None:
         channels = self.fix_channels(input_shape)
-        self.kernel = self.add_weight(
-            (*self.kernel_size, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            name="kernel",
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
+        self.kernel = add_with_options(
+            self, "depthwise", (*self.kernel_size, channels, self.depth_multiplier), name="kernel"
         )
         self.declare_bias(channels * self.depth_multiplier)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph import constraints, initializers, regularizers
 from kgraph.checks import check_count
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.weight_options import add_with_options, set_options
 from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.depthwise import as_grouped
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
@@ -53,28 +53,26 @@ class _SeparableConvolution(_ConvolutionBase, traits=_traits):
         )  # fmt: skip
         self.filters = check_count(label_of(self), "filters", filters)
         self.depth_multiplier = check_count(label_of(self), "depth_multiplier", depth_multiplier)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
-        self.pointwise_initializer = initializers.get(pointwise_initializer)
-        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
-        self.pointwise_constraint = constraints.get(pointwise_constraint)
+        set_options(
+            self, "depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint
+        )
+        set_options(
+            self, "pointwise", pointwise_initializer, pointwise_regularizer, pointwise_constraint
+        )
 
     def build(self, input_shape: Shape) -> None:
         channels = self.fix_channels(input_shape)
-        self.depthwise_kernel = self.add_weight(
+        self.depthwise_kernel = add_with_options(
+            self,
+            "depthwise",
             (*self.kernel_size, channels, self.depth_multiplier),
-            self.depthwise_initializer,
             name="depthwise_kernel",
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
         )
-        self.pointwise_kernel = self.add_weight(
+        self.pointwise_kernel = add_with_options(
+            self,
+            "pointwise",
             (*(1,) * self.rank, channels * self.depth_multiplier, self.filters),
-            self.pointwise_initializer,
             name="pointwise_kernel",
-            regularizer=self.pointwise_regularizer,
-            constraint=self.pointwise_constraint,
         )
         self.declare_bias(self.filters)
 

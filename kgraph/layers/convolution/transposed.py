@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph import constraints, initializers, regularizers
 from kgraph.checks import check_count
 from kgraph.errors import ConfigError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
 from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.layers.convolution.window import Pads, Window
@@ -22,7 +22,7 @@ def _traits(layer: _TransposedConvolution) -> Traits:
     return convolution_traits(layer, kernel_axes=(-2,), transposed=True)
 
 
-class _TransposedConvolution(_ConvolutionBase, traits=_traits):
+class _TransposedConvolution(_ConvolutionBase, KernelAndBias, traits=_traits):
     """The gradient of a convolution by its input, used as a layer: it enlarges what it is given."""
 
     def __init__(
@@ -52,19 +52,11 @@ class _TransposedConvolution(_ConvolutionBase, traits=_traits):
         )  # fmt: skip
         self.filters = check_count(label_of(self), "filters", filters)
         self.output_padding = self._check_output_padding(output_padding)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
+        set_options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
 
     def build(self, input_shape: Shape) -> None:
         channels = self.fix_channels(input_shape)
-        self.kernel = self.add_weight(
-            (*self.kernel_size, self.filters, channels),
-            self.kernel_initializer,
-            name="kernel",
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        self.kernel = add_with_options(self, "kernel", (*self.kernel_size, self.filters, channels))
         self.declare_bias(self.filters)
 
     def call(self, inputs: Array) -> Array:

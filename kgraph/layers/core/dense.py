@@ -6,11 +6,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kgraph import activations, constraints, initializers, regularizers
+from kgraph import activations
 from kgraph.checks import check_count
 from kgraph.graph.traits import LinearForm, Traits
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.traits import activated
+from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
 from kgraph.types import Array, Shape
 
 _LINEAR = (LinearForm(),)
@@ -20,7 +21,7 @@ def _traits(layer: Dense) -> Traits:
     return Traits(linear=_LINEAR, activation=activated(layer))
 
 
-class Dense(Layer, traits=_traits):
+class Dense(Layer, KernelAndBias, traits=_traits):
     """Multiplies the last axis by a matrix, adds a bias, and applies an activation.
 
     Shapes: `[batch, *any, features]` in, `[batch, *any, units]` out. Weights `kernel`:
@@ -65,25 +66,15 @@ class Dense(Layer, traits=_traits):
         self.units = check_count("Dense", "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        set_options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        set_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Shape) -> None:
         features = input_shape[-1]
-        self.kernel = self.add_weight(
-            (features, self.units), self.kernel_initializer, name="kernel",
-            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
-        )  # fmt: skip
+        self.kernel = add_with_options(self, "kernel", (features, self.units))
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight(
-                (self.units,), self.bias_initializer, name="bias",
-                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
-            )  # fmt: skip
+            self.bias = add_with_options(self, "bias", (self.units,))
         self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
 
     def call(self, inputs: Array) -> Array:

@@ -9,13 +9,14 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kgraph import activations, constraints, initializers, regularizers
+from kgraph import activations
 from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.traits import LinearForm, Traits
 from kgraph.initializers.scaling import with_axes
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.traits import activated
+from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
 from kgraph.types import Array, Shape
 
 _FORM = re.compile(
@@ -101,7 +102,7 @@ def _traits(layer: EinsumDense) -> Traits:
     return Traits(linear=tuple(forms), activation=activated(layer))
 
 
-class EinsumDense(Layer, traits=_traits):
+class EinsumDense(Layer, KernelAndBias, traits=_traits):
     """Multiplies the input by a kernel as an equation says, adds a bias, applies an activation.
 
     Shapes: as the equation says, the first letter being the batch unless `...` stands before it.
@@ -155,12 +156,8 @@ class EinsumDense(Layer, traits=_traits):
                 received=f"bias_axes={bias_axes!r}",
             )
         self.activation = activations.get(activation)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        set_options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        set_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
         self.supports_masking = self.letters.keeps_steps
         self.input_spec = self._rank()
 
@@ -193,17 +190,16 @@ class EinsumDense(Layer, traits=_traits):
                     received=f"size {sizes[letter]}",
                 )
             sizes[letter] = sizes.get(letter) if size is None else size
-        self.kernel = self.add_weight(
-            tuple(sizes[letter] for letter in own.kernel), self._fitted_initializer(),
-            name="kernel", regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
-        )  # fmt: skip
+        self.kernel = add_with_options(
+            self,
+            "kernel",
+            tuple(sizes[letter] for letter in own.kernel),
+            initializer=self._fitted_initializer(),
+        )
         self.bias = None
         if self.bias_axes is not None:
             elided = len(input_shape) - len(own.inputs) if own.right else 0
-            self.bias = self.add_weight(
-                (*self._bias_sizes(sizes), *(1,) * elided), self.bias_initializer, name="bias",
-                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
-            )  # fmt: skip
+            self.bias = add_with_options(self, "bias", (*self._bias_sizes(sizes), *(1,) * elided))
         fixed = {own.input_axis(x): sizes[x] for x in own.inputs if x in own.kernel}
         self.input_spec = self._rank(axes=fixed)
 

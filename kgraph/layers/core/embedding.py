@@ -8,12 +8,12 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph import constraints, initializers, regularizers
 from kgraph.checks import check_count
 from kgraph.errors import DataError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
-from kgraph.types import Array
+from kgraph.layers.base.weight_options import add_with_options, set_options
+from kgraph.types import Array, Function
 
 
 class Embedding(Layer):
@@ -46,6 +46,7 @@ class Embedding(Layer):
     """
 
     autocast = False
+    embeddings_initializer: Function | None
 
     def __init__(
         self,
@@ -61,9 +62,13 @@ class Embedding(Layer):
         super().__init__(**{"autocast": False, **options})
         self.input_dim = check_count("Embedding", "input_dim", input_dim)
         self.output_dim = check_count("Embedding", "output_dim", output_dim)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        set_options(
+            self,
+            "embeddings",
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+        )
         self.mask_zero = bool(mask_zero)
         self.supports_masking = self.mask_zero
         if weights is not None:
@@ -71,10 +76,7 @@ class Embedding(Layer):
             self.set_weights(weights if isinstance(weights, list) else [weights])
 
     def build(self, input_shape: Any = None) -> None:
-        self.embeddings = self.add_weight(
-            (self.input_dim, self.output_dim), self.embeddings_initializer, name="embeddings",
-            regularizer=self.embeddings_regularizer, constraint=self.embeddings_constraint,
-        )  # fmt: skip
+        self.embeddings = add_with_options(self, "embeddings", (self.input_dim, self.output_dim))
 
     def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = args[0] if args else kwargs.get("inputs")

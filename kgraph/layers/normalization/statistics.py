@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from kgraph import constraints, initializers, regularizers
 from kgraph.checks import check_integer, check_not_negative
 from kgraph.errors import GraphError
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.weight_options import add_with_options, set_options
 from kgraph.types import Array, Shape
 
 Axes: TypeAlias = int | Sequence[int]
@@ -107,31 +107,15 @@ class _ScaledNormalization(_Normalization):
         check_not_negative(label_of(self), "epsilon", epsilon)
         self.epsilon = epsilon
         self.center, self.scale = center, scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
+        set_options(self, "beta", beta_initializer, beta_regularizer, beta_constraint)
+        set_options(self, "gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
 
     def declare_scale_and_offset(self, sizes: Sequence[int]) -> None:
         """Declares `gamma` and `beta`, as far as the layer has them."""
         if self.scale:
-            self.gamma = self.add_weight(
-                sizes,
-                self.gamma_initializer,
-                name="gamma",
-                regularizer=self.gamma_regularizer,
-                constraint=self.gamma_constraint,
-            )
+            self.gamma = add_with_options(self, "gamma", sizes)
         if self.center:
-            self.beta = self.add_weight(
-                sizes,
-                self.beta_initializer,
-                name="beta",
-                regularizer=self.beta_regularizer,
-                constraint=self.beta_constraint,
-            )
+            self.beta = add_with_options(self, "beta", sizes)
 
     def rescale(self, normalised: Array, places: Sequence[int]) -> Array:
         """Returns `normalised * gamma + beta`, the weights lying along `places`."""

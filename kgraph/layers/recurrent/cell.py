@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph import constraints, initializers, regularizers
 from kgraph.checks import check_rate
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of, next_key
+from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
 from kgraph.types import Array, Tree
 
 
@@ -95,7 +95,7 @@ class RecurrentCell(Layer):
         return jnp.where(kept, 1 / (1 - rate), 0).astype(like.dtype)
 
 
-class WeightedCell(RecurrentCell):
+class WeightedCell(RecurrentCell, KernelAndBias):
     """Base of cells with a kernel for the input, one for the state, and perhaps a bias."""
 
     kernel: Any
@@ -127,15 +127,11 @@ class WeightedCell(RecurrentCell):
     ) -> None:
         super().__init__(dropout, recurrent_dropout, seed, **options)
         self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        set_options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        set_options(
+            self, "recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint
+        )
+        set_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def recurrent_weights(self) -> Tree:
         """Returns the weights that meet the state in `recur`."""
@@ -157,19 +153,12 @@ class WeightedCell(RecurrentCell):
         bias_initializer: Any = None,
     ) -> None:
         """Declares the weights, given their shapes."""
-        self.kernel = self.add_weight(
-            kernel, self.kernel_initializer, name="kernel",
-            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
-        )  # fmt: skip
-        self.recurrent_kernel = self.add_weight(
-            recurrent_kernel, self.recurrent_initializer, name="recurrent_kernel",
-            regularizer=self.recurrent_regularizer, constraint=self.recurrent_constraint,
-        )  # fmt: skip
+        self.kernel = add_with_options(self, "kernel", kernel)
+        self.recurrent_kernel = add_with_options(
+            self, "recurrent", recurrent_kernel, name="recurrent_kernel"
+        )
         if self.use_bias:
-            self.bias = self.add_weight(
-                bias, bias_initializer or self.bias_initializer, name="bias",
-                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
-            )  # fmt: skip
+            self.bias = add_with_options(self, "bias", bias, initializer=bias_initializer)
 
 
 def masked_matmul(x: Array, kernel: Array, mask: Array | None) -> Array:
