@@ -23,7 +23,8 @@ def is_own(thing: Any) -> bool:
 
 def comes_from(thing: Any, *packages: str) -> bool:
     """Tells whether a class, a function or an object's class is defined in one of the packages."""
-    return str(getattr(thing, "__module__", None)).partition(".")[0] in packages
+    module = getattr(thing, "__module__", None)
+    return isinstance(module, str) and module.partition(".")[0] in packages
 
 
 def declare(cls: type, word: Any) -> None:

@@ -98,7 +98,7 @@ class Recorded:
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments as plain data (JSON types)."""
-        return {name: describe(value) for name, value in recorded_arguments(self).items()}
+        return _described(recorded_arguments(self))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
@@ -301,9 +301,12 @@ def snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
+_PLAIN = frozenset({type(None), bool, int, str})
+
+
 def describe(value: Any) -> Any:
     """Returns `value` as JSON types; what cannot be written down becomes an `Opaque`."""
-    if value is None or isinstance(value, (bool, str)):
+    if type(value) in _PLAIN or isinstance(value, str):
         return value
     if isinstance(value, int):
         return int(value)
@@ -312,7 +315,7 @@ def describe(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [describe(item) for item in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: describe(item) for key, item in value.items()}
+        return _described(value)
     if isinstance(value, slice):
         return {"slice": [value.start, value.stop, value.step]}
     if value is Ellipsis:
@@ -324,6 +327,11 @@ def describe(value: Any) -> Any:
         name = get_registered_name(type(value))
         return {"kind": value._kgraph_kind, "class_name": name, "config": value.get_config()}
     return _describe_foreign(value)
+
+
+def _described(items: Mapping[str, Any]) -> dict[str, Any]:
+    # Most options are plain as they are, and a deep model has tens of thousands of them.
+    return {k: v if type(v) in _PLAIN else describe(v) for k, v in items.items()}
 
 
 def _describe_foreign(value: Any) -> Any:

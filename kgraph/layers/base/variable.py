@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import jax
@@ -16,6 +17,12 @@ from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.arithmetic import ReadsAsArray, plain
 from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.types import Array, Function
+
+
+@cache
+def dtype_name(dtype: Any) -> str:
+    """Returns the name of a dtype, for each weight of a deep model again."""
+    return str(jnp.dtype(dtype))
 
 
 class Keeper(Protocol):
@@ -73,7 +80,7 @@ class Variable(ReadsAsArray):
     ) -> None:
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ConfigError("A variable has a name without '/'", received=repr(name))
-        if isinstance(initializer, (str, Mapping)):
+        if isinstance(initializer, (str, dict)):
             initializer = initializers.get(initializer)
         self._value: Array | None = None
         if not callable(initializer):
@@ -88,7 +95,7 @@ class Variable(ReadsAsArray):
             )
         self.initializer: Function = initializer
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        self.dtype = str(jnp.dtype(dtype or floatx()))
+        self.dtype = dtype_name(dtype or floatx())
         self.trainable, self.autocast = bool(trainable), bool(autocast)
         self.aggregation, self.synchronization = aggregation, synchronization
         self.overwrite_with_gradient = False

@@ -14,7 +14,7 @@ from kgraph.graph.source import user_source
 from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, label_of
 from kgraph.layers.base.tree import children, members, named_weights, walk_weights
-from kgraph.layers.base.variable import Variable, create_values
+from kgraph.layers.base.variable import Variable, create_values, dtype_name
 from kgraph.registry import Recorded, snake_case
 from kgraph.types import Array
 
@@ -106,7 +106,7 @@ class Weighted(Recorded):
                 received=sizes,
                 hint="give the sizes of the feature axes in Input(shape=...)",
             )
-        dtype = str(np.dtype(dtype) if dtype not in (None, "bfloat16") else dtype or self.dtype)
+        dtype = dtype_name(dtype or self.dtype)
         if initializer is None:
             initializer = "glorot_uniform" if "float" in dtype else "zeros"
         made: Any = initializers.get(initializer)
