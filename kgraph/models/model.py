@@ -257,10 +257,8 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     def assign(self, variables: Variables) -> None:
         """Sets the weights to the variables of a program: what a loop of your own has trained.
 
-        They then count in `predict`, `save`, `export` and in the next `fit`.
-
-        Args:
-            variables: `{"params": ..., "state": ...}`, or one of the two.
+        They then count in `predict`, `save`, `export` and in the next `fit`. `variables` are
+        `{"params": ..., "state": ...}`, or one of the two.
 
         Raises:
             StateError: one is missing, unknown or of another shape; none is set then.
