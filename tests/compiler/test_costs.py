@@ -185,8 +185,11 @@ def test_what_is_kept_is_what_jax_keeps(name, capsys):
 
 
 def test_recurrence_counts_every_step():
-    """XLA counts a loop's body once: an unrolled layer shows what the whole is."""
-    for kind, tolerance in ((layers.LSTM, 0.05), (layers.GRU, 0.05), (layers.SimpleRNN, 0.1)):
+    """XLA counts a loop's body once: an unrolled layer shows what the whole is.
+
+    From jax 0.12 on the first step has no gradient by its state, which is zeros: up to 6 % less.
+    """
+    for kind, tolerance in ((layers.LSTM, 0.07), (layers.GRU, 0.07), (layers.SimpleRNN, 0.1)):
         check_flops(one(kind(16, unroll=True), (5, 16)), tolerance)
         looped, unrolled = (one(kind(16, unroll=u), (5, 16)).cost(2).total for u in (False, True))
         assert looped == unrolled

@@ -48,9 +48,11 @@ def everything(program: Program, batch: np.ndarray) -> object:
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
 
 
-@pytest.mark.parametrize(
-    "remat", [["first"], ["block", "seeded"], {"block": "dots_saveable"}], ids=str
-)
+ONE_LAYER = pytest.param(["first"], marks=pytest.mark.slow)
+POLICY = pytest.param({"block": "dots_saveable"}, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("remat", [["block", "seeded"], ONE_LAYER, POLICY], ids=str)
 def test_a_model_computes_the_same(remat):
     batch = np.random.default_rng(0).normal(size=(5, WIDTH)).astype(np.float32)
     program = kgraph.lower(nested(), remat=remat)
@@ -96,6 +98,7 @@ def test_the_pass_is_pure_and_a_second_run_changes_nothing():
     assert "block/remat: [batch, 4] float32 = recomputed(first)" in str(once)
 
 
+@pytest.mark.slow
 def test_fit_takes_both_options():
     batch, targets = np.ones((4, WIDTH), np.float32), np.zeros((4, WIDTH), np.float32)
     found = []

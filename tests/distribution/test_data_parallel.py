@@ -44,7 +44,7 @@ def fitted(build, spread, optimizer="adam", x=m.X):
     return fit.history, model.get_weights()
 
 
-@pytest.mark.parametrize("batch_size", [16, 12])
+@pytest.mark.parametrize("batch_size", [16, pytest.param(12, marks=pytest.mark.slow)])
 def test_dropout_loss_and_metrics_are_those_of_one_device(batch_size):
     one, ours = (trained(m.dropping, d, batch_size=batch_size) for d in (None, data_parallel()))
     m.assert_close(one[1], ours[1])
@@ -57,8 +57,11 @@ def test_dropout_loss_and_metrics_are_those_of_one_device(batch_size):
 
 
 def test_statistics_of_batches_are_over_all_devices():
-    one, ours = trained(m.normalized, None), trained(m.normalized, data_parallel())
-    m.assert_close(one[1], ours[1])
+    m.assert_close(fitted(m.normalized, None), fitted(m.normalized, data_parallel()))
+
+
+@pytest.mark.slow
+def test_statistics_of_batches_that_cannot_be_cut():
     with pytest.warns(UserWarning, match="12 rows cannot be cut into 8 equal parts"):
         again = trained(m.normalized, data_parallel(), batch_size=12)
     m.assert_close(trained(m.normalized, None, batch_size=12)[1], again[1])
@@ -111,14 +114,22 @@ def batches(size=12):
         yield m.X[low : low + size], m.Y[low : low + size], m.WEIGHTS[low : low + size]
 
 
-def streamed(build, spread):
+def streamed(build, spread, on_batch=True):
     model = m.compiled(build, spread)
     history = model.fit(list(batches()), epochs=2, verbose=0).history
+    if not on_batch:
+        return history, model.get_weights()
     on_batch = model.train_on_batch(m.X[:5], m.Y[:5]), model.test_on_batch(m.X[:5], m.Y[:5])
     found = model.evaluate(list(batches()), verbose=0), model.predict(list(batches()), verbose=0)
     return history, on_batch, found, model.predict_on_batch(m.X[:3]), model.get_weights()
 
 
+def test_streams():
+    one, ours = (streamed(m.dropping, spread, False) for spread in (None, data_parallel()))
+    m.assert_close(one, ours)
+
+
+@pytest.mark.slow
 def test_streams_and_single_batches():
     m.assert_close(streamed(m.dropping, None), streamed(m.dropping, data_parallel()))
 

@@ -46,7 +46,8 @@ def held_by_first_device(arrays) -> int:
 
 
 def test_a_model_that_is_cut_trains_as_a_whole_one():
-    one, ours = trained(None, stack=False), trained(m.tensor_parallel(), stack=False)
+    two = partial(m.blocks, 2)
+    one, ours = (trained(spread, two, stack=False) for spread in (None, m.tensor_parallel()))
     m.assert_close(one[1], ours[1], 1e-5)
     model = ours[0]
     assert model.get_layer("up0").kernel.value.sharding.spec == P(None, "model")

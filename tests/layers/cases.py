@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ class Case:
         vmap: whether the batch is made of samples that do not know of each other (at inference).
         saved: whether a model of it can be saved (what is no data, such as a lambda, cannot).
         keras: whether Keras has the layer with these options.
+        first: whether it is the first row of its class; `all_cases` says so.
         reason: why a tolerance is loose or a check is off.
     """
 
@@ -93,6 +94,7 @@ class Case:
     vmap: bool = True
     saved: bool = True
     keras: bool = True
+    first: bool = False
     reason: str = ""
 
     def __repr__(self) -> str:
@@ -102,6 +104,11 @@ class Case:
     def sampled(self) -> bool:
         """Whether the quick suite runs the long checks on the case: on about one in ten."""
         return zlib.crc32(self.id.encode()) % 10 == 0
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the quick suite runs the costly checks on it: on each class at least once."""
+        return self.first or self.sampled
 
     @property
     def trains(self) -> bool:
@@ -124,4 +131,5 @@ def all_cases() -> list[Case]:
     names = [case.id for case in found]
     twice = {name for name in names if names.count(name) > 1}
     assert not twice, f"ids used twice: {twice}"
-    return found
+    first = {case.id.partition(" ")[0]: case.id for case in reversed(found)}.values()
+    return [replace(case, first=case.id in first) for case in found]

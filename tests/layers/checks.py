@@ -296,24 +296,45 @@ def _mode(theirs: Any, training: bool) -> dict[str, bool]:
 # --- everything at once --------------------------------------------------------------------------
 
 
-@cache
-def ours(case_id: str) -> tuple[Result, Any]:
-    """Returns the result of our layer, and its gradients by weights and inputs (or None)."""
-    case, both = CASES[case_id], pair(case_id)
-    return _evaluate(case, both, both.ours, run, compiled=True)
+def ours(case_id: str, gradients: bool = False) -> tuple[Result, Any]:
+    """Returns the result of our layer, and its gradients by weights and inputs (or None).
+
+    Args:
+        case_id: of the case.
+        gradients: whether they are wanted. Of a case of which the quick suite compares them, they
+            are there anyway: one function computes both.
+    """
+    return _ours(case_id, _differentiated(case_id, gradients))
 
 
 @cache
-def theirs(case_id: str) -> tuple[Result, Any]:
+def _ours(case_id: str, gradients: bool) -> tuple[Result, Any]:
+    both = pair(case_id)
+    return _evaluate(CASES[case_id], both, both.ours, run, True, gradients)
+
+
+def theirs(case_id: str, gradients: bool = False) -> tuple[Result, Any]:
     """Returns the same of the Keras layer.
 
     Where there are no gradients it is not compiled: some Keras layers work on the host.
     """
+    return _theirs(case_id, _differentiated(case_id, gradients))
+
+
+@cache
+def _theirs(case_id: str, gradients: bool) -> tuple[Result, Any]:
     case, both = CASES[case_id], pair(case_id)
-    return _evaluate(case, both, both.theirs, run_keras, compiled=case.gradients)
+    return _evaluate(case, both, both.theirs, run_keras, case.gradients, gradients)
 
 
-def _evaluate(case: Case, both: Pair, layer: Any, runner: Any, compiled: bool) -> Any:
+def _differentiated(case_id: str, gradients: bool) -> bool:
+    case = CASES[case_id]
+    return case.gradients and (gradients or case.chosen)
+
+
+def _evaluate(
+    case: Case, both: Pair, layer: Any, runner: Any, compiled: bool, differentiated: bool
+) -> Any:
     inputs, masks = arrays(case)
     trained = {id(w) for w in both.ours.trainable_weights}
     by_weight = [i for i, w in enumerate(both.ours.weights) if id(w) in trained]
@@ -332,7 +353,7 @@ def _evaluate(case: Case, both: Pair, layer: Any, runner: Any, compiled: bool) -
     weights = [jnp.asarray(w) for w in both.weights]
     chosen = [weights[i] for i in by_weight], [inputs[i] for i in by_input]
     gradients = None
-    if case.gradients:
+    if differentiated:
         function = jax.jit(jax.grad(total, has_aux=True))
         gradients, found = function(chosen, weights, inputs, masks)
     else:

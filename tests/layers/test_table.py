@@ -60,9 +60,12 @@ def test_inferred_spec_is_the_real_shape_for_all_sizes(case: Case):
     specs = [symbol.spec for symbol in leaves(both.symbolic)]
     for trial in range(3):
         inputs, masks = arrays(case, trial)
-        real = jax.eval_shape(
-            lambda x, m: run(both.ours, case, both.weights, x, m).outputs, inputs, masks
-        )
+        if trial == 0 and case.keras:  # it is run anyway, to be compared
+            real = ours(case.id)[0].outputs
+        else:
+            real = jax.eval_shape(
+                lambda x, m: run(both.ours, case, both.weights, x, m).outputs, inputs, masks
+            )
         sizes = real_sizes(case, trial)
         assert [evaluate_dims(spec.dims, sizes) for spec in specs] == [r.shape for r in real]
         assert [spec.dtype for spec in specs] == [str(r.dtype) for r in real]
@@ -92,9 +95,9 @@ def test_weights_have_the_names_shapes_and_roles_of_keras(case: Case):
     assert ours == theirs
 
 
-@every(lambda case: case.keras and case.gradients)
+@every(lambda case: case.keras and case.gradients, quick=lambda case: case.chosen)
 def test_gradients_are_those_of_keras(case: Case):
-    (_, one), (_, two) = ours(case.id), theirs(case.id)
+    (_, one), (_, two) = ours(case.id, True), theirs(case.id, True)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         assert_near(a, b, case.gradient_tolerance, "gradient")
 
@@ -237,7 +240,7 @@ def test_lowers_for_tpu(case: Case):
     assert exported.platforms == ("tpu",)
 
 
-@every(lambda case: case.random)
+@every(lambda case: case.random, quick=lambda case: case.chosen)
 def test_equal_keys_draw_equally_and_others_do_not(case: Case):
     both = pair(case.id)
     inputs, masks = arrays(case)

