@@ -198,7 +198,7 @@ def run(metric, seen):
 
 
 @case
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_results_are_those_of_keras(name, options, data, weighted):
     weights = row_weights(name) if weighted else [None] * UPDATES
     if weighted and data is sequences and name.startswith("SparseTopK"):
@@ -224,7 +224,16 @@ def test_masked_results_are_those_of_keras(name, options, data):
     np.testing.assert_allclose(result, keras_result(name, options, seen), **CLOSE)
 
 
-@case
+FIRST = {name: i for i, (name, *_) in reversed([*enumerate(CASES)])}.values()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "data"),
+    [
+        pytest.param(*c, id=name, marks=() if i in FIRST else pytest.mark.slow)
+        for i, (c, name) in enumerate(zip(CASES, IDS, strict=True))
+    ],
+)
 def test_a_mask_is_as_if_rows_were_not_there(name, options, data):
     """Keras ignores masks in all but the mean metrics; here they reach every metric."""
     kept = np.arange(ROWS) < 5

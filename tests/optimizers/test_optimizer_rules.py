@@ -53,8 +53,17 @@ SLOW = {"SGD": 1e3, "Adadelta": 1e3, "Adagrad": 1e4, "Ftrl": 1e3, "RMSprop": 30}
 TOLERANCE = {"ScheduleFreeAdamW": 2e-4, "Muon": 5e-5, "Nadam": 5e-5, "Ftrl": 5e-5}
 
 
-@pytest.mark.parametrize("size", [1.0, 1e-5])
-@pytest.mark.parametrize(("name", "options"), RULES, ids=lambda x: str(x))
+SIZES = [
+    pytest.param(
+        name, options, size, id=f"{name}-{options}-{size}",
+        marks=pytest.mark.slow if options and size < 1 else (),
+    )
+    for name, options in RULES
+    for size in (1.0, 1e-5)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options", "size"), SIZES)
 def test_rule_gives_the_weights_of_keras(name, options, size):
     rate = 0.01 * (SLOW.get(name, 1) if size < 1 else 1)
     grads = gradients(size, STEPS)

@@ -19,7 +19,11 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("name", RULE_NAMES)
+QUICK = ("Adam", "Muon", "ScheduleFreeAdamW")
+OTHERS = [pytest.param(n, marks=pytest.mark.slow) for n in RULE_NAMES if n not in QUICK]
+
+
+@pytest.mark.parametrize("name", [*QUICK, *OTHERS])
 def test_training_continues_bit_for_bit_from_flat_arrays(name):
     optimizer = getattr(optimizers, name)(0.01, **EVERYTHING)
     grads = gradients(1.0, 5)

@@ -87,7 +87,10 @@ def _sequential(k):
 SHAPES = (_chain, _tapped_chain, _called_twice, _two_ends, _same_tensor_twice, _sequential)
 
 
-@pytest.mark.parametrize("make", [*SHAPES, *GUIDE.values()], ids=lambda make: make.__name__)
+LARGE = [pytest.param(make, marks=pytest.mark.slow) for make in GUIDE.values() if make != siamese]
+
+
+@pytest.mark.parametrize("make", [*SHAPES, siamese, *LARGE], ids=lambda make: make.__name__)
 def test_branching_is_decided_as_in_keras(make):
     printed: list[str] = []
     oracle(make).summary(print_fn=printed.append)
