@@ -51,6 +51,10 @@ class StateError(KGraphError, RuntimeError):
     """Something was asked of an object before it was ready for it (fit before compile, say)."""
 
 
+class ProcessError(KGraphError, RuntimeError):
+    """Another process of the job has failed, or does something else than this one."""
+
+
 class ModelFileError(KGraphError, ValueError):
     """A model file is missing, damaged, foreign, or does not match.
 

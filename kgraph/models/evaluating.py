@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kgraph.data import ArraySource, is_dataset, make_source
+from kgraph.distribution.together import together
 from kgraph.errors import DataError
 from kgraph.graph.graph import Graph
 from kgraph.graph.structure import fill
@@ -59,24 +60,25 @@ def evaluate(
     trainer = self._kgraph.trainer
     trainer.require_compiled("evaluate")
     batch_size, steps = limited_steps(x, batch_size, steps)
-    source = make_source(x, y, sample_weight, batch_size, shuffle=False, steps_per_epoch=steps)
-    data = open_data(trainer.programs, source)
-    engine = trainer.engine_for(data.first)
-    check_data(data, engine)
-    call_list = CallbackList(callbacks, self, {"steps": source.steps})
-    trainer.programs.create_values(engine.program)
-    each = 1
-    if batch_size is None and steps is None:
-        each = in_larger_batches(data, engine.pads_evaluation, call_list, "test")
-    if each == 1:  # else they come in few large batches, and none is needed twice
-        place_rows(data, engine.placement)
-    progress = Progress(verbose, 1, source.steps, each=each)
-    evaluation = Evaluation(engine)
-    with progress, trainer.telling(compilations(progress)):
-        progress.epoch_begin(0)
-        work = evaluation_work(evaluation, engine, data, steps)
-        logs = run_evaluation(work, evaluation, engine, call_list, progress)
-        progress.epoch_end(logs)
+    with together("evaluate"):
+        source = make_source(x, y, sample_weight, batch_size, shuffle=False, steps_per_epoch=steps)
+        data = open_data(trainer.programs, source)
+        engine = trainer.engine_for(data.first)
+        check_data(data, engine)
+        call_list = CallbackList(callbacks, self, {"steps": source.steps})
+        trainer.programs.create_values(engine.program)
+        each = 1
+        if batch_size is None and steps is None:
+            each = in_larger_batches(data, engine.pads_evaluation, call_list, "test")
+        if each == 1:  # else they come in few large batches, and none is needed twice
+            place_rows(data, engine.placement)
+        progress = Progress(verbose, 1, source.steps, each=each)
+        evaluation = Evaluation(engine)
+        with progress, trainer.telling(compilations(progress)):
+            progress.epoch_begin(0)
+            work = evaluation_work(evaluation, engine, data, steps)
+            logs = run_evaluation(work, evaluation, engine, call_list, progress)
+            progress.epoch_end(logs)
     return answer(engine.objective, logs, return_dict)
 
 
@@ -98,22 +100,23 @@ def predict(
     if not is_dataset(x) and number_of_rows(x) == 0:
         return _no_rows(trainer.programs.known_live.graph)
     batch_size, steps = limited_steps(x, batch_size, steps)
-    source = make_source(x, None, None, batch_size, shuffle=False, steps_per_epoch=steps)
-    data = open_data(trainer.programs, source)
-    data.first = data.first._replace(targets=[], weights=[])
-    check_data(data, None)
-    predictor = trainer.predictor()
-    call_list = CallbackList(callbacks, self, {"steps": source.steps})
-    each = 1
-    if batch_size is None and steps is None:
-        each = in_larger_batches(data, predictor.pads, call_list, "predict")
-    if each == 1 and not call_list.wants_batches("predict"):
-        place_rows(data, predictor.placement)
-    progress = Progress(verbose, 1, source.steps, each=each)
-    with progress, trainer.telling(compilations(progress)):
-        progress.epoch_begin(0)
-        outputs = _predict(predictor, data, call_list, progress, steps)
-        progress.epoch_end({})
+    with together("predict"):
+        source = make_source(x, None, None, batch_size, shuffle=False, steps_per_epoch=steps)
+        data = open_data(trainer.programs, source)
+        data.first = data.first._replace(targets=[], weights=[])
+        check_data(data, None)
+        predictor = trainer.predictor()
+        call_list = CallbackList(callbacks, self, {"steps": source.steps})
+        each = 1
+        if batch_size is None and steps is None:
+            each = in_larger_batches(data, predictor.pads, call_list, "predict")
+        if each == 1 and not call_list.wants_batches("predict"):
+            place_rows(data, predictor.placement)
+        progress = Progress(verbose, 1, source.steps, each=each)
+        with progress, trainer.telling(compilations(progress)):
+            progress.epoch_begin(0)
+            outputs = _predict(predictor, data, call_list, progress, steps)
+            progress.epoch_end({})
     if outputs is None:
         raise DataError("The data gave no batch to predict on")
     return fill(data.live.graph.output_structure, outputs)
@@ -135,7 +138,8 @@ def _predict(
         found = predict_rows(predictor, data.source, data.rows, told)
     else:
         listener = callbacks if callbacks.wants_batches("predict") else None
-        found = predict_stream(predictor, prediction_batches(data, steps), told, listener)
+        arrays = isinstance(data.source, ArraySource)
+        found = predict_stream(predictor, prediction_batches(data, steps), arrays, told, listener)
     callbacks.on_predict_end()
     return found
 

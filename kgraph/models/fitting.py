@@ -9,6 +9,7 @@ import numpy as np
 
 from kgraph.data import Source, check_validation_split, make_source, refuse_with_dataset
 from kgraph.data import split as split_rows
+from kgraph.distribution.together import together
 from kgraph.errors import ConfigError
 from kgraph.models.data import (
     Data,
@@ -31,6 +32,7 @@ from kgraph.training import callbacks as callback_classes
 from kgraph.training.callbacks import CallbackList, History
 from kgraph.training.engine import Engine
 from kgraph.training.identity import training_identity
+from kgraph.training.interrupt import Preempted, arriving
 from kgraph.training.loop import Fit
 from kgraph.training.progress import Progress
 from kgraph.training.recovery import Recovery, Start, Unsaved
@@ -93,7 +95,9 @@ def fit(
     Raises:
         StateError: the model is not compiled; the checkpoint is of another training; or (as
             NonFiniteError) `check_finite` found a number that is not finite.
-        DataError: the data do not fit the model or each other.
+        DataError: the data do not fit the model or each other; or processes that train together
+            have unequal numbers of batches.
+        ProcessError: another process that trains with this one has failed.
         OSError: the checkpoint cannot be written; or a save of the model in the background,
             of which nobody has heard, has failed before.
 
@@ -116,7 +120,8 @@ def fit(
     if checkpoint is None and callbacks is not None:
         checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
     refuse_several_processes(checkpoint, trainer.programs.placement())
-    with Unsaved() if checkpoint is None else Recovery(checkpoint) as recovery:
+    saver = Unsaved() if checkpoint is None else Recovery(checkpoint)
+    with together("fit", Preempted), arriving(), saver as recovery:
         seeds = recovery.seeds(trainer.seeds(seed))
         source = make_source(
             x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight,

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from kgraph.compiler.lower import graph_of
+from kgraph.distribution.coordination import is_leader
+from kgraph.distribution.together import write_once
 from kgraph.errors import ConfigError
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
@@ -85,15 +87,20 @@ def save_model(
                 "A file of Keras' is written before `save` returns", received="wait=False",
                 hint="save as .kgraph, or into a folder: save('name/', wait=False)",
             )  # fmt: skip
-        save_keras_model(model, target_path(filepath, overwrite), include_optimizer)
+        target = target_path(filepath, overwrite)
+        write_once("save", partial(save_keras_model, model, target, include_optimizer))
         return None
     folder = asks_for_folder(filepath)
     path = folder_path(filepath, overwrite) if folder else save_path(filepath, overwrite)
     content = _content(model, include_optimizer, spread=folder)
-    write = FolderWriter(path).write if folder else partial(write_file, path)
+    write = partial(FolderWriter(path).write if folder else partial(write_file, path), content)
     if not wait:
-        return start_save(path, partial(write, content), model)
-    write(content)
+        mine = folder or is_leader()
+        return start_save(path, write if mine else lambda: None, model)
+    if folder:
+        write()
+    else:
+        write_once("save", write)
     return None
 
 

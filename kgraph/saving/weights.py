@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.distribution.together import write_once
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base import Layer, Variable
 from kgraph.layers.base.core import label_of
@@ -70,12 +72,14 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
     """
     settle(filepath, model)
     if keras_format_of(filepath) == "weights":
-        save_keras_weights(model, target_path(filepath, overwrite))
+        write = partial(save_keras_weights, model, target_path(filepath, overwrite))
     elif os.fspath(filepath).endswith(SUFFIX):
-        _write_safetensors(target_path(filepath, overwrite), _named(_gathered(model)))
+        target = target_path(filepath, overwrite)
+        write = partial(_write_safetensors, target, _named(_gathered(model)))
     else:
         path = save_path(filepath, overwrite, "weights")
-        write_file(path, Content("weights", {}, _gathered(model)))
+        write = partial(write_file, path, Content("weights", {}, _gathered(model)))
+    write_once("save_weights", write)
 
 
 def _gathered(model: Layer) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from kgraph.distribution.coordination import gather_numbers
 from kgraph.distribution.layout import put
-from kgraph.distribution.processes import largest
 from kgraph.errors import ConfigError, DataError
 from kgraph.training.step import Batch
 from kgraph.types import Array, Tree
@@ -50,7 +50,11 @@ class BatchPlacement:
             rows: of the first batch.
         """
         where = self.distribution
-        if arrays or where.num_processes == 1 or where.auto_shard_dataset:
+        if where.num_processes == 1:
+            return self
+        found = gather_numbers("the rows of the data", rows)
+        if arrays or where.auto_shard_dataset:
+            self._check_equal(found, arrays)
             return self
         own = copy.copy(self)
         own.reads_own, own.parts = True, self.parts // where.num_processes
@@ -60,8 +64,26 @@ class BatchPlacement:
                 expected=f"as many parts: the mesh has {self.parts} along {where.batch_dim_name!r}",
                 hint="auto_shard_dataset=True, and the same data in every process",
             )
-        own.agreed = own.rounded(largest(rows))
+        own.agreed = own.rounded(max(found))
         return own
+
+    def _check_equal(self, rows: list[int], arrays: bool) -> None:
+        if len(set(rows)) > 1:
+            other = next(i for i, number in enumerate(rows) if number != rows[0])
+            what = "arrays" if arrays else "batches"
+            raise DataError(
+                f"All processes are given the same {what}, and each takes its part of them",
+                expected=f"{rows[0]} rows, as in process 0",
+                received=f"{rows[other]} in process {other}",
+                hint=None if arrays else "auto_shard_dataset=False, if each reads its own part",
+            )
+
+    def own_rows(self) -> slice:
+        """Returns which rows of a whole batch are those that this process has read."""
+        whole = self.agreed * self.distribution.num_processes
+        places = self.distribution.batch_sharding.addressable_devices_indices_map((whole,))
+        bounds = [index[0].indices(whole) for index in places.values() if index is not None]
+        return slice(min(start for start, _, _ in bounds), max(stop for _, stop, _ in bounds))
 
     # --- batches ---------------------------------------------------------------------------------
 
@@ -154,7 +176,9 @@ class BatchPlacement:
 
     def everywhere(self, holds: bool) -> bool:
         """Tells whether something holds in each process."""
-        return not largest(not holds) if self.distribution.num_processes > 1 else holds
+        if self.distribution.num_processes == 1:
+            return holds
+        return all(gather_numbers("what has to hold everywhere", holds))
 
     def read_here(self, tree: Tree) -> Tree:
         """Returns arrays that lie whole on each device as arrays of this process alone.

@@ -11,6 +11,7 @@ import weakref
 from typing import Any
 
 from kgraph.config import output
+from kgraph.distribution.coordination import is_leader
 
 BAR_WIDTH = 20
 
@@ -71,7 +72,12 @@ class LiveLine:
 
 
 def announce(text: str) -> None:
-    """Prints a line for the user, on a line of its own even where a live line is shown."""
+    """Prints a line for the user, on a line of its own even where a live line is shown.
+
+    Of several processes the first one prints it.
+    """
+    if not is_leader():
+        return
     with contextlib.suppress(OSError, ValueError):  # as for Progress: never worth a training
         for line in list(_open_lines):
             line.clear()

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.compiler import Place, Program
+from kgraph.distribution.together import wait_for_devices
 from kgraph.layers.base.variable import root_key
 from kgraph.optimizers import Optimizer
 from kgraph.training.blocks import Cut, Spread, on_one_device, train_blocks
@@ -314,6 +315,7 @@ class Engine:
         """Returns losses and metrics of some accumulators, fetched at once."""
         if self.placement is not None:
             metrics = self.placement.read_here(metrics)
+        wait_for_devices(metrics)
         form = (("metrics", shapes_of(metrics)),)
         with self.eagerly():
             found = jax.device_get(self._results(form, metrics))

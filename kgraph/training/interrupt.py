@@ -8,15 +8,35 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from kgraph.distribution.coordination import hears_signals
+
 EXIT_STATUS = 75
 """How a process ends that saved its training because of SIGTERM: "try again" (EX_TEMPFAIL)."""
 
 
 class Preempted(SystemExit):
-    """The training was saved and the process ends, to be started again by the same command."""
+    """The training was saved and the process ends, to be started again by the same command.
 
-    def __init__(self) -> None:
-        super().__init__(EXIT_STATUS)
+    A training that is not saved ends with the status of a process that SIGTERM has ended.
+    """
+
+    def __init__(self, saved: bool = True) -> None:
+        super().__init__(EXIT_STATUS if saved else 128 + signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def arriving() -> Iterator[None]:
+    """Lets Ctrl-C arrive as KeyboardInterrupt wherever in the block it comes.
+
+    Of whatever is raised while JAX 0.12 compares the keys of its caches, it makes a ValueError that
+    quotes it.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "comparable using __eq__" in str(error) and "KeyboardInterrupt" in str(error):
+            raise KeyboardInterrupt from error
+        raise
 
 
 class Guard:
@@ -24,10 +44,15 @@ class Guard:
 
     A step is given the old arrays to reuse (donation), so an interrupt after it has started and
     before the new ones are kept would leave a model with no arrays at all. Outside `commit`, an
-    interrupt arrives at once. SIGTERM is left alone, unless `defer_termination` asks for it.
+    interrupt arrives at once. SIGTERM is left alone, unless `defer_termination` asks for it; and
+    always where JAX handles it for all processes of a job.
+
+    Attributes:
+        decides: whether this process may end its training by itself, without others.
     """
 
     def __init__(self) -> None:
+        self.decides = True
         self._busy = False
         self._pending = False
         self._terminated = False
@@ -43,6 +68,9 @@ class Guard:
         self._take_over(signal.SIGINT, signal.default_int_handler, self._interrupt)
         try:
             yield self
+        except Preempted:
+            self._terminated = False
+            raise
         finally:
             for number, handler in self._restore.items():
                 signal.signal(number, handler)
@@ -51,11 +79,17 @@ class Guard:
 
     def defer_termination(self) -> None:
         """From now on, until `installed` ends, SIGTERM waits for `check`."""
-        self._take_over(signal.SIGTERM, signal.SIG_DFL, self._terminate)
+        if not hears_signals():
+            self._take_over(signal.SIGTERM, signal.SIG_DFL, self._terminate)
+
+    @property
+    def terminated(self) -> bool:
+        """Whether SIGTERM has come."""
+        return self._terminated
 
     def check(self) -> None:
         """Raises Preempted if SIGTERM has come. For places where a training can be saved."""
-        if self._terminated:
+        if self._terminated and self.decides:
             self._terminated = False
             raise Preempted
 

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kgraph.training.agreement import Agreement, Alone, Wish
 from kgraph.training.callbacks import CallbackList
 from kgraph.training.engine import Engine
 from kgraph.training.evaluation import Evaluation
 from kgraph.training.interrupt import Preempted
+from kgraph.training.placement import shared_call
 from kgraph.training.progress import Progress
 
 Logs = dict[str, Any]
@@ -43,8 +45,24 @@ class Watch(Protocol):
         """Comes after each block."""
         ...
 
-    def after_epoch(self, epoch: int, logs: Logs, last: bool, stopped: bool) -> None:
-        """Comes after the callbacks of an epoch: the last, because something stopped training?"""
+    def is_due(self, epoch_end: bool) -> bool:
+        """Tells whether it wants to save now."""
+        ...
+
+    def save(self) -> None:
+        """Comes after a block, if it wanted to save or another process did."""
+        ...
+
+    def after_epoch(self, epoch: int, logs: Logs, last: bool, stopped: bool, due: bool) -> None:
+        """Comes after the callbacks of an epoch: the last, because something stopped training?
+
+        Args:
+            epoch: its index.
+            logs: its logs.
+            last: whether training ends with it.
+            stopped: whether something else than the number of epochs ends it.
+            due: whether it wanted to save, or another process did.
+        """
         ...
 
     def preempted(self) -> None:
@@ -61,11 +79,17 @@ class Unwatched:
     def after_block(self, epoch: int, step_of_epoch: int, work: Work) -> None:
         pass
 
-    def after_epoch(self, epoch: int, logs: Logs, last: bool, stopped: bool) -> None:
+    def is_due(self, epoch_end: bool) -> bool:
+        return False
+
+    def save(self) -> None:
+        pass
+
+    def after_epoch(self, epoch: int, logs: Logs, last: bool, stopped: bool, due: bool) -> None:
         pass
 
     def preempted(self) -> None:
-        pass
+        raise Preempted(saved=False)
 
 
 @dataclass
@@ -100,13 +124,16 @@ class Fit:
 
     def run(self) -> None:
         """Trains. Nothing is fetched from the device but for display and at the end of epochs."""
+        call = shared_call(self.engine.placement)
+        agreement = Alone() if call is None else Agreement(call)
+        self.engine.guard.decides = call is None
         try:
-            self._run()
+            self._run(agreement)
         except Preempted:
             self.watch.preempted()
             raise
 
-    def _run(self) -> None:
+    def _run(self, agreement: Alone) -> None:
         start, logs = self.start, {}
         for epoch in self.epochs:
             if start:  # the saved state has already had what callbacks do at the beginning
@@ -116,10 +143,10 @@ class Fit:
                 self.engine.reset_metrics()
                 self.callbacks.on_epoch_begin(epoch)
             self.progress.epoch_begin(epoch)
-            count = self._steps(epoch, start)
+            count = self._steps(epoch, start, agreement)
             start = 0
             if count == 0:
-                self.watch.after_epoch(epoch - 1, logs, True, True)
+                self.watch.after_epoch(epoch - 1, logs, True, True, True)
                 break
             self.finished(epoch)
             logs = self.engine.logs()
@@ -129,14 +156,16 @@ class Fit:
                 logs.update({f"val_{key}": value for key, value in validated.items()})
             self.callbacks.on_epoch_end(epoch, logs)
             self.progress.epoch_end(logs)
-            stopped = self.should_stop() or self.exhausted()
+            agreed = agreement.after_epoch(self._wish(epoch_end=True))
+            stopped = agreed is Wish.STOP
             last = stopped or epoch + 1 == self.epochs.stop
-            self.watch.after_epoch(epoch, logs, last, stopped)
+            self.watch.after_epoch(epoch, logs, last, stopped, agreed >= Wish.SAVE)
             if last:
                 break
-            self.engine.guard.check()
+            if agreed is Wish.LEAVE:
+                raise Preempted
 
-    def _steps(self, epoch: int, start: int) -> int:
+    def _steps(self, epoch: int, start: int, agreement: Alone) -> int:
         """Runs the steps of an epoch; returns how many it has."""
         listens = self.callbacks.wants_batches("train")
         count = start
@@ -152,10 +181,24 @@ class Fit:
                 if listens:
                     self.callbacks.on_train_batch_end(count - 1, self.engine.logs())
                 self.watch.after_block(epoch, count, work)
-                self.engine.guard.check()
-                if listens and self.should_stop():
+                agreed = agreement.after_block(self._wish(stops=listens))
+                if agreed is Wish.LEAVE:
+                    raise Preempted
+                if agreed is Wish.STOP:
                     break
+                if agreed is Wish.SAVE:
+                    self.watch.save()
         return count
+
+    def _wish(self, stops: bool = True, epoch_end: bool = False) -> Wish:
+        """Returns what this process wants. `stops` tells whether it may stop just now."""
+        if epoch_end and (self.should_stop() or self.exhausted()):
+            return Wish.STOP
+        if self.engine.guard.terminated:
+            return Wish.LEAVE
+        if stops and self.should_stop():
+            return Wish.STOP
+        return Wish.SAVE if self.watch.is_due(epoch_end) else Wish.GO_ON
 
 
 def evaluate(

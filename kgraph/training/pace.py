@@ -6,6 +6,8 @@ import time
 from collections import deque
 from typing import Any
 
+from kgraph.distribution.together import wait_for_devices
+
 BLOCK_SECONDS = 0.075
 """What a block of steps should take: long enough to hide its dispatch, short for Ctrl-C."""
 
@@ -94,6 +96,7 @@ class Throttle:
     def _wait_for_oldest(self) -> None:
         ticket, steps = self._pending.popleft()
         was_ready = self.pace.is_known and ticket.is_ready()
+        wait_for_devices(ticket)
         ticket.block_until_ready()
         now = time.perf_counter()
         if was_ready:  # the device was idle, so this is not the time of the steps

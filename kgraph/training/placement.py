@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding
 
 from kgraph.distribution.layout import partition_spec, put
 from kgraph.distribution.stored import owner_of
+from kgraph.distribution.together import Call, current_call
 from kgraph.layers.base.variable import create_values
 from kgraph.training.batch_placement import BatchPlacement
 from kgraph.training.step import Batch
@@ -94,6 +95,12 @@ class Placement(BatchPlacement):
 def _over_rows(one: Any) -> Any:
     """Returns where a stack of arrays lies, from where each of them does."""
     return NamedSharding(one.mesh, partition_spec((None, *one.spec)))
+
+
+def shared_call(placement: Placement | None) -> Call | None:
+    """Returns the call in which several processes run this together; None if one runs it alone."""
+    shared = placement is not None and placement.distribution.num_processes > 1
+    return current_call() if shared else None
 
 
 def on_one_device(tree: Tree) -> Tree:

@@ -15,6 +15,7 @@ import numpy as np
 
 from kgraph.compiler.inference import Inference
 from kgraph.data import ArraySource
+from kgraph.distribution.together import wait_for_devices
 from kgraph.layers.base.variable import root_key
 from kgraph.training.blocks import Cut, on_one_device, predict_blocks
 from kgraph.training.callbacks import CallbackList
@@ -22,7 +23,7 @@ from kgraph.training.compilation import Compiler, Function, shapes_of
 from kgraph.training.device_rows import DeviceRows, padded_batch
 from kgraph.training.pace import Pace, Throttle
 from kgraph.training.padding import loops_well, padding_is_exact
-from kgraph.training.placement import Placement, as_before
+from kgraph.training.placement import Placement, as_before, shared_call
 from kgraph.training.step import Batch, Given, make_predict
 from kgraph.types import Array, Tree
 
@@ -45,6 +46,7 @@ class Predictor:
         self, inference: Inference, compiler: Compiler, placement: Placement | None = None
     ) -> None:
         self.inference, self._compiler, self.placement = inference, compiler, placement
+        self._reading = placement
         self.program = program = inference.program
         folded = ", BatchNormalization folded" if program.folds else ""
         self._name = f"predict ({folded[2:]})" if folded else "predict"
@@ -119,10 +121,22 @@ class Predictor:
             batch: some rows.
             most: how many rows it is to have, if it may be padded.
         """
-        if self.placement is None:
+        if self._reading is None:
             return padded_batch(batch, most) if self.pads else batch
-        filled = padded_batch(batch, self.placement.rounded(most)) if self.pads else batch
-        return self.placement.batch(filled, filled.rows)
+        filled = padded_batch(batch, self._reading.rounded(most)) if self.pads else batch
+        return self._reading.batch(filled, filled.rows)
+
+    def read(self, arrays: bool, rows: int) -> None:
+        """Takes in what is to be predicted on: see `BatchPlacement.reading`."""
+        self._reading = self.placement and self.placement.reading(arrays, rows)
+
+    def own(self, output: np.ndarray) -> np.ndarray:
+        """Returns the rows of a batch's output that this process has read the data of."""
+        placement = self._reading
+        if placement is None or not placement.reads_own:
+            return output
+        rows = placement.agreed * placement.distribution.num_processes
+        return output[placement.own_rows()] if output.shape[:1] == (rows,) else output
 
     def _eagerly(self) -> contextlib.AbstractContextManager[Any]:
         return jax.disable_jit() if self._compiler.eager else contextlib.nullcontext()
@@ -196,6 +210,7 @@ def _chunks(
 def predict_stream(
     predictor: Predictor,
     batches: Iterator[Batch],
+    arrays: bool,
     told: Callable[[int], None],
     listener: CallbackList | None,
 ) -> list[np.ndarray] | None:
@@ -206,9 +221,13 @@ def predict_stream(
     Args:
         predictor: runs the program.
         batches: on the device or the host.
+        arrays: whether they are cut from arrays, which each of several processes has whole.
         told: called with the number of batches done.
         listener: told of each batch and its outputs.
     """
+    call = shared_call(predictor.placement)
+    if call is not None:
+        call.begin_data()
     given = predictor.given()
     found: list[list[np.ndarray]] = []
     waiting: deque[tuple[int, list[Array]]] = deque()
@@ -216,9 +235,14 @@ def predict_stream(
 
     def fetch() -> None:
         rows, outputs = waiting.popleft()
-        found.append([np.asarray(output)[:rows] for output in outputs])
+        wait_for_devices(outputs)
+        found.append([predictor.own(np.asarray(output))[:rows] for output in outputs])
 
     for number, batch in enumerate(batches):
+        if number == 0:
+            predictor.read(arrays, batch.rows)
+        if call is not None:
+            call.took_batch()
         if listener is not None:
             listener.on_predict_batch_begin(number)
         most = max(most, batch.rows)
@@ -231,6 +255,8 @@ def predict_stream(
         if listener is not None:
             listener.on_predict_batch_end(number, {"outputs": found[-1]})
         told(number + 1)
+    if call is not None:
+        call.end_data()
     while waiting:
         fetch()
     return [np.concatenate(parts) for parts in zip(*found)] if found else None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.distribution.coordination import is_leader
 from kgraph.errors import StateError
 from kgraph.saving import checkpoints
 from kgraph.training.callback_states import join_arrays, like_arrays, split_arrays
@@ -246,19 +247,29 @@ class Recovery(Unsaved):
         return every - self._steps % every if isinstance(every, int) else None
 
     def after_block(self, epoch: int, step_of_epoch: int, work: Work) -> None:
-        """Saves if that is due."""
+        """Saves if that is due by the number of steps, which is so in all processes."""
         self._steps += step_of_epoch - self._batch
         self._batch = step_of_epoch
         self.padded = getattr(work, "rows", 0)
         self._at = (epoch, step_of_epoch, getattr(work, "position", None))
-        if self._checkpoint.due(self._steps, False, time.monotonic()):
+        if isinstance(self._checkpoint.every, int) and self.is_due(False):
             self._save()
 
-    def after_epoch(self, epoch: int, logs: Logs, last: bool, stopped: bool) -> None:
+    def is_due(self, epoch_end: bool) -> bool:
+        """Tells whether a save is due; where time decides, by the clock of the first process."""
+        by_time = not isinstance(self._checkpoint.every, (int, type(None)))
+        if by_time and not is_leader():
+            return False
+        return self._checkpoint.due(self._steps, epoch_end, time.monotonic())
+
+    def save(self) -> None:
+        self._save()
+
+    def after_epoch(self, epoch: int, logs: Logs, last: bool, stopped: bool, due: bool) -> None:
         """Saves if that is due at the end of an epoch; always after the last."""
         self._batch = 0
         self._at = (epoch + 1, 0, self._at[2])
-        if last or self._checkpoint.due(self._steps, True, time.monotonic()):
+        if last or due:
             self._save(logs, finished=stopped)
 
     def preempted(self) -> None:

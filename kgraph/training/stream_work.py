@@ -11,7 +11,7 @@ import numpy as np
 
 from kgraph.data import ahead
 from kgraph.training.device_rows import padded_batch
-from kgraph.training.placement import Placement
+from kgraph.training.placement import Placement, shared_call
 from kgraph.training.step import Batch
 
 Taken = tuple[Batch, Any, Any]
@@ -47,6 +47,7 @@ class Stream:
         placement: Placement | None = None,
     ) -> None:
         self._take = take
+        self._call = shared_call(placement)
         self.position: Any = None
         self.rows = self.taken = 0
 
@@ -61,11 +62,19 @@ class Stream:
 
         self._items = ahead(_at_most(raw, most), ready)
         self._next: Taken | None = None
+        if self._call is not None:
+            self._call.begin_data()
 
     def more(self) -> bool:
-        """Tells whether there is another batch; waits for it."""
+        """Tells whether there is another batch; waits for it.
+
+        Raises:
+            DataError: of several processes, another one has more batches, or fewer.
+        """
         if self._next is None:
             self._next = next(self._items, None)
+            if self._next is None and self._call is not None:
+                self._call.end_data()
         return self._next is not None
 
     def run(self, limit: int) -> int:
@@ -76,6 +85,8 @@ class Stream:
             self._next = None
             self.rows = batch.rows
             self.taken += 1
+            if self._call is not None:
+                self._call.took_batch()
             self._take(batch, kept)
         return 1
 

@@ -70,7 +70,7 @@ def test_two_processes_reach_what_one_reaches(tmp_path):
 def test_what_processes_cannot_do_is_refused(monkeypatch):
     spread = distribution.DataParallel(auto_shard_dataset=False)
     monkeypatch.setattr(Distribution, "num_processes", 2)
-    monkeypatch.setattr(batch_placement, "largest", lambda number: number)
+    monkeypatch.setattr(batch_placement, "gather_numbers", lambda purpose, number: [number] * 2)
     monkeypatch.setattr(base_module, "agree_on_seed", lambda: None)
     placement = Placement(spread)
     assert placement.reading(True, 5) is placement

@@ -52,6 +52,15 @@ def test_ctrl_c_at_any_time_leaves_the_weights_of_a_finished_step(model: Any) ->
     _usable(model)
 
 
+def test_ctrl_c_while_jax_looks_something_up_arrives_as_it_is(model: Any) -> None:
+    def stop(epoch: int, logs: Any) -> None:  # as jax 0.12 tells it
+        raise ValueError("Cache keys should be comparable using __eq__. [...]\nKeyboardInterrupt: ")
+
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(features(), classes(), verbose=0, callbacks=[LambdaCallback(on_epoch_begin=stop)])
+    _usable(model)
+
+
 def test_history_keeps_the_epochs_before_an_interrupt(model: Any) -> None:
     def stop(epoch: int, logs: Any) -> None:
         if epoch == 2:

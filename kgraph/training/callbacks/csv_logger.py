@@ -6,11 +6,14 @@ import csv
 import os
 from pathlib import Path
 
+from kgraph.distribution.coordination import is_leader
 from kgraph.training.callbacks.callback import Callback, Logs
 
 
 class CSVLogger(Callback):
     """Writes a header and then one row per epoch. The file is open only while a row is written.
+
+    Of several processes the first one writes.
 
     The columns are `epoch` (from 0) and the sorted keys of the first epoch. If these have no
     validation, a `val_` column for each is there as well, for epochs that bring one. What an epoch
@@ -36,10 +39,13 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.keys, self._first = None, True
         self._size = None if self.append else 0
-        Path(self.filename).parent.mkdir(parents=True, exist_ok=True)
+        if is_leader():
+            Path(self.filename).parent.mkdir(parents=True, exist_ok=True)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
+        if not is_leader():
+            return
         with open(self.filename, "a", newline="", encoding="utf-8") as file:
             if self._first and self._size is not None:
                 file.truncate(min(self._size, file.tell()))

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kgraph.distribution.coordination import is_leader
+
 _POLYNOMIAL = 0x82F63B78  # Castagnoli, reflected
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5
 _STRING_TENSOR = 7
@@ -22,7 +24,7 @@ _numbers = itertools.count()
 
 
 class EventFile:
-    """A file of events in a folder. It is open only while something is written.
+    """A file of events in a folder, of the first process. It is open only while it is written to.
 
     So nothing is lost when the process dies, and there is no thread and nothing to close. (Writers
     with a queue keep a thread, and up to two minutes of events, in memory.)
@@ -38,6 +40,8 @@ class EventFile:
 
     def write(self, step: int, values: list[bytes]) -> None:
         """Writes one event: values made by `scalar`, `histogram` and `text`, at a step."""
+        if not is_leader():
+            return
         if not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._append(_double(1, time.time()) + _bytes(3, b"brain.Event:2"))

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from kgraph.distribution.coordination import is_leader
 from kgraph.errors import ConfigError
 from kgraph.saving.files.atomic import put_in_place
 from kgraph.training.callbacks.callback import Callback, Logs
@@ -27,6 +28,7 @@ class JSONLogger(Callback):
     A file that is there is gone on with: lines of epochs (and batches) that this training does
     again are dropped, the others stay. So a run that was killed and is started again leaves the
     file of one that was not, without gaps or double lines; from epoch 0 on the file starts anew.
+    Of several processes the first one writes.
 
     Args:
         path: of the file; its folder is made if need be.
@@ -54,8 +56,9 @@ class JSONLogger(Callback):
         self._kept: list[tuple[Place, str]] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._kept = _read(self.path)
+        if is_leader():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._kept = _read(self.path)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -77,6 +80,8 @@ class JSONLogger(Callback):
             self._kept = None
 
     def _write(self, record: dict[str, Any]) -> None:
+        if not is_leader():
+            return
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(as_json(record) + "\n")
             file.flush()

@@ -7,6 +7,7 @@ import urllib.request
 import warnings
 from collections.abc import Mapping
 
+from kgraph.distribution.coordination import is_leader
 from kgraph.errors import ConfigError
 from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.callbacks.json_line import as_json
@@ -49,6 +50,8 @@ class RemoteMonitor(Callback):
         self.headers, self.send_as_json = dict(headers or {}), send_as_json
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if not is_leader():
+            return
         data = as_json({"epoch": epoch, **(logs or {})})
         kind = "application/json" if self.send_as_json else "application/x-www-form-urlencoded"
         body = data if self.send_as_json else urllib.parse.urlencode({self.field: data})
