@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from kgraph.optimizers.learning_rate import (
     LearningRate,
@@ -14,31 +16,47 @@ from kgraph.optimizers.learning_rate import (
     as_learning_rate,
     is_schedule,
 )
+from kgraph.optimizers.on_variables import OnVariables
 from kgraph.optimizers.state import OptimizerState
-from kgraph.registry import Recorded
 from kgraph.types import Array
 
 
-class _Adjustable(Recorded):
+class _Adjustable(OnVariables):
     """The part of an optimizer that holds its learning rate.
 
     The rate that counts is in the state. A number set here waits until `sync_learning_rate` writes
     it there, so setting one touches no device and compiles nothing.
     """
 
+    def _kgraph_steps(self) -> int:
+        return int(self._kgraph_hand().iterations) if self.built else int(self._steps())
+
     def _hold_learning_rate(self, learning_rate: LearningRate) -> None:
         self._learning_rate = as_learning_rate(type(self).__name__, learning_rate)
         self._unsynced: float | None = None
         self._last_asked: float | None = None
+        self._steps: Callable[[], int] = int
 
     @property
     def learning_rate(self) -> Any:
-        """The rate as a float, or the schedule. `current_learning_rate(state)` is always a number.
+        """The rate as a number with `assign`, `value` and `numpy`; of a schedule, its present one.
 
         Setting it takes effect when the training loop next calls `sync_learning_rate`. A schedule
         cannot be replaced, nor become one: LearningRateError.
         """
-        return self._learning_rate if is_schedule(self._learning_rate) else self._number()
+        held = self._kgraph_held_rate()
+        if held is not None and isinstance(held.value, Tracer):
+            return held.value
+        return Rate(self)
+
+    @property
+    def schedule(self) -> Any:
+        """The schedule that the rate follows, or None for a rate that can be set."""
+        return self._learning_rate if is_schedule(self._learning_rate) else None
+
+    def watch(self, steps: Callable[[], int]) -> None:
+        """Is told how to find out the number of updates that a training has made."""
+        self._steps = steps
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
@@ -57,6 +75,8 @@ class _Adjustable(Recorded):
                 hint=f"make a new {owner} with this learning_rate and compile again",
             )
         self._learning_rate = self._unsynced = rate
+        if (held := self._kgraph_held_rate()) is not None:
+            held.assign(rate)
 
     @property
     def host_rate(self) -> float | None:
@@ -92,6 +112,8 @@ class _Adjustable(Recorded):
                 self._learning_rate = float(stored)
 
     def _number(self) -> float:
+        if (held := self._kgraph_held_rate()) is not None:
+            return float(held.value)
         rate = self._learning_rate
         return float(rate()) if callable(rate) else rate  # pyright: ignore[reportCallIssue]
 
@@ -102,3 +124,33 @@ class _Adjustable(Recorded):
         return state._replace(
             learning_rate=jax.device_put(np.full(old.shape, value, old.dtype), sharding)
         )
+
+
+class Rate(float):
+    """A learning rate as a number, which can be set where it was read: `assign`, as in Keras."""
+
+    _optimizer: _Adjustable
+
+    def __new__(cls, optimizer: _Adjustable) -> Self:
+        schedule = optimizer.schedule
+        number = optimizer._number() if schedule is None else schedule(optimizer._kgraph_steps())
+        rate = super().__new__(cls, number)
+        rate._optimizer = optimizer
+        return rate
+
+    @property
+    def value(self) -> Array:
+        """The rate as an array."""
+        return jnp.float32(self)
+
+    def __reduce__(self) -> tuple[type, tuple[float]]:
+        return float, (float(self),)
+
+    def numpy(self) -> np.ndarray:
+        """Returns the rate as an array on the host."""
+        return np.array(self, np.float32)
+
+    def assign(self, value: Any) -> Array:
+        """Sets the rate of the optimizer; returns it."""
+        self._optimizer.learning_rate = value
+        return jnp.float32(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -98,7 +99,9 @@ class LossScaleOptimizer(
         scale = jnp.asarray(self.initial_scale, jnp.float32)
         return LossScaleState(scale, jnp.zeros([], jnp.int32), self.inner_optimizer.init(params))
 
-    def update(self, grads: Tree, state: Any, params: Tree, **extra: Any) -> tuple[Tree, Any]:
+    def _kgraph_updated(
+        self, grads: Tree, state: Any, params: Tree, **extra: Any
+    ) -> tuple[Tree, Any]:
         """Returns the inner optimizer's updates and the next state; zeros for a skipped step."""
         finite = jnp.asarray(True)
         for gradient in jax.tree.leaves(grads):
@@ -152,6 +155,15 @@ class LossScaleOptimizer(
         self.inner_optimizer.learning_rate = value
 
     @property
+    def schedule(self) -> Any:
+        """The schedule that the inner optimizer follows, if it does."""
+        return self.inner_optimizer.schedule
+
+    def watch(self, steps: Callable[[], int]) -> None:
+        """Is told how to find out the number of updates that a training has made."""
+        self.inner_optimizer.watch(steps)
+
+    @property
     def host_rate(self) -> float | None:
         """The rate that the inner optimizer was given, if it is a number."""
         return self.inner_optimizer.host_rate
@@ -169,9 +181,9 @@ class LossScaleOptimizer(
         """Takes the rate of `state` as the inner optimizer's own."""
         self.inner_optimizer.adopt_learning_rate(state.inner)
 
-    def exclude_from_weight_decay(self, var_names: Any) -> None:
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
         """Spares parameters from the inner optimizer's weight decay."""
-        self.inner_optimizer.exclude_from_weight_decay(var_names)
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the options as plain data, those of the inner optimizer as they are now."""

@@ -93,7 +93,9 @@ class MultiOptimizer(Optimizer):
         parts = {place: self._at(place).init(_nested(group)) for place, group in groups.items()}
         return MultiState(jnp.zeros([], jnp.int32), parts)
 
-    def update(self, grads: Tree, state: Any, params: Tree, **extra: Any) -> tuple[Tree, Any]:
+    def _kgraph_updated(
+        self, grads: Tree, state: Any, params: Tree, **extra: Any
+    ) -> tuple[Tree, Any]:
         """Returns each optimizer's updates of its own parameters, and the next state."""
         if self.loss_scale_factor is not None:
             grads = jax.tree.map(lambda g: g / self.loss_scale_factor, grads)
@@ -156,10 +158,10 @@ class MultiOptimizer(Optimizer):
             if int(place) < len(self._optimizers):
                 self._at(place).adopt_learning_rate(part)
 
-    def exclude_from_weight_decay(self, var_names: Any) -> None:
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
         """Spares parameters from the weight decay of each of `optimizers`."""
         for optimizer in self._optimizers:
-            optimizer.exclude_from_weight_decay(var_names)
+            optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the map and the options as plain data."""

@@ -46,7 +46,7 @@ class OptaxOptimizer(Optimizer):
         state = OptimizerState(jnp.zeros([], jnp.int32), self._transformation.init(params))
         return self._with_learning_rate(state, self._number()) if self._was_set else state
 
-    def update(
+    def _kgraph_updated(
         self, grads: Tree, state: OptimizerState, params: Tree, **extra: Any
     ) -> tuple[Tree, OptimizerState]:
         """Returns optax's updates and the next state; `extra` goes to the transformation."""

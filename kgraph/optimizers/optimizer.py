@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,11 +13,13 @@ import numpy as np
 from kgraph.checks import check_rate
 from kgraph.declared import declare
 from kgraph.errors import ConfigError
+from kgraph.layers.base import Variable
 from kgraph.optimizers.adjustable import _Adjustable
 from kgraph.optimizers.averaging import move_average, overwrite_every
 from kgraph.optimizers.gradients import clip_by_global_norm, clip_each_by_norm, clip_values
 from kgraph.optimizers.learning_rate import LearningRate, as_learning_rate, is_schedule
 from kgraph.optimizers.options import check_clipping, check_known, check_whole
+from kgraph.optimizers.own_rules import rule_of, through_apply
 from kgraph.optimizers.per_parameter import zeros_like
 from kgraph.optimizers.state import OptimizerState
 from kgraph.patterns import compiled
@@ -110,6 +113,8 @@ class Optimizer(_Adjustable):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self._hold_learning_rate(learning_rate)
         self._excluded: tuple[str, ...] = ()
+        self._spared: list[Variable] = []
+        self._kgraph_built = []
 
     # What a subclass gives
 
@@ -119,10 +124,12 @@ class Optimizer(_Adjustable):
         Called once in each trace of `init` and `update`, so its state must not depend on the value
         of `learning_rate`, a float32 scalar. The update it returns is added to the parameters.
         """
+        if type(self).update_step is not Optimizer.update_step:
+            return rule_of(self, learning_rate)
         raise ConfigError(
             f"{type(self).__name__} does not say how it updates parameters",
-            expected="a method transformation(self, learning_rate)",
-            hint="return an optax transformation from it, such as optax.sgd(learning_rate)",
+            expected="a method transformation(self, learning_rate), or update_step as in Keras",
+            hint="return an optax transformation, such as optax.sgd(learning_rate)",
         )
 
     def decay_of(self, path: str, parameter: Array) -> float | None:
@@ -161,6 +168,14 @@ class Optimizer(_Adjustable):
             params: the parameters before it.
             extra: what only some optax transformations read, such as `value=loss`.
         """
+        if type(self).apply is not Optimizer.apply:
+            return through_apply(self, grads, state, params)
+        return self._kgraph_updated(grads, state, params, **extra)
+
+    def _kgraph_updated(
+        self, grads: Tree, state: OptimizerState, params: Tree, **extra: Any
+    ) -> tuple[Tree, OptimizerState]:
+        """Does what `update` does, whatever `apply` a class has of its own."""
         grads = jax.tree.map(lambda g, p: g.astype(p.dtype), grads, params)
         if self.loss_scale_factor is not None:
             grads = jax.tree.map(lambda g: g / self.loss_scale_factor, grads)
@@ -252,14 +267,31 @@ class Optimizer(_Adjustable):
 
     # Options as data
 
-    def exclude_from_weight_decay(self, var_names: Sequence[str]) -> None:
-        """Spares the parameters whose path (`"dense/bias"`) contains one of these patterns.
+    def exclude_from_weight_decay(
+        self,
+        var_list: Sequence[Variable | str] | None = None,
+        var_names: Sequence[str] | None = None,
+    ) -> None:
+        """Spares parameters from weight decay: these variables, and those of these names.
 
-        Each is a regular expression searched for in the path. Call it before the first step is
-        compiled; unlike in Keras the patterns are part of the config.
+        Call it before the first step is compiled; unlike in Keras the names are part of the config.
+
+        Args:
+            var_list: variables.
+            var_names: patterns; each is a regular expression searched for in the path of a
+                parameter (`"dense/bias"`). They may stand first as well.
         """
-        names = [var_names] if isinstance(var_names, str) else list(var_names)
+        listed = [*(var_list or ())] if not isinstance(var_list, str) else [var_list]
+        names = [var_names] if isinstance(var_names, str) else list(var_names or ())
+        names = [item for item in listed if isinstance(item, str)] + names
+        self._spared += [item for item in listed if not isinstance(item, str)]
         self._excluded = tuple(dict.fromkeys((*self._excluded, *names)))
+
+    def _kgraph_locate(self, paths: Mapping[int, str]) -> None:
+        """Is told under which paths variables (by identity) stand in the parameters."""
+        spared = [paths[id(variable)] for variable in self._spared if id(variable) in paths]
+        if spared:
+            self.exclude_from_weight_decay(var_names=[f"^{re.escape(path)}$" for path in spared])
 
     def get_config(self) -> dict[str, Any]:
         """Returns the options as plain data, with the learning rate as it is now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -75,6 +75,8 @@ class Engine:
         self.test_step = make_test_step(program, objective)
         self._train_step = None
         if optimizer is not None:
+            paths = {id(place.weight): "/".join(place.path) for place in program.places}
+            optimizer._kgraph_locate(paths)
             self._train_step = make_train_step(program, objective, optimizer)
 
     @property
@@ -185,6 +187,8 @@ class Engine:
         self._state = self.placed(self._packing.taken_over(moments, metrics, key, step))
         self._form = (("state", shapes_of(self._state)),)
         self.is_running = True
+        if self.optimizer is not None:
+            self.optimizer.watch(lambda: int(self.state.optimizer.step))
         try:
             for place in self.program.places:
                 place.weight.lend(*self._access(place))
@@ -196,6 +200,8 @@ class Engine:
             self._last_batch = None
             self.throttle.fetched()
             self._packing.give_back(self.state)
+            if self.optimizer is not None:
+                self.optimizer.watch(partial(int, self.state.optimizer.step))
             self._state = None  # or it would keep the old arrays alive when weights are set
 
     def _access(self, place: Place) -> tuple[Callable[[], Array], Callable[[Array], None]]:

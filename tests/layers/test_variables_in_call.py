@@ -66,9 +66,8 @@ def test_state_and_weights_are_those_of_keras_after_training():
 
 def test_calls_on_arrays_keep_what_they_assign():
     ours, theirs = counting(kgraph)(), counting(keras)()
-    for _ in range(3):
-        with relaxed():
-            one, other = ours(X), theirs(X)
+    with relaxed():
+        one, other = [[layer(X) for _ in range(3)][-1] for layer in (ours, theirs)]
     np.testing.assert_allclose(one, np.asarray(other), rtol=2e-6, atol=1e-7)
     assert float(ours.calls) == float(theirs.calls) == 3
 

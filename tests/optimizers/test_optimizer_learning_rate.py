@@ -95,7 +95,8 @@ def test_a_schedule_is_read_at_the_step_of_the_state():
     optimizer = SGD(schedule)
     state = optimizer.init(jnp.ones(()))
     assert state.learning_rate is None
-    assert optimizer.learning_rate is schedule
+    assert optimizer.schedule is schedule
+    assert float(optimizer.learning_rate) == 1.0
     later = state._replace(step=jnp.int32(4))
     assert float(optimizer.current_learning_rate(later)) == pytest.approx(0.6)
     assert optimizer.sync_learning_rate(later) is later

@@ -146,7 +146,7 @@ def _eager_class() -> Any:
         def to_concrete_value(self) -> Array:
             return self.value
 
-        def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
             return np.asarray(self.value, dtype=dtype)
 
         def __repr__(self) -> str:
@@ -158,7 +158,8 @@ def _eager_class() -> Any:
             return getattr(self._now, name)
 
     if isinstance(vars(core.Tracer).get("aval"), property):  # before jax 0.9
-        EagerHandle.aval = property(lambda self: core.get_aval(self._now))
+        abstract: Any = vars(core)["get_aval"]
+        type.__setattr__(EagerHandle, "aval", property(lambda self: abstract(self._now)))
     return EagerHandle
 
 

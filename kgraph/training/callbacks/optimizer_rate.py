@@ -20,10 +20,10 @@ def read_rate(callback: object, model: Any) -> float:
     if optimizer is None:
         raise StateError(f"{owner} needs a model with an optimizer", hint="compile the model first")
     rate = optimizer.learning_rate
-    if callable(rate):
+    if optimizer.schedule is not None:
         raise ConfigError(
             f"{owner} cannot set a learning rate that follows a schedule",
-            received=repr(rate),
+            received=repr(optimizer.schedule),
             hint=f"compile with a number as learning_rate, or leave {owner} out",
         )
     return float(rate)
@@ -41,7 +41,7 @@ def current_rates(model: Any) -> dict[str, float]:
     wrapped = getattr(optimizer, "inner_optimizer", optimizer)
     parts = getattr(wrapped, "optimizers", None)
     try:
-        if parts is None and not callable(wrapped.learning_rate):
+        if parts is None and wrapped.schedule is None:
             return {"learning_rate": float(wrapped.learning_rate)}
         state = (model._kgraph.trainer.state() or {}).get("optimizer")
         if state is None:

@@ -16,7 +16,9 @@ class StandInModel:
 
     def __init__(self, learning_rate: float = 0.5) -> None:
         self.stop_training = False
-        self.optimizer = SimpleNamespace(learning_rate=learning_rate)
+        self.optimizer = SimpleNamespace(
+            learning_rate=learning_rate, schedule=learning_rate if callable(learning_rate) else None
+        )
         self.history = None
         self.weight = -1.0
         self.saved: list[tuple[str, str]] = []
