@@ -90,11 +90,12 @@ def check_data(data: Data, engine: Engine | None) -> None:
 
     Without an engine, for predictions, there are no labels.
     """
-    graph = data.live.graph
+    live = data.live  # and not `data`: in a cycle, its iterator and threads would outlive the fit
+    graph = live.graph
     shapes = [graph.spec(ref).shape for ref in graph.outputs]
 
     def check(batch: Batch) -> None:
-        check_ids(data.live.layers, graph, batch.inputs)
+        check_ids(live.layers, graph, batch.inputs)
         if engine is not None:
             engine.objective.check_labels(batch.targets, shapes)
 
