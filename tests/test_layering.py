@@ -19,7 +19,7 @@ ROOT = Path(kgraph.__file__).parent
 ORDER = {
     "errors": 0, "types": 0, "checks": 0, "config": 0, "declared": 0, "lazy": 0, "registry": 0,
     "version": 0, "option_types": 0, "patterns": 0,
-    "graph": 1, "data": 1, "datasets": 1,
+    "graph": 1, "data": 1, "datasets": 1, "hooks": 1,
     "initializers": 1, "regularizers": 1, "constraints": 1, "activations": 1,
     "tree": 1,
     "layers": 2, "ops": 2, "random": 2,

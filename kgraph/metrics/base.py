@@ -222,7 +222,12 @@ class Metric(Recorded):
         """
         self._kgraph_check_declared()
         own = {name: jnp.asarray(initial) for name, initial in self._kgraph.initial.items()}
-        return own | {name: part._kgraph_init() for name, part in self._kgraph_parts()}
+        fresh = own | {name: part._kgraph_init() for name, part in self._kgraph_parts()}
+        if type(self).reset_state is Metric.reset_state:
+            return fresh
+        bound = self._kgraph_bind(fresh)
+        bound.reset_state()
+        return bound._kgraph_read(fresh)
 
     def _kgraph_update(
         self,

@@ -11,6 +11,7 @@ from kgraph.compiler.lower import LiveGraph, Remat, Stacking, check_stacking
 from kgraph.distribution.current import check_distribution
 from kgraph.distribution.current import distribution as in_force
 from kgraph.errors import ConfigError
+from kgraph.hooks import refuse_overrides
 from kgraph.models.programs import Lowering
 from kgraph.training.compile_options import CompileOptions, check_options
 from kgraph.training.custom_loss import LossFn
@@ -90,6 +91,7 @@ def compile(
         raise ConfigError(
             "A loss_fn takes the place of loss and loss_weights", hint="give one of the two"
         )
+    refuse_overrides(self, "Model")
     check_stacking(stack, remat)
     options = CompileOptions(loss, loss_weights, metrics, weighted_metrics, loss_fn)
     programs, trainer = self._kgraph.programs, self._kgraph.trainer
@@ -100,6 +102,7 @@ def compile(
     if distribution is not None and live is not None:
         distribution.plan(self).warn_of_unused()
     made = optimizers.get(optimizer)
+    refuse_overrides(made, "Optimizer")
     scales = made.loss_scale_factor is not None or isinstance(made, optimizers.LossScaleOptimizer)
     if auto_scale_loss and not scales and live is not None and _computes_in_float16(live):
         made = optimizers.LossScaleOptimizer(made)

@@ -15,6 +15,7 @@ import numpy as np
 from kgraph.compiler.changed import without_changed
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
+from kgraph.hooks import refuse_overrides
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.variable import root_key
 from kgraph.models.programs import Programs
@@ -80,6 +81,7 @@ class Trainer:
 
     def require_compiled(self, what: str) -> CompileOptions:
         """Returns the options; raises StateError if there are none, in the name of a method."""
+        refuse_overrides(self._model, "Model")
         if self.options is None:
             raise StateError(
                 f"{label_of(self._model)} must be compiled before {what}",
@@ -114,6 +116,7 @@ class Trainer:
 
     def predictor(self) -> Predictor:
         """Returns what predicts; the last one, if nothing changed."""
+        refuse_overrides(self._model, "Model")
         inference = self.programs.inference()
         if self._predictor is None or self._predictor.inference is not inference:
             self._predictor = Predictor(inference, self.compiler, self.programs.placement())

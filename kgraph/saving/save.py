@@ -34,6 +34,7 @@ from kgraph.saving.kgraph_format.stored_arrays import (
     weight_values,
 )
 from kgraph.saving.load import check_training
+from kgraph.saving.overridden import refuse_other_ways
 from kgraph.saving.paths import asks_for_folder, folder_path, save_path, target_path
 
 
@@ -81,6 +82,7 @@ def save_model(
             of the same model, of which nobody has heard yet.
     """
     settle(filepath, model)
+    refuse_other_ways(model)
     if keras_format_of(filepath) == "model":
         if not wait:
             raise ConfigError(

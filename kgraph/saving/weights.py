@@ -46,6 +46,7 @@ from kgraph.saving.kgraph_format.safetensors import (
 from kgraph.saving.kgraph_format.shards import snapshot
 from kgraph.saving.kgraph_format.stored_arrays import WEIGHTS, weight_specs, weight_values
 from kgraph.saving.load import assign
+from kgraph.saving.overridden import refuse_other_ways
 from kgraph.saving.paths import save_path, target_path
 from kgraph.saving.weight_report import WeightReport, compare_weights
 from kgraph.types import Array
@@ -71,6 +72,7 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
             the same path or of the same model.
     """
     settle(filepath, model)
+    refuse_other_ways(model)
     if keras_format_of(filepath) == "weights":
         write = partial(save_keras_weights, model, target_path(filepath, overwrite))
     elif os.fspath(filepath).endswith(SUFFIX):
@@ -115,6 +117,7 @@ def load_weights(
     """
     path = Path(os.fspath(filepath))
     settle(path, model)
+    refuse_other_ways(model)
     if keras_format_of(path) is not None:
         reader: _Reader = KerasWeights(path, model, by_name=not strict)
     else:

@@ -14,6 +14,7 @@ from kgraph.graph.node import LayerSpec, TensorSpec, WeightSpec
 from kgraph.graph.structure import map_structure
 from kgraph.graph.symbol import Call, SymbolicTensor
 from kgraph.graph.traits import Traits
+from kgraph.hooks import refuse_overrides
 from kgraph.layers.base import calling
 from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.context import running
@@ -68,6 +69,7 @@ class Layer(Weighted):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         layer = object.__new__(cls)
+        refuse_overrides(layer, "Layer")
         vars(layer).update(_kgraph=cls._kgraph_core((args, kwargs)), built=False)
         return layer
 

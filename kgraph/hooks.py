@@ -1,0 +1,167 @@
+"""What becomes of each method that a program written for Keras may override.
+
+The table has every public name of Keras' base classes: those that are honoured, those that are no
+hooks, and those that are refused where they would have had to be called. Nothing that a class
+overrides is ignored in silence; `tests/test_hooks.py` compares the table with Keras.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kgraph.declared import is_own
+from kgraph.errors import ConfigError
+from kgraph.graph.source import Source
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """The names of one base class of Keras; those of its bases have a table of their own.
+
+    Fields:
+        honoured: an override is called where Keras calls it.
+        no_hook: for their callers alone: nothing in Keras or kgraph calls or reads them unasked,
+            or what it does with them cannot be seen from outside.
+        refused: an override raises where the object is put to use; with what to write instead.
+        refused_by_save: the same, where the object is saved or its weights are loaded.
+    """
+
+    honoured: str = ""
+    no_hook: str = ""
+    refused: dict[str, str] = field(default_factory=dict)
+    refused_by_save: dict[str, str] = field(default_factory=dict)
+
+
+_FUNCTIONS = "override train_step, test_step or predict_step: that is what the function runs"
+_OWN_LOOP = "a loop of your own over kgraph.lower(model) and the optimizer's update"
+_LOSS = "compile(loss_fn=...), a function of program, variables, batch and key"
+_RULE = "transformation(self, learning_rate), which returns the rule as an optax transformation"
+_ASSIGNS = "transformation(self, learning_rate): updates are returned, not assigned"
+_WEIGHTS = "keep the numbers in weights (add_weight): all weights are saved and loaded"
+_BUILD = "declare the weights in build(self, input_shape), which loading calls"
+
+HOOKS: dict[str, Hooks] = {
+    "Model": Hooks(
+        honoured="compile compile_from_config get_compile_config",
+        no_hook="evaluate export fit get_layer get_quantization_layer_structure get_state_tree "
+        "jit_compile layers load_weights metrics_names predict predict_on_batch run_eagerly save "
+        "save_weights set_state_tree stateless_compute_loss summary test_on_batch to_json "
+        "train_on_batch",
+        refused={
+            "compute_loss": _LOSS,
+            "compute_loss_and_updates": _LOSS,
+            "compute_metrics": "metrics of compile(metrics=[...]), or what loss_fn returns to log",
+            "get_metrics_result": "metrics of compile(metrics=[...])",
+            "jax_state_sync": "model.assign(variables) brings weights back",
+            "make_predict_function": _FUNCTIONS,
+            "make_test_function": _FUNCTIONS,
+            "make_train_function": _FUNCTIONS,
+            "metrics": "metrics of compile(metrics=[...])",
+            "predict_step": "change what call returns, or predict with kgraph.lower(model).apply",
+            "reset_metrics": "metrics with a reset_state of their own",
+            "test_step": _OWN_LOOP,
+            "train_step": _LOSS + ", or " + _OWN_LOOP,
+        },
+    ),
+    "Sequential": Hooks(no_hook="add input_shape inputs output_shape outputs pop"),
+    "Layer": Hooks(
+        honoured="__call__ add_loss add_weight build call compute_mask from_config get_config",
+        # Shapes come from `call` itself, which agrees with whatever else says them. What comes with
+        # `quantize` is asked for by nobody, since there is no `quantize`.
+        no_hook="add_metric add_variable compute_dtype compute_output_shape compute_output_spec "
+        "count_params dtype dtype_policy get_weights input input_dtype input_spec losses metrics "
+        "metrics_variables non_trainable_variables non_trainable_weights output path "
+        "quantization_mode quantize quantized_build quantized_call set_weights stateless_call "
+        "supports_masking trainable trainable_variables trainable_weights variable_dtype variables "
+        "weights",
+        refused={
+            "rematerialized_call": "compile(remat=[names of layers])",
+            "symbolic_call": "call(self, inputs): shapes are inferred from it",
+        },
+        refused_by_save={
+            "build_from_config": _BUILD,
+            "get_build_config": _BUILD,
+            "load_assets": _WEIGHTS,
+            "load_own_variables": _WEIGHTS,
+            "save_assets": _WEIGHTS,
+            "save_own_variables": _WEIGHTS,
+        },
+    ),
+    "Loss": Hooks(honoured="__call__ call dtype from_config get_config"),
+    "Metric": Hooks(
+        honoured="add_variable add_weight dtype from_config get_config reset_state result "
+        "update_state",
+        no_hook="__call__ stateless_reset_state stateless_result stateless_update_state variables",
+    ),
+    "Optimizer": Hooks(
+        honoured="exclude_from_weight_decay from_config get_config scale_loss",
+        no_hook="add_optimizer_variables add_variable add_variable_from_reference set_weights "
+        "stateless_apply variables",
+        refused={
+            "apply": _RULE,
+            "apply_gradients": _RULE,
+            "assign": _ASSIGNS,
+            "assign_add": _ASSIGNS,
+            "assign_sub": _ASSIGNS,
+            "build": "the transformation's init, which makes the state",
+            "finalize_variable_values": "finalize(self, params, state)",
+            "iterations": "the count in the transformation's state",
+            "learning_rate": "a LearningRateSchedule, or a function of the number of updates",
+            "update_step": _RULE,
+        },
+        refused_by_save={
+            "load_own_variables": "keep the numbers in the transformation's state",
+            "save_own_variables": "keep the numbers in the transformation's state",
+        },
+    ),
+    "LearningRateSchedule": Hooks(honoured="__call__ from_config get_config"),
+    "Regularizer": Hooks(honoured="__call__ from_config get_config"),
+    "Constraint": Hooks(honoured="__call__ from_config get_config"),
+    "Initializer": Hooks(honoured="__call__ from_config get_config", no_hook="clone"),
+    "Callback": Hooks(
+        honoured="model on_batch_begin on_batch_end on_epoch_begin on_epoch_end "
+        "on_predict_batch_begin on_predict_batch_end on_predict_begin on_predict_end "
+        "on_test_batch_begin on_test_batch_end on_test_begin on_test_end on_train_batch_begin "
+        "on_train_batch_end on_train_begin on_train_end set_model set_params"
+    ),
+    "PyDataset": Hooks(
+        honoured="__getitem__ num_batches on_epoch_begin on_epoch_end",
+        no_hook="max_queue_size use_multiprocessing workers",
+    ),
+}
+
+
+def refuse_overrides(thing: Any, *bases: str) -> None:
+    """Raises ConfigError if the class of an object overrides what kgraph would not call.
+
+    Args:
+        thing: the object that is put to use.
+        bases: the tables that its class falls under.
+    """
+    _refuse(thing, {name: said for base in bases for name, said in HOOKS[base].refused.items()})
+
+
+def refuse_saving_overrides(thing: Any, base: str) -> None:
+    """The same of an object that is saved, or whose weights are loaded."""
+    _refuse(thing, HOOKS[base].refused_by_save)
+
+
+def _refuse(thing: Any, refused: dict[str, str]) -> None:
+    for cls in type(thing).__mro__:
+        if is_own(cls):
+            continue
+        for name in vars(cls).keys() & refused.keys():
+            raise ConfigError(
+                f"{cls.__name__} overrides {name}, which kgraph does not call",
+                at=_place(vars(cls)[name]),
+                received=f"an object of the class {type(thing).__name__}",
+                hint=refused[name],
+            )
+
+
+def _place(item: Any) -> Source | None:
+    """Returns the line where a method or property is defined, if it is known."""
+    function = getattr(item, "fget", None) or getattr(item, "__func__", item)
+    code = getattr(function, "__code__", None)
+    return None if code is None else Source(code.co_filename, code.co_firstlineno)
