@@ -1,4 +1,14 @@
-"""Finds blocks that follow each other and are the same: by class, options and wiring."""
+"""Finds blocks that follow each other and are the same: by class, options and wiring.
+
+In `input -> a1 -> b1 -> a2 -> b2 -> a3 -> b3 -> head` the search begins with a late node, say `b3`,
+and an earlier one that does the same, `b2`. Going back from both in step, `a3` pairs with `a2`; the
+pairs of one kind link up to chains, `a1 a2 a3` and `b1 b2 b3`. Chains of equal length are rows of a
+table whose columns are the blocks. What remains is to check that each column is wired as the one
+before (`Repeats`): reads its own nodes, the block before, or what all blocks share.
+
+Nodes are compared by the text of what they do (`Likeness`), so this costs a few comparisons a node;
+`_CANDIDATES` and `_BUDGET` keep it so where almost everything is alike.
+"""
 
 from __future__ import annotations
 

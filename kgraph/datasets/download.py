@@ -42,11 +42,6 @@ class RemoteFile:
         return f"md5:{self.md5}" if self.md5 else None
 
 
-def cache_folder() -> Path:
-    """Returns the folder of downloaded data: `$KGRAPH_HOME/datasets`, or `~/.kgraph/datasets`."""
-    return home() / "datasets"
-
-
 def home() -> Path:
     """Returns the folder of what kgraph keeps for the user: `$KGRAPH_HOME`, or `~/.kgraph`."""
     return Path(os.environ.get("KGRAPH_HOME") or "~/.kgraph").expanduser()

@@ -1,6 +1,12 @@
 """Computes expressions of sizes, such as `"floordiv(time - 4, 2) - 1"`, from named sizes.
 
 JAX has the same arithmetic, and forgets the conditions on sizes when an export is written to bytes.
+
+    size = whole number | name | -size | size + size | size - size | size * size | size ^ number
+           | floordiv(size, size) | mod(size, size) | max(size, size) | min(size, size)
+
+The text is that of JAX's symbolic dimensions. Python's parser reads it, with `^` as `**`, and only
+the forms above are computed, with limits on length, powers and values: a file may hold any text.
 """
 
 from __future__ import annotations

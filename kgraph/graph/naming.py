@@ -8,27 +8,10 @@ made, so the same code gives the same names however often it runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from kgraph.errors import GraphError
-from kgraph.graph.node import LayerSpec
 from kgraph.graph.source import Source
-
-
-class LayerLike(Protocol):
-    """What a graph needs to know of a layer object."""
-
-    explicit_name: str | None
-    kept_name: str | None
-    base_name: str
-    order: int
-
-    @property
-    def name(self) -> str: ...
-
-    def spec(self) -> LayerSpec: ...
-
-    def keep_name(self, name: str) -> None: ...
 
 
 def give_names(layers: Sequence[Any], sources: dict[int, Source | None]) -> dict[int, str]:

@@ -35,7 +35,7 @@ from kgraph.training.identity import training_identity
 from kgraph.training.interrupt import Preempted, arriving
 from kgraph.training.loop import Fit
 from kgraph.training.progress import Progress
-from kgraph.training.recovery import Recovery, Start, Unsaved
+from kgraph.training.recovery import Recovery, Saving, Start, Unsaved
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -167,7 +167,7 @@ def fit(
 
 
 def _opened(
-    trainer: Trainer, source: Source, recovery: Unsaved, start: Start, over: bool
+    trainer: Trainer, source: Source, recovery: Saving, start: Start, over: bool
 ) -> tuple[Data, Engine]:
     """Returns the data, checked and on their way to the device, and what trains on them."""
     if not over:
@@ -181,7 +181,7 @@ def _opened(
     return data, engine
 
 
-def _train(run: Fit, recovery: Unsaved, start: Start) -> None:
+def _train(run: Fit, recovery: Saving, start: Start) -> None:
     """Runs a fit from its first callback to its last."""
     run.callbacks.on_train_begin()
     recovery.begin(run.engine, run.callbacks, start)

@@ -66,12 +66,6 @@ def on_device(batch: Batch, placement: Placement | None = None) -> DeviceRows:
     return DeviceRows(arrays, shapes_of(arrays))
 
 
-def filled_order(order: np.ndarray, size: int) -> np.ndarray:
-    """Returns row numbers filled up to whole batches of `size`, int32."""
-    missing = -len(order) % size
-    return np.concatenate([order, np.zeros(missing, order.dtype)]).astype(np.int32, copy=False)
-
-
 def padded_batch(batch: Batch, rows: int) -> Batch:
     """Returns a batch filled up to `rows` rows by repeating its last one."""
     missing = rows - batch.rows

@@ -1,7 +1,10 @@
 """How the engine keeps its state: the weights of repeated blocks, and their moments, packed.
 
-A step then computes on stacked arrays from one end to the other; nothing is stacked in it. Between
-trainings they stay stacked until somebody reads them, so the next one takes them as they are.
+Of 12 equal blocks with a kernel each the state has one array `[12, in, out]`, and so have its
+moments: a step computes on stacked arrays from one end to the other, and nothing is stacked in it.
+This changes no number as long as the optimizer looks at each element by itself; else the state
+stays as it is. Between trainings arrays stay stacked until somebody reads them (`Bundle`), so that
+the next training takes them as they are; on several devices they are taken apart at its end.
 """
 
 from __future__ import annotations

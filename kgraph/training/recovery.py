@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class Unsaved(Unwatched):
         pass
 
 
-class Recovery(Unsaved):
+class Recovery:
     """Saves a training to a checkpoint while it runs, and reads where to go on.
 
     What is saved: parameters, layer state, optimizer state, accumulators of metrics, key, step,
@@ -108,7 +108,9 @@ class Recovery(Unsaved):
     """
 
     def __init__(self, checkpoint: checkpoints.Checkpoint) -> None:
-        super().__init__()
+        self.start: Start | None = None
+        self.padded, self.finished = 0, False
+        self.validation = ValidationPlace()
         self._checkpoint = checkpoint
         self._identity: dict[str, Any] = {}
         self._meta: dict[str, Any] | None = None
@@ -309,3 +311,7 @@ def _check_version(meta: Any) -> None:
 
 def _specs(arrays: list[np.ndarray]) -> list[Any]:
     return [[list(a.shape), str(a.dtype)] for a in arrays]
+
+
+Saving: TypeAlias = Unsaved | Recovery
+"""A training with or without a checkpoint."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
-import jax.numpy as jnp
 
 from kgraph.compiler import Program, Run
 from kgraph.optimizers import Optimizer
@@ -116,10 +115,3 @@ def merge_params(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in b.items():
         merged[key] = merge_params(merged[key], value) if key in merged else value
     return merged
-
-
-def rows_of(batch: Batch, kept: Array | None) -> Array:
-    """Returns how many rows of a batch count, as a float32 scalar."""
-    if kept is None:
-        return jnp.float32(batch.rows)
-    return jnp.sum(kept, dtype=jnp.float32)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kgraph.datasets.download import cache_folder, fetch
+from kgraph.datasets.download import fetch, home
 from kgraph.errors import DataError
 
 CONTENTS = bytes(range(256)) * 1600  # more than one piece of a download
@@ -51,9 +51,9 @@ def test_a_damaged_cached_file_is_downloaded_again(server, file):
 
 
 def test_the_folder_follows_the_environment(monkeypatch, cache):
-    assert cache_folder() == cache
+    assert home() / "datasets" == cache
     monkeypatch.delenv("KGRAPH_HOME")
-    assert cache_folder() == Path.home() / ".kgraph" / "datasets"
+    assert home() == Path.home() / ".kgraph"
 
 
 def test_wrong_contents_are_removed_and_both_hashes_told(server, file, cache):

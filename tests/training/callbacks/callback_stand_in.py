@@ -35,7 +35,11 @@ class StandInModel:
     def save_weights(self, path: str, overwrite: bool = True) -> None:
         self.saved.append(("weights", path))
 
-    def metrics_direction(self, key: str) -> str | None:
+    @property
+    def _kgraph(self) -> SimpleNamespace:
+        return SimpleNamespace(trainer=SimpleNamespace(direction_of=self.direction_of))
+
+    def direction_of(self, key: str) -> str | None:
         return DIRECTIONS.get(key)
 
 
