@@ -6,7 +6,7 @@ pairs of one kind link up to chains, `a1 a2 a3` and `b1 b2 b3`. Chains of equal 
 table whose columns are the blocks. What remains is to check that each column is wired as the one
 before (`Repeats`): reads its own nodes, the block before, or what all blocks share.
 
-Nodes are compared by the text of what they do (`Likeness`), so this costs a few comparisons a node;
+Nodes are compared by the text of what they do (`Signatures`): a few comparisons a node;
 `_CANDIDATES` and `_BUDGET` keep it so where almost everything is alike.
 """
 
@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from kgraph.compiler.likeness import Facts, Likeness, has_seed, reads_of
 from kgraph.compiler.repeats import Blocks, Carried, Inner, Origin, Repeats, Shared, dependents
+from kgraph.compiler.signatures import LayerSignatures, Signatures, has_seed, reads_of
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node, Ref
 
@@ -26,7 +26,7 @@ _BUDGET = 100
 
 
 def find_repeats(
-    graph: Graph, facts: Facts | None, accept: Callable[[Repeats], bool]
+    graph: Graph, signatures: LayerSignatures | None, accept: Callable[[Repeats], bool]
 ) -> Repeats | None:
     """Returns repeated blocks that are accepted, or None.
 
@@ -36,7 +36,7 @@ def find_repeats(
     counterparts of one node the one that covers most nodes wins, then the smallest block: so their
     chains are checked in this order, until some are blocks.
     """
-    search = _Search(graph, facts)
+    search = _Search(graph, signatures)
     for last in reversed(graph.nodes):
         found = [search.chains(before, last.name) for before in search.alike_before(last)]
         for chains in sorted(found, key=_covered, reverse=True):
@@ -59,13 +59,13 @@ def _covered(chains: Chains) -> tuple[int, int]:
 class _Search:
     """One search through a graph."""
 
-    def __init__(self, graph: Graph, facts: Facts | None) -> None:
+    def __init__(self, graph: Graph, signatures: LayerSignatures | None) -> None:
         self.graph = graph
         self.place = {node.name: i for i, node in enumerate(graph.nodes)}
         self.reads = {node.name: reads_of(node) for node in graph.nodes}
         self.budget = _BUDGET * len(graph.nodes)
-        likeness = Likeness(graph, facts)
-        self.kind = {node.name: likeness.of(node) for node in graph.nodes}
+        nodes = Signatures(graph, signatures)
+        self.kind = {node.name: nodes.of(node) for node in graph.nodes}
         self.of_kind: dict[str, list[str]] = {}
         self.number: dict[str, int] = {}
         for name, kind in self.kind.items():

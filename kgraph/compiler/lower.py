@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 import jax
 
 from kgraph.compiler.changed import without_changed
-from kgraph.compiler.facts import has_foreign_code, stacking_facts
 from kgraph.compiler.folded import Fold
+from kgraph.compiler.layer_signatures import has_foreign_code, layer_signatures
 from kgraph.compiler.passes import remat_layers, stack_blocks
 from kgraph.compiler.pipeline import (
     DEFAULT_PASSES,
@@ -152,8 +152,8 @@ def lower_graph(
     # A step of 24 stacked convolution blocks takes a CPU 1.2 x as long: only where it is asked for.
     suited = {node.layer for node in plain.graph.nodes if node.lowering and stack is True}
     as_made = {name for name, spec in plain.graph.layers.items() if spec.own}
-    facts = stacking_facts(lowered, trained, suited, as_made)
-    stacking = stack_blocks(facts, least, saves, remat)
+    signatures = layer_signatures(lowered, trained, suited, as_made)
+    stacking = stack_blocks(signatures, least, saves, remat)
     history.append(run_pass(plain.graph, stacking))
     program = Program(history, lowered, owners, root, folds, inference)
     if remat is not None and all(s.plan.count == 1 for s in program.stacks.values()):

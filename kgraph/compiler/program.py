@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from kgraph.compiler.facts import draws_always
 from kgraph.compiler.folded import Fold
 from kgraph.compiler.inputs import arrange_inputs, conform
+from kgraph.compiler.layer_signatures import draws_always
 from kgraph.compiler.layout import Layout, Place, Variables
 from kgraph.compiler.run import Observer, run_graph
 from kgraph.compiler.stacked import Stack
@@ -106,7 +106,7 @@ class Program(VariableTrees):
 
     @cached_property
     def draws_always(self) -> bool:
-        """Whether a key is needed outside of training as well: see `draws_always` in `facts`."""
+        """Whether a key is needed outside of training as well."""
         return draws_always(self.graph, self.layers)
 
     # --- the pure functions ----------------------------------------------------------------------

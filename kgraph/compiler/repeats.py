@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from kgraph.compiler.likeness import reads_of
+from kgraph.compiler.signatures import reads_of
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node, Ref
 

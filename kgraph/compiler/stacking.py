@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kgraph.compiler.likeness import reads_of
 from kgraph.compiler.repeats import Carried, Inner, Origin, Repeats, dependents
+from kgraph.compiler.signatures import reads_of
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS, LayerSpec, Node, Ref, TensorSpec
 from kgraph.graph.stack import StackPlan

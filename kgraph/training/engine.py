@@ -191,7 +191,7 @@ class Engine:
             self.optimizer.watch(lambda: int(self.state.optimizer.step))
         try:
             for place in self.program.places:
-                place.weight.lend(*self._access(place))
+                place.weight.borrow(*self._access(place))
             self._packing.close()
             with self.guard.installed():
                 yield self

@@ -99,7 +99,7 @@ class Packing:
     ) -> TrainState:
         """Returns a state in arrays of its own, packed where that is on.
 
-        Before any of them is given away the weights have to be lent, and `close` called.
+        Before any of them is given away the weights have to be borrowed, and `close` called.
 
         Args:
             moments: the optimizer's state; None for that before the first step.
@@ -136,7 +136,7 @@ class Packing:
         return structure.unflatten([next(copies) if id(x) in held else x for x in leaves])
 
     def close(self) -> None:
-        """Comes when the weights are lent: from now on the state is the only owner."""
+        """Comes when the weights are borrowed: from now on the state is the only owner."""
         for bundle in self._bundles:
             bundle.close()
         self._bundles = []

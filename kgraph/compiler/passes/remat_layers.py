@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from kgraph.compiler.likeness import reads_of
 from kgraph.compiler.repeats import Inner, Origin, Repeats, Shared
+from kgraph.compiler.signatures import reads_of
 from kgraph.compiler.stacking import Stacking
 from kgraph.errors import GraphError, nearest
 from kgraph.graph.graph import Graph

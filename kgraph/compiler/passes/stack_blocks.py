@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kgraph.compiler.find_repeats import find_repeats
-from kgraph.compiler.likeness import Facts
 from kgraph.compiler.repeats import Repeats
+from kgraph.compiler.signatures import LayerSignatures
 from kgraph.compiler.stacking import Stacking
 from kgraph.graph.graph import Graph
 
 
 def stack_blocks(
-    facts: Facts | None = None, least: int = 2, saves: int = 0, remat: str | None = None
+    signatures: LayerSignatures | None = None,
+    least: int = 2,
+    saves: int = 0,
+    remat: str | None = None,
 ) -> Callable[[Graph], Graph]:
     """Returns a pass that puts one node in the place of blocks that follow each other and are the
     same.
@@ -28,7 +31,7 @@ def stack_blocks(
     second run changes nothing.
 
     Args:
-        facts: what the graph does not know of its layers.
+        signatures: what the graph does not know of its layers.
         least: the smallest number of blocks.
         saves: the smallest number of nodes that are no longer there.
         remat: "blocks" to compute a block's inner tensors again in the backward pass; or the name
@@ -40,7 +43,7 @@ def stack_blocks(
         return count >= least and repeats.size - repeats.size // count >= saves
 
     def pass_(graph: Graph) -> Graph:
-        while (repeats := find_repeats(graph, facts, accept)) is not None:
+        while (repeats := find_repeats(graph, signatures, accept)) is not None:
             graph = Stacking(graph, repeats, remat).graph()
         return graph
 

@@ -196,12 +196,12 @@ class Variable(ReadsAsArray):
         """Hands the array to something that gives it back when it is read."""
         self._value, self._keeper, self._fetch, self._store = None, keeper, None, None
 
-    def lend(self, fetch: Callable[[], Array], store: Callable[[Array], None]) -> None:
+    def borrow(self, fetch: Callable[[], Array], store: Callable[[Array], None]) -> None:
         """Hands the array to an owner: it is read and set there until `take_back`."""
         self._value, self._keeper, self._fetch, self._store = None, None, fetch, store
 
     def take_back(self, value: Array) -> None:
-        """Ends `lend` or `keep_in` with the owner's last array."""
+        """Ends `borrow` or `keep_in` with the owner's last array."""
         self._value, self._keeper, self._fetch, self._store = value, None, None, None
 
     @property

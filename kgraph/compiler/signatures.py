@@ -11,7 +11,7 @@ from kgraph.graph.node import LayerSpec, Node, Ref
 from kgraph.graph.structure import map_structure
 from kgraph.registry import describe, text_of
 
-Facts: TypeAlias = Mapping[str, str | None]
+LayerSignatures: TypeAlias = Mapping[str, str | None]
 """What a graph does not know of each layer: equal texts for layers that may be computed by one
 body, None for a layer that may never be."""
 
@@ -22,17 +22,17 @@ def reads_of(node: Node) -> tuple[Ref | None, ...]:
     return (*node.inputs, *node.masks, *passed)
 
 
-class Likeness:
+class Signatures:
     """Texts that are equal for nodes which do the same.
 
     Args:
         graph: whose nodes they are.
-        facts: what the graph does not know of its layers; without them only classes of kgraph's own
-            are known to be decided by options and weights.
+        layers: what the graph does not know of its layers; without them only classes of kgraph's
+            own are known to be decided by options and weights.
     """
 
-    def __init__(self, graph: Graph, facts: Facts | None) -> None:
-        self.graph, self.facts = graph, facts
+    def __init__(self, graph: Graph, layers: LayerSignatures | None) -> None:
+        self.graph, self.layers = graph, layers
         inner_aliases = [*graph.aliases, *graph.aliases.values()]
         self.entangled = {p for path in inner_aliases for p in _prefixes(path)}
         self.specs: dict[str, str | None] = {}
@@ -49,26 +49,26 @@ class Likeness:
             return None
         own_masks = [m is not None and m.node == node.name for m in node.output_masks]
         nesting = map_structure(lambda _: 0, (node.args, node.kwargs, node.structure))
-        facts = [
+        parts = [
             layer, self.uses[self._object(node.layer)], describe(node.args),
             describe(node.kwargs), describe(node.structure), str(nesting), own_masks,
             sorted(node.effects), node.lowering, describe(node.layout),
             [[spec and [*spec.dims, spec.dtype]] for spec in (*node.outputs, *node.mask_specs)],
             [r and [str(self.graph.spec(r)), r.mask] for r in reads_of(node)],
         ]  # fmt: skip
-        return text_of(facts)
+        return text_of(parts)
 
     def _layer(self, name: str, spec: LayerSpec) -> str | None:
         if spec.is_input or spec.is_stack or name in self.entangled:
             return None
-        known = ("" if spec.own else None) if self.facts is None else self.facts.get(name)
+        known = ("" if spec.own else None) if self.layers is None else self.layers.get(name)
         if known is None:
             return None
         inner = None if spec.graph is None else spec.graph.content_hash
         weights = [[w.path, list(w.shape), w.dtype, w.trainable] for w in spec.weights]
         config = nameless(spec.config)
-        facts = [known, spec.class_name, spec.own, config, weights, inner]
-        return text_of(facts)
+        parts = [known, spec.class_name, spec.own, config, weights, inner]
+        return text_of(parts)
 
 
 def nameless(config: Any) -> Any:

@@ -23,7 +23,7 @@ from kgraph.registry import Opaque, describe, names_foreign, text_of
 _NAMING = frozenset({"explicit_name", "kept_name", "order", "built", "_policy", "_trainable"})
 
 
-def stacking_facts(
+def layer_signatures(
     layers: Mapping[str, Layer],
     trained: Mapping[int, bool],
     suited: Collection[str] = (),
@@ -52,12 +52,12 @@ def stacking_facts(
     known: dict[int, str | None] = {}
     for key, layer in distinct.items():
         shares = any(uses[id(weight)] > 1 for _, weight in weights[key])
-        facts = (weights[key], trained, key in loops, key in plain)
-        known[key] = None if shares else _facts(layer, *facts)
+        options = (weights[key], trained, key in loops, key in plain)
+        known[key] = None if shares else _signature(layer, *options)
     return {name: known[id(layer)] for name, layer in layers.items()}
 
 
-def _facts(
+def _signature(
     layer: Layer,
     named: Sequence[tuple[str, Variable]],
     trained: Mapping[int, bool],
