@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from kgraph import distribution as distribution
     from kgraph import dtype_policies as dtype_policies
     from kgraph import export as export
+    from kgraph import forecast as forecast
     from kgraph import mixed_precision as mixed_precision
     from kgraph import preprocessing as preprocessing
     from kgraph import random as random
@@ -66,7 +67,8 @@ __all__ = [
     "KerasTensor", "Layer", "Loss", "Metric", "Model", "Optimizer", "Program", "Regularizer",
     "Sequential", "StatelessScope", "SymbolicTensor", "Traits", "Variable", "__version__",
     "activations", "applications", "backend", "callbacks", "compiler", "config", "constraints",
-    "data", "datasets", "distribution", "dtype_policies", "errors", "export", "initializers",
+    "data", "datasets", "distribution", "dtype_policies", "errors", "export", "forecast",
+    "initializers",
     "layers", "losses", "lower", "metrics", "mixed_precision", "models", "ops", "optimizers",
     "preprocessing", "random", "regularizers", "saving", "tree", "utils", "visualization",
     "wrappers",

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from kgraph.compiler.changed import new_options
@@ -15,6 +14,7 @@ from kgraph.graph.graph import Graph
 from kgraph.graph.structure import leaves
 from kgraph.layers.base.core import seed_of
 from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.platform import platform
 from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.layers.base.variable import Variable
@@ -67,11 +67,7 @@ def _signature(
     inside = list(parts_of(layer))
     if not layer.built or any(seed_of(item) is not None for item in inside):
         return None
-    if (
-        not loops
-        and any(traits_of(item).convolution for item in inside)
-        and jax.default_backend() == "cpu"
-    ):
+    if not loops and any(traits_of(item).convolution for item in inside) and platform() == "cpu":
         return None
     weights = [
         [path, w.dtype, w.trainable, trained.get(id(w), False), describe(w.regularizer),

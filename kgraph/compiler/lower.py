@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-import jax
-
 from kgraph.compiler.changed import without_changed
 from kgraph.compiler.folded import Fold
 from kgraph.compiler.layer_signatures import has_foreign_code, layer_signatures
@@ -29,6 +27,7 @@ from kgraph.graph.graph import Graph
 from kgraph.graph.node import LayerSpec
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.platform import platform
 from kgraph.layers.base.variant import variant
 from kgraph.registry import restore
 
@@ -193,7 +192,7 @@ def _loops_badly(program: Program) -> bool:
         for name in stack.layers
         if stack.plan.count > 1
     )
-    if not foreign or jax.default_backend() != "cpu":
+    if not foreign or platform() != "cpu":
         return False
     return loops_over(program.jaxpr(), "conv_general_dilated")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
@@ -140,6 +141,14 @@ class Distribution:
         """Returns where a weight lies, by its path and shape; see `axes_of`."""
         spec = partition_spec(self.axes_of(path, shape))
         return NamedSharding(self._device_mesh.backend_mesh, spec)
+
+    def over(self, device_mesh: DeviceMesh) -> Self:
+        """Returns the same rules for another mesh with the same axes."""
+        twin = copy.copy(self)
+        for name in ("replicated", "batch_sharding", "passes"):  # they hold the mesh
+            vars(twin).pop(name, None)
+        twin._device_mesh = device_mesh
+        return twin
 
     # --- use -------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
+from kgraph.distribution.chips import find_slice
 from kgraph.errors import ConfigError
 
 
@@ -18,8 +19,15 @@ def list_devices(device_type: str | None = None) -> list[str]:
     """Returns the names of the devices of all processes, such as `"gpu:0"`.
 
     Args:
-        device_type: "cpu", "gpu" or "tpu"; by default the kind that JAX computes on.
+        device_type: "cpu", "gpu" or "tpu"; by default the kind that JAX computes on. Or a slice
+            that is not here, to plan and forecast for, such as "v5e:16x16".
+
+    >>> list_devices("v5e:2x2")
+    ['tpu:0', 'tpu:1', 'tpu:2', 'tpu:3']
     """
+    if device_type is not None and ":" in device_type:
+        where = find_slice(device_type)
+        return [f"{where.platform}:{n}" for n in range(where.devices)]
     return [_name(device) for device in _devices(device_type)]
 
 
@@ -104,6 +112,25 @@ class DeviceMesh:
                     f"There is no device {str(device)!r}", expected=", ".join(by_name)
                 )  # fmt: skip
         return Mesh(found, self._axis_names)
+
+    def over(self, devices: int) -> DeviceMesh:
+        """Returns the same axes over so many devices that are not here, to lower programs for.
+
+        Raises:
+            ConfigError: the mesh has another number of them, and several axes.
+        """
+        shape = self._shape
+        if math.prod(shape) != devices:
+            if len(shape) > 1:
+                raise ConfigError(
+                    f"The mesh of the distribution does not have {devices} devices",
+                    received=f"{dict(zip(self._axis_names, shape))}",
+                    hint="DeviceMesh(shape, axis_names, list_devices(topology))",
+                )
+            shape = (devices,)
+        mesh = DeviceMesh(shape, self._axis_names, [f"absent:{n}" for n in range(devices)])
+        vars(mesh)["backend_mesh"] = AbstractMesh(shape, self._axis_names)
+        return mesh
 
     def size(self, axes: str | Sequence[str] | None) -> int:
         """Returns over how many devices a dimension is spread that is laid along these axes."""

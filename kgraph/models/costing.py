@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.compiler import costs
-from kgraph.compiler.costs.dims import known_sizes, unknown_sizes, with_sizes
-from kgraph.compiler.costs.work import sizes as sizes_of
+from kgraph.compiler.costs.dims import abstract_arrays, unknown_sizes
 from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH
 from kgraph.graph.graph import Graph
@@ -85,7 +84,7 @@ def memory(
     trainer = self._kgraph.trainer
     options = trainer.require_compiled("memory")
     graph = trainer.programs.known_live.graph
-    batch = _abstract_batch(graph, options, batch_size, y, sizes)
+    batch = abstract_batch(graph, options, batch_size, y, sizes)
     engine = trainer.engine_for(batch)
     known = _FORECASTS.setdefault(engine, {})
     key = str(jax.tree.map(lambda x: (x.shape, str(x.dtype)), batch))
@@ -125,13 +124,12 @@ def max_batch_size(
     return largest_batch(lambda n: memory(self, n, y, sizes).total, bytes, start, most)
 
 
-def _abstract_batch(
+def abstract_batch(
     graph: Graph, options: CompileOptions, rows: int, y: Tree, sizes: Mapping[str, int] | None
 ) -> Batch:
     """Returns what a batch looks like."""
-    values = known_sizes(graph, rows, sizes)
-    inputs = [_struct(with_sizes(graph.spec(ref), values)) for ref in graph.inputs]
-    outputs = [_struct(with_sizes(graph.spec(ref), values)) for ref in graph.outputs]
+    inputs = abstract_arrays(graph, graph.inputs, rows, sizes)
+    outputs = abstract_arrays(graph, graph.outputs, rows, sizes)
     if y is not None:
         given = by_output(graph, y, "targets") if is_structure(y) else [y]
         rows = inputs[0].shape[0]  # an input may have a batch size of its own
@@ -140,10 +138,6 @@ def _abstract_batch(
         wanted = _losses_by_output(graph, options.loss)
         targets = [_target(loss, output) for loss, output in zip(wanted, outputs)]
     return Batch(inputs, targets, [None] * len(targets))
-
-
-def _struct(spec: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(sizes_of(spec), jnp.dtype(spec.dtype))
 
 
 def _losses_by_output(graph: Graph, given: Any) -> Sequence[Any]:

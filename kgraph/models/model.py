@@ -16,7 +16,7 @@ from kgraph.layers.base import InputLayer, Layer, Variable
 from kgraph.layers.base.calling import has_symbols
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
-from kgraph.models import compiling, copies, costing, display, evaluating, fitting
+from kgraph.models import compiling, copies, costing, display, evaluating, fitting, forecasting
 from kgraph.models.core import ModelCore
 from kgraph.models.extra import extra
 from kgraph.models.plain import graph_from_config, graph_to_config
@@ -299,6 +299,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     cost = costing.cost
     memory = costing.memory
     max_batch_size = costing.max_batch_size
+    forecast = forecasting.forecast
 
     # --- description -----------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.layers.base.calling import eager_key, numbers_as_array
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.platform import platform
 from kgraph.layers.base.tree import children
 from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Tree
@@ -143,7 +144,7 @@ class Programs:
         """
         live, placement, passes = self.known_live, self.placement(), self.lowering.passes
         if passes is None:
-            passes = (*usual, *platform_passes(jax.default_backend()), *appended)
+            passes = (*usual, *platform_passes(platform()), *appended)
         if placement is None:
             return lower_graph(live, passes, **how)
         passes = (*passes, *placement.distribution.passes)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.compiler import Place, Program
+from kgraph.compiler.layout import Layout
 from kgraph.distribution.together import wait_for_devices
 from kgraph.layers.base.variable import root_key
 from kgraph.optimizers import Optimizer
@@ -93,8 +94,16 @@ class Engine:
     @property
     def abstract_state(self) -> TrainState:
         """Shapes and dtypes of `plain_state`, and on several devices where its arrays lie."""
+        return self._abstract(self.program.layout)
+
+    @property
+    def abstract_running_state(self) -> TrainState:
+        """The same of `state`: packed as it is while the engine runs."""
+        return self._abstract(self._packing.layout)
+
+    def _abstract(self, layout: Layout) -> TrainState:
         assert self.optimizer is not None
-        variables, layout = self.program.specs(), self.program.layout
+        variables = layout.specs
         state = TrainState(
             variables["params"], variables["state"],
             jax.eval_shape(self.optimizer.init, layout.split(variables["params"])[0]),

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 
 from kgraph.errors import ConfigError, StateError
+from kgraph.training.abstract_step import abstract_step
 from kgraph.training.compilation import Compiler, shapes_of
 from kgraph.training.engine import Engine
-from kgraph.training.placement import as_before
 from kgraph.training.state import TrainState
-from kgraph.training.step import Batch, make_train_step
+from kgraph.training.step import Batch
 from kgraph.types import Array
 
 _MOST_STEPS = 24
@@ -65,20 +65,17 @@ def step_memory(engine: Engine, batch: Batch, compiler: Compiler) -> Memory:
     Raises:
         StateError: this backend does not say.
     """
-    program, optimizer = engine.program, engine.optimizer
-    assert optimizer is not None
-    step = make_train_step(program, engine.objective, optimizer)
+    step = abstract_step(engine, batch)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Array]:
-        state = step(state, batch, None)
+        state = step(state, batch)
         return state, state.step
 
     form = (("batch", batch.rows), ("data", shapes_of(batch)))
-    state, placed, placement = engine.abstract_state, None, engine.placement
-    if placement is not None:
-        batch = placement.batch_specs(batch)
-        placed = as_before(0, placement.distribution.replicated)((state,))
-    args = (state, batch)
+    placed = None
+    if engine.placement is not None:
+        placed = (step.results, engine.placement.distribution.replicated)
+    args = (step.state, step.batch)
     executable: Any = compiler.compile("memory forecast", train_step, (0,), form, args, placed)
     try:
         found = executable.memory_analysis()

@@ -12,7 +12,8 @@ from kgraph import Input, Model, Sequential
 from kgraph.layers import Dense
 
 EXTRAS = {
-    "assign", "compile_report", "cost", "graph", "input_names", "max_batch_size", "memory",
+    "assign", "compile_report", "cost", "forecast", "graph", "input_names", "max_batch_size",
+    "memory",
     "next_key", "output_names", "plot", "to_mermaid", "variables_for",
 }  # fmt: skip
 

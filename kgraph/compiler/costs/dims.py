@@ -7,11 +7,14 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from kgraph.checks import is_whole
 from kgraph.errors import ConfigError, nearest
 from kgraph.graph.dims import BATCH, dim_names, split_multiple
 from kgraph.graph.graph import Graph
-from kgraph.graph.node import TensorSpec
+from kgraph.graph.node import Ref, TensorSpec
 from kgraph.types import Dims
 
 _OPERATORS = {
@@ -54,6 +57,19 @@ def known_sizes(
             hint="sizes={" + ", ".join(f"{key!r}: 128" for key in lacking) + "}",
         )  # fmt: skip
     return {name: given[key] for name, key in keys.items()}
+
+
+def abstract_arrays(
+    graph: Graph, refs: Iterable[Ref], rows: int, sizes: Mapping[str, int] | None = None
+) -> list[jax.ShapeDtypeStruct]:
+    """Returns what tensors of a graph look like as arrays, for a batch of so many rows.
+
+    Raises:
+        ConfigError: see `known_sizes`.
+    """
+    values = known_sizes(graph, rows, sizes)
+    specs = (with_sizes(graph.spec(ref), values) for ref in refs)
+    return [jax.ShapeDtypeStruct(tuple(map(int, s.dims)), jnp.dtype(s.dtype)) for s in specs]
 
 
 def unknown_sizes(graph: Graph) -> dict[str, str]:

@@ -17,6 +17,7 @@ from kgraph.layers.attention.projection import HeadProjection
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.base.mask_check import check_mask
+from kgraph.layers.base.platform import platform
 from kgraph.types import Array, Shape, Tree
 
 
@@ -237,7 +238,7 @@ class MultiHeadAttention(Layer):
         size, short = query.shape[-1], query.dtype in (jnp.float16, jnp.bfloat16)
         even = known and query.shape[1] % 2 == key.shape[1] % 2 == 0
         tries = self.tries_flash and short and even and size % 8 == 0 and size <= 128
-        fused = (self.flash_attention or tries) and known and jax.default_backend() == "gpu"
+        fused = (self.flash_attention or tries) and known and platform() == "gpu"
         return "cudnn" if fused else None
 
     def _score_rank(self, query: Array) -> int:

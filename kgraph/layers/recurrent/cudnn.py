@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.platform import platform
 from kgraph.layers.recurrent.gates import has_usual_activations
 from kgraph.types import Array
 
@@ -60,7 +60,7 @@ def has_kernel() -> bool:
 
     library = getattr(rnn, "gpu_rnn", None)
     known = hasattr(library, "compute_rnn_workspace_reserve_space_sizes")
-    return known and jax.default_backend() == "gpu"
+    return known and platform() == "gpu"
 
 
 def run(cell: Any, inputs: Array, states: list[Array], go_backwards: bool) -> Any:

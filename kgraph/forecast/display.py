@@ -1,0 +1,125 @@
+"""A forecast as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kgraph.forecast.report import Forecast
+
+_ROWS = 30
+
+
+def forecast_lines(forecast: Forecast) -> Iterator[str]:
+    """Yields the lines of a forecast."""
+    options, where = forecast.options, forecast.where
+    mesh = ", ".join(f"{name} {size}" for name, size in options.mesh.items())
+    step = "A training step" if options.what == "train" else "A prediction"
+    devices = f"{where.devices} device{'' if where.devices == 1 else 's'}"
+    remat = "" if options.remat is None else f", remat={options.remat!r}"
+    yield (
+        f"{step} of {options.batch_size} rows on {where.name} ({devices}, mesh {mesh}), "
+        f"{options.layout}{remat}"
+    )
+    yield f"  {memory_text(forecast)}"
+    if not forecast.fits:
+        yield "  forecast.advice tries what would fit"
+        return
+    yield from _amounts(forecast)
+    yield from _exchange_lines(forecast)
+    if forecast.step_seconds is not None:
+        yield from _layer_lines(forecast)
+    took = forecast.compiled
+    yield f"  lowered in {took.lowering_seconds:.1f} s, compiled in {took.compiling_seconds:.1f} s"
+
+
+def memory_text(forecast: Forecast) -> str:
+    """Returns one line on memory."""
+    need = forecast.bytes_per_chip
+    limit = "" if need.limit is None else f" of {binary(need.limit)}"
+    if not forecast.fits:
+        return f"does NOT fit: needs about {binary(need.total)}{limit} on each"
+    parts = f"{binary(need.arguments)} arguments, {binary(need.temporary)} temporary"
+    return f"{binary(need.total)}{limit} on each: {parts}"
+
+
+def _amounts(forecast: Forecast) -> Iterator[str]:
+    seconds, used = forecast.step_seconds, forecast.flops_utilization
+    if seconds is not None and used is not None:
+        yield (
+            f"  at least {duration(seconds)} ({forecast.cycles / 1e6:,.1f} M cycles): at most "
+            f"{used:.1%} of the chips' peak are the model's own FLOPs"
+        )
+    yield f"  {metric(forecast.flops, 'FLOP')} and {metric(forecast.bytes_moved, 'B')} on each"
+    kernels = forecast.profile.kernel_cycles
+    if kernels:
+        yield f"  of the cycles {kernels / 1e6:,.1f} M are kernels, by the cost that they state"
+    if forecast.step_seconds is not None and forecast.unknown:
+        named = ", ".join(f"{n} x {kind}" for kind, n in forecast.unknown.most_common(5))
+        yield f"  without an estimate, and not counted: {named}"
+
+
+def _exchange_lines(forecast: Forecast) -> Iterator[str]:
+    calls: Counter[tuple[str, str]] = Counter()
+    sizes: Counter[tuple[str, str]] = Counter()
+    for one in forecast.collectives:
+        key = one.kind, ", ".join(one.axes) or "no axis"
+        calls[key] += one.times
+        sizes[key] += one.times * one.bytes
+    for key, moved in sizes.most_common():
+        yield f"  {calls[key]} x {key[0]} along {key[1]}: {metric(moved, 'B')}"
+
+
+def _layer_lines(forecast: Forecast) -> Iterator[str]:
+    clock = forecast.where.chip.clock
+    layers = sorted(forecast.layers, key=lambda row: -row.cycles)
+    shown = {id(row) for row in layers[:_ROWS]}
+    rows: list[tuple[str, ...]] = [("layer", "forward", "again", "backward", "share")]
+    for row in forecast.layers:
+        if id(row) in shown:
+            times = (row.forward, row.recomputed, row.backward)
+            rows.append(
+                (row.label, *(duration(n / clock) if n else "" for n in times), f"{row.share:.1%}")
+            )
+    if not any(row[2] for row in rows[1:]):
+        rows = [(*row[:2], *row[3:]) for row in rows]
+    yield from aligned(rows)
+    rest = layers[_ROWS:]
+    if rest:
+        yield f"  and {len(rest)} more, {sum(row.share for row in rest):.1%} together"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yields the lines of a table: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        yield "  " + "  ".join(cells).rstrip()
+
+
+def binary(number: float) -> str:
+    """Returns a number of bytes in units of 1,024, as memory is counted."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.4g} {unit}"
+        number /= 1024
+    return f"{number:.4g} TiB"
+
+
+def metric(number: float, unit: str) -> str:
+    """Returns an amount in units of 1,000."""
+    for prefix in ("", "k", "M", "G", "T"):
+        if number < 1000:
+            return f"{number:.3g} {prefix}{unit}"
+        number /= 1000
+    return f"{number:.3g} P{unit}"
+
+
+def duration(seconds: float) -> str:
+    """Returns a short time."""
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-4 else f"{seconds * 1e6:.3g} µs"

@@ -1,0 +1,66 @@
+"""Compiled steps in files: a job begins without compiling."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from kgraph.errors import StateError
+from kgraph.forecast.words import as_key, as_words
+from kgraph.types import Tree
+
+
+class Executable:
+    """A step that was compiled elsewhere, loaded for the devices of this process.
+
+    Args:
+        call: takes arrays and returns them, flat.
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __call__(self, first: Tree, *others: Tree) -> Tree:
+        """Runs the step.
+
+        Args:
+            first: the state of a training, or the variables of a model. A state is given away: its
+                memory holds the next one.
+            others: the batch, or the inputs.
+
+        Returns:
+            The next state, in the structure of `first`; or a list of predictions.
+        """
+        leaves, structure = jax.tree.flatten(first)
+        given = [as_words(leaf) for leaf in (*leaves, *jax.tree.leaves(others))]
+        results = list(self._call(*given))
+        shapes = [leaf.shape for leaf in given[: len(leaves)]]
+        if [result.shape for result in results] != shapes:
+            return results
+        return structure.unflatten(map(as_key, leaves, results))
+
+
+def load_executable(path: str | Path) -> Executable:
+    """Loads what `Forecast.save_executable` wrote.
+
+    The file is a pickle, which can run any code while it is read: load only files of your own. It
+    fits the versions of JAX and of the compiler that wrote it, and a slice of the same form.
+
+    Raises:
+        StateError: the devices here are others, or the versions are.
+    """
+    from jax.experimental import serialize_executable
+
+    try:
+        return Executable(serialize_executable.deserialize_and_load(*pickle.loads(
+            Path(path).read_bytes()
+        )))  # fmt: skip
+    except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+        raise StateError(
+            f"The executable in {str(path)!r} cannot be run here",
+            received=str(error).partition("\n")[0],
+            hint="make it with these versions, for devices like these",
+        ) from error

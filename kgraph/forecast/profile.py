@@ -1,0 +1,187 @@
+"""Which layer the compiler's estimates belong to, forward and backward apart."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kgraph.distribution.chips import Chip
+from kgraph.forecast.hlo import Instruction, Module
+from kgraph.forecast.work import bytes_of, flops_of
+from kgraph.graph.graph import Graph
+from kgraph.graph.stack import StackPlan
+
+OUTSIDE = "loss, metrics and optimizer"
+"""Name of the row for what belongs to no layer."""
+
+_PALLAS = ("tpu_custom_call", "__gpu$xla.gpu.triton")
+_WRAPPER = re.compile(r"\b(?:jit|jvp|vmap|transpose|pjit|remat|shard_map)\(|\)")
+_SCAFFOLD = frozenset({
+    "while", "body", "cond", "closed_call", "checkpoint", "rematted_computation", "call_exported",
+    "shard_map", "remat",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """What the compiler estimates for a layer, or for one that stands for several equal ones.
+
+    Fields:
+        names: of the layer's calls in the model: of repeated blocks, that in each block.
+        forward, recomputed, backward: cycles on each chip, of all of them.
+        flops: of matrix products, on each chip.
+        share: of all cycles.
+    """
+
+    names: tuple[str, ...]
+    forward: int
+    recomputed: int
+    backward: int
+    flops: int
+    share: float
+
+    @property
+    def cycles(self) -> int:
+        """All three together."""
+        return self.forward + self.recomputed + self.backward
+
+    @property
+    def label(self) -> str:
+        """The name, or the first and the last of them."""
+        first, last = self.names[0], self.names[-1]
+        return first if first == last else f"{first} ... {last}"
+
+
+@dataclass
+class Profile:
+    """The estimates of a program, summed.
+
+    Fields:
+        layers: a row for each, in the order of the model.
+        cycles, flops, bytes: on each chip.
+        kernel_cycles: of them, what Pallas kernels take by the cost that they state.
+        unknown: what has no estimate, with how often it runs: it counts nothing.
+    """
+
+    layers: tuple[LayerTime, ...] = ()
+    cycles: int = 0
+    flops: int = 0
+    bytes: int = 0
+    kernel_cycles: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
+
+
+def profile(module: Module, graph: Graph, chip: Chip) -> Profile:
+    """Returns the estimates for each layer of the graph that was lowered.
+
+    A fusion has one name: what the optimizer adds to the product that makes a gradient counts with
+    that layer's backward pass.
+    """
+    names = _Names(graph)
+    found = Profile()
+    cycles: dict[str, Counter[str]] = {}
+    for instruction, times in module.executed():
+        flops = times * flops_of(module, instruction)
+        estimate = instruction.number("estimated_cycles")
+        if is_kernel(instruction):
+            own = _kernel_cycles(instruction, chip)
+            estimate, flops = own, times * (instruction.number("flops") or 0)
+            found.kernel_cycles += times * (own or 0)
+        if estimate is None and _computes(instruction):
+            found.unknown[_kind(instruction)] += times
+        found.flops += flops
+        found.bytes += times * bytes_of(module, instruction)
+        found.cycles += times * (estimate or 0)
+        layer, way = names.of(instruction.op_name)
+        cycles.setdefault(layer, Counter()).update({way: times * (estimate or 0), "flops": flops})
+    found.layers = tuple(
+        LayerTime(
+            names.blocks.get(layer, (layer,)),
+            of["forward"], of["recomputed"], of["backward"], of["flops"],
+            (of.total() - of["flops"]) / max(found.cycles, 1),
+        )
+        for layer, of in sorted(cycles.items(), key=lambda item: names.order(item[0]))
+        if of.total()
+    )  # fmt: skip
+    return found
+
+
+def is_kernel(instruction: Instruction) -> bool:
+    """Tells whether an instruction is a kernel that was written by hand, in Pallas."""
+    return instruction.opcode == "custom-call" and any(
+        f'custom_call_target="{target}"' in instruction.rest for target in _PALLAS
+    )
+
+
+def _kernel_cycles(kernel: Instruction, chip: Chip) -> int | None:
+    """Returns how long a kernel takes that computes and moves what it states, without waiting."""
+    flops, moved = kernel.number("flops"), kernel.number("bytes_accessed")
+    if flops is None and moved is None:
+        return None
+    seconds = max((flops or 0) / chip.flops, (moved or 0) / chip.bandwidth)
+    return round(seconds * chip.clock)
+
+
+def _computes(instruction: Instruction) -> bool:
+    kinds = ("fusion", "convolution", "dot", "reduce", "sort", "scatter", "gather")
+    return instruction.opcode in kinds or is_kernel(instruction)
+
+
+def _kind(instruction: Instruction) -> str:
+    if is_kernel(instruction):
+        return f"kernel {instruction.op_name.rpartition('/')[2] or instruction.name}"
+    if instruction.opcode == "fusion":
+        return re.sub(r"[._]?\d*$", "", instruction.name)
+    return instruction.opcode
+
+
+class _Names:
+    """Finds the layer of an operation by the names that JAX gave it while tracing.
+
+    A name is a path such as `jit(step)/transpose(jvp(encoder/x12))/while/body/attention/dot`, in
+    which names of layers may hold slashes themselves.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._inside: dict[str, tuple[str, ...]] = {}
+        self.blocks: dict[str, tuple[str, ...]] = {}
+        self._places: dict[str, int] = {}
+        self._top = self._read(graph)
+
+    def _read(self, graph: Graph) -> tuple[str, ...]:
+        found = []
+        for node in graph.nodes:
+            spec = graph.layers[node.layer]
+            found.append(node.name)
+            if spec.is_stack and spec.graph is not None:
+                self.blocks.update(StackPlan.of(spec).nodes)
+                self._inside[node.name] = self._read(spec.graph)
+            self._places[node.name] = len(self._places)
+        return tuple(sorted(found, key=len, reverse=True))
+
+    def order(self, name: str) -> int:
+        """Returns the place of a layer in the model; what is outside comes last."""
+        return self._places.get(name, len(self._places))
+
+    def of(self, op_name: str) -> tuple[str, str]:
+        """Returns the layer, and "forward", "recomputed" or "backward"."""
+        parts = _WRAPPER.sub("", op_name.partition("call_exported/")[2] or op_name).split("/")
+        path = "/".join(part for part in parts[1:] if part and part not in _SCAFFOLD)
+        way = "backward" if "transpose(" in op_name else "forward"
+        if "rematted_computation" in op_name:
+            way = "recomputed"
+        name, known = None, self._top
+        while known:
+            found = _longest(known, path)
+            if found is None:
+                break
+            name, path = found, path[len(found) + 1 :]
+            known = self._inside.get(found, ())
+        return (OUTSIDE, way) if name is None else (name, way)
+
+
+def _longest(names: Sequence[str], path: str) -> str | None:
+    """Returns the longest of the names, which are sorted so, that a path begins with."""
+    return next((n for n in names if path == n or path.startswith(n + "/")), None)

@@ -1,0 +1,44 @@
+"""Several forecasts beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kgraph.forecast.display import aligned, binary, duration
+
+if TYPE_CHECKING:
+    from kgraph.forecast.report import Forecast
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Forecasts to choose from; printed, it is a table.
+
+    Fields:
+        forecasts: a row for each.
+    """
+
+    forecasts: tuple[Forecast, ...]
+
+    def __repr__(self) -> str:
+        return "\n".join(line[2:] for line in aligned(table_rows(self.forecasts)))
+
+
+def table_rows(forecasts: Sequence[Forecast]) -> list[tuple[str, ...]]:
+    """Returns the cells of a table of forecasts, its header first."""
+    rows = [
+        ("topology", "batch", "layout", "remat", "on each", "fits", "step", "rows/s", "of peak")
+    ]
+    for one in forecasts:
+        options, seconds = one.options, one.step_seconds if one.fits else None
+        used = one.flops_utilization if one.fits else None
+        rows.append((
+            one.where.name, str(options.batch_size), options.layout, str(options.remat or ""),
+            binary(one.bytes_per_chip.total), "yes" if one.fits else "NO",
+            "" if seconds is None else duration(seconds),
+            "" if seconds is None else f"{options.batch_size / seconds:,.0f}",
+            "" if used is None else f"{used:.1%}",
+        ))  # fmt: skip
+    return rows
