@@ -9,7 +9,7 @@ from typing import Any
 
 from kgraph.compiler.lower import LiveGraph
 from kgraph.data import ArraySource, Source, make_source, unpack_x_y_sample_weight
-from kgraph.errors import ConfigError, DataError
+from kgraph.errors import DataError
 from kgraph.models.limits import limited_steps
 from kgraph.models.programs import Programs
 from kgraph.training.callbacks import CallbackList
@@ -109,17 +109,6 @@ def place_rows(data: Data, placement: Placement | None) -> None:
     """Puts arrays on the device as a whole, if they fit: for data that are used more than once."""
     if isinstance(data.source, ArraySource) and fits_on_device(data.first, placement):
         data.rows = on_device(data.first, placement)
-
-
-def refuse_several_processes(checkpoint: Any, placement: Placement | None) -> None:
-    """Raises ConfigError for a checkpoint of a training that several processes share."""
-    if checkpoint is not None and placement is not None:
-        count = placement.distribution.num_processes
-        if count > 1:
-            raise ConfigError(
-                "A checkpoint is written by one process", received=f"a training of {count}",
-                hint="model.save('name/') between trainings: each process writes its part",
-            )  # fmt: skip
 
 
 def spread_batch(engine: Engine, batch: Batch) -> tuple[Batch, Any]:

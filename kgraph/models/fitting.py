@@ -19,7 +19,6 @@ from kgraph.models.data import (
     number_of_rows,
     open_data,
     place_rows,
-    refuse_several_processes,
     spread_batch,
     training_work,
     validator,
@@ -119,7 +118,7 @@ def fit(
         validation_data = held
     if checkpoint is None and callbacks is not None:
         checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
-    refuse_several_processes(checkpoint, trainer.programs.placement())
+    placement = trainer.programs.placement()
     saver = Unsaved() if checkpoint is None else Recovery(checkpoint)
     with together("fit", Preempted), arriving(), saver as recovery:
         seeds = recovery.seeds(trainer.seeds(seed))
@@ -129,7 +128,12 @@ def fit(
         )  # fmt: skip
         recovery.require(
             lambda: training_identity(
-                trainer.given() or {}, source, class_weight, seed, trainer.reached is not None
+                trainer.given() or {},
+                source,
+                class_weight,
+                seed,
+                trainer.reached is not None,
+                placement and placement.distribution,
             )
         )
         base = 0 if trainer.reached is None else int(trainer.reached.epoch)

@@ -27,6 +27,7 @@ from typing import Any
 import jax
 
 from kgraph.data import Source
+from kgraph.distribution import Distribution
 from kgraph.errors import ConfigError, StateError
 from kgraph.registry import Opaque, describe
 from kgraph.version import __version__
@@ -36,7 +37,7 @@ _SAVED_COUNTS = "the saved one counts; set optimizer.learning_rate in on_train_b
 _BITS = "the last bits of numbers may differ"
 _WARNED = {
     "optimizer's options": _NEW_COUNTS, "learning rate": _SAVED_COUNTS,
-    "version of kgraph": _BITS, "version of JAX": _BITS, "kind of device": _BITS,
+    "version of kgraph": _BITS, "version of JAX": _BITS, "kind of device": _BITS, "devices": _BITS,
 }  # fmt: skip
 _IF_BOTH_KNOWN = ("learning rate", "seed", "number of steps per epoch", "model")
 _LOSSES = ("loss", "loss_weights", "loss_fn", "metrics", "weighted_metrics")
@@ -51,6 +52,7 @@ def training_identity(
     class_weight: Any,
     seed: int | None,
     has_been_trained: bool,
+    distribution: Distribution | None = None,
 ) -> Identity:
     """Returns all that is known before there is a batch.
 
@@ -59,6 +61,7 @@ def training_identity(
         source: the data.
         class_weight, seed: as `fit` was given them.
         has_been_trained: whether the learning rate may have been changed by a training before.
+        distribution: how the training is spread over devices.
     """
     kind, config, rate = _optimizer(options["optimizer"])
     weights = None if class_weight is None else [[int(k), v] for k, v in class_weight.items()]
@@ -76,7 +79,17 @@ def training_identity(
         "version of kgraph": __version__,
         "version of JAX": jax.__version__,
         "kind of device": jax.devices()[0].device_kind,
+        "devices": _devices(distribution),
     }
+
+
+def _devices(distribution: Distribution | None) -> str:
+    """Returns the mesh as text: over which sums are taken, and so how they round."""
+    if distribution is None:
+        return "1 device"
+    mesh = distribution.device_mesh
+    axes = " x ".join(f"{n}={s}" for n, s in zip(mesh.axis_names, mesh.shape, strict=True))
+    return f"{axes} of {distribution.num_processes} process(es)"
 
 
 def check_identity(saved: Identity, ours: Identity, strict: bool) -> Identity:

@@ -19,7 +19,6 @@ from kgraph import distribution
 from kgraph.distribution import Distribution
 from kgraph.distribution import base as base_module
 from kgraph.errors import ConfigError, DataError
-from kgraph.models.data import refuse_several_processes
 from kgraph.training import batch_placement
 from kgraph.training.placement import Placement
 
@@ -83,5 +82,3 @@ def test_what_processes_cannot_do_is_refused(monkeypatch):
     cut = distribution.ModelParallel(layout_map=one_part, auto_shard_dataset=False)
     with pytest.raises(ConfigError, match=r"2 processes cannot each read[\s\S]*1 along 'batch'"):
         Placement(cut).reading(False, 5)
-    with pytest.raises(ConfigError, match="A checkpoint is written by one process"):
-        refuse_several_processes(kgraph.Checkpoint("unused"), placement)

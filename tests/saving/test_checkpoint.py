@@ -128,7 +128,7 @@ def test_a_template_that_does_not_fit_is_refused_before_memory_is_taken(tmp_path
     tree = {"params": {f"w{i:02d}": np.ones(3, np.float32) for i in range(12)}, "step": np.int32(1)}
     with Checkpoint(tmp_path) as checkpoint:
         checkpoint.save(5, tree, {})
-    monkeypatch.setattr("kgraph.saving.checkpoints.step_files.read_arrays", None)
+    monkeypatch.setattr("kgraph.saving.checkpoints.step_files.open_step", None)
     template = {
         "params": {"w00": np.ones((2, 2), np.float32), "extra": np.ones(3, np.float32)},
         "step": jax.random.key(0),
@@ -169,13 +169,13 @@ def hold_writes(monkeypatch):
     """Has each write wait for the returned event."""
     import threading
 
-    begin, write = threading.Event(), checkpoint_module.step_files.write_step
+    begin, finish = threading.Event(), checkpoint_module.step_files.StepWriter.finish
 
     def held(*arguments):
         assert begin.wait(10)
-        write(*arguments)
+        finish(*arguments)
 
-    monkeypatch.setattr(checkpoint_module.step_files, "write_step", held)
+    monkeypatch.setattr(checkpoint_module.step_files.StepWriter, "finish", held)
     return begin
 
 
@@ -350,7 +350,7 @@ def test_steps_go_forward_unless_one_was_restored(tmp_path):
 def test_steps_that_are_given_up_are_never_the_newest(tmp_path, monkeypatch):
     checkpoint = steps_with(tmp_path, 1, 2, 3).open()
     checkpoint.restore(1)
-    monkeypatch.setattr(checkpoint_module.step_files, "write_arrays", lambda *_: 1 / 0)
+    monkeypatch.setattr(checkpoint_module.step_files, "ArraysWriter", lambda *_: 1 / 0)
     with pytest.raises(OSError, match="Step 2 could not be saved"):
         checkpoint.save(2, small(), {}, wait=True)
     assert checkpoint.steps() == [1, 2, 3]  # nothing goes before the new step is on the disk
@@ -533,7 +533,7 @@ def test_a_failure_outlives_the_object_that_was_dropped(tmp_path, monkeypatch, n
     later = Checkpoint(tmp_path)
     with pytest.raises(OSError, match="Step 2 could not be saved: No such file") as caught:
         getattr(later, next_call)()
-    assert "write_step" in "".join(traceback.format_exception(caught.value))
+    assert "in finish" in "".join(traceback.format_exception(caught.value))
     later.restore()
     later.open().close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -11,22 +12,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
+from kgraph.distribution.notices import Notices, ProcessFailedError
 from kgraph.errors import ConfigError, StateError
 from kgraph.saving.checkpoints import step_files
 from kgraph.saving.checkpoints.frequency import parse_every
-from kgraph.saving.checkpoints.host_arrays import HostArrays, to_host
+from kgraph.saving.checkpoints.host_arrays import Spare, take
 from kgraph.saving.checkpoints.plain_meta import encode_meta
 from kgraph.saving.checkpoints.reader import StepReader
 from kgraph.saving.checkpoints.retention import rises, superfluous
-from kgraph.saving.checkpoints.step_error import unwritten
 from kgraph.saving.files.atomic import make_folder
 from kgraph.saving.files.background import Background, raise_abandoned
 from kgraph.saving.files.file_error import shown
+from kgraph.saving.files.lock import NAME as LOCK
 from kgraph.saving.files.lock import FolderLock
 from kgraph.types import Tree
+
+_opened = itertools.count()
+"""Numbers what is opened; processes that work together open the same things in the same order."""
 
 
 class Checkpoint(StepReader):
@@ -42,9 +46,14 @@ class Checkpoint(StepReader):
     save has been written, before it gets its name. To save a step at or before the latest one,
     without having restored any, is refused: a new training does not mix with an old one.
 
-    One process writes. A program of several (`jax.distributed`) can restore, each process by
-    itself, but not save: Orbax has all of them meet, on the devices, in each save (0.12.8), and
-    from a thread that would collide with the training. `model.save("name/")` is for them.
+    Of several processes (`jax.distributed`) each writes the shards that its devices hold, and a
+    step has its name when all have written. All of them call `open`, `save`, `clear` and `close` in
+    the same order, with a folder that all of them see; they meet through JAX' coordination service
+    and never on the devices. Where one fails, the others fail as well, at once. A step can be
+    restored on any number of processes and devices: each reads the shards that it needs.
+
+    Plain Orbax reads the arrays of a step under their own names (without those of size zero):
+    `orbax.checkpoint.StandardCheckpointer().restore(folder / "step_000000030" / "arrays")`.
 
     Args:
         directory: the folder; made when first needed.
@@ -57,7 +66,7 @@ class Checkpoint(StepReader):
         mode: whether the best value is the lowest ("min") or highest ("max"); "auto" knows it from
             names such as "val_loss" and "accuracy".
         asynchronous: whether `save` returns once the arrays are in host memory, and a thread does
-            the rest. That memory is kept for the next save until `close`.
+            the rest. On a CPU, that memory is kept for the next save until `close`.
         fallback: whether `restore()` and `read_meta()` go back to the newest good step, with a
             warning, if later ones are damaged. For that, steps are verified once more.
         strict: whether `fit` refuses to go on with what another training saved (with another loss,
@@ -99,6 +108,11 @@ class Checkpoint(StepReader):
                 received=repr(keep),
             )  # fmt: skip
         folder = Path(os.path.abspath(os.fspath(directory)))
+        if "://" in os.fspath(directory):
+            raise ConfigError(
+                "A Checkpoint is a folder of a file system", received=os.fspath(directory),
+                hint="mount the bucket (gcsfuse, say), or save with Orbax and copy",
+            )  # fmt: skip
         super().__init__(folder, best, rises(best, mode), fallback)
         self.every, self.keep, self.mode, self.asynchronous = every, keep, mode, asynchronous
         self.strict = strict
@@ -107,7 +121,9 @@ class Checkpoint(StepReader):
         self._saved_at = time.monotonic()
         self._lock = FolderLock(self.directory)
         self._background = Background(self, self.directory)
-        self._spare: HostArrays | None = None
+        self._spare: Spare = {}
+        self._notices: Notices | None = None
+        self._saves = 0
 
     def __repr__(self) -> str:
         return f"Checkpoint({str(self.directory)!r}, every={self.every!r}, keep={self.keep!r})"
@@ -117,14 +133,28 @@ class Checkpoint(StepReader):
 
         Raises:
             StateError: another writer has the lock; says which.
-            ConfigError: this is one of several processes.
+            ProcessFailedError: another process cannot open it.
             OSError: the folder cannot be written to; or a step could not be saved by a Checkpoint
                 that was dropped without `close`.
         """
-        if self._lock.held:
+        if self._notices is not None:
             return self
-        _refuse_several()
         raise_abandoned(self.directory)
+        notices = Notices(f"checkpoint {next(_opened)}")
+        with self._together(notices):
+            if notices.leads:
+                self._take_folder()
+                notices.tell("folder", "is made")
+            elif notices.ask("folder") and not (self.directory / LOCK).exists():
+                raise StateError(
+                    f"Process {notices.index} does not see the folder of the checkpoint",
+                    received=str(self.directory), hint="give them a folder that they share",
+                )  # fmt: skip
+            notices.meet("opened")
+        self._notices, self._saves = notices, 0
+        return self
+
+    def _take_folder(self) -> None:
         try:
             make_folder(self.directory)
             self._lock.acquire()
@@ -133,7 +163,17 @@ class Checkpoint(StepReader):
             self._lock.release()
             text = f"The checkpoint cannot be written to: {error.strerror or error}"
             raise OSError(error.errno, text, str(error.filename or self.directory)) from error
-        return self
+
+    @contextlib.contextmanager
+    def _together(self, notices: Notices) -> Iterator[None]:
+        """Has the other processes fail if this one fails."""
+        try:
+            yield
+        except BaseException as error:
+            self._lock.release()
+            if not isinstance(error, ProcessFailedError):
+                notices.fail(f"{type(error).__name__}: {error}".partition("\n")[0])
+            raise
 
     def close(self) -> None:
         """Waits for the write in flight and gives the lock back; `open` and `save` take it again.
@@ -144,13 +184,13 @@ class Checkpoint(StepReader):
         try:
             self.wait()
         finally:
-            self._spare = None
+            self._spare, self._notices = {}, None
             self._lock.release()
 
     @property
     def is_open(self) -> bool:
-        """Whether this object has the lock."""
-        return self._lock.held
+        """Whether this object may save: it has the lock, or the first process has it."""
+        return self._notices is not None
 
     def clear(self) -> None:
         """Removes all steps and closes; the folder goes as well, unless there is more in it.
@@ -161,13 +201,18 @@ class Checkpoint(StepReader):
         """
         self.open()
         self.wait()
-        for path in step_files.step_folders(self.directory).values():
-            step_files.remove_folder(path)
+        notices = self._notices
+        assert notices is not None
+        with self._together(notices):
+            if notices.leads:
+                for path in step_files.step_folders(self.directory).values():
+                    step_files.remove_folder(path)
+                self._lock.remove()
+                with contextlib.suppress(OSError):
+                    self.directory.rmdir()
+            notices.meet("cleared")
         self.step = None
-        self._lock.remove()
         self.close()
-        with contextlib.suppress(OSError):
-            self.directory.rmdir()
 
     def __enter__(self) -> Checkpoint:
         return self.open()
@@ -187,7 +232,16 @@ class Checkpoint(StepReader):
             step: steps done so far. Several may have passed since the last question.
             epoch_end: whether an epoch has just ended.
             now: `time.monotonic()`.
+
+        Raises:
+            ConfigError: `every` is a time, and there are several processes, whose clocks differ.
         """
+        if self._frequency.seconds and self._notices is not None and self._notices.count > 1:
+            raise ConfigError(
+                "Several processes save at the same step, and not by their clocks",
+                expected="every=None (each epoch), or a number of steps",
+                received=f"every={self.every!r}",
+            )
         return self._frequency.due(step, epoch_end, self.step or 0, now - self._saved_at)
 
     def save(
@@ -224,11 +278,14 @@ class Checkpoint(StepReader):
         data = encode_meta(dict(meta))
         numbers = {name: float(v) for name, v in (metrics or {}).items() if _is_number(v)}
         later = self.asynchronous and not wait
-        stored = to_host(arrays, later, self._spare)
-        self._spare = stored if later else None
+        assert self._notices is not None
+        notices = Notices(f"{self._notices.name} {self._saves}")
+        self._saves += 1
+        tree = take(arrays, later, self._spare, notices.count > 1)
         abandoned = [s for s in self.steps() if self.step is not None and s > self.step]
-        write = partial(self._write, step, stored, data, numbers, abandoned)
-        self.step = step
+        writer = step_files.StepWriter(self.directory, step, tree, data, numbers, notices)
+        write = partial(writer.finish, abandoned, partial(self._remove_old, step))
+        self.step, self._spare = step, tree.copies
         if later:
             self._background.start(write, f"checkpoint step {step}")
         else:
@@ -244,7 +301,7 @@ class Checkpoint(StepReader):
         try:
             self._background.wait()
         except BaseException:
-            self._spare = None  # after a failure Orbax' threads may still read it for a moment
+            self._spare = {}  # after a failure Orbax' threads may still read it for a moment
             raise
 
     def restore(self, step: int | None = None, template: Tree | None = None) -> tuple[Any, Any]:
@@ -268,14 +325,12 @@ class Checkpoint(StepReader):
         """
         self.wait()
         raise_abandoned(self.directory)
-        self.step, arrays, meta = self.read_step(step, template)
+        with contextlib.ExitStack() as stack:
+            if self._notices is not None:
+                stack.enter_context(self._together(self._notices))
+            self.step, arrays, meta = self.read_step(step, template)
         self._saved_at = time.monotonic()
         return arrays, meta
-
-    def _write(self, step: int, *what: Any) -> None:
-        with self._naming(step):
-            step_files.write_step(self.directory, step, *what)
-        self._remove_old(step)
 
     def _check_order(self, step: int) -> None:
         latest = self.latest()
@@ -300,23 +355,6 @@ class Checkpoint(StepReader):
         except OSError as error:
             text = f"Step {step} is saved, but an older one cannot be removed: {error.strerror}"
             raise OSError(error.errno, text, error.filename or str(self.directory)) from error
-
-    @contextlib.contextmanager
-    def _naming(self, step: int) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            raise unwritten(self.directory, step, error) from error
-
-
-def _refuse_several() -> None:
-    # Asked in this order, no backend is started that is not there yet.
-    if jax.distributed.is_initialized() and (count := jax.process_count()) > 1:
-        raise ConfigError(
-            "A Checkpoint is written by one process",
-            received=f"{count} processes, of which this is process {jax.process_index()}",
-            hint="save('name/') of the model: each process writes what it has",
-        )
 
 
 def _whole(step: Any) -> int:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from kgraph.errors import ModelFileError
 from kgraph.saving.checkpoints.retention import best_of
 from kgraph.saving.checkpoints.step_error import DamagedStepError
-from kgraph.saving.checkpoints.step_files import read_manifest, read_step, step_folders
+from kgraph.saving.checkpoints.step_files import open_step, read_manifest, read_meta, step_folders
 from kgraph.saving.files.file_error import shown
 
 T = TypeVar("T")
@@ -74,7 +74,9 @@ class GoodSteps:
     def _verify(self, step: int, path: Path) -> DamagedStepError | None:
         if path not in self._known:
             try:
-                read_step(self.folder, step, path, lambda manifest: None)
+                manifest = read_manifest(self.folder, step, path)
+                open_step(self.folder, step, path, manifest).verify()
+                read_meta(self.folder, step, path, manifest)
             except DamagedStepError as error:
                 self._known[path] = error
             else:

@@ -1,9 +1,9 @@
-"""Trees of arrays as lists of arrays in host memory, and back onto the devices."""
+"""Trees of arrays by name: the shards that this process has, and what Orbax is given."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -12,66 +12,130 @@ import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.saving.checkpoints.spec import Path, Spec, path_of, spec_of
-from kgraph.saving.files.host_memory import on_host
+from kgraph.saving.files.host_memory import is_view, on_host
 from kgraph.types import Tree
+
+Start = tuple[int, ...]
+Spare = Mapping[tuple[Path, Start], np.ndarray]
+"""Arrays of an earlier save that nobody needs, whose memory is used again."""
 
 
 @dataclass(frozen=True)
-class HostArrays:
-    """The leaves of a tree in host memory; `hollow` has its empty dicts and its Nones by path."""
+class NamedTree:
+    """The leaves of a tree by name.
+
+    Fields:
+        specs: of each array, in the order of the tree.
+        arrays: what Orbax is to write, in the same order; None where an array has no elements.
+        hollow: the empty dicts ("dict") and Nones ("none") of the tree by path.
+        copies: the shards that were copied, as the memory that they have in JAX is used again.
+    """
 
     specs: Sequence[Spec]
-    arrays: Sequence[np.ndarray]
+    arrays: Sequence[Any]
     hollow: Mapping[Path, str]
+    copies: Mapping[tuple[Path, Start], np.ndarray] = field(default_factory=dict)
+
+    def nested(self) -> dict[str, Any]:
+        """Returns nested dicts with the names of the tree, of the arrays that have elements."""
+        named = zip(self.specs, self.arrays, strict=True)
+        return nest({s.path: a for s, a in named if a is not None}, self.hollow)
+
+    def shards(self, leads: bool) -> list[tuple[Path, Start, np.ndarray]]:
+        """Returns what this process has to write of each array, where it begins, in host memory.
+
+        A NumPy array, which each process has, is written by the one that leads.
+        """
+        found: list[tuple[Path, Start, np.ndarray]] = []
+        for spec, array in zip(self.specs, self.arrays, strict=True):
+            if isinstance(array, jax.Array):
+                for start, data in _own_shards(array):
+                    copy = self.copies.get((spec.path, start))
+                    found.append((spec.path, start, np.asarray(data) if copy is None else copy))
+            elif array is not None and leads:
+                found.append((spec.path, (0,) * len(spec.shape), array))
+        return found
 
 
-def to_host(tree: Tree, copy: bool, spare: HostArrays | None = None) -> HostArrays:
-    """Brings the leaves of a tree to host memory.
+def take(tree: Tree, copy: bool, spare: Spare, several: bool = False) -> NamedTree:
+    """Returns the leaves of a tree by name.
 
     Args:
         tree: dicts with string keys, lists, tuples and the like, with JAX or NumPy arrays.
-        copy: whether the result stays the same when the arrays are changed or donated.
-        spare: arrays of an earlier call that nobody needs, whose memory is used again: five times
-            faster than fresh memory, page by page.
+        copy: whether the result stays the same when the arrays are changed or donated. Of devices
+            that are no CPU, Orbax brings them to host memory before it returns.
+        spare: memory to use: five times faster than fresh memory, page by page.
+        several: whether there are several processes.
 
     Raises:
         ConfigError: a leaf is no array, or of a dtype that cannot be stored; a key is no string.
     """
     found = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_hollow)[0]
     leaves = {path_of(keys): leaf for keys, leaf in found}
-    if len(leaves) != len(found):
+    if len(leaves) != len(found) or len({".".join(path) for path in leaves}) != len(found):
         raise ConfigError("Two arrays of a checkpoint have the same path")
     hollow = {p: "none" if v is None else "dict" for p, v in leaves.items() if _is_hollow(v)}
     leaves = {path: leaf for path, leaf in leaves.items() if path not in hollow}
     specs = [spec_of(path, leaf) for path, leaf in leaves.items()]
-    values = [_data(leaf) for leaf in leaves.values()]
-    for value in values:
-        if isinstance(value, jax.Array):
-            value.copy_to_host_async()  # all transfers at once, before the first is waited for
-    old = {} if spare is None else {s.path: a for s, a in zip(spare.specs, spare.arrays)}
-    arrays = [on_host(value, copy, old.get(path)) for path, value in zip(leaves, values)]
-    return HostArrays(specs, arrays, hollow)
+    copies: dict[tuple[Path, Start], np.ndarray] = {}
+    arrays = [
+        _stored(spec, leaf, copy, spare, copies, several) if 0 not in spec.shape else None
+        for spec, leaf in zip(specs, leaves.values(), strict=True)
+    ]
+    return NamedTree(specs, arrays, hollow, copies)
 
 
-def placed(stored: HostArrays, template: Tree) -> Tree:
-    """Returns stored arrays in the structure and on the devices of a template.
+def _stored(
+    spec: Spec,
+    leaf: Any,
+    copy: bool,
+    spare: Spare,
+    copies: dict[tuple[Path, Start], np.ndarray],
+    several: bool,
+) -> Any:
+    """Returns what Orbax writes of a leaf: a copy where NumPy would see the leaf's own memory."""
+    if not isinstance(leaf, jax.Array):
+        return on_host(leaf, copy)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    if several and leaf.is_fully_addressable:  # each process has one of its own
+        return on_host(leaf, copy)
+    if not (copy and is_view(leaf)):
+        return leaf
+    own = {}
+    for start, data in _own_shards(leaf):
+        at = (spec.path, start)
+        own[start] = copies[at] = on_host(data, copy, spare.get(at))
 
-    A leaf of the template that is a NumPy array, or of a dtype that JAX does not have (64 bits, as
-    it is set up), gives a NumPy array; the others give JAX arrays, sharded as the leaf is.
-    """
-    by_path = {s.path: (s, array) for s, array in zip(stored.specs, stored.arrays, strict=True)}
-    found, structure = jax.tree_util.tree_flatten_with_path(template)
-    return structure.unflatten([_place(*by_path[path_of(keys)], leaf) for keys, leaf in found])
+    def shard(index: tuple[slice, ...] | None) -> np.ndarray:
+        start = tuple(part.start or 0 for part in index or ())
+        if start in own:
+            return own[start]
+        return np.zeros(_sizes(index or (), leaf.shape), leaf.dtype)  # another process has it
+
+    return jax.make_array_from_callback(leaf.shape, leaf.sharding, shard)
 
 
-def nested(stored: HostArrays) -> dict[str, Any]:
-    """Returns stored arrays as nested dicts: NumPy arrays, and keys as JAX' key arrays."""
+def _own_shards(array: jax.Array) -> list[tuple[Start, jax.Array]]:
+    """Returns where each shard that this process writes begins, and the shard."""
+    return [
+        (tuple(part.start or 0 for part in shard.index), shard.data)
+        for shard in array.addressable_shards
+        if shard.replica_id == 0
+    ]
+
+
+def _sizes(index: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(len(range(*part.indices(size))) for part, size in zip(index, shape, strict=True))
+
+
+def nest(values: Mapping[Path, Any], hollow: Mapping[Path, str]) -> dict[str, Any]:
+    """Returns values by path as nested dicts, the empty dicts and Nones with them."""
     tree: dict[str, Any] = {}
-    for path, kind in stored.hollow.items():
+    for path, kind in hollow.items():
         _put(tree, path, None if kind == "none" else {})
-    for spec, array in zip(stored.specs, stored.arrays, strict=True):
-        value = array if spec.key_kind is None else _key(array, spec.key_kind)
-        _put(tree, spec.path, value)
+    for path, value in values.items():
+        _put(tree, path, value)
     return tree
 
 
@@ -83,28 +147,3 @@ def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
 
 def _is_hollow(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and not value)
-
-
-def _data(leaf: Any) -> Any:
-    if not isinstance(leaf, jax.Array):
-        return leaf
-    if not (leaf.is_fully_addressable or leaf.is_fully_replicated):
-        raise ConfigError(
-            "An array is spread over several processes",
-            expected="arrays that one process can read: this version saves from one process",
-        )
-    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-
-
-def _key(data: np.ndarray, kind: str) -> jax.Array:
-    return jax.random.wrap_key_data(jnp.asarray(data), impl=kind)
-
-
-def _place(spec: Spec, array: np.ndarray, leaf: Any) -> Any:
-    sharding = getattr(leaf, "sharding", None) if getattr(leaf, "committed", True) else None
-    if spec.key_kind is not None:
-        return jax.random.wrap_key_data(jax.device_put(array, sharding), impl=spec.key_kind)
-    wide = jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype
-    if wide or isinstance(leaf, (np.ndarray, np.generic)):
-        return array
-    return jax.device_put(array, sharding)

@@ -8,7 +8,6 @@ from typing import Any
 from kgraph.saving.checkpoints import step_files
 from kgraph.saving.checkpoints.choice import BestSteps, GoodSteps, read_one
 from kgraph.saving.checkpoints.compare import check_specs
-from kgraph.saving.checkpoints.host_arrays import HostArrays, nested, placed
 from kgraph.saving.checkpoints.spec import specs_of
 from kgraph.types import Tree
 
@@ -57,15 +56,16 @@ class StepReader:
         """Returns the number, the arrays and the `meta` of a step; see `Checkpoint.restore`."""
         asked = None if template is None else specs_of(template)
 
-        def read(step: int, path: Path) -> tuple[HostArrays, Any]:
-            def check(manifest: Any) -> None:
-                if asked is not None:
-                    check_specs(self.directory, step, manifest.specs, asked)
+        def read(step: int, path: Path) -> tuple[Any, Any]:
+            manifest = step_files.read_manifest(self.directory, step, path)
+            if asked is not None:
+                check_specs(self.directory, step, manifest.specs, asked)
+            arrays = step_files.open_step(self.directory, step, path, manifest)
+            meta = step_files.read_meta(self.directory, step, path, manifest)
+            return (arrays.nested() if template is None else arrays.placed(template)), meta
 
-            return step_files.read_step(self.directory, step, path, check)
-
-        found, (stored, meta) = read_one(self.directory, self._which(step), read)
-        return found, (nested(stored) if template is None else placed(stored, template)), meta
+        found, (values, meta) = read_one(self.directory, self._which(step), read)
+        return found, values, meta
 
     def _which(self, step: int | None) -> int | None:
         return self._good.newest() if step is None and self.fallback else step

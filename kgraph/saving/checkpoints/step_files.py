@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from kgraph.saving.checkpoints.host_arrays import HostArrays
-from kgraph.saving.checkpoints.orbax_adapter import read_arrays, write_arrays
+from kgraph.distribution.notices import Notices, ProcessFailedError
+from kgraph.saving.checkpoints.host_arrays import NamedTree
+from kgraph.saving.checkpoints.orbax_arrays import ArraysWriter
 from kgraph.saving.checkpoints.plain_meta import decode_meta
-from kgraph.saving.checkpoints.step_error import damaged, reading
-from kgraph.saving.checkpoints.step_manifest import MANIFEST, StepManifest, decode_manifest
+from kgraph.saving.checkpoints.step_arrays import StepArrays
+from kgraph.saving.checkpoints.step_error import damaged, reading, unwritten
+from kgraph.saving.checkpoints.step_manifest import MANIFEST, Shard, StepManifest, decode_manifest
 from kgraph.saving.files.atomic import WORKSHOPS, sync, workshop
 from kgraph.saving.files.digests import array_digests
-from kgraph.saving.kgraph_format.array_entry import ArrayEntry
 
 META, ARRAYS = "meta.json", "arrays"
 _STEP = re.compile(r"step_(\d{9,18})(?:\.(\d{1,9}))?")
@@ -70,34 +71,117 @@ def _new_folder(folder: Path, step: int) -> Path:
 # --- writing -------------------------------------------------------------------------------------
 
 
-def write_step(
-    folder: Path,
-    step: int,
-    stored: HostArrays,
-    meta: bytes,
-    metrics: Mapping[str, float],
-    abandoned: Sequence[int] = (),
-) -> None:
-    """Writes a step. It has its name only when all of it is on the disk.
+class StepWriter:
+    """A step on its way to the disk. All processes make one, at the same place of their programs.
 
-    Abandoned steps go just before that: whatever happens, none of them is ever the newest step of a
-    training that did not come from it.
+    When this returns, the arrays may be changed or donated; `finish` does the rest, in any thread.
+
+    Args:
+        folder: the checkpoint.
+        step: the number.
+        tree: what this process has of the arrays.
+        meta: as bytes.
+        metrics: numbers by name.
+        notices: how the processes meet.
+
+    Raises:
+        OSError: the step cannot be written.
+        ProcessFailedError: another process could not.
     """
-    known, target = step_folders(folder), _new_folder(folder, step)
-    with workshop(target) as aside:
-        new = aside / "step"
-        new.mkdir()
-        write_arrays(new / ARRAYS, stored.arrays)
-        (new / META).write_bytes(meta)
-        files = {name: _facts(path) for name, path in _files(new).items()}
-        digests = array_digests(stored.arrays, threads=1)  # training wants the other cores
-        manifest = StepManifest(step, metrics, files, stored.specs, digests, stored.hollow)
+
+    def __init__(
+        self,
+        folder: Path,
+        step: int,
+        tree: NamedTree,
+        meta: bytes,
+        metrics: Mapping[str, float],
+        notices: Notices,
+    ) -> None:
+        self._folder, self._step, self._tree, self._notices = folder, step, tree, notices
+        self._meta, self._metrics = meta, metrics
+        self._target, self._stack = _new_folder(folder, step), contextlib.ExitStack()
+        with self._telling(), contextlib.ExitStack() as stack:
+            self._aside = self._meet_in(stack)
+            notices.meet("begin")
+            nested = tree.nested()
+            arrays = self._aside / "step" / ARRAYS
+            self._arrays = ArraysWriter(arrays, nested, notices) if nested else None
+            self._shards = tree.shards(notices.leads)
+            self._stack = stack.pop_all()
+
+    def _meet_in(self, stack: contextlib.ExitStack) -> Path:
+        """Returns the folder that the first process has made for all to write into."""
+        if not self._notices.leads:
+            return self._folder / self._notices.ask("workshop")
+        aside = stack.enter_context(workshop(self._target))
+        (aside / "step").mkdir()
+        self._notices.tell("workshop", aside.name)
+        return aside
+
+    def finish(self, abandoned: Sequence[int], after: Callable[[], None]) -> None:
+        """Returns when the step has its name, which it gets when all of it is on the disk.
+
+        Abandoned steps go just before that: whatever happens, none of them is ever the newest step
+        of a training that did not come from it.
+
+        Args:
+            abandoned: the numbers of those steps.
+            after: is called by the first process when the step has its name.
+
+        Raises:
+            OSError: the step cannot be written.
+            ProcessFailedError: another process could not.
+        """
+        with self._telling(), self._stack:
+            arrays = [array for _, _, array in self._shards]
+            digests = array_digests(arrays, threads=1)  # training wants the other cores
+            if self._arrays is not None:
+                self._arrays.wait()
+            own = [
+                [list(path), list(start), list(array.shape), digest]
+                for (path, start, array), digest in zip(self._shards, digests, strict=True)
+            ]
+            if not self._notices.leads:
+                (self._aside / f"note-{self._notices.index}").write_text(json.dumps(own))
+            self._notices.meet("written")
+            if self._notices.leads:
+                self._put_in_place(own, abandoned)
+                after()
+            self._notices.meet("done")
+
+    def _put_in_place(self, own: list[Any], abandoned: Sequence[int]) -> None:
+        new, known = self._aside / "step", step_folders(self._folder)
+        shards: dict[tuple[str, ...], list[Shard]] = {}
+        for path, start, shape, digest in [*own, *self._notes()]:
+            shards.setdefault(tuple(path), []).append(Shard(tuple(start), tuple(shape), digest))
+        (new / META).write_bytes(self._meta)
+        manifest = StepManifest(
+            self._step, self._metrics,
+            {name: _facts(path) for name, path in _files(new).items()},
+            self._tree.specs, [shards.get(spec.path, []) for spec in self._tree.specs],
+            self._tree.hollow,
+        )  # fmt: skip
         (new / MANIFEST).write_bytes(manifest.encode())
         _sync_tree(new)
         for other in abandoned:
             remove_folder(known[other])
-        os.rename(new, target)
-        sync(folder)
+        os.rename(new, self._target)
+        sync(self._folder)
+
+    def _notes(self) -> Iterator[Any]:
+        for index in range(1, self._notices.count):
+            yield from json.loads((self._aside / f"note-{index}").read_text())
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tells the other processes if this one fails, and names the step in the error."""
+        try:
+            yield
+        except Exception as error:
+            if not isinstance(error, ProcessFailedError):
+                self._notices.fail(f"{type(error).__name__}: {error}".partition("\n")[0])
+            raise unwritten(self._folder, self._step, error) from error
 
 
 def remove_folder(path: Path) -> None:
@@ -152,36 +236,10 @@ def read_meta(folder: Path, step: int, path: Path, manifest: StepManifest) -> An
         return decode_meta(data)
 
 
-def read_step(
-    folder: Path, step: int, path: Path, check: Callable[[StepManifest], None]
-) -> tuple[HostArrays, Any]:
-    """Returns the arrays and the `meta` of a step, every digest verified.
-
-    Args:
-        folder: the checkpoint.
-        step: its number.
-        path: its folder.
-        check: is given the manifest before memory is taken for arrays.
-    """
-    manifest = read_manifest(folder, step, path)
-    check(manifest)
+def open_step(folder: Path, step: int, path: Path, manifest: StepManifest) -> StepArrays:
+    """Returns the arrays of a step, none of them read, when all files are there."""
     _check_files(folder, step, path, manifest)
-    meta = read_meta(folder, step, path, manifest)
-    entries = [
-        ArrayEntry(spec.name, spec.shape, spec.dtype, digest)
-        for spec, digest in zip(manifest.specs, manifest.digests, strict=True)
-    ]
-    with reading(folder, step, ARRAYS):
-        wanted = {entry.path for entry in entries}
-        found = read_arrays(path / ARRAYS, entries, wanted, on_host=True)
-    arrays: list[np.ndarray] = [found[entry.path] for entry in entries]
-    for entry, digest in zip(entries, array_digests(arrays), strict=True):
-        if entry.sha256 != digest:
-            raise damaged(
-                folder, step, member=ARRAYS, array=entry.path,
-                expected=f"SHA-256 {entry.sha256}", received=f"SHA-256 {digest}",
-            )  # fmt: skip
-    return HostArrays(manifest.specs, arrays, manifest.hollow), meta
+    return StepArrays(folder, step, path / ARRAYS, manifest)
 
 
 def _check_files(folder: Path, step: int, path: Path, manifest: StepManifest) -> None:

@@ -12,12 +12,22 @@ from typing import Any
 from kgraph.saving.checkpoints.spec import DTYPES, KEY_KINDS, Path, Spec
 from kgraph.saving.files import strict_json
 from kgraph.saving.kgraph_format.manifest import KGRAPH_VERSION
+from kgraph.saving.kgraph_format.shards import grid
 
 FORMAT = "kgraph checkpoint"
-FORMAT_VERSION = 1
-"""Raised by a change that older readers would misread."""
+FORMAT_VERSION = 2
+"""Raised by a change that older readers would misread. (1 had whole arrays, as `a0`, `a1`, ...)"""
 
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Where a part of an array begins, its shape, and its digest (see `array_digests`)."""
+
+    start: tuple[int, ...]
+    shape: tuple[int, ...]
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,8 @@ class StepManifest:
         metrics: by name; they decide which step is the best.
         files: size of each other file by its path within the step, with its SHA-256; large files
             have None instead, since the digests of the arrays cover what is in them.
-        specs, digests: of each array, in the order in which they were written.
+        specs, shards: of each array, in the order of the tree. Shards make up the array, as the
+            cells of a grid; an array without elements has none.
         hollow: the empty dicts ("dict") and Nones ("none") of the tree by path.
     """
 
@@ -37,8 +48,13 @@ class StepManifest:
     metrics: Mapping[str, float]
     files: Mapping[str, tuple[int, str | None]]
     specs: Sequence[Spec]
-    digests: Sequence[str]
+    shards: Sequence[Sequence[Shard]]
     hollow: Mapping[Path, str]
+    version: int = FORMAT_VERSION
+
+    def stored_name(self, number: int) -> str:
+        """Returns what an array is called in the folder of the arrays."""
+        return f"a{number}" if self.version == 1 else ".".join(self.specs[number].path)
 
     def encode(self) -> bytes:
         """Returns the manifest as JSON bytes."""
@@ -50,8 +66,8 @@ class StepManifest:
             "metrics": {name: repr(float(value)) for name, value in self.metrics.items()},
             "files": {name: list(fact) for name, fact in self.files.items()},
             "arrays": [
-                [list(spec.path), list(spec.shape), spec.dtype, spec.key_kind, digest]
-                for spec, digest in zip(self.specs, self.digests, strict=True)
+                [list(spec.path), list(spec.shape), spec.dtype, spec.key_kind, _plain(own)]
+                for spec, own in zip(self.specs, self.shards, strict=True)
             ],
             "hollow": [[list(path), kind] for path, kind in self.hollow.items()],
         }
@@ -69,16 +85,18 @@ def decode_manifest(data: bytes) -> StepManifest:
     plain = whole["manifest"]
     if whole["sha256"] != _digest(plain):
         raise ValueError("its digest is another one")
-    version = (plain["format"], plain["format_version"])
-    if version != (FORMAT, FORMAT_VERSION):
-        raise ValueError(f"{version} is not {(FORMAT, FORMAT_VERSION)}, which this kgraph reads")
+    version = plain["format_version"]
+    if plain["format"] != FORMAT or version not in (1, FORMAT_VERSION):
+        raise ValueError(f"{plain['format']!r} {version} is nothing that this kgraph reads")
+    specs = [_spec(*row[:4]) for row in plain["arrays"]]
     return StepManifest(
         int(plain["step"]),
         {name: float(value) for name, value in plain["metrics"].items()},
         {name: (int(size), digest) for name, (size, digest) in plain["files"].items()},
-        [_spec(*row[:4]) for row in plain["arrays"]],
-        [str(row[4]) for row in plain["arrays"]],
+        specs,
+        [_shards(spec, row[4]) for spec, row in zip(specs, plain["arrays"], strict=True)],
         {tuple(map(str, path)): str(kind) for path, kind in plain["hollow"]},
+        version,
     )
 
 
@@ -93,6 +111,22 @@ def _spec(path: list[str], shape: list[int], dtype: str, key_kind: str | None) -
     if not fits:
         raise ValueError(f"{path} is no array: {shape} {dtype}")
     return Spec(tuple(map(str, path)), tuple(shape), dtype, key_kind)
+
+
+def _plain(shards: Sequence[Shard]) -> list[Any]:
+    return [[list(shard.start), list(shard.shape), shard.sha256] for shard in shards]
+
+
+def _shards(spec: Spec, stored: Any) -> list[Shard]:
+    """Returns the shards of an array, of which the first version has the digest of the whole."""
+    if 0 in spec.shape:
+        return []
+    if isinstance(stored, str):
+        return [Shard((0,) * len(spec.shape), spec.shape, stored)]
+    shards = [Shard(tuple(start), tuple(shape), str(digest)) for start, shape, digest in stored]
+    if not grid([(shard.start, shard.shape) for shard in shards], spec.shape):
+        raise ValueError(f"the shards of {spec.name!r} do not make up the array")
+    return shards
 
 
 def _digest(plain: Any) -> str:

@@ -19,7 +19,7 @@ def on_host(value: Any, copy: bool, spare: np.ndarray | None = None) -> np.ndarr
     host = np.asarray(value)
     if not host.dtype.isnative:
         host = host.astype(host.dtype.newbyteorder("="))
-    if not copy or not _is_view(value):
+    if not copy or not is_view(value):
         return np.asarray(host, order="C")
     if spare is None or (spare.shape, spare.dtype) != (host.shape, host.dtype):
         return np.array(host, order="C")
@@ -27,7 +27,7 @@ def on_host(value: Any, copy: bool, spare: np.ndarray | None = None) -> np.ndarr
     return spare
 
 
-def _is_view(value: Any) -> bool:
+def is_view(value: Any) -> bool:
     """Tells whether NumPy sees the memory of `value` itself: of JAX arrays, those on a CPU."""
     if not isinstance(value, jax.Array) or value.sharding.memory_kind not in (None, "device"):
         return True

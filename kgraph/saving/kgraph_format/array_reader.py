@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ from kgraph.saving.kgraph_format.array_entry import ArrayEntry, Shard
 from kgraph.saving.kgraph_format.manifest import Manifest, arrays_member, is_arrays_member
 from kgraph.saving.kgraph_format.parts import COPY, Part
 from kgraph.saving.kgraph_format.safetensors import ArraySpec, Layout, make_layout
+from kgraph.saving.kgraph_format.shards import put_together
 
 DAMAGED = "is damaged"
 ShardingOf = Callable[[str, tuple[int, ...]], jax.sharding.Sharding | None]
@@ -90,16 +90,13 @@ class ArrayReader:
         """Returns a region of an array; `read` keeps the shards that were read for others."""
         bounds = [part.indices(size)[:2] for part, size in zip(index, entry.shape, strict=True)]
         target = np.empty([stop - start for start, stop in bounds], jnp.dtype(entry.dtype))
-        for shard in entry.stored():
-            overlap = _overlap(bounds, shard)
-            if overlap is None:
-                continue
+
+        def content(shard: Shard) -> np.ndarray:
             if shard.name not in read:
                 read[shard.name] = self._read(entry, shard)
-            there = tuple(slice(a - s, b - s) for (a, b), s in zip(overlap, shard.start))
-            here = tuple(slice(a - s, b - s) for (a, b), (s, _) in zip(overlap, bounds))
-            target[here] = read[shard.name][there]
-        return target
+            return read[shard.name]
+
+        return put_together(target, bounds, entry.stored(), content)
 
     def _read(self, entry: ArrayEntry, shard: Shard) -> np.ndarray:
         member = arrays_member(shard.part)
@@ -147,12 +144,3 @@ def arrays_digest(header: bytes, digests: Sequence[str]) -> str:
 
 def _stored_in(entry: ArrayEntry, member: str) -> list[Shard]:
     return [shard for shard in entry.stored() if arrays_member(shard.part) == member]
-
-
-def _overlap(bounds: Sequence[Any], shard: Shard) -> list[tuple[int, int]] | None:
-    """Returns what a region and a shard have in common, on each axis; None if nothing."""
-    found = [
-        (max(start, first), min(stop, first + count))
-        for (start, stop), first, count in zip(bounds, shard.start, shard.shape, strict=True)
-    ]
-    return found if all(start < stop for start, stop in found) else None

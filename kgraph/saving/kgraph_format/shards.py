@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from kgraph.errors import ConfigError
 from kgraph.saving.files.host_memory import on_host
 
 Start = tuple[int, ...]
+Bounds = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,45 @@ def grid(shards: Iterable[tuple[Start, Sequence[int]]], shape: Sequence[int]) ->
             return False
         count *= len(cuts)
     return count == len(cells)
+
+
+class Cell(Protocol):
+    """A part of an array: where it begins, and its shape."""
+
+    @property
+    def start(self) -> tuple[int, ...]: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+C = TypeVar("C", bound=Cell)
+
+
+def put_together(
+    target: np.ndarray,
+    bounds: Sequence[Bounds],
+    cells: Iterable[C],
+    read: Callable[[C], np.ndarray],
+) -> np.ndarray:
+    """Fills `target`, a region of an array, from the cells of a grid, and returns it.
+
+    Args:
+        target: of the shape of the region.
+        bounds: where the region begins and ends, on each axis.
+        cells: those of the whole array.
+        read: returns what a cell holds; called for those that the region needs.
+    """
+    for cell in cells:
+        common = [
+            (max(start, first), min(stop, first + count))
+            for (start, stop), first, count in zip(bounds, cell.start, cell.shape, strict=True)
+        ]
+        if all(start < stop for start, stop in common):
+            there = tuple(slice(a - s, b - s) for (a, b), s in zip(common, cell.start))
+            here = tuple(slice(a - s, b - s) for (a, b), (s, _) in zip(common, bounds))
+            target[here] = read(cell)[there]
+    return target
 
 
 def _is_spread(value: Any) -> bool:

@@ -1,0 +1,97 @@
+"""Checkpoints that several processes write together, and what reads them."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+
+import checkpoint_processes as together
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import kgraph
+from kgraph.saving.checkpoints import Checkpoint
+
+
+def test_two_processes_write_the_steps_that_any_number_of_devices_reads(tmp_path):
+    done = together.run_together(tmp_path / "run", "arrays")
+    for process in done:
+        assert process.told == [{"steps": [3, 4], "meta": {"step": 4}}], process.errors[-3000:]
+    checkpoint = Checkpoint(tmp_path / "run")
+    found, _ = checkpoint.restore()
+    jax.tree.map(np.testing.assert_array_equal, found, together.whole_tree(4))
+    mesh = Mesh(np.array(jax.devices()[:3]), ("rows",))
+    otherwise = NamedSharding(mesh, PartitionSpec(None, None))
+    cut = jax.ShapeDtypeStruct(
+        (8, 8),
+        np.float32,
+        sharding=NamedSharding(
+            Mesh(np.array(jax.devices()).reshape(4, 2), ("a", "b")), PartitionSpec("b", "a")
+        ),
+    )
+    template = together.whole_tree(0)
+    template["params"] |= {
+        "cut": cut, "columns": jax.ShapeDtypeStruct((3, 8), np.float32, sharding=otherwise),
+    }  # fmt: skip
+    placed, _ = checkpoint.restore(3, template)
+    assert placed["params"]["cut"].sharding == cut.sharding
+    jax.tree.map(np.testing.assert_array_equal, placed, together.whole_tree(3))
+
+
+@pytest.mark.slow
+def test_a_training_of_two_processes_goes_on_anywhere(tmp_path):
+    first, second = together.run_together(tmp_path, "train")
+    assert first.told == second.told, first.errors[-3000:]
+    whole, resumed = first.told
+    assert whole == resumed  # bit for bit
+    for devices in (8, 2, 1):
+        shutil.copytree(tmp_path / "half", tmp_path / str(devices))
+        spread = None
+        if devices > 1:
+            mesh = kgraph.distribution.DeviceMesh((devices,), ("batch",), jax.devices()[:devices])
+            spread = kgraph.distribution.DataParallel(mesh)
+        model = together.compiled(spread)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            history, predicted = together.train(model, 4, Checkpoint(tmp_path / str(devices)))
+        told = [str(one.message) for one in caught if "checkpoint" in str(one.message)]
+        assert len(told) == 1
+        assert "differs in its devices" in told[0]
+        np.testing.assert_allclose(predicted, whole[1], rtol=2e-6)  # sums in another order
+        np.testing.assert_allclose(history["loss"], whole[0]["loss"], rtol=2e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault",
+    ["full digests 1", "full arrays 1", "full begin 1", "full manifest 0", "full rename 0",
+     "full arrays 0"],
+)  # fmt: skip
+def test_a_process_that_fails_takes_the_others_along(tmp_path, fault):
+    together.run_together(tmp_path / "run", "fault", "full digests 1")
+    done = together.run_together(tmp_path / "run", "fault", fault)
+    whose = int(fault[-1])
+    for index, process in enumerate(done):
+        (told,) = process.told
+        assert "Step 2 could not be saved" in told, process.errors[-3000:]
+        assert "No space left on device" in told
+        assert (f"process {whose}: OSError" in told) == (index != whose)
+    assert Checkpoint(tmp_path / "run").steps() == [1]
+    done = together.run_together(tmp_path / "run", "fault", "full digests 7")
+    assert [process.told for process in done] == [["saved"], ["saved"]]
+    assert Checkpoint(tmp_path / "run").steps() == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["kill digests 1", "kill begin 1", "kill manifest 0"])
+def test_a_process_that_is_killed_leaves_the_steps_before(tmp_path, fault):
+    together.run_together(tmp_path / "run", "fault", "full digests 1")
+    done = together.run_together(tmp_path / "run", "fault", fault, limit=60)
+    killed, other = done[int(fault[-1])], done[1 - int(fault[-1])]
+    assert killed.status == -9
+    assert other.status != 0 or "could not be saved" in str(other.told)
+    assert Checkpoint(tmp_path / "run").steps() == [1]
+    done = together.run_together(tmp_path / "run", "fault", "full digests 7")
+    assert [process.told for process in done] == [["saved"], ["saved"]]
