@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import textwrap
 import warnings
+from typing import Any
 
 import checkpoint_processes as together
 import jax
@@ -95,3 +98,16 @@ def test_a_process_that_is_killed_leaves_the_steps_before(tmp_path, fault):
     assert Checkpoint(tmp_path / "run").steps() == [1]
     done = together.run_together(tmp_path / "run", "fault", "full digests 7")
     assert [process.told for process in done] == [["saved"], ["saved"]]
+
+
+def test_plain_orbax_reads_a_step_as_the_readme_says(tmp_path):
+    model = together.compiled(None)
+    together.train(model, 1, Checkpoint(tmp_path))
+    (lines,) = re.findall(
+        r"( +import orbax.*?)\n +```", (together.ROOT / "README.md").read_text(), re.DOTALL
+    )
+    names: dict[str, Any] = {}
+    code = textwrap.dedent(lines).replace("/data/run/step_000000900", f"{tmp_path}/step_000000003")
+    exec(code.replace('"dense"', '"up"'), names)
+    np.testing.assert_array_equal(names["kernel"], model.get_layer("up").kernel)
+    assert {"metrics", "optimizer", "params", "key", "step"} <= set(names["tree"]["state"])

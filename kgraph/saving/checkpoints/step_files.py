@@ -179,9 +179,18 @@ class StepWriter:
         try:
             yield
         except Exception as error:
-            if not isinstance(error, ProcessFailedError):
-                self._notices.fail(f"{type(error).__name__}: {error}".partition("\n")[0])
-            raise unwritten(self._folder, self._step, error) from error
+            raise unwritten(self._folder, self._step, self._cause(error)) from error
+
+    def _cause(self, error: Exception) -> Exception:
+        """Returns the failure that came first: when one process gives up, files go from others."""
+        if isinstance(error, ProcessFailedError):
+            return error
+        try:
+            self._notices.check()
+        except ProcessFailedError as first:
+            return first
+        self._notices.fail(f"{type(error).__name__}: {error}".partition("\n")[0])
+        return error
 
 
 def remove_folder(path: Path) -> None:
