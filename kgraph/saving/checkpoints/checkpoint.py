@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.distribution.notices import Notices, ProcessFailedError
-from kgraph.errors import ConfigError, StateError
+from kgraph.distribution.notices import Notices
+from kgraph.errors import ConfigError, ProcessError, StateError
 from kgraph.saving.checkpoints import step_files
 from kgraph.saving.checkpoints.frequency import parse_every
 from kgraph.saving.checkpoints.host_arrays import Spare, take
@@ -133,7 +133,7 @@ class Checkpoint(StepReader):
 
         Raises:
             StateError: another writer has the lock; says which.
-            ProcessFailedError: another process cannot open it.
+            ProcessError: another process cannot open it.
             OSError: the folder cannot be written to; or a step could not be saved by a Checkpoint
                 that was dropped without `close`.
         """
@@ -171,7 +171,7 @@ class Checkpoint(StepReader):
             yield
         except BaseException as error:
             self._lock.release()
-            if not isinstance(error, ProcessFailedError):
+            if not isinstance(error, ProcessError):
                 notices.fail(f"{type(error).__name__}: {error}".partition("\n")[0])
             raise
 
@@ -232,16 +232,7 @@ class Checkpoint(StepReader):
             step: steps done so far. Several may have passed since the last question.
             epoch_end: whether an epoch has just ended.
             now: `time.monotonic()`.
-
-        Raises:
-            ConfigError: `every` is a time, and there are several processes, whose clocks differ.
         """
-        if self._frequency.seconds and self._notices is not None and self._notices.count > 1:
-            raise ConfigError(
-                "Several processes save at the same step, and not by their clocks",
-                expected="every=None (each epoch), or a number of steps",
-                received=f"every={self.every!r}",
-            )
         return self._frequency.due(step, epoch_end, self.step or 0, now - self._saved_at)
 
     def save(

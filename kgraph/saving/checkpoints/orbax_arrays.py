@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kgraph.distribution.notices import PATIENCE, Notices
+from kgraph.distribution.notices import Notices
 from kgraph.saving.checkpoints.spec import Spec
 
 _CACHE_BYTES = 2**26
@@ -67,7 +67,7 @@ class ArraysWriter:
                 type_handler_registry=handlers, multiprocessing_options=processes
             ),
             async_options=orbax.options.AsyncOptions(
-                timeout_secs=int(PATIENCE), barrier_sync_fn=meet if notices.count > 1 else None
+                barrier_sync_fn=meet if notices.count > 1 else None
             ),
             multiprocessing_options=processes,
         )

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kgraph.distribution.notices import Notices, ProcessFailedError
+from kgraph.distribution.notices import Notices
+from kgraph.errors import ProcessError
 from kgraph.saving.checkpoints.host_arrays import NamedTree
 from kgraph.saving.checkpoints.orbax_arrays import ArraysWriter
 from kgraph.saving.checkpoints.plain_meta import decode_meta
@@ -86,7 +87,7 @@ class StepWriter:
 
     Raises:
         OSError: the step cannot be written.
-        ProcessFailedError: another process could not.
+        ProcessError: another process could not.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class StepWriter:
 
         Raises:
             OSError: the step cannot be written.
-            ProcessFailedError: another process could not.
+            ProcessError: another process could not.
         """
         with self._telling(), self._stack:
             arrays = [array for _, _, array in self._shards]
@@ -183,11 +184,11 @@ class StepWriter:
 
     def _cause(self, error: Exception) -> Exception:
         """Returns the failure that came first: when one process gives up, files go from others."""
-        if isinstance(error, ProcessFailedError):
+        if isinstance(error, ProcessError):
             return error
         try:
             self._notices.check()
-        except ProcessFailedError as first:
+        except ProcessError as first:
             return first
         self._notices.fail(f"{type(error).__name__}: {error}".partition("\n")[0])
         return error
