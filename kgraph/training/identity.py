@@ -22,15 +22,17 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from kgraph.data import Source
-from kgraph.distribution import Distribution
 from kgraph.errors import ConfigError, StateError
 from kgraph.registry import Opaque, describe
 from kgraph.version import __version__
+
+if TYPE_CHECKING:
+    from kgraph.distribution import Distribution
 
 _NEW_COUNTS = "what is given now counts"
 _SAVED_COUNTS = "the saved one counts; set optimizer.learning_rate in on_train_begin to change it"
