@@ -105,20 +105,23 @@ def check_data(data: Data, engine: Engine | None) -> None:
         data.check = check
 
 
-def place_rows(data: Data, placement: Placement | None) -> None:
+def place_rows(data: Data, placement: Placement | None, spare: bool = False) -> None:
     """Puts arrays on the device as a whole, if they fit: for data that are used more than once."""
     if isinstance(data.source, ArraySource) and fits_on_device(data.first, placement):
-        data.rows = on_device(data.first, placement)
+        data.rows = on_device(data.first, placement, spare)
+
+
+def is_one_batch(source: Source) -> bool:
+    """Tells whether arrays are one batch: it may have any size, and is padded to one of few."""
+    return isinstance(source, ArraySource) and source.steps == 1
 
 
 def spread_batch(engine: Engine, batch: Batch) -> tuple[Batch, Any]:
     """Returns a batch for several devices, and which of its rows count; on one, as it is."""
     placement, kept = engine.placement, None
-    if placement is None:
-        return batch, None
     if engine.pads_training:
-        batch, kept = PaddedSize(0, placement).fit(batch)
-    return placement.batch((batch, kept), batch.rows)
+        batch, kept = PaddedSize(engine.train_sizes.room(batch.rows), placement).fit(batch)
+    return (batch, kept) if placement is None else placement.batch((batch, kept), batch.rows)
 
 
 def prepare(data: Data) -> Callable[[Any], Batch]:
@@ -181,7 +184,8 @@ def evaluation_work(evaluation: Evaluation, engine: Engine, data: Data, most: in
     placement = engine.placement
     if placement is not None:
         placement = placement.reading(isinstance(source, ArraySource), data.first.rows)
-    size = PaddedSize(0, placement) if engine.pads_evaluation else None
+    rows = engine.test_sizes.room(data.first.rows) if is_one_batch(source) else 0
+    size = PaddedSize(rows, placement) if engine.pads_evaluation else None
     raw = data.begun if data.begun is not None else source.epoch(0)
     data.begun = None
     make = prepare(data)

@@ -18,6 +18,7 @@ from kgraph.models.data import (
     compilations,
     evaluation_work,
     in_larger_batches,
+    is_one_batch,
     number_of_rows,
     open_data,
     place_rows,
@@ -70,7 +71,8 @@ def evaluate(
         each = 1
         if batch_size is None and steps is None:
             each = in_larger_batches(data, engine.pads_evaluation, call_list, "test")
-        if each == 1:  # else they come in few large batches, and none is needed twice
+        # One batch, or few large ones, are not needed twice.
+        if each == 1 and not is_one_batch(data.source):
             place_rows(data, engine.placement)
         progress = Progress(verbose, 1, source.steps, each=each)
         evaluation = Evaluation(engine)
@@ -110,7 +112,8 @@ def predict(
         each = 1
         if batch_size is None and steps is None:
             each = in_larger_batches(data, predictor.pads, call_list, "predict")
-        if each == 1 and not call_list.wants_batches("predict"):
+        listened = call_list.wants_batches("predict")
+        if each == 1 and not listened and not is_one_batch(data.source):
             place_rows(data, predictor.placement)
         progress = Progress(verbose, 1, source.steps, each=each)
         with progress, trainer.telling(compilations(progress)):
@@ -139,7 +142,9 @@ def _predict(
     else:
         listener = callbacks if callbacks.wants_batches("predict") else None
         arrays = isinstance(data.source, ArraySource)
-        found = predict_stream(predictor, prediction_batches(data, steps), arrays, told, listener)
+        room = predictor.sizes.room(data.first.rows) if is_one_batch(data.source) else 0
+        batches = prediction_batches(data, steps)
+        found = predict_stream(predictor, batches, arrays, room, told, listener)
     callbacks.on_predict_end()
     return found
 

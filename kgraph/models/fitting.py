@@ -181,7 +181,7 @@ def _opened(
     engine = trainer.engine_for(data.first)
     recovery.require(lambda: {"model": trainer.programs.known_live.graph.content_hash})
     check_data(data, engine)
-    place_rows(data, engine.placement)
+    place_rows(data, engine.placement, spare=True)
     return data, engine
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from kgraph.data.arrays import is_jax_array
 from kgraph.training.compilation import shapes_of
 from kgraph.training.placement import Placement
+from kgraph.training.sizes import room_for_data
 from kgraph.training.step import Batch
 
 _FALLBACK_BYTES = 2**30
@@ -54,15 +55,32 @@ def fits_on_device(batch: Batch, placement: Placement | None = None) -> bool:
     return sum(a.nbytes for a in leaves if not is_jax_array(a)) <= _limit()
 
 
-def on_device(batch: Batch, placement: Placement | None = None) -> DeviceRows:
-    """Returns the rows as arrays of the device; later changes of the user's arrays do not show."""
+def on_device(batch: Batch, placement: Placement | None = None, spare: bool = False) -> DeviceRows:
+    """Returns the rows as arrays of the device; later changes of the user's arrays do not show.
+
+    Args:
+        batch: all rows.
+        placement: where they lie on several devices.
+        spare: whether arrays of the host may get rows more than they have, which hold anything:
+            what takes rows by their numbers is then compiled for few sizes of data.
+    """
     if placement is not None:
         arrays = placement.whole(batch, copy=True)
         return DeviceRows(arrays, shapes_of(arrays))
-    # Not `jnp.array`, which compiles once for each shape.
-    arrays = jax.tree.map(
-        lambda a: a if is_jax_array(a) else jax.device_put(a, may_alias=False), batch
-    )
+    leaves = jax.tree.leaves(batch)
+    room = room_for_data(batch.rows, sum(a.nbytes for a in leaves) // max(batch.rows, 1))
+    spare = spare and not any(map(is_jax_array, leaves))
+
+    def put(array: Any) -> Any:
+        if is_jax_array(array):
+            return array
+        if not spare or room == batch.rows:
+            return jax.device_put(array, may_alias=False)  # `jnp.array` compiles for each shape
+        copy = np.empty((room, *array.shape[1:]), array.dtype)
+        copy[: batch.rows] = array
+        return jax.device_put(copy)
+
+    arrays = jax.tree.map(put, batch)
     return DeviceRows(arrays, shapes_of(arrays))
 
 

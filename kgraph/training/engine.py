@@ -27,6 +27,7 @@ from kgraph.training.pace import Pace, Throttle
 from kgraph.training.packing import Packing
 from kgraph.training.padding import loops_well, padding_is_exact
 from kgraph.training.placement import Placement, as_before
+from kgraph.training.sizes import Sizes
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, make_test_step, make_train_step, merge_params
 from kgraph.types import Array, Tree
@@ -68,6 +69,7 @@ class Engine:
         self.throttle = Throttle(Pace(block_size))
         self.test_throttle = Throttle(Pace(block_size))
         self._functions: dict[Any, Function] = {}
+        self.train_sizes, self.test_sizes = Sizes(), Sizes()
         self._last_batch: Callable[[], Batch] | None = None
         self._loops: bool | None = None
         self.checks_finite = False

@@ -24,6 +24,7 @@ from kgraph.training.device_rows import DeviceRows, padded_batch
 from kgraph.training.pace import Pace, Throttle
 from kgraph.training.padding import loops_well, padding_is_exact
 from kgraph.training.placement import Placement, as_before, shared_call
+from kgraph.training.sizes import Sizes
 from kgraph.training.step import Batch, Given, make_predict
 from kgraph.types import Array, Tree
 
@@ -56,6 +57,7 @@ class Predictor:
         placed = None if whole is None else lambda _: whole
         self._one = Function(compiler, f"predict (one batch{folded})", self._predict, (), placed)
         self._blocks: dict[Cut, Function] = {}
+        self.sizes = Sizes()
         self._loops: bool | None = None
 
     @cached_property
@@ -211,6 +213,7 @@ def predict_stream(
     predictor: Predictor,
     batches: Iterator[Batch],
     arrays: bool,
+    room: int,
     told: Callable[[int], None],
     listener: CallbackList | None,
 ) -> list[np.ndarray] | None:
@@ -222,6 +225,7 @@ def predict_stream(
         predictor: runs the program.
         batches: on the device or the host.
         arrays: whether they are cut from arrays, which each of several processes has whole.
+        room: rows to which batches are padded at least, where they can be.
         told: called with the number of batches done.
         listener: told of each batch and its outputs.
     """
@@ -231,7 +235,7 @@ def predict_stream(
     given = predictor.given()
     found: list[list[np.ndarray]] = []
     waiting: deque[tuple[int, list[Array]]] = deque()
-    most = 0
+    most = room
 
     def fetch() -> None:
         rows, outputs = waiting.popleft()

@@ -12,6 +12,7 @@ from kgraph.training.blocks import Cut
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.engine import Engine
 from kgraph.training.evaluation import Evaluation
+from kgraph.training.sizes import room_for_data
 
 
 class TrainRows:
@@ -37,7 +38,8 @@ class TrainRows:
         self._cut = Cut(size, source.rows % size > 0 and pads, engine.loops(rows.batch, size))
         self._main = -(-len(order) // size) if pads else self.full
         self.total = -(-len(order) // size)
-        room = np.zeros(source.steps * size, np.int32)  # one length: one executable
+        # One length for all epochs, and for most sizes of data: one executable.
+        room = np.zeros(room_for_data(source.steps * size, order.itemsize), np.int32)
         room[: len(order)] = order
         self._rows = replace(rows, order=engine.put_whole(room), count=np.int32(len(order)))
         self._tail = order[self.full * size :]

@@ -106,7 +106,6 @@ def test_the_report_says_what_made_an_executable_new() -> None:
     assert "float32[4]" in newest()[1]
     trained(model, X[:8], LABELS[:8])
     assert newest()[1].startswith("batch: (4, True) before, (4, False) now")
-    assert "data: " in newest()[1]
     model.compile("adam", runs.sparse(), metrics=["accuracy"])
     trained(model, X[:8], LABELS[:8])
     assert newest()[1] == "compile() or the model's trainable layers changed"
