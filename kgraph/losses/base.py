@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
@@ -129,6 +130,24 @@ class Loss(Recorded):
     ) -> Array:
         values, own = self._kgraph_values(y_true, y_pred)
         return reducing.reduce(values, sample_weight, combine_masks(mask, own), self.reduction)
+
+    def _kgraph_value(self, y_true: Tree, y_pred: Tree, sample_weight: Any, mask: Any) -> Array:
+        """Returns the loss of a batch, by the `__call__` that the class has."""
+        if type(self).__call__ is Loss.__call__:
+            return self(y_true, y_pred, sample_weight, mask)
+        signature = inspect.signature(self.__call__)
+        if "mask" in signature.parameters:
+            return self(y_true, y_pred, sample_weight=sample_weight, mask=mask)
+        weight = reducing.combine_weights(sample_weight, mask, jnp.float32)
+        if "sample_weight" in signature.parameters:
+            return self(y_true, y_pred, sample_weight=weight)
+        if weight is None:
+            return self(y_true, y_pred)
+        raise ConfigError(
+            f"The loss {self.name!r} cannot weigh or mask its samples",
+            expected="__call__(self, y_true, y_pred, sample_weight=None)",
+            received=f"__call__{signature}",
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"

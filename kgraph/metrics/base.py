@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import inspect
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
-import numpy as np
 
+from kgraph import initializers
 from kgraph.config import DTypePolicy
 from kgraph.declared import declare
 from kgraph.errors import ConfigError, StateError
+from kgraph.graph.structure import map_structure
+from kgraph.layers.base import StatelessScope, Variable
+from kgraph.layers.base.arithmetic import value_of
+from kgraph.layers.base.stateless_scope import scoped
 from kgraph.losses.alignment import wide_dtype
 from kgraph.losses.base import RowsWord
 from kgraph.losses.reduction import combine_weights
 from kgraph.metrics.precise import precise_sum
-from kgraph.registry import Record, Recorded, snake_case
-from kgraph.types import Array, Function, Shape
+from kgraph.metrics.running import (
+    MetricRecord,
+    State,
+    bind,
+    check_declared,
+    first_values,
+    on_arrays,
+    parts,
+    places,
+    put,
+    read,
+)
+from kgraph.registry import Recorded, snake_case
+from kgraph.types import Array, Shape
 
 MOST_NUMBERS = 2**28
 """How much state a metric may have: what it is for may come from a file."""
-
-State = dict[str, Any]
-"""The numbers of a metric by attribute name; a metric inside it has a dict of its own."""
-
-
-@dataclass(eq=False)
-class MetricRecord(Record):
-    """What is kept of a metric.
-
-    Fields:
-        initial: the state to start from, by attribute.
-        unnamed: arrays of state that no attribute holds yet; None before `Metric.__init__`.
-    """
-
-    initial: dict[str, np.ndarray] = field(default_factory=dict)
-    unnamed: list[np.ndarray] | None = None
 
 
 class Metric(Recorded):
@@ -60,8 +56,10 @@ class Metric(Recorded):
             def result(self):
                 return self.total
 
-    The attributes hold plain arrays. `init`, `update` and `compute` do the same on a state that is
-    passed in and returned; they run on a shallow copy, so they may be traced. A class whose rows
+    In `update_state` and `result` the attributes are plain arrays or, in a class whose methods
+    speak of variables (`self.total.assign_add(...)`), arrays that can also be assigned; outside
+    they are variables. `init`, `update` and `compute` do the same on a state that is passed
+    in and returned; they run on a shallow copy, so they may be traced. A class whose rows
     do not depend on each other may say so, and a smaller last batch can be padded instead of
     compiled for: `class Mine(Metric, rows_independent=True)`.
 
@@ -73,6 +71,7 @@ class Metric(Recorded):
     _kgraph_kind: ClassVar[str] = "metric"
     _direction: str | None = None  # Keras' name, which its metrics set
     _kgraph: MetricRecord
+    _kgraph_unbound: ClassVar[frozenset[str]] = frozenset({"_kgraph"})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         metric = object.__new__(cls)
@@ -80,7 +79,7 @@ class Metric(Recorded):
         return metric
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
-        self._kgraph.initial, self._kgraph.unnamed = {}, []
+        self._kgraph.declared = []
         self.name = name or snake_case(type(self).__name__)
         policy = dtype.compute_dtype if isinstance(dtype, DTypePolicy) else dtype
         self._dtype = wide_dtype(None if policy is None else jnp.dtype(policy))
@@ -90,18 +89,17 @@ class Metric(Recorded):
         super().__init_subclass__(**kwargs)
         if rows_independent is not None:
             declare(cls, rows_independent)
-        if "update_state" in vars(cls):
-            cls.update_state = _explain_assign(cls.update_state)
+        for name in {"update_state", "result"} & vars(cls).keys():
+            setattr(cls, name, on_arrays(vars(cls)[name]))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        unnamed = self._kgraph.unnamed
-        if isinstance(value, np.ndarray) and unnamed is not None:
-            for i, declared in enumerate(unnamed):
-                if declared is value:  # a weight becomes state under its attribute's name
-                    del unnamed[i]
-                    self._kgraph.initial[name] = value
-                    value = value.copy()
-                    break
+        held = vars(self).get(name)
+        if isinstance(held, Variable) and not isinstance(value, Variable):
+            held.assign(value)  # `self.total = self.total + x`, outside of a run
+            return
+        if isinstance(value, Variable) and not value.is_named:
+            value.rename(name)
+            value.path = f"{self.name}/{name}"
         object.__setattr__(self, name, value)
 
     @property
@@ -128,14 +126,19 @@ class Metric(Recorded):
 
         Args:
             shape: the shape of the array.
-            initializer: `"zeros"`, `"ones"` or `fn(shape, dtype)`; None is zeros.
+            initializer: a name, an initializer or `fn(shape, dtype)`; None is zeros.
             dtype: by default the dtype of the metric.
-            name: accepted for Keras' sake; the attribute's name is what counts.
+            name: of the variable; in a state the attribute's name is what counts.
         """
-        if self._kgraph.unnamed is None:
+        if self._kgraph.declared is None:
             raise StateError(
                 f"{type(self).__name__} adds a weight before it is a metric",
                 hint="call super().__init__(name=name) first in __init__",
+            )
+        if self._kgraph.run is not None:
+            raise StateError(
+                f"{self.name!r} declares state while it is being updated",
+                hint="declare it in __init__, or in build(self, y_true_shape, y_pred_shape)",
             )
         if math.prod(shape) > MOST_NUMBERS:
             raise ConfigError(
@@ -143,18 +146,11 @@ class Metric(Recorded):
                 expected=f"at most {MOST_NUMBERS:,} numbers",
                 received=f"the shape {tuple(shape)}",
             )
-        dtype = np.dtype(dtype or self._dtype)
-        if callable(initializer):
-            array = np.array(initializer(tuple(shape), dtype), dtype)
-        elif initializer in (None, "zeros", "ones"):
-            array = np.full(tuple(shape), 1 if initializer == "ones" else 0, dtype)
-        else:
-            raise ConfigError(
-                "The state of a metric starts from zeros, ones or a function",
-                received=repr(initializer),
-            )
-        self._kgraph.unnamed.append(array)
-        return array
+        make = initializers.get("zeros" if initializer is None else initializer)
+        made = Variable(make, tuple(shape), dtype or self._dtype, trainable=False, name=name)
+        made.path = f"{self.name}/{made.name}"
+        self._kgraph.declared.append(made)
+        return made
 
     add_variable = add_weight
 
@@ -188,9 +184,10 @@ class Metric(Recorded):
 
     def reset_state(self) -> None:
         """Puts the state back to where it started."""
-        for name, initial in self._kgraph.initial.items():
-            setattr(self, name, initial.copy())
-        for _, part in self._kgraph_parts():
+        held = dict(places(self._kgraph.origin or self))
+        for path, value in first_values(self._kgraph.origin or self).items():
+            put(self, path, held[path], value)
+        for _, part in parts(self):
             part.reset_state()
 
     # Use with state inside, as in Keras.
@@ -200,10 +197,39 @@ class Metric(Recorded):
         return self.result()
 
     @property
-    def variables(self) -> list[Array]:
-        """The arrays of the state, in the order of their declaration."""
-        own = [getattr(self, name) for name in self._kgraph.initial]
-        return own + [v for _, part in self._kgraph_parts() for v in part.variables]
+    def variables(self) -> list[Variable]:
+        """The state, in the order of its declaration."""
+        inside = [v for _, part in parts(self) for v in part.variables]
+        return [*(self._kgraph.declared or ()), *inside]
+
+    def stateless_update_state(
+        self, metric_variables: Sequence[Any], *args: Any, **kwargs: Any
+    ) -> list[Array]:
+        """Returns the values of `variables` after `update_state`, from those before it. Pure."""
+        with self._kgraph_scope(metric_variables):
+            self.update_state(*args, **kwargs)
+            return [variable.value for variable in self.variables]
+
+    def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
+        """Returns `result` for these values of `variables`. Pure."""
+        with self._kgraph_scope(metric_variables):
+            return self.result()
+
+    def stateless_reset_state(self) -> list[Array]:
+        """Returns the values of `variables` after `reset_state`. Pure."""
+        with StatelessScope():
+            self.reset_state()
+            return [variable.value for variable in self.variables]
+
+    def _kgraph_scope(self, values: Sequence[Any]) -> StatelessScope:
+        own = self.variables
+        if len(values) != len(own):
+            raise StateError(
+                f"This is not a state of {self.name!r}",
+                expected=f"{len(own)} arrays: {', '.join(v.path for v in own)}",
+                received=f"{len(values)} arrays",
+            )
+        return StatelessScope(zip(own, values))
 
     # Pure use, with state outside.
 
@@ -220,14 +246,14 @@ class Metric(Recorded):
             StateError: if the state's shape is not known yet (call `ensure_built`, or update once),
                 or if a weight was never assigned to an attribute.
         """
-        self._kgraph_check_declared()
-        own = {name: jnp.asarray(initial) for name, initial in self._kgraph.initial.items()}
-        fresh = own | {name: part._kgraph_init() for name, part in self._kgraph_parts()}
+        check_declared(self)
+        state = first_values(self) | {name: part._kgraph_init() for name, part in parts(self)}
         if type(self).reset_state is Metric.reset_state:
-            return fresh
-        bound = self._kgraph_bind(fresh)
-        bound.reset_state()
-        return bound._kgraph_read(fresh)
+            return state
+        bound = bind(self, state)
+        with scoped(bound._kgraph.run):
+            bound.reset_state()
+        return read(bound, self, state)
 
     def _kgraph_update(
         self,
@@ -258,101 +284,22 @@ class Metric(Recorded):
                     received=f"update_state{inspect.signature(self.update_state)}",
                 )
             options["sample_weight"] = combine_weights(sample_weight, mask, self._dtype)
-        bound = self._kgraph_bind(state)
-        bound.update_state(*((y_true,) if y_pred is None else (y_true, y_pred)), **options)
-        return bound._kgraph_read(state)
+        bound = bind(self, state)
+        with scoped(bound._kgraph.run):
+            bound.update_state(*((y_true,) if y_pred is None else (y_true, y_pred)), **options)
+        return read(bound, self, state)
 
     def _kgraph_compute(self, state: State) -> Any:
         """Returns the value (or a dict of values) of a state. Pure."""
-        return self._kgraph_bind(state).result()
+        bound = bind(self, state)
+        with scoped(bound._kgraph.run):
+            return map_structure(value_of, bound.result())
 
     ensure_built, init = _kgraph_ensure_built, _kgraph_init
     update, compute = _kgraph_update, _kgraph_compute
-
-    def _kgraph_parts(self) -> Iterator[tuple[str, Metric]]:
-        """Yields the metrics that this one holds in attributes."""
-        for name, value in vars(self).items():
-            if isinstance(value, Metric):
-                yield name, value
-
-    def _kgraph_check_declared(self) -> None:
-        if not self.built:
-            raise StateError(
-                f"The state of {self.name!r} depends on the shape of the outputs",
-                hint="call ensure_built(y_true_shape, y_pred_shape), or update_state once",
-            )
-        if self._kgraph.unnamed:
-            raise StateError(
-                f"{type(self).__name__} adds weights that no attribute holds",
-                received=f"{len(self._kgraph.unnamed)} of them",
-                hint="assign each: self.total = self.add_weight(...)",
-            )
-
-    def _kgraph_bind(self, state: State) -> Any:
-        self._kgraph_check_declared()
-        names = {*self._kgraph.initial, *(name for name, _ in self._kgraph_parts())}
-        if set(state) != names:
-            raise StateError(
-                f"This is not a state of {self.name!r}",
-                expected=", ".join(sorted(names)) or "nothing",
-                received=", ".join(sorted(state)) or "nothing",
-            )
-        bound = copy.copy(self)
-        vars(bound)["_kgraph"] = replace(
-            self._kgraph, initial=dict(self._kgraph.initial), unnamed=[]
-        )
-        for name, value in state.items():
-            part = vars(self).get(name)
-            vars(bound)[name] = part._kgraph_bind(value) if isinstance(part, Metric) else value
-        return bound
-
-    def _kgraph_read(self, before: State) -> State:
-        """Returns the state of a bound copy; shapes and dtypes stay, as a scan needs."""
-        late = [name for name in self._kgraph.initial if name not in before]
-        if late or self._kgraph.unnamed:
-            raise StateError(
-                f"{self.name!r} declares state while it is being updated",
-                received=", ".join(late) or None,
-                hint="declare it in __init__, or in build(self, y_true_shape, y_pred_shape)",
-            )
-        after: State = {}
-        for name, old in before.items():
-            new = getattr(self, name)
-            if isinstance(new, Metric):
-                after[name] = new._kgraph_read(old)
-                continue
-            new = jnp.asarray(new).astype(old.dtype)
-            if new.shape != old.shape:
-                raise StateError(
-                    f"{self.name!r} changed the shape of its state {name!r}",
-                    expected=old.shape,
-                    received=new.shape,
-                )
-            after[name] = new
-        return after
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
 
 declare(Metric, True)
-
-
-def _explain_assign(update_state: Function) -> Function:
-    """Lets `self.total.assign(x)`, which arrays do not have, fail with what to write instead."""
-
-    @functools.wraps(update_state)
-    def explained(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return update_state(self, *args, **kwargs)
-        except AttributeError as error:
-            used = re.search(r"attribute '?(assign|assign_add|assign_sub)\b", str(error))
-            if used is None:
-                raise
-            raise ConfigError(
-                f"The state of a metric is plain arrays, which have no `{used[1]}`",
-                expected="self.total = self.total + x",
-                received=f"self.total.{used[1]}(x)",
-            ) from error
-
-    return explained

@@ -112,9 +112,8 @@ class Objective:
                 loss = self._losses_on_logits[i]
                 output = run.outputs[len(self.names) + self.logits.index(i)]
             given = {"sample_weight": weights[i], "mask": run.masks[i]}
-            if kept is None:  # a `__call__` of the user's knows what Keras gives it
-                said = {name: value for name, value in given.items() if value is not None}
-                value = loss(targets[i], output, **said)
+            if kept is None:
+                value = loss._kgraph_value(targets[i], output, **given)
             else:
                 value = loss._kgraph_finish(
                     loss._kgraph_terms(targets[i], output, **given, rows=kept)

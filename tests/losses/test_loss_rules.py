@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+import kgraph
 import kgraph.losses as losses
 from kgraph.declared import word_of
 from kgraph.errors import ConfigError, DataError
@@ -274,3 +275,37 @@ def test_losses_that_mix_rows_say_so():
     assert not word_of(losses.Tversky(axis=(0, 1)))
     assert word_of(losses.Dice(axis=(1, 2)))
     assert word_of(losses.MeanSquaredError())
+
+
+def test_a_call_of_ones_own_is_what_fit_and_evaluate_call():
+    x, y = np.arange(8.0, dtype="float32")[:, None] / 8, np.ones((8, 1), "float32")
+    weight = np.arange(8.0, dtype="float32")
+
+    def run(library):
+        class Doubled(library.losses.MeanSquaredError):
+            def __call__(self, y_true, y_pred, sample_weight=None):
+                return 2.0 * super().__call__(y_true, y_pred, sample_weight)
+
+        layers = [library.Input((1,)), library.layers.Dense(1, kernel_initializer="ones")]
+        model = library.Sequential(layers)
+        model.compile(library.optimizers.SGD(0.1), Doubled())
+        options = {"batch_size": 3, "shuffle": False, "verbose": 0}
+        history = model.fit(x, y, sample_weight=weight, **options).history
+        return [*history["loss"], model.evaluate(x, y, verbose=0), *model.get_weights()]
+
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        for one, other in zip(run(kgraph), run(keras), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_a_call_of_ones_own_that_takes_no_weights_refuses_them():
+    class Plain(kgraph.losses.Loss):
+        def __call__(self, y_true, y_pred):  # pyright: ignore[reportIncompatibleMethodOverride]
+            return jnp.mean((y_true - y_pred) ** 2)
+
+    model = kgraph.Sequential([kgraph.Input((1,)), kgraph.layers.Dense(1)])
+    model.compile("sgd", Plain())
+    x = np.ones((4, 1), "float32")
+    model.fit(x, x, verbose=0)
+    with pytest.raises(ConfigError, match=r"cannot weigh[\s\S]*__call__\(self, y_true"):
+        model.fit(x, x, sample_weight=np.ones(4), verbose=0)

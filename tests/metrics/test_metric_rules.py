@@ -205,23 +205,6 @@ def test_an_update_that_fails_leaves_the_state():
     assert metric.result() == 1.0
 
 
-@pytest.mark.parametrize("method", ["assign", "assign_add"])
-def test_assign_says_what_to_write(method):
-    class Old(metrics.Metric):
-        def __init__(self):
-            super().__init__()
-            self.total = self.add_weight(name="total")
-
-        def update_state(self, y_true, y_pred):
-            getattr(self.total, method)(1.0)
-
-    metric, text = Old(), rf"no `{method}`[\s\S]*self\.total = self\.total \+ x"
-    with pytest.raises(ConfigError, match=text):
-        metric.update_state(1, 1)
-    with pytest.raises(ConfigError, match=text):
-        jax.jit(metric.update)(metric.init(), 1.0, 1.0)
-
-
 def test_state_is_declared_before_it_is_used():
     class Late(metrics.Metric):
         def update_state(self, y_true, y_pred):
@@ -230,7 +213,7 @@ def test_state_is_declared_before_it_is_used():
     class Loose(metrics.Metric):
         def __init__(self):
             super().__init__()
-            self.totals = [self.add_weight()]
+            self.add_weight()
 
     class Early(metrics.Metric):
         def __init__(self):
