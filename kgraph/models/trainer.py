@@ -24,7 +24,7 @@ from kgraph.training.compilation import Compilation, Compiler
 from kgraph.training.compile_options import CompileOptions, make_objective
 from kgraph.training.custom_loss import logged_names
 from kgraph.training.engine import Engine
-from kgraph.training.moments import PackedMoments, new_moments
+from kgraph.training.optimizer_state import PackedOptimizerState, new_optimizer_state
 from kgraph.training.placement import on_one_device
 from kgraph.training.prediction import Predictor
 from kgraph.training.reached import Reached
@@ -178,7 +178,7 @@ class Trainer:
                 yield
             finally:
                 self.running = None
-                reached.optimizer, reached.step = engine.moments, engine.state.step
+                reached.optimizer, reached.step = engine.optimizer_state, engine.state.step
 
     def refuse_second_fit(self) -> None:
         """Raises StateError while the model is being trained."""
@@ -204,18 +204,22 @@ class Trainer:
                 {"optimizer": state.optimizer, "step": state.step}
             )
         if optimizer is not None:  # a rate may have been set since
-            waiting = self._plain_moments(self.reached.optimizer)
+            waiting = self._plain_optimizer_state(self.reached.optimizer)
             self.reached.optimizer = optimizer.sync_learning_rate(waiting)
         return self.reached.as_tree()
 
-    def _plain_moments(self, moments: Any) -> Tree:
+    def _plain_optimizer_state(self, optimizer_state: Any) -> Tree:
         """Returns the optimizer's state by parameter, of a training that has left it packed."""
-        if moments is None:  # it has not begun
+        if optimizer_state is None:  # it has not begun
             program, optimizer = self.programs.plain(), self._model.optimizer
             assert optimizer is not None
             params = self.programs.variables(program)["params"]
-            return new_moments(program, optimizer, params, self.programs.placement())
-        return moments.plain() if isinstance(moments, PackedMoments) else moments
+            return new_optimizer_state(program, optimizer, params, self.programs.placement())
+        return (
+            optimizer_state.plain()
+            if isinstance(optimizer_state, PackedOptimizerState)
+            else optimizer_state
+        )
 
     def abstract_state(self) -> dict[str, Tree]:
         """Returns what `state` will be like: a tree of shapes and dtypes."""

@@ -116,9 +116,9 @@ class Engine:
         return state if self.placement is None else self.placement.specs(layout, state)
 
     @property
-    def moments(self) -> Any:
+    def optimizer_state(self) -> Any:
         """The state of the optimizer, for the next training; on one device packed, as it is."""
-        return self._packing.moments(self.state)
+        return self._packing.optimizer_state(self.state)
 
     @cached_property
     def trained_names(self) -> Any:
@@ -182,7 +182,7 @@ class Engine:
 
     @contextlib.contextmanager
     def running(
-        self, moments: Any, key: Array, step: Any, metrics: Tree = None
+        self, optimizer_state: Any, key: Array, step: Any, metrics: Tree = None
     ) -> Iterator[Engine]:
         """Owns the weights within the block, and gives them back however it ends.
 
@@ -190,12 +190,12 @@ class Engine:
         is given.
 
         Args:
-            moments: the optimizer's state; None for the one before the first step.
+            optimizer_state: the optimizer's state; None for the one before the first step.
             key, step, metrics: as in TrainState; without `metrics`, they have seen nothing.
         """
         metrics = self.objective.init() if metrics is None else metrics
         step = jnp.asarray(step, jnp.int32)
-        self._state = self.placed(self._packing.taken_over(moments, metrics, key, step))
+        self._state = self.placed(self._packing.taken_over(optimizer_state, metrics, key, step))
         self._form = (("state", shapes_of(self._state)),)
         self.is_running = True
         if self.optimizer is not None:

@@ -3,11 +3,11 @@
 Where they differ, the result would be a mixture that nobody asked for. So, by what differs:
 
 - Refused is what would make it another training: the model (its dtypes included), the kind of
-  optimizer, losses and their weights, class weights (moments, best values and the history are of
-  another function), metrics (their sums cannot go on), a `seed` that was asked for, and rows, batch
-  size, steps per epoch and shuffling (the place in the data is a number of batches: others would be
-  left out, or come twice). `Checkpoint(strict=False)` goes on with a warning, except where the
-  arrays themselves do not fit.
+  optimizer, losses and their weights, class weights (optimizer state, best values and the history
+  are of another function), metrics (their sums cannot go on), a `seed` that was asked for, and
+  rows, batch size, steps per epoch and shuffling (the place in the data is a number of batches:
+  others would be left out, or come twice). `Checkpoint(strict=False)` goes on with a warning,
+  except where the arrays themselves do not fit.
 - Warned of is what people change on purpose in the middle: options of the optimizer, which count at
   once, and its learning rate, of which the saved one counts, as it is a part of the state; further
   versions and devices, with which the last bits may differ.

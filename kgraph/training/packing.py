@@ -1,10 +1,10 @@
-"""How the engine keeps its state: the weights of repeated blocks, and their moments, packed.
+"""How the engine keeps its state: weights of repeated blocks, and their optimizer state, packed.
 
-Of 12 equal blocks with a kernel each the state has one array `[12, in, out]`, and so have its
-moments: a step computes on stacked arrays from one end to the other, and nothing is stacked in it.
-This changes no number as long as the optimizer looks at each element by itself; else the state
-stays as it is. Between trainings arrays stay stacked until somebody reads them (`Bundle`), so that
-the next training takes them as they are; on several devices they are taken apart at its end.
+Of 12 equal blocks with a kernel each the state has one array `[12, in, out]`, and so has their
+optimizer state: a step computes on stacked arrays from one end to the other, and nothing is stacked
+in it. This changes no number as long as the optimizer looks at each element by itself; else the
+state stays as it is. Between trainings arrays stay stacked until somebody reads them (`Bundle`), so
+that the next training takes them as they are; on several devices they are taken apart at its end.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from kgraph.compiler.packing import Bundle, stack_rows
 from kgraph.distribution.layout import put
 from kgraph.optimizers import Optimizer
 from kgraph.optimizers.elementwise import is_elementwise
-from kgraph.training.moments import PackedMoments, new_moments
 from kgraph.training.objective import Objective
+from kgraph.training.optimizer_state import PackedOptimizerState, new_optimizer_state
 from kgraph.training.placement import Placement
 from kgraph.training.state import TrainState, copied
 from kgraph.types import Array, Tree
@@ -95,14 +95,18 @@ class Packing:
         return stack_rows([member.value for member in members])
 
     def taken_over(
-        self, moments: Tree | PackedMoments | None, metrics: Tree, key: Array, step: Array
+        self,
+        optimizer_state: Tree | PackedOptimizerState | None,
+        metrics: Tree,
+        key: Array,
+        step: Array,
     ) -> TrainState:
         """Returns a state in arrays of its own, packed where that is on.
 
         Before any of them is given away the weights have to be borrowed, and `close` called.
 
         Args:
-            moments: the optimizer's state; None for that before the first step.
+            optimizer_state: the optimizer's state; None for that before the first step.
             metrics, key, step: as in TrainState.
         """
         values = self._held()
@@ -113,25 +117,27 @@ class Packing:
         variables = self.layout.nest(values)
         return TrainState(
             variables["params"], variables["state"],
-            self._own_moments(moments, variables["params"]),
+            self._own_optimizer_state(optimizer_state, variables["params"]),
             *copied((metrics, key, step)),
         )  # fmt: skip
 
-    def _own_moments(self, moments: Tree | PackedMoments | None, params: Tree) -> Tree:
+    def _own_optimizer_state(
+        self, optimizer_state: Tree | PackedOptimizerState | None, params: Tree
+    ) -> Tree:
         """Returns the optimizer's state for these parameters, in arrays of its own."""
-        if moments is None:
+        if optimizer_state is None:
             assert self._optimizer is not None
-            made = new_moments(self._program, self._optimizer, params, self._placement)
+            made = new_optimizer_state(self._program, self._optimizer, params, self._placement)
             # A rule of the user's may have the parameters themselves in its state.
             return made if self._stays else copied(made)
-        if isinstance(moments, PackedMoments):
-            if moments.layout is self.layout:
-                return moments.tree
-            moments = moments.plain()
+        if isinstance(optimizer_state, PackedOptimizerState):
+            if optimizer_state.layout is self.layout:
+                return optimizer_state.tree
+            optimizer_state = optimizer_state.plain()
         if not self.is_on:
-            return copied(moments)
-        held = {id(leaf) for leaf in jax.tree.leaves(moments)}
-        leaves, structure = jax.tree.flatten(self.layout.pack_state(moments))
+            return copied(optimizer_state)
+        held = {id(leaf) for leaf in jax.tree.leaves(optimizer_state)}
+        leaves, structure = jax.tree.flatten(self.layout.pack_state(optimizer_state))
         copies = iter(copied([leaf for leaf in leaves if id(leaf) in held]))
         return structure.unflatten([next(copies) if id(x) in held else x for x in leaves])
 
@@ -153,10 +159,10 @@ class Packing:
             if array is not None:  # XLA has chosen where unpacked ones are
                 place.weight.take_back(put(array, place.sharding) if self._placement else array)
 
-    def moments(self, state: TrainState) -> Tree | PackedMoments:
+    def optimizer_state(self, state: TrainState) -> Tree | PackedOptimizerState:
         """Returns the optimizer's state for the next training: packed, where it can stay so."""
         if self._stays:
-            return PackedMoments(self.layout, state.optimizer)
+            return PackedOptimizerState(self.layout, state.optimizer)
         return self.layout.unpack_state(state.optimizer)
 
     # --- while the state owns the arrays ---------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Moments: the state of an optimizer, for the weights one by one or for stacked ones."""
+"""The state of an optimizer, for the weights one by one or for stacked ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kgraph.types import Tree
 
 @partial(jax.tree_util.register_dataclass, data_fields=["tree"], meta_fields=["layout"])
 @dataclass(frozen=True)
-class PackedMoments:
+class PackedOptimizerState:
     """What a training leaves behind for the next one: nobody else has these arrays.
 
     Fields:
@@ -31,7 +31,7 @@ class PackedMoments:
         return self.layout.unpack_state(self.tree)
 
 
-def new_moments(
+def new_optimizer_state(
     program: Program, optimizer: Optimizer, params: Tree, placement: Placement | None = None
 ) -> Tree:
     """Returns the optimizer's state before the first step, for the trained parameters.
