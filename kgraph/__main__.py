@@ -1,4 +1,4 @@
-"""The main job: `python -m kgraph` trains a small residual network on real digits."""
+"""`python -m kgraph` trains a small residual network on digits; `forecast` is the other command."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import kgraph as keras
+from kgraph.forecast import command
 
 
 def build_model() -> keras.Model:
@@ -30,9 +31,13 @@ def build_model() -> keras.Model:
 
 def main(arguments: list[str] | None = None) -> int:
     """Trains, evaluates, draws, saves and loads; returns 0 if all of it worked."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["forecast"]:
+        return command.main(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m kgraph",
-        description="Trains a small residual network on 1,797 real digits that ship with kgraph.",
+        description="Trains a small residual network on 1,797 real digits that ship with kgraph. "
+        "`python -m kgraph forecast --help` is about forecasts.",
     )
     parser.add_argument("--epochs", type=int, default=12, help="passes over the data (default 12)")
     parser.add_argument("--out", default="kgraph_demo", help="folder for model and drawing")
