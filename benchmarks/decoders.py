@@ -31,9 +31,10 @@ def splash(query: Any, key: Any, value: Any) -> Any:
         "block_q_dq",
         "block_kv_dq",
     ]
-    sizes = kernels.BlockSizes(**dict.fromkeys(fields, 512))
+    sized: Any = dict.fromkeys(fields, 512)
+    sizes = kernels.BlockSizes(**sized)
     mask = masks.MultiHeadMask([masks.CausalMask((length, length))] * heads)
-    call = kernels.make_splash_mha(mask, head_shards=1, q_seq_shards=1, block_sizes=sizes)
+    call: Any = kernels.make_splash_mha(mask, head_shards=1, q_seq_shards=1, block_sizes=sizes)
     q, k, v = (x.swapaxes(1, 2) for x in (query * size**-0.5, key, value))
     return jax.vmap(call)(q, k, v).swapaxes(1, 2)
 

@@ -176,13 +176,17 @@ class Forecast:
     def seconds_of(self, name: str) -> float | None:
         """Returns the time of one layer, by its name in the model; None if it is not estimated.
 
-        Of repeated blocks that are computed by one body each has an equal part.
+        That of a nested model is what its layers have together. Of repeated blocks that are
+        computed by one body each has an equal part.
         """
         clock = self.where.chip.clock
-        for row in self.layers if clock and self.fits else ():
-            if name in row.names:
-                return row.cycles / len(row.names) / clock
-        return None
+        found = [
+            row.cycles / len(row.names) / clock
+            for row in (self.layers if clock and self.fits else ())
+            for own in row.names
+            if own == name or own.startswith(f"{name}/")
+        ]
+        return sum(found) if found else None
 
     # --- further ---------------------------------------------------------------------------------
 

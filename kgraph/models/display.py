@@ -8,6 +8,7 @@ from kgraph import visualization
 from kgraph.compiler.costs import Costs
 
 if TYPE_CHECKING:
+    from kgraph.forecast.report import Forecast
     from kgraph.models.model import Model
 
 
@@ -21,11 +22,12 @@ def summary(
     layer_range: Any = None,
     symbolic: bool = False,
     cost: bool | Costs = False,
+    forecast: Forecast | None = None,
 ) -> None:
     """Prints layers, output shapes and parameter counts. See `kgraph.visualization.summary`."""
     visualization.summary(
         self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range,
-        symbolic, cost,
+        symbolic, cost, forecast,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kgraph.compiler.costs import Costs
 from kgraph.errors import ConfigError, check_keys
 from kgraph.visualization.drawing import Box, Drawing, Options, Path, draw
-from kgraph.visualization.heat import colored
+from kgraph.visualization.heat import Timed, colored
 from kgraph.visualization.text import printable
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def model_to_dot(
     splines: str = "spline",
     color_by: str | None = None,
     costs: Costs | None = None,
+    forecast: Timed | None = None,
     **unknown: Any,
 ) -> pydot.Dot | pydot.Cluster:
     """Returns a model as a graph of pydot. Equal models give equal text.
@@ -50,6 +51,7 @@ def model_to_dot(
         color_by: `"flops"`, `"params"` or `"activations"`: shows how much of it each layer has, by
             a line and by the colour of the box.
         costs: what `model.cost` returned, by default for one row.
+        forecast: what `model.forecast` returned: colours layers by their time in a step.
 
     Raises:
         ConfigError: an option is unknown, or the model has no graph and is not built.
@@ -65,7 +67,7 @@ def model_to_dot(
         show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
         expand_nested, rankdir,
     )  # fmt: skip
-    drawing = colored(draw(model, options), model, color_by, costs)
+    drawing = colored(draw(model, options), model, color_by, costs, forecast)
     return drawing_to_dot(drawing, rankdir, dpi, splines, subgraph)
 
 

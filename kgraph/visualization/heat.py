@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from kgraph.compiler.costs import Cost, Costs
 from kgraph.compiler.costs.report import short
@@ -14,6 +14,30 @@ from kgraph.visualization.drawing import Box, Drawing
 QUANTITIES = ("flops", "params", "activations")
 
 _COLD, _HOT = (71, 85, 105), (185, 28, 28)
+
+
+class Timed(Protocol):
+    """What knows how long layers take: a forecast."""
+
+    def seconds_of(self, name: str) -> float | None: ...
+
+
+def seconds_at(forecast: Timed, path: Sequence[str]) -> float | None:
+    """Returns the time of a layer in a step, by the names from the model down to it."""
+    return forecast.seconds_of("/".join(path))
+
+
+def time_cell(forecast: Timed, path: Sequence[str]) -> str:
+    """Returns the same as text; "" for a layer that the compiler has given no time of its own."""
+    seconds = seconds_at(forecast, path)
+    return "" if seconds is None else f"{seconds * 1e3:.3g} ms"
+
+
+def _check_timed(forecast: Any) -> None:
+    if not hasattr(forecast, "seconds_of"):
+        raise ConfigError(
+            "A forecast is what model.forecast returns", received=repr(forecast)
+        )  # fmt: skip
 
 
 def costs_of(model: Any, cost: bool | Costs) -> Costs | None:
@@ -54,7 +78,13 @@ def cost_lines(costs: Costs) -> list[tuple[str, str]]:
     ]
 
 
-def colored(drawing: Drawing, model: Any, color_by: str | None, costs: Costs | None) -> Drawing:
+def colored(
+    drawing: Drawing,
+    model: Any,
+    color_by: str | None,
+    costs: Costs | None,
+    forecast: Timed | None = None,
+) -> Drawing:
     """Returns a drawing with a colour and a line for each box, by its part of the costs.
 
     Args:
@@ -62,16 +92,22 @@ def colored(drawing: Drawing, model: Any, color_by: str | None, costs: Costs | N
         model: the model.
         color_by: "flops", "params", "activations", or None for the drawing as it is.
         costs: of the model; None counts those of one row.
+        forecast: what `model.forecast` returned: boxes then show their time in a step.
 
     Raises:
         ConfigError: `color_by` is something else, or sizes are unknown and no costs are given.
     """
     check_choice("A drawing", "color_by", color_by, (None, *QUANTITIES))
-    if color_by is None:
+    if forecast is not None:
+        _check_timed(forecast)
+        found = [(seconds_at(forecast, box.path) or 0, time_cell(forecast, box.path))
+                 for box in drawing.boxes]  # fmt: skip
+    elif color_by is None:
         return drawing
-    costs = costs_of(model, True if costs is None else costs)
-    assert costs is not None
-    found = [_amount(cost_at(costs, box.path), color_by) for box in drawing.boxes]
+    else:
+        costs = costs_of(model, True if costs is None else costs)
+        assert costs is not None
+        found = [_amount(cost_at(costs, box.path), color_by) for box in drawing.boxes]
     most = max((amount for amount, _ in found), default=0) or 1
     boxes = [_with_color(box, amount / most, text) for box, (amount, text) in zip(
         drawing.boxes, found, strict=True

@@ -9,7 +9,7 @@ from typing import Any
 from kgraph.compiler.costs import Costs
 from kgraph.config import output
 from kgraph.errors import ConfigError
-from kgraph.visualization.heat import cost_cells, cost_lines, costs_of
+from kgraph.visualization.heat import Timed, cost_cells, cost_lines, costs_of, time_cell
 from kgraph.visualization.rows import Row, is_branching, summary_rows
 from kgraph.visualization.table import NARROWEST, Cell, fitting_widths, table_lines
 from kgraph.visualization.text import printable, show_shapes, unique
@@ -31,6 +31,7 @@ def summary(
     layer_range: Sequence[str] | None = None,
     symbolic: bool = False,
     cost: bool | Costs = False,
+    forecast: Timed | None = None,
 ) -> None:
     """Prints the layers of a model, their output shapes, parameters and connections.
 
@@ -47,14 +48,16 @@ def summary(
             totals are of the whole model all the same.
         symbolic: shows unknown sizes by name, `(batch, time - 2, 64)`, in the place of None.
         cost: adds FLOPs and bytes of activations: True for one row, or what `model.cost` returned.
+        forecast: adds the time of each layer in a step: what `model.forecast` returned.
 
     Raises:
         ConfigError: a column has less than 4 characters, `layer_range` fits no layer, or costs are
             wanted and sizes are unknown.
     """
     text = summary_text(
-        model, line_length, positions, expand_nested, show_trainable, layer_range, symbolic, cost
-    )
+        model, line_length, positions, expand_nested, show_trainable, layer_range, symbolic, cost,
+        forecast,
+    )  # fmt: skip
     if print_fn is None:
         print(text, file=output())
     else:
@@ -70,12 +73,14 @@ def summary_text(
     layer_range: Sequence[str] | None = None,
     symbolic: bool = False,
     cost: bool | Costs = False,
+    forecast: Timed | None = None,
 ) -> str:
     """Returns what `summary` prints."""
     connected, costs = is_branching(model), costs_of(model, cost)
     rows = summary_rows(model, expand_nested, layer_range)
-    cells = [[(title, 0) for title in header(connected, show_trainable, costs is not None)]]
-    cells += [row_cells(row, connected, show_trainable, symbolic, costs) for row in rows]
+    titles = header(connected, show_trainable, costs is not None, forecast is not None)
+    cells = [[(title, 0) for title in titles]]
+    cells += [row_cells(row, connected, show_trainable, symbolic, costs, forecast) for row in rows]
     least = [*(_BRANCHING if connected else _CHAIN), *([_TRAINABLE] if show_trainable else [])]
     least += [0] * (len(cells[0]) - len(least))
     if positions is not None:
@@ -93,15 +98,22 @@ def summary_text(
     return "\n".join([*lines, "_" * sum(widths)])
 
 
-def header(connected: bool, show_trainable: bool, cost: bool = False) -> list[str]:
+def header(
+    connected: bool, show_trainable: bool, cost: bool = False, timed: bool = False
+) -> list[str]:
     """Returns the titles of the columns."""
     titles = ["Layer (type)", "Output Shape", "Param #"]
     titles += ["Connected to"] * connected + ["Trainable"] * show_trainable
-    return titles + ["Forward", "Backward", "Activations"] * cost
+    return titles + ["Forward", "Backward", "Activations"] * cost + ["In a step"] * timed
 
 
 def row_cells(
-    row: Row, connected: bool, show_trainable: bool, symbolic: bool, costs: Costs | None = None
+    row: Row,
+    connected: bool,
+    show_trainable: bool,
+    symbolic: bool,
+    costs: Costs | None = None,
+    forecast: Timed | None = None,
 ) -> list[Cell]:
     """Returns the cells of a row as text."""
     prefix = "   " * row.level + "└ " if row.level else ""
@@ -116,6 +128,8 @@ def row_cells(
         cells.append(({True: "Y", False: "N", None: "-"}[row.trainable], 0))
     if costs is not None:
         cells += [(text, 0) for text in cost_cells(costs, row.path)]
+    if forecast is not None:
+        cells.append((time_cell(forecast, row.path), 0))
     return cells
 
 

@@ -14,7 +14,7 @@ from kgraph.compiler.costs import Costs
 from kgraph.errors import ConfigError, StateError, check_keys, nearest
 from kgraph.visualization.dot import drawing_to_dot
 from kgraph.visualization.drawing import Drawing, Options, draw
-from kgraph.visualization.heat import colored
+from kgraph.visualization.heat import Timed, colored
 from kgraph.visualization.svg import drawing_to_svg
 
 _FORMATS = ("png", "svg", "pdf", "dot", "jpg", "jpeg")
@@ -61,6 +61,7 @@ def plot_model(
     splines: str = "spline",
     color_by: str | None = None,
     costs: Costs | None = None,
+    forecast: Timed | None = None,
     **unknown: Any,
 ) -> Plot:
     """Draws a model into a file, with Graphviz where its program `dot` is installed.
@@ -73,7 +74,7 @@ def plot_model(
         model: a model.
         to_file: a name that ends in .png, .svg, .pdf, .jpg or .dot; None writes no file.
         show_shapes, show_dtype, show_layer_names, rankdir, expand_nested, show_layer_activations,
-            show_trainable, splines, color_by, costs: see `model_to_dot`.
+            show_trainable, splines, color_by, costs, forecast: see `model_to_dot`.
         dpi: dots per inch of .png and .jpg.
 
     Returns:
@@ -91,7 +92,7 @@ def plot_model(
     )  # fmt: skip
     if path is not None:
         _check_folder(path)
-    drawing = colored(draw(model, options), model, color_by, costs)
+    drawing = colored(draw(model, options), model, color_by, costs, forecast)
     try:
         data = _by_graphviz(drawing, file_format, rankdir, dpi, splines)
     except StateError as error:

@@ -12,6 +12,7 @@ import pytest
 
 import kgraph
 from kgraph.distribution.chips import CHIPS
+from kgraph.errors import ConfigError
 from kgraph.forecast.collectives import find_collectives
 from kgraph.forecast.hlo import read_module
 from kgraph.forecast.profile import OUTSIDE, profile
@@ -177,3 +178,25 @@ ENTRY %main (x: f32[8]) -> f32[8] {{
     clock = CHIPS["v5e"].clock
     assert found.kernel_cycles == found.cycles == round(clock * 1970000 / 197e12)
     assert found.unknown == {"kernel silent": 1}
+
+
+class Times:
+    """Stands for a forecast."""
+
+    def seconds_of(self, name):
+        return {"up0": 2e-3, "head": 5e-4}.get(name)
+
+
+def test_summaries_and_drawings_show_the_time_of_each_layer(tmp_path):
+    model, shown = m.blocks(), []
+    model.summary(print_fn=shown.append, forecast=Times())
+    (line,) = [line for line in shown[0].splitlines() if line.startswith("up0")]
+    assert line.split()[-1] == "ms"
+    assert "2 ms" in line
+    assert "In a step" in shown[0]
+    model.plot(str(tmp_path / "model.svg"), forecast=Times())
+    drawn = (tmp_path / "model.svg").read_text()
+    assert "2 ms" in drawn
+    assert "#b91c1c" in drawn  # the longest is the hottest
+    with pytest.raises(ConfigError, match=r"model\.forecast returns"):
+        model.plot(str(tmp_path / "model.svg"), forecast=3)
