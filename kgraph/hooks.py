@@ -36,8 +36,7 @@ class Hooks:
 _FUNCTIONS = "override train_step, test_step or predict_step: that is what the function runs"
 _OWN_LOOP = "a loop of your own over kgraph.lower(model) and the optimizer's update"
 _LOSS = "compile(loss_fn=...), a function of program, variables, batch and key"
-_RULE = "transformation(self, learning_rate), which returns the rule as an optax transformation"
-_ASSIGNS = "transformation(self, learning_rate): updates are returned, not assigned"
+_ASSIGNS = "update_step(self, gradient, variable, learning_rate), which assigns itself"
 _WEIGHTS = "keep the numbers in weights (add_weight): all weights are saved and loaded"
 _BUILD = "declare the weights in build(self, input_shape), which loading calls"
 
@@ -95,20 +94,17 @@ HOOKS: dict[str, Hooks] = {
         no_hook="__call__ stateless_reset_state stateless_result stateless_update_state variables",
     ),
     "Optimizer": Hooks(
-        honoured="exclude_from_weight_decay from_config get_config scale_loss",
-        no_hook="add_optimizer_variables add_variable add_variable_from_reference set_weights "
-        "stateless_apply variables",
+        honoured="apply build exclude_from_weight_decay from_config get_config scale_loss "
+        "update_step",
+        no_hook="add_optimizer_variables add_variable add_variable_from_reference "
+        "apply_gradients set_weights stateless_apply variables",
         refused={
-            "apply": _RULE,
-            "apply_gradients": _RULE,
             "assign": _ASSIGNS,
             "assign_add": _ASSIGNS,
             "assign_sub": _ASSIGNS,
-            "build": "the transformation's init, which makes the state",
             "finalize_variable_values": "finalize(self, params, state)",
             "iterations": "the count in the transformation's state",
             "learning_rate": "a LearningRateSchedule, or a function of the number of updates",
-            "update_step": _RULE,
         },
         refused_by_save={
             "load_own_variables": "keep the numbers in the transformation's state",

@@ -19,7 +19,7 @@ from kgraph.optimizers.averaging import move_average, overwrite_every
 from kgraph.optimizers.gradients import clip_by_global_norm, clip_each_by_norm, clip_values
 from kgraph.optimizers.learning_rate import LearningRate, as_learning_rate, is_schedule
 from kgraph.optimizers.options import check_clipping, check_known, check_whole
-from kgraph.optimizers.own_rules import rule_of, through_apply
+from kgraph.optimizers.own_rules import rule_of, standing_in, through_apply
 from kgraph.optimizers.per_parameter import zeros_like
 from kgraph.optimizers.state import OptimizerState
 from kgraph.patterns import compiled
@@ -143,6 +143,8 @@ class Optimizer(_Adjustable):
 
     def init(self, params: Tree) -> OptimizerState:
         """Returns the state before the first update of `params`, a pytree of arrays."""
+        if type(self).build is not Optimizer.build:
+            standing_in(self, params)  # whose `build` a program for Keras expects to be called
         scheduled = is_schedule(self._learning_rate)
         # Not `jnp.asarray` and `jnp.zeros`, which compile, or a first training takes longer.
         rate = jax.device_put(np.float32(0.0 if scheduled else self._number()))
