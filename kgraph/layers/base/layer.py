@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from kgraph import regularizers
@@ -20,6 +20,7 @@ from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, as_policy, context_of, label_of, next_key, set_name
 from kgraph.layers.base.options import unknown_options
+from kgraph.layers.base.stateless import stateless_call
 from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import name_paths, name_weights, named_weights, parts_of
 from kgraph.layers.base.variable import Variable
@@ -142,6 +143,32 @@ class Layer(Weighted):
         if (context := running()) is not None:
             return calling.call_untracked(self, context, args, kwargs)
         return calling.call_on_arrays(self, args, kwargs)
+
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *args: Any,
+        return_losses: bool = False,
+        key: Array | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Returns the outputs, and the new values of `non_trainable_variables`. Pure.
+
+        Args:
+            trainable_variables, non_trainable_variables: values of the variables of these names.
+            args, kwargs: of the call.
+            return_losses: whether the losses that the layer adds come third, and penalties of
+                regularizers.
+            key: a JAX key, needed where a layer draws random numbers (Keras has it in variables).
+
+        Raises:
+            StateError: there are more or fewer values than variables, or a key is missing.
+        """
+        outputs, state, losses = stateless_call(
+            self, trainable_variables, non_trainable_variables, args, kwargs, key
+        )
+        return (outputs, state, losses) if return_losses else (outputs, state)
 
     def _kgraph_ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Builds the layer for these call arguments, unless it is built."""

@@ -119,6 +119,8 @@ class Weighted(Recorded):
         self._kgraph.weights.append(weight)
         return weight
 
+    add_variable = add_weight
+
     def _kgraph_children(self) -> Iterator[tuple[str, Any]]:
         """Yields path and layer for each layer directly inside this one."""
         return members(self, Weighted)

@@ -1,0 +1,66 @@
+"""`stateless_call`: a layer as a pure function of the values of its variables, as in Keras."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import jax
+
+from kgraph.errors import StateError
+from kgraph.layers.base import binding
+from kgraph.layers.base.calling import numbers_as_array
+from kgraph.layers.base.context import Context
+from kgraph.layers.base.core import label_of
+from kgraph.types import Array
+
+_keys: ContextVar[Callable[[], Array] | None] = ContextVar("kgraph_stateless_keys", default=None)
+
+
+@contextlib.contextmanager
+def keys_from(key: Array) -> Iterator[None]:
+    """Lets each `stateless_call` within the block that has no key draw from this one."""
+    calls = 0
+
+    def next_key() -> Array:
+        nonlocal calls
+        calls += 1
+        return jax.random.fold_in(key, calls)
+
+    token = _keys.set(next_key)
+    try:
+        yield
+    finally:
+        _keys.reset(token)
+
+
+def stateless_call(
+    layer: Any,
+    trainable: Sequence[Any],
+    non_trainable: Sequence[Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    key: Array | None,
+) -> tuple[Any, list[Array], list[Array]]:
+    """Returns outputs, new values of the non-trainable variables, and losses."""
+    values: dict[int, Any] = {}
+    for what, given in (("trainable", trainable), ("non_trainable", non_trainable)):
+        own = getattr(layer, f"{what}_variables")
+        if len(own) != len(given):
+            raise StateError(
+                f"These are not the {what}_variables of {label_of(layer)}",
+                expected=f"{len(own)} arrays: {', '.join(v.path for v in own)}",
+                received=f"{len(given)} arrays",
+                hint=None if layer.built else "build the layer first, or call it once",
+            )
+        values |= {id(v): v.fitting(value) for v, value in zip(own, given)}
+    source = _keys.get()
+    context = Context(values, key=source() if key is None and source is not None else key)
+    args = tuple(numbers_as_array(arg) for arg in args)
+    outputs = binding.bind(layer, context, layer.name)(*args, **kwargs)
+    after = {**context.values, **binding.updates(context)}
+    penalties = [w.regularizer(values[id(w)]) for w in layer.trainable_variables if w.regularizer]
+    state = [after[id(variable)] for variable in layer.non_trainable_variables]
+    return outputs, state, [*context.losses, *penalties]
