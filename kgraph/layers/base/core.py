@@ -19,7 +19,7 @@ import numpy as np
 from kgraph.config import DTypePolicy, dtype_policy
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.symbol import Call
-from kgraph.layers.base.variable import Variable
+from kgraph.layers.base.variable import Variable, check_wide
 from kgraph.registry import Record
 from kgraph.types import Array
 
@@ -162,11 +162,17 @@ def next_key(layer: Any) -> Array:
 
 
 def as_policy(dtype: Any) -> DTypePolicy:
-    """Returns the policy that an option `dtype` stands for."""
+    """Returns the policy that an option `dtype` stands for.
+
+    Raises:
+        ConfigError: it needs float64, which JAX cuts to float32 unless it is told not to.
+    """
     if dtype is None:
-        return dtype_policy()
-    if isinstance(dtype, DTypePolicy):
-        return dtype
-    if isinstance(dtype, str):
-        return DTypePolicy(dtype)
-    return DTypePolicy(np.dtype(dtype).name)
+        policy = dtype_policy()
+    elif isinstance(dtype, DTypePolicy):
+        policy = dtype
+    else:
+        policy = DTypePolicy(dtype if isinstance(dtype, str) else np.dtype(dtype).name)
+    for name in (policy.variable_dtype, policy.compute_dtype):
+        check_wide(name)
+    return policy

@@ -18,6 +18,7 @@ from kgraph.graph.source import user_source
 from kgraph.graph.structure import Slot
 from kgraph.graph.symbol import Call, SymbolicTensor
 from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.variable import check_wide
 from kgraph.types import Array
 
 
@@ -67,6 +68,7 @@ class InputLayer(Layer):
             raise ConfigError(f"{label} has sizes that are none", received=str(dims)[:200])
         dims = tuple(fresh_dim() if size is None else size for size in dims)
         self.tensor_spec = TensorSpec(dims, _dtype_name(dtype))
+        check_wide(self.tensor_spec.dtype)
         self.optional = optional
         self.built = True
 

@@ -19,6 +19,17 @@ from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.types import Array, Function
 
 
+def check_wide(dtype: str) -> None:
+    """Raises ConfigError for a dtype that JAX, as it is set, would cut to 32 bits in silence."""
+    flags: Any = jax.config
+    if dtype in ("float64", "complex128") and not flags.jax_enable_x64:
+        raise ConfigError(
+            f"{dtype} needs JAX's setting jax_enable_x64, which is off",
+            received=dtype,
+            hint='jax.config.update("jax_enable_x64", True), or JAX_ENABLE_X64=1',
+        )
+
+
 @cache
 def dtype_name(dtype: Any) -> str:
     """Returns the name of a dtype, for each weight of a deep model again."""
@@ -82,6 +93,8 @@ class Variable(ReadsAsArray):
             raise ConfigError("A variable has a name without '/'", received=repr(name))
         if isinstance(initializer, (str, dict)):
             initializer = initializers.get(initializer)
+        if dtype is not None:
+            check_wide(dtype_name(dtype))
         self._value: Array | None = None
         if not callable(initializer):
             array = self._value = _first_value(initializer, dtype)
