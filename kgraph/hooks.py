@@ -35,32 +35,29 @@ class Hooks:
 
 _FUNCTIONS = "override train_step, test_step or predict_step: that is what the function runs"
 _OWN_LOOP = "a loop of your own over kgraph.lower(model) and the optimizer's update"
-_LOSS = "compile(loss_fn=...), a function of program, variables, batch and key"
 _ASSIGNS = "update_step(self, gradient, variable, learning_rate), which assigns itself"
 _WEIGHTS = "keep the numbers in weights (add_weight): all weights are saved and loaded"
 _BUILD = "declare the weights in build(self, input_shape), which loading calls"
 
 HOOKS: dict[str, Hooks] = {
     "Model": Hooks(
-        honoured="compile compile_from_config get_compile_config",
+        honoured="compile compile_from_config compute_loss get_compile_config metrics",
         no_hook="evaluate export fit get_layer get_quantization_layer_structure get_state_tree "
         "jit_compile layers load_weights metrics_names predict predict_on_batch run_eagerly save "
         "save_weights set_state_tree stateless_compute_loss summary test_on_batch to_json "
         "train_on_batch",
         refused={
-            "compute_loss": _LOSS,
-            "compute_loss_and_updates": _LOSS,
+            "compute_loss_and_updates": "compute_loss(self, x, y, y_pred, sample_weight, training)",
             "compute_metrics": "metrics of compile(metrics=[...]), or what loss_fn returns to log",
             "get_metrics_result": "metrics of compile(metrics=[...])",
             "jax_state_sync": "model.assign(variables) brings weights back",
             "make_predict_function": _FUNCTIONS,
             "make_test_function": _FUNCTIONS,
             "make_train_function": _FUNCTIONS,
-            "metrics": "metrics of compile(metrics=[...])",
             "predict_step": "change what call returns, or predict with kgraph.lower(model).apply",
             "reset_metrics": "metrics with a reset_state of their own",
             "test_step": _OWN_LOOP,
-            "train_step": _LOSS + ", or " + _OWN_LOOP,
+            "train_step": "compute_loss, or " + _OWN_LOOP,
         },
     ),
     "Sequential": Hooks(no_hook="add input_shape inputs output_shape outputs pop"),
@@ -126,6 +123,11 @@ HOOKS: dict[str, Hooks] = {
         no_hook="max_queue_size use_multiprocessing workers",
     ),
 }
+
+
+def is_overridden(thing: Any, name: str) -> bool:
+    """Tells whether the user's class, and none of kgraph's, says what a name is."""
+    return next((not is_own(cls) for cls in type(thing).__mro__ if name in vars(cls)), False)
 
 
 def refuse_overrides(thing: Any, *bases: str) -> None:

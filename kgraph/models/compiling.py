@@ -11,7 +11,8 @@ from kgraph.compiler.lower import LiveGraph, Remat, Stacking, check_stacking
 from kgraph.distribution.current import check_distribution
 from kgraph.distribution.current import distribution as in_force
 from kgraph.errors import ConfigError
-from kgraph.hooks import refuse_overrides
+from kgraph.hooks import is_overridden, refuse_overrides
+from kgraph.layers.base.core import label_of
 from kgraph.models.programs import Lowering
 from kgraph.training.compile_options import CompileOptions, check_options
 from kgraph.training.custom_loss import LossFn
@@ -90,6 +91,10 @@ def compile(
     if loss_fn is not None and not (loss is None and loss_weights is None):
         raise ConfigError(
             "A loss_fn takes the place of loss and loss_weights", hint="give one of the two"
+        )
+    if loss_fn is not None and is_overridden(self, "compute_loss"):
+        raise ConfigError(
+            f"{label_of(self)} has a compute_loss of its own, and a loss_fn", hint="give one"
         )
     refuse_overrides(self, "Model")
     check_stacking(stack, remat)

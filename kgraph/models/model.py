@@ -26,7 +26,7 @@ from kgraph.optimizers import Optimizer
 from kgraph.registry import restore
 from kgraph.training.callbacks import History
 from kgraph.training.compilation import CompileReport
-from kgraph.types import Shape, Tree
+from kgraph.types import Array, Shape, Tree
 
 
 # Configs of models are long: their shapes are inferred anew sooner than looked up.
@@ -274,6 +274,26 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     test_on_batch = evaluating.evaluate_on_batch
     predict = evaluating.predict
     predict_on_batch = evaluating.predict_on_batch
+
+    def compute_loss(
+        self,
+        x: Tree = None,
+        y: Tree = None,
+        y_pred: Tree = None,
+        sample_weight: Tree = None,
+        training: bool = True,
+    ) -> Array:
+        """Returns the loss of a batch: what `compile` was given, and what layers add.
+
+        A subclass may compute another one: `fit` and `evaluate` call it as they call `call`, with
+        weights, metrics in attributes and random numbers of the step.
+
+        Args:
+            x, y, sample_weight: the batch.
+            y_pred: the outputs for it.
+            training: False in an evaluation.
+        """
+        return self._kgraph.trainer.compute_loss(self, y, y_pred, sample_weight)
 
     @extra
     def compiled(self) -> bool:

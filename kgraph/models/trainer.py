@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.compiler import Run
 from kgraph.compiler.changed import without_changed
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
-from kgraph.hooks import refuse_overrides
+from kgraph.hooks import is_overridden, refuse_overrides
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.variable import root_key
 from kgraph.models.programs import Programs
@@ -24,13 +25,16 @@ from kgraph.training.compilation import Compilation, Compiler
 from kgraph.training.compile_options import CompileOptions, make_objective
 from kgraph.training.custom_loss import logged_names
 from kgraph.training.engine import Engine
+from kgraph.training.feed import flat_targets
 from kgraph.training.optimizer_state import PackedOptimizerState, new_optimizer_state
+from kgraph.training.own_loss import OwnLoss
+from kgraph.training.pairing import by_output
 from kgraph.training.placement import on_one_device
 from kgraph.training.prediction import Predictor
 from kgraph.training.reached import Reached
 from kgraph.training.state import copied
 from kgraph.training.step import Batch
-from kgraph.types import Tree
+from kgraph.types import Array, Shape, Tree
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -100,9 +104,10 @@ class Trainer:
             assert self.options is not None
             live = programs.known_live
             graph = without_changed(live.graph, live.layers)
-            targets = [None if t is None else (None, *t.shape[1:]) for t in batch.targets]
-            objective = make_objective(self.options, graph, targets)
-            if programs.lowering.passes is not None:
+            objective = make_objective(self.options, graph, _shapes(batch))
+            if any(is_overridden(self._model, name) for name in ("compute_loss", "metrics")):
+                objective = replace(objective, own=OwnLoss.of(self._model))
+            if programs.lowering.passes is not None or objective.own is not None:
                 objective = replace(objective, logits=())
             program = programs.training([expose_logits(objective.logits)])
             if objective.loss_fn is not None:
@@ -113,6 +118,21 @@ class Trainer:
             )
             self._engine_key = key
         return self.engine
+
+    def compute_loss(self, model: Model, y: Tree, y_pred: Tree, sample_weight: Tree) -> Array:
+        """Returns the loss that `compile` was given.
+
+        Args:
+            model: the model, or the copy of it that runs in a step.
+            y, y_pred, sample_weight: targets, outputs and weights, as users have them.
+        """
+        options, graph = self.require_compiled("compute_loss"), self.programs.known_live.graph
+        batch = flat_targets(graph, y, sample_weight)
+        objective = make_objective(options, graph, _shapes(batch))
+        context, outputs = model._kgraph.context, by_output(graph, y_pred, "outputs")
+        masks = [None if context is None else context.mask_of(output) for output in outputs]
+        run = Run(outputs, masks, [], {})
+        return replace(objective, logits=()).loss_of(run, batch, model.losses)
 
     def predictor(self) -> Predictor:
         """Returns what predicts; the last one, if nothing changed."""
@@ -179,6 +199,8 @@ class Trainer:
             finally:
                 self.running = None
                 reached.optimizer, reached.step = engine.optimizer_state, engine.state.step
+                if (own := engine.objective.own) is not None:
+                    own.keep(engine.objective.own_states(engine.state.metrics))
 
     def refuse_second_fit(self) -> None:
         """Raises StateError while the model is being trained."""
@@ -287,3 +309,8 @@ class Trainer:
                 hint="register it: @kgraph.saving.register_keras_serializable()",
             )
         return plain
+
+
+def _shapes(batch: Batch) -> list[Shape | None]:
+    """Returns the shape of each output's targets, with the rows left open."""
+    return [None if target is None else (None, *target.shape[1:]) for target in batch.targets]

@@ -22,8 +22,12 @@ def flat_batch(graph: Graph, x: Tree, y: Tree, sample_weight: Tree) -> Batch:
     Raises:
         DataError: names or numbers of inputs, targets or weights do not fit the model.
     """
+    return flat_targets(graph, y, sample_weight)._replace(inputs=arrange_inputs(graph, x))
+
+
+def flat_targets(graph: Graph, y: Tree, sample_weight: Tree) -> Batch:
+    """Returns targets and weights by output, as a batch without inputs."""
     count = len(graph.outputs)
-    inputs = arrange_inputs(graph, x)
     targets = [None] * count if y is None else by_output(graph, y, "targets", DataError)
     if sample_weight is None:
         weights = [None] * count
@@ -31,7 +35,7 @@ def flat_batch(graph: Graph, x: Tree, y: Tree, sample_weight: Tree) -> Batch:
         weights = by_output(graph, sample_weight, "sample weights", DataError)
     else:
         weights = [sample_weight] * count
-    return Batch(inputs, targets, weights)
+    return Batch([], targets, weights)
 
 
 def with_first(first: Raw, rest: Iterator[Raw]) -> Iterator[Raw]:

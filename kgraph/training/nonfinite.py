@@ -71,11 +71,12 @@ def _bad_gradient(
     program: Program, objective: Objective, state: TrainState, batch: Batch, key: Array
 ) -> str:
     trained, frozen = program.layout.split(state.params)
+    own = objective.own_states(state.metrics)
 
     def loss(trained: Tree) -> Array:
         params = merge_params(trained, frozen)
         variables = {"params": params, "state": state.state}
-        return objective.score(program, variables, batch, key, None).total
+        return objective.score(program, variables, batch, key, None, own=own).total
 
     value, grads = jax.jit(jax.value_and_grad(loss))(trained)
     if not _finite(value):

@@ -14,17 +14,25 @@ from kgraph.compiler import Program, Run
 from kgraph.errors import ConfigError
 from kgraph.losses.reduction import combine_masks
 from kgraph.training.custom_loss import LossFn, call_loss_fn
+from kgraph.training.own_loss import OwnLoss
 from kgraph.types import Array, Shape, Tree
+
+_OWN = "metrics of the model"
+"""The key of the states of metrics that the model itself holds; no log can have it."""
 
 
 class Scored(NamedTuple):
-    """What one batch gives: the loss, its parts by log key, what metrics read, and new state."""
+    """What one batch gives: the loss, its parts by log key, what metrics read, and new state.
+
+    The last field are the states of the metrics that a model with its own `compute_loss` holds.
+    """
 
     total: Array
     parts: dict[str, Array]
     outputs: list[Any]
     masks: list[Any]
     state: Tree
+    own: Tree
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ class Objective:
             sigmoid.
         loss_fn: what computes the loss in the place of all that; see `Model.compile`.
         extra: keys of the numbers that `loss_fn` returns beside the loss.
+        own: what computes the loss if the model's class says how.
     """
 
     names: tuple[str, ...]
@@ -59,6 +68,7 @@ class Objective:
     logits: tuple[int, ...] = ()
     loss_fn: LossFn | None = None
     extra: tuple[str, ...] = ()
+    own: OwnLoss | None = None
     _means: dict[str, metrics.Metric] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,11 +79,16 @@ class Objective:
         self._means = {key: metrics.Mean(name=key) for key in keys}
         self._losses_on_logits = {i: self.losses[i]._kgraph_on_logits() for i in self.logits}
 
+    @property
+    def is_of_outputs(self) -> bool:
+        """Whether the loss is the sum of losses of outputs, and not computed by the user's code."""
+        return self.loss_fn is None and self.own is None
+
     # --- pure functions --------------------------------------------------------------------------
 
     def score(
         self, program: Program, variables: Tree, batch: Any, key: Array | None, kept: Array | None,
-        training: bool = True,
+        training: bool = True, own: Any = None,
     ) -> Scored:  # fmt: skip
         """Returns the loss of a batch and what metrics need of it.
 
@@ -84,18 +99,27 @@ class Objective:
             key: of random layers; None if none is random.
             kept: `[rows]` bool, False for rows that only pad the batch; None for all.
             training: False evaluates, without training's effects.
+            own: states of the metrics that the model holds, if it computes its loss itself.
         """
         if self.loss_fn is not None:
             given = key if training else None
-            return Scored(*call_loss_fn(self.loss_fn, program, variables, batch, given))
+            return Scored(*call_loss_fn(self.loss_fn, program, variables, batch, given), own)
         run = program.run(variables, batch.inputs, training=training, key=key)
+        if self.own is not None:
+            total, state, own = self.own(program, variables, batch, run, key, training, own)
+            return Scored(total, {}, run.outputs, run.masks, state, own)
         parts = self._losses(run, batch.targets, batch.weights, kept)
-        terms = [w * parts[f"{n}_loss"] for n, w, loss in self._weighted() if loss is not None]
-        terms += [*run.losses, program.penalties(variables["params"])]
-        return Scored(_sum(terms), parts, run.outputs, run.masks, run.state)
+        terms = [*run.losses, program.penalties(variables["params"])]
+        return Scored(self._total(parts, terms), parts, run.outputs, run.masks, run.state, own)
 
-    def _weighted(self) -> list[tuple[str, float, Any]]:
-        return list(zip(self.names, self.weights, self.losses))
+    def loss_of(self, run: Run, batch: Any, terms: Sequence[Array]) -> Array:
+        """Returns the loss of a run's outputs, with terms that come from elsewhere."""
+        return self._total(self._losses(run, batch.targets, batch.weights, None), terms)
+
+    def _total(self, parts: Mapping[str, Array], terms: Sequence[Array]) -> Array:
+        named = zip(self.names, self.weights, self.losses)
+        weighted = [w * parts[f"{name}_loss"] for name, w, loss in named if loss is not None]
+        return _sum([*weighted, *terms])
 
     def _losses(
         self, run: Run, targets: Sequence[Any], weights: Sequence[Any], kept: Array | None
@@ -124,7 +148,12 @@ class Objective:
     def init(self) -> dict[str, Any]:
         """Returns fresh accumulators."""
         means = {key: mean.init() for key, mean in self._means.items()}
-        return means | {t.key: t.metric._kgraph_init() for t in self.tracked}
+        tracked = {t.key: t.metric._kgraph_init() for t in self.tracked}
+        return means | tracked | ({} if self.own is None else {_OWN: self.own.init()})
+
+    def own_states(self, accumulators: Mapping[str, Any]) -> Any:
+        """Returns what `score` wants to be given as `own`."""
+        return None if self.own is None else accumulators[_OWN]
 
     def update(
         self, accumulators: Mapping[str, Any], batch: Any, scored: Scored, kept: Array | None
@@ -136,6 +165,8 @@ class Objective:
             key: mean.update(accumulators[key], values[key], sample_weight=rows)
             for key, mean in self._means.items()
         }
+        if self.own is not None:
+            updated[_OWN] = scored.own
         for t in self.tracked:
             if not scored.outputs:
                 raise ConfigError(
@@ -159,7 +190,10 @@ class Objective:
                 found.update({str(key): item for key, item in value.items()})
             else:
                 found[t.key] = value
-        return found
+        if self.own is None:
+            return found
+        own = self.own.results(accumulators[_OWN])
+        return found | own if self.own.listed is None else own
 
     # --- on the host -----------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ class Packing:
 
     Args:
         program: what is trained.
-        objective: a `loss_fn` of the user's gets variables by layer, so nothing is packed for it.
+        objective: a loss that the user's code computes gets variables by layer, never packed.
         optimizer: None for evaluation alone.
         placement: where arrays lie on several devices; None for one device.
     """
@@ -44,7 +44,7 @@ class Packing:
         placement: Placement | None = None,
     ) -> None:
         self._program, self._optimizer, self._placement = program, optimizer, placement
-        self._may = objective.loss_fn is None and optimizer is not None
+        self._may = objective.is_of_outputs and optimizer is not None
         self._bundles: list[Bundle] = []
 
     @cached_property

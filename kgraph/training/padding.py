@@ -40,7 +40,7 @@ def _leaves_rows_out(objective: Objective) -> bool:
     losses = [loss for loss in objective.losses if loss is not None]
     metrics = [tracked.metric for tracked in objective.tracked]
     return (
-        objective.loss_fn is None
+        objective.is_of_outputs
         and all(map(word_of, (*losses, *metrics)))  # what they say of rows
         and all(metric._kgraph_takes_sample_weight for metric in metrics)
     )

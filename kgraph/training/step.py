@@ -60,11 +60,12 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
     def train_step(state: TrainState, batch: Batch, kept: Array | None = None) -> TrainState:
         key = jax.random.fold_in(state.key, state.step)
         trained, frozen = program.layout_of(state.variables).split(state.params)
+        own = objective.own_states(state.metrics)
 
         def loss_of(trained: Tree) -> tuple[Array, Scored]:
             params = merge_params(trained, frozen)
             variables = {"params": params, "state": state.state}
-            scored = objective.score(program, variables, batch, key, kept)
+            scored = objective.score(program, variables, batch, key, kept, own=own)
             return optimizer.scale_loss(scored.total, state.optimizer), scored
 
         grads, scored = jax.grad(loss_of, has_aux=True)(trained)
@@ -92,7 +93,8 @@ def make_test_step(program: Program, objective: Objective) -> Step:
     def test_step(state: TrainState, batch: Batch, kept: Array | None = None) -> TrainState:
         variables = state.variables
         key = None if state.key is None else jax.random.fold_in(state.key, state.step)
-        scored = objective.score(program, variables, batch, key, kept, training=False)
+        own = objective.own_states(state.metrics)
+        scored = objective.score(program, variables, batch, key, kept, training=False, own=own)
         return replace(state, metrics=objective.update(state.metrics, batch, scored, kept))
 
     return test_step
