@@ -109,6 +109,14 @@ class Program(VariableTrees):
         """Whether a key is needed outside of training as well."""
         return draws_always(self.graph, self.layers)
 
+    @cached_property
+    def assigns_state(self) -> bool:
+        """Whether a layer may assign state outside of training as well: a user's, which counts."""
+        graph = self.model_graph
+        return any(
+            "state" in node.effects and not graph.layers[node.layer].own for node in graph.nodes
+        )
+
     # --- the pure functions ----------------------------------------------------------------------
 
     def init(self, key: Array) -> Variables:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -31,6 +30,7 @@ from kgraph.layers.base import InputLayer, Layer
 from kgraph.layers.base.calling import eager_key, numbers_as_array
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.platform import platform
+from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.layers.base.tree import children
 from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Tree
@@ -174,7 +174,7 @@ class Programs:
         known, key = self._plain, self.state_key()
         if known is None or known[0] != key:
             program = lower_graph(self.known_live, DEFAULT_PASSES)
-            known = self._plain = key, program, jax.jit(partial(program.apply, training=True))
+            known = self._plain = key, program, jax.jit(program.apply, static_argnames="training")
         return known[1:]
 
     def training(self, appended: Sequence[Pass]) -> Program:
@@ -271,22 +271,26 @@ class Programs:
         self.seen = map_structure(_spec_of_array, numbers_as_array(inputs))
 
     def call(self, inputs: Tree, training: bool | None = None, mask: None = None) -> Tree:
-        """Runs the model on arrays; state that training changes is kept."""
+        """Runs the model on arrays; state that changes is kept."""
         inputs = map_structure(_to_jax, numbers_as_array(inputs))
         placement = self.placement()
         if placement is not None:
             inputs = placement.inputs(inputs)
-        if not training:
+        program, run = self._plain_and_jitted()
+        # Folded weights are kept from call to call, which those of a scope must not be.
+        if not training and not program.assigns_state and current_scope() is None:
             inference, infer = self._inference_and_jitted()
             key = eager_key() if inference.program.draws_always else None
             return infer(inference.variables(), inputs, key=key)[0]
-        program, train = self._plain_and_jitted()
-        outputs, state = train(self.variables(program), inputs, key=eager_key())
-        self._keep(program, state)
+        key = eager_key() if training or program.draws_always else None
+        outputs, state = run(self.variables(program), inputs, training=bool(training), key=key)
+        if training or not any(isinstance(item, Tracer) for item in leaves(state)):
+            self._keep(program, state)
         return outputs
 
     def _keep(self, program: Program, state: Tree) -> None:
-        if any(isinstance(item, Tracer) for item in leaves(state)):
+        traced = any(isinstance(item, Tracer) for item in leaves(state))
+        if traced and current_scope() is None:
             raise StateError(
                 f"{label_of(self._model)} updates its state inside a function that JAX is tracing",
                 hint="use kgraph.lower(model).apply, which returns the new state",

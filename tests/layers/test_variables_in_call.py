@@ -72,6 +72,23 @@ def test_calls_on_arrays_keep_what_they_assign():
     assert float(ours.calls) == float(theirs.calls) == 3
 
 
+def test_calls_of_a_model_keep_what_its_layers_assign():
+    layers = [counting(library)() for library in (kgraph, keras)]
+    with relaxed():
+        models = [
+            library.Sequential([library.Input((3,)), layer])
+            for library, layer in zip((kgraph, keras), layers)
+        ]
+        for model in models:
+            model(X)
+            model(X, training=True)
+        assert float(layers[0].calls) == float(layers[1].calls) == 2
+        with kgraph.StatelessScope([(layers[0].calls, 10.0)]) as scope:
+            models[0](X)
+    assert float(layers[0].calls) == 2
+    assert float(scope.get_current_value(layers[0].calls)) == 11
+
+
 def assigning(layer: Any) -> None:
     layer.n.assign_add(1.0)
 
