@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 
-from kgraph.distribution.coordination import is_leader
+from kgraph.distribution.coordination import gather, is_leader
 from kgraph.errors import StateError
 from kgraph.saving import checkpoints
 from kgraph.training.callback_states import join_arrays, like_arrays, split_arrays
@@ -140,9 +142,10 @@ class Recovery:
             self._meta = meta
             self.start = Start(*(meta[name] for name in ("epoch", "batch", "offset")))
             self.finished, self.padded = meta["finished"], meta["padded"]
-            self.validation.restore(meta.get("validation"))
+            position, validation = _own_place(meta)
+            self.validation.restore(validation)
             self._batch = self.start.batch
-            self._at = (self.start.epoch, self.start.batch, meta["position"])
+            self._at = (self.start.epoch, self.start.batch, position)
 
     def __exit__(self, *error: Any) -> None:
         self._checkpoint.__exit__(*error)  # keeps the user's own exception in front
@@ -187,7 +190,7 @@ class Recovery:
         """Brings data that move on by themselves to where they were."""
         self._get_position = getattr(source, "get_position", None)
         if self._meta is not None and self._get_position is not None:
-            source.set_position(self._meta["position"], self._meta["batches"])
+            source.set_position(self._at[2], self._meta["batches"])
 
     def position(self) -> Callable[[], Any] | None:
         """Returns what tells where the data are; None for data of which epoch and batch say all."""
@@ -287,6 +290,7 @@ class Recovery:
         states = {name: callback.get_state() for name, callback in self._callbacks.items()}
         plain, arrays = split_arrays(states)
         epoch, batch, position = self._at
+        validation = self.validation.saved()
         meta = {
             "version": VERSION, "identity": self._identity, "epoch": epoch, "batch": batch,
             "offset": start.offset, "finished": finished, "step": self._steps,
@@ -294,7 +298,8 @@ class Recovery:
             "key": [int(word) for word in self._key], "callbacks": plain,
             "learning_rate": engine.optimizer.host_rate,
             "callback_arrays": _specs(arrays), "example": self._example,
-            "padded": self.padded, "validation": self.validation.saved(),
+            "padded": self.padded, "validation": validation,
+            "places": _places(engine, [position, validation]),
         }  # fmt: skip
         tree = {"state": engine.plain_state, "callbacks": arrays}
         self._checkpoint.save(self._steps, tree, meta, logs, wait=wait)
@@ -307,6 +312,33 @@ def _check_version(meta: Any) -> None:
             expected=VERSION,
             received=meta.get("version"),
         )
+
+
+def _places(engine: Engine, own: list[Any]) -> list[Any] | None:
+    """Returns where the data of each process are, if each reads rows of its own."""
+    placement = engine.placement
+    if placement is None or placement.distribution.auto_shard_dataset:
+        return None
+    return [json.loads(text) for text in gather("places in the data", json.dumps(own))]
+
+
+def _own_place(meta: dict[str, Any]) -> list[Any]:
+    """Returns where the data of this process, and its validation data, have been.
+
+    Raises:
+        StateError: each process reads rows of its own, and there are more of them now, or fewer.
+    """
+    places = meta.get("places")
+    if places is None or places == [[None, None]] * len(places):  # epoch and batch say all
+        return [meta["position"], meta.get("validation")]
+    if len(places) != jax.process_count():
+        raise StateError(
+            "The checkpoint has the places of processes that each read rows of their own",
+            expected=f"{len(places)} processes",
+            received=jax.process_count(),
+            hint="start as many again, or read data that have an index for all processes",
+        )
+    return places[jax.process_index()]
 
 
 def _specs(arrays: list[np.ndarray]) -> list[Any]:
