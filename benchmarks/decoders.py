@@ -115,3 +115,26 @@ def compiled(model: Any) -> Any:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.AdamW(3e-4), loss, stack=True, remat="blocks")
     return model
+
+
+MEASURED = {"16B": ((4096, 32, 64, 128, 28672), "v5e:16x16", 6, 120e12)}
+"""Sizes, slice, rows for each chip, and FLOP/s for each chip as MaxText's table gives them."""
+
+
+def main() -> None:
+    """Prints the forecast of each model that somebody has measured, beside the measurement."""
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    for name, (sizes, topology, rows, measured) in MEASURED.items():
+        chips = len(keras.distribution.list_devices(topology))
+        model = compiled(decoder(*sizes, flash=chips, rows=rows * chips))
+        found = model.forecast(topology, rows * chips, distribution=keras.distribution.FSDP())
+        print(found)
+        if found.step_seconds:
+            rate = found.options.model_flops / chips / found.step_seconds
+            print(
+                f"{name}: at most {rate / 1e12:.0f}, measured {measured / 1e12:.0f} TFLOP/s a chip"
+            )
+
+
+if __name__ == "__main__":
+    main()

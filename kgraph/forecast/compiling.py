@@ -163,6 +163,7 @@ def _run(folder: Path, where: Slice) -> dict[str, Any]:
         environment["XLA_FLAGS"] = f"{flags} {wanted}".strip()
     else:
         environment["TPU_SKIP_MDS_QUERY"] = "1"  # or libtpu waits for a server of Google's cloud
+        environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # nothing here takes a chip for itself
         environment.pop("XLA_FLAGS", None)
     command = [sys.executable, "-P", child.__file__, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
