@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
 import numpy as np
+
+_ALIGNMENT = 64
 
 
 def on_host(value: Any, copy: bool, spare: np.ndarray | None = None) -> np.ndarray:
@@ -22,7 +25,7 @@ def on_host(value: Any, copy: bool, spare: np.ndarray | None = None) -> np.ndarr
     if not copy or not is_view(value):
         return np.asarray(host, order="C")
     if spare is None or (spare.shape, spare.dtype) != (host.shape, host.dtype):
-        return np.array(host, order="C")
+        spare = aligned(host.shape, host.dtype)
     np.copyto(spare, host)
     return spare
 
@@ -32,3 +35,11 @@ def is_view(value: Any) -> bool:
     if not isinstance(value, jax.Array) or value.sharding.memory_kind not in (None, "device"):
         return True
     return any(device.platform == "cpu" for device in value.devices())
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Returns memory that JAX on a CPU takes over as it is, where it would copy other arrays."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import os
 import re
 import stat
@@ -18,6 +17,7 @@ import numpy as np
 
 from kgraph.saving.files.digests import filled
 from kgraph.saving.files.file_error import file_error
+from kgraph.saving.files.host_memory import aligned
 from kgraph.saving.files.misfit import Misfit
 from kgraph.saving.files.stored_zip import read_zip
 from kgraph.saving.files.zip_headers import START
@@ -26,7 +26,6 @@ from kgraph.saving.kgraph_format.safetensors import ArraySpec
 
 _STEM_DIGITS = 16
 _OURS = re.compile(r"(model|training|arrays(-\d{5})?)-[0-9a-f]{16}\.(json|safetensors)")
-_ALIGNMENT = 64
 COPY = "the file was damaged or cut after it was saved: use another copy"
 
 
@@ -46,7 +45,7 @@ class Part:
 
     def read_array(self, start: int, spec: ArraySpec) -> tuple[np.ndarray, str]:
         """Returns an array whose bytes begin at `start` of the part, and its digest."""
-        array = _aligned(spec.shape, jnp.dtype(spec.dtype))
+        array = aligned(spec.shape, jnp.dtype(spec.dtype))
         threads = None if hasattr(os, "preadv") else 1  # without it (Windows) a file has one place
         digest = filled(array, lambda at, block: self._fill(start + at, block), threads)
         if spec.dtype == "bool" and array.size and (most := array.view(np.uint8).max()) > 1:
@@ -66,14 +65,6 @@ class Part:
             return os.preadv(self.file.fileno(), [target], place)
         self.file.seek(place)
         return self.file.readinto(target)  # type: ignore[attr-defined]
-
-
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Returns memory that JAX on a CPU takes over as it is, where it would copy other arrays."""
-    size = math.prod(shape) * dtype.itemsize
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 # --- one file ------------------------------------------------------------------------------------
