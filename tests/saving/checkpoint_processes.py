@@ -22,7 +22,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import kgraph
-from kgraph import distribution, layers
+from kgraph import callbacks, distribution, layers
 from kgraph.saving.checkpoints import Checkpoint, orbax_arrays, step_files
 
 ROOT = Path(kgraph.__file__).parents[1]
@@ -36,13 +36,13 @@ ROWS, TARGETS = RANDOM.normal(size=(48, 8)).astype("float32"), RANDOM.integers(0
 class Done:
     """What a process has printed, as a list of JSON values, and how it ended."""
 
-    def __init__(self, status: int, out: str, errors: str, seconds: float) -> None:
-        self.status, self.errors, self.seconds = status, errors, seconds
+    def __init__(self, status: int, out: str, errors: str) -> None:
+        self.status, self.errors = status, errors
         self.told = [json.loads(line[1:]) for line in out.splitlines() if line.startswith(">")]
 
 
-def run_together(folder: Path, *what: str, count: int = 2, limit: float = LIMIT) -> list[Done]:
-    """Runs processes to their ends, none of which may stand still."""
+def start_together(folder: Path, *what: str, count: int = 2) -> list[subprocess.Popen[str]]:
+    """Starts processes with eight devices between them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -50,23 +50,28 @@ def run_together(folder: Path, *what: str, count: int = 2, limit: float = LIMIT)
         **os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "NPROC": "32",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={8 // count}",
     }  # fmt: skip
-    began = time.monotonic()
-    running = [
+    return [
         subprocess.Popen(
             [sys.executable, __file__, address, str(count), str(index), str(folder), *what],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
         )
         for index in range(count)
     ]  # fmt: skip
+
+
+def wait_for(running: list[subprocess.Popen[str]], limit: float = LIMIT) -> list[Done]:
+    """Waits for processes to end, none of which may stand still."""
     try:
-        done = []
-        for process in running:
-            out, errors = process.communicate(timeout=limit)
-            done.append(Done(process.returncode, out, errors, time.monotonic() - began))
+        found = [process.communicate(timeout=limit) for process in running]
     finally:
         for process in running:
             process.kill()
-    return done
+    return [Done(p.returncode, *texts) for p, texts in zip(running, found, strict=True)]
+
+
+def run_together(folder: Path, *what: str, count: int = 2, limit: float = LIMIT) -> list[Done]:
+    """Runs processes to their ends."""
+    return wait_for(start_together(folder, *what, count=count), limit)
 
 
 def tell(*values: Any) -> None:
@@ -213,6 +218,37 @@ def train_and_go_on(folder: Path) -> None:
             tell(train(model(), 4, Checkpoint(folder / part, every=2)))
 
 
+def train_with_callbacks(folder: Path) -> None:
+    """Trains with every callback that saves, and tells what the model predicts then."""
+    made = model()
+    own = [
+        callbacks.BackupAndRestore(folder / "backup", delete_checkpoint=False),
+        callbacks.OrbaxCheckpoint(folder / "orbax"),
+        callbacks.ModelCheckpoint(f"{folder}/model/"),
+    ]
+    tell(train(made, 2, None, callbacks=own)[1])
+    made.fit(
+        ROWS,
+        TARGETS,
+        epochs=2,
+        batch_size=16,
+        verbose=0,
+        callbacks=[callbacks.BackupAndRestore(folder / "backup")],
+    )  # there is nothing left to train
+    tell((folder / "backup").exists())
+
+
+def save_for_ever(folder: Path) -> None:
+    """Goes on from the newest step, and saves until somebody kills it."""
+    with Checkpoint(folder, keep=2) as checkpoint:
+        if checkpoint.latest() is not None:
+            found, meta = checkpoint.restore(None, spread_tree(0))
+            assert_same_shards(found, meta["step"])
+        for step in range((checkpoint.latest() or 0) + 1, 10**6):
+            checkpoint.save(step, spread_tree(step), {"step": step})
+            tell(step)
+
+
 def main() -> None:
     address, count, number, folder, what, *rest = sys.argv[1:]
     index = int(number)
@@ -224,7 +260,10 @@ def main() -> None:
     if what == "fault":
         save_with_fault(place, index, rest[0])
     else:
-        {"arrays": save_arrays, "train": train_and_go_on}[what](place)
+        {
+            "arrays": save_arrays, "train": train_and_go_on, "callbacks": train_with_callbacks,
+            "ever": save_for_ever,
+        }[what](place)  # fmt: skip
     sys.stdout.flush()
     os._exit(0)  # without the barrier at which the processes wait for each other
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import re
 import shutil
 import textwrap
+import time
 import warnings
 from typing import Any
 
@@ -12,6 +15,7 @@ import checkpoint_processes as together
 import jax
 import numpy as np
 import pytest
+from faults import THOROUGH
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import kgraph
@@ -98,6 +102,41 @@ def test_a_process_that_is_killed_leaves_the_steps_before(tmp_path, fault):
     assert Checkpoint(tmp_path / "run").steps() == [1]
     done = together.run_together(tmp_path / "run", "fault", "full digests 7")
     assert [process.told for process in done] == [["saved"], ["saved"]]
+
+
+@pytest.mark.slow
+def test_callbacks_of_two_processes_save_once(tmp_path):
+    first, second = together.run_together(tmp_path, "callbacks")
+    assert first.told == second.told, first.errors[-3000:]
+    predicted, backup_is_there = first.told
+    assert not backup_is_there
+    model = together.compiled(None)
+    assert kgraph.callbacks.OrbaxCheckpoint(tmp_path / "orbax").restore(model) == 1
+    for one in (model, kgraph.models.load_model(tmp_path / "model")):
+        found = one.predict(together.ROWS, batch_size=16, verbose=0)
+        np.testing.assert_allclose(found, predicted, rtol=2e-6)
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_lose_no_step(tmp_path):
+    seed = int(time.time())
+    chance = random.Random(seed)
+    folder = tmp_path / "run"
+    for kill in range(100 if THOROUGH else 3):
+        running = together.start_together(folder, "ever")
+        assert running[0].stdout is not None
+        begun = itertools.islice((x for x in running[0].stdout if x.startswith(">")), 2)
+        steps = [int(line[1:]) for line in begun]
+        assert len(steps) == 2, running[0].communicate(timeout=30)[1][-3000:]
+        time.sleep(chance.random() / 2)
+        for process in chance.choice(([0], [1], [0, 1])):
+            running[process].kill()
+        together.wait_for(running, 60)
+        where = f"seed {seed}, kill {kill}"
+        checkpoint = Checkpoint(folder)
+        assert checkpoint.latest() >= steps[0], where
+        found, meta = checkpoint.restore()
+        jax.tree.map(np.testing.assert_array_equal, found, together.whole_tree(meta["step"]))
 
 
 def test_plain_orbax_reads_a_step_as_the_readme_says(tmp_path):
