@@ -102,7 +102,7 @@ class StepWriter:
         self._folder, self._step, self._tree, self._notices = folder, step, tree, notices
         self._meta, self._metrics = meta, metrics
         self._target, self._stack = _new_folder(folder, step), contextlib.ExitStack()
-        with self._telling(), contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack, self._telling():
             self._aside = self._meet_in(stack)
             notices.meet("begin")
             nested = tree.nested()
@@ -134,7 +134,7 @@ class StepWriter:
             OSError: the step cannot be written.
             ProcessError: another process could not.
         """
-        with self._telling(), self._stack:
+        with self._stack, self._telling():  # told before the folder goes
             arrays = [array for _, _, array in self._shards]
             digests = array_digests(arrays, threads=1)  # training wants the other cores
             if self._arrays is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -75,8 +74,10 @@ class FolderLock:
         """Gives the lock back. The file stays: removing it could let two others in."""
         file, self._file = self._file, None
         if file is not None:
-            with contextlib.suppress(OSError):
+            try:  # noqa: SIM105 - when the program ends, modules are gone before this object
                 file.truncate(0)
+            except OSError:
+                pass
             file.close()
 
     def remove(self) -> None:
