@@ -193,7 +193,7 @@ def _train(run: Fit, recovery: Saving, start: Start) -> None:
         with run.progress:
             run.run()
     run.engine.finalize()
-    run.callbacks.on_train_end()
+    run.callbacks.on_train_end(dict(run.logs))
 
 
 def train_on_batch(

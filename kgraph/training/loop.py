@@ -108,6 +108,7 @@ class Fit:
         finished: told of each epoch whose steps are done, before callbacks are.
         watch: told of blocks and epochs.
         start: batch of the first epoch to begin with; its accumulators then go on.
+        logs: of the last epoch that has ended.
     """
 
     engine: Engine
@@ -121,6 +122,7 @@ class Fit:
     finished: Callable[[int], None]
     watch: Watch = field(default_factory=Unwatched)
     start: int = 0
+    logs: Logs = field(default_factory=dict)
 
     def run(self) -> None:
         """Trains. Nothing is fetched from the device but for display and at the end of epochs."""
@@ -155,6 +157,7 @@ class Fit:
             if validated is not None:
                 logs.update({f"val_{key}": value for key, value in validated.items()})
             self.callbacks.on_epoch_end(epoch, logs)
+            self.logs = logs
             self.progress.epoch_end(logs)
             agreed = agreement.after_epoch(self._wish(epoch_end=True))
             stopped = agreed is Wish.STOP

@@ -204,3 +204,15 @@ def test_fit_prints_one_line_per_epoch_to_what_is_no_terminal(capsys):
     assert lines[1].startswith("3/3 - ")
     assert "step - loss: " in lines[1]
     assert len(lines) == 4
+
+
+def test_the_end_of_training_gets_the_logs_of_the_last_epoch():
+    seen = []
+    told = kgraph.callbacks.LambdaCallback(on_train_end=lambda logs: seen.append(logs))
+    model = kgraph.Sequential([kgraph.Input((1,)), kgraph.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    ones = np.ones((4, 1), np.float32)
+    history = model.fit(
+        ones, ones, epochs=2, verbose=0, callbacks=[told], validation_data=(ones, ones)
+    ).history
+    assert seen == [{key: values[-1] for key, values in history.items()}]
