@@ -7,6 +7,9 @@ what it said it of: one that defines a method or attribute of its bases anew has
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -51,6 +54,27 @@ def word_of(thing: Any) -> Any:
     found = speaker(type(thing))
     word = None if found is None else _words[found]
     return word(thing) if callable(word) else word
+
+
+def method_of(thing: Any, name: str, arguments: int) -> Callable[..., Any]:
+    """Returns the method that a class, or the nearest of its bases, has for so many arguments.
+
+    A user's class may use the name of a hook for something else (an attribute, a property, a method
+    with other arguments): that is not the hook.
+    """
+    for cls in type(thing).__mro__:
+        found = vars(cls).get(name)
+        if inspect.isfunction(found) and _takes(found, 1 + arguments):
+            return found.__get__(thing)
+    raise AttributeError(name)
+
+
+def _takes(function: FunctionType, arguments: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * arguments)
+    except TypeError:
+        return False
+    return True
 
 
 def _redefines(cls: type, bases: tuple[type, ...]) -> bool:

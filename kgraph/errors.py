@@ -26,7 +26,7 @@ class KGraphError(Exception):
         super().__init__(_message(what, facts))
         self.what, self.facts = what, facts
 
-    def located(self, at: object, made: object = None) -> KGraphError:
+    def located(self, at: object, made: object = None) -> Self:
         """Returns the same error with the user's lines: of the call, and of its inputs' makers."""
         return type(self)(self.what, **{"made": made, **self.facts, "at": at})
 

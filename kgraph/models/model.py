@@ -9,6 +9,7 @@ from kgraph import export, saving
 from kgraph.compiler import Program, Variables
 from kgraph.compiler.lower import LiveGraph
 from kgraph.errors import ConfigError, GraphError, check_keys, nearest
+from kgraph.extra import extra
 from kgraph.graph import Graph, SymbolicTensor, freeze, verify
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.graph.traits import Traits
@@ -18,7 +19,6 @@ from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.models import compiling, copies, costing, display, evaluating, fitting, forecasting
 from kgraph.models.core import ModelCore
-from kgraph.models.extra import extra
 from kgraph.models.plain import graph_from_config, graph_to_config
 from kgraph.models.programs import Programs
 from kgraph.models.trainer import Trainer

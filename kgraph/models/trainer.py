@@ -227,7 +227,7 @@ class Trainer:
             )
         if optimizer is not None:  # a rate may have been set since
             waiting = self._plain_optimizer_state(self.reached.optimizer)
-            self.reached.optimizer = optimizer.sync_learning_rate(waiting)
+            self.reached.optimizer = optimizer._kgraph_sync_rate(waiting)
         return self.reached.as_tree()
 
     def _plain_optimizer_state(self, optimizer_state: Any) -> Tree:
@@ -250,7 +250,7 @@ class Trainer:
         trained = program.layout.split(program.specs()["params"])[0]
         scalar = jax.ShapeDtypeStruct((), jnp.int32)
         return {
-            "optimizer": jax.eval_shape(optimizer.init, trained),
+            "optimizer": jax.eval_shape(optimizer._kgraph_init, trained),
             "step": scalar,
             "epoch": scalar,
             "key": jax.ShapeDtypeStruct((2,), jnp.uint32),
@@ -260,7 +260,7 @@ class Trainer:
         """Goes on from what `state` returned."""
         self.reached = Reached(**state)
         if self._model.optimizer is not None:
-            self._model.optimizer.adopt_learning_rate(state["optimizer"])
+            self._model.optimizer._kgraph_adopt_rate(state["optimizer"])
 
     # --- what `compile` was given ----------------------------------------------------------------
 

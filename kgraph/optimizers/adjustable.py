@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from kgraph.extra import extra
 from kgraph.optimizers.learning_rate import (
-    LearningRate,
     LearningRateError,
     as_learning_rate,
     is_schedule,
@@ -29,13 +29,7 @@ class _Adjustable(OnVariables):
     """
 
     def _kgraph_steps(self) -> int:
-        return int(self._kgraph_hand().iterations) if self.built else int(self._steps())
-
-    def _hold_learning_rate(self, learning_rate: LearningRate) -> None:
-        self._learning_rate = as_learning_rate(type(self).__name__, learning_rate)
-        self._unsynced: float | None = None
-        self._last_asked: float | None = None
-        self._steps: Callable[[], int] = int
+        return int(self._kgraph_hand().iterations) if self.built else int(self._kgraph.steps())
 
     @property
     def learning_rate(self) -> Any:
@@ -49,22 +43,27 @@ class _Adjustable(OnVariables):
             return held.value
         return Rate(self)
 
-    @property
+    @extra
     def schedule(self) -> Any:
         """The schedule that the rate follows, or None for a rate that can be set."""
-        return self._learning_rate if is_schedule(self._learning_rate) else None
+        return self._kgraph_schedule
 
-    def watch(self, steps: Callable[[], int]) -> None:
+    @property
+    def _kgraph_schedule(self) -> Any:
+        """The schedule that the rate follows, or None for a rate that can be set."""
+        return self._kgraph.rate if is_schedule(self._kgraph.rate) else None
+
+    def _kgraph_watch(self, steps: Callable[[], int]) -> None:
         """Is told how to find out the number of updates that a training has made."""
-        self._steps = steps
+        self._kgraph.steps = steps
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         owner = type(self).__name__
-        if is_schedule(self._learning_rate):
+        if is_schedule(self._kgraph.rate):
             raise LearningRateError(
                 f"The learning rate of {owner} follows a schedule and cannot be set",
-                received=f"{value!r} over {self._learning_rate!r}",
+                received=f"{value!r} over {self._kgraph.rate!r}",
                 hint=f"make {owner} with a number as learning_rate",
             )
         rate = as_learning_rate(owner, value)
@@ -74,19 +73,22 @@ class _Adjustable(OnVariables):
                 received=repr(value),
                 hint=f"make a new {owner} with this learning_rate and compile again",
             )
-        self._learning_rate = self._unsynced = rate
+        self._kgraph.rate = self._kgraph.unsynced = rate
         if (held := self._kgraph_held_rate()) is not None:
             held.assign(rate)
 
     @property
-    def host_rate(self) -> float | None:
+    def _kgraph_host_rate(self) -> float | None:
         """The rate as a number that was given or set; None for what is not one such number."""
-        return None if callable(self._learning_rate) else self._learning_rate
+        return None if callable(self._kgraph.rate) else self._kgraph.rate
 
     def current_learning_rate(self, state: OptimizerState) -> Array:
         """Returns the rate of the next update, a float32 scalar."""
-        if is_schedule(self._learning_rate):
-            return jnp.asarray(self._learning_rate(state.step), jnp.float32)  # pyright: ignore
+        return self._kgraph_current_rate(state)
+
+    def _kgraph_current_rate(self, state: OptimizerState) -> Array:
+        if is_schedule(self._kgraph.rate):
+            return jnp.asarray(self._kgraph.rate(state.step), jnp.float32)  # pyright: ignore
         return jnp.asarray(state.learning_rate)
 
     def sync_learning_rate(self, state: OptimizerState) -> OptimizerState:
@@ -95,29 +97,32 @@ class _Adjustable(OnVariables):
         For the training loop, between steps. The new leaf has the sharding of the old one, so a
         compiled step is used as it is.
         """
-        if callable(self._learning_rate) and not is_schedule(self._learning_rate):
-            asked = self._number()
-            if asked != self._last_asked:
-                self._last_asked = self._unsynced = asked
-        if self._unsynced is None:
+        return self._kgraph_sync_rate(state)
+
+    def _kgraph_sync_rate(self, state: OptimizerState) -> OptimizerState:
+        if callable(self._kgraph.rate) and not is_schedule(self._kgraph.rate):
+            asked = self._kgraph_number()
+            if asked != self._kgraph.last_asked:
+                self._kgraph.last_asked = self._kgraph.unsynced = asked
+        if self._kgraph.unsynced is None:
             return state
-        rate, self._unsynced = self._unsynced, None
-        return self._with_learning_rate(state, rate)
+        rate, self._kgraph.unsynced = self._kgraph.unsynced, None
+        return self._kgraph_with_rate(state, rate)
 
-    def adopt_learning_rate(self, state: OptimizerState) -> None:
+    def _kgraph_adopt_rate(self, state: OptimizerState) -> None:
         """Takes the rate of `state` as this object's own, after reading a checkpoint, say."""
-        if not callable(self._learning_rate):
-            stored, self._unsynced = np.asarray(self.current_learning_rate(state)), None
-            if stored != stored.dtype.type(self._learning_rate):  # ours may have more digits
-                self._learning_rate = float(stored)
+        if not callable(self._kgraph.rate):
+            stored, self._kgraph.unsynced = np.asarray(self._kgraph_current_rate(state)), None
+            if stored != stored.dtype.type(self._kgraph.rate):  # ours may have more digits
+                self._kgraph.rate = float(stored)
 
-    def _number(self) -> float:
+    def _kgraph_number(self) -> float:
         if (held := self._kgraph_held_rate()) is not None:
             return float(held.value)
-        rate = self._learning_rate
+        rate = self._kgraph.rate
         return float(rate()) if callable(rate) else rate  # pyright: ignore[reportCallIssue]
 
-    def _with_learning_rate(self, state: OptimizerState, value: float) -> OptimizerState:
+    def _kgraph_with_rate(self, state: OptimizerState, value: float) -> OptimizerState:
         old = jnp.asarray(state.learning_rate)
         sharding = old.sharding if getattr(old, "committed", True) else None
         # Not `jnp.full_like`, for which jax 0.7 compiles a conversion.
@@ -132,8 +137,9 @@ class Rate(float):
     _optimizer: _Adjustable
 
     def __new__(cls, optimizer: _Adjustable) -> Self:
-        schedule = optimizer.schedule
-        number = optimizer._number() if schedule is None else schedule(optimizer._kgraph_steps())
+        schedule = optimizer._kgraph_schedule
+        known = schedule is None
+        number = optimizer._kgraph_number() if known else schedule(optimizer._kgraph_steps())
         rate = super().__new__(cls, number)
         rate._optimizer = optimizer
         return rate

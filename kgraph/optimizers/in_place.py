@@ -121,11 +121,11 @@ class InPlace:
         if self._slots is None:
             if self._stands_in:
                 shapes = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in self.parameters]
-                state = jax.eval_shape(self.optimizer.init, self.tree(shapes))
+                state = jax.eval_shape(self.optimizer._kgraph_init, self.tree(shapes))
             else:
                 with jax.ensure_compile_time_eval():  # also while somebody's jit is tracing
                     params = self.tree([variable.value for variable in self.parameters])
-                    state = self.optimizer.init(params)
+                    state = self.optimizer._kgraph_init(params)
             self._slots = self._made_slots(state)
         return self._slots
 

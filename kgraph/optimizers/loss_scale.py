@@ -97,7 +97,9 @@ class LossScaleOptimizer(
     def init(self, params: Tree) -> Any:
         """Returns the state before the first update of `params`."""
         scale = jnp.asarray(self.initial_scale, jnp.float32)
-        return LossScaleState(scale, jnp.zeros([], jnp.int32), self.inner_optimizer.init(params))
+        return LossScaleState(
+            scale, jnp.zeros([], jnp.int32), self.inner_optimizer._kgraph_init(params)
+        )
 
     def _kgraph_updated(
         self, grads: Tree, state: Any, params: Tree, **extra: Any
@@ -109,7 +111,7 @@ class LossScaleOptimizer(
 
         def apply() -> tuple[Tree, Any]:
             unscaled = jax.tree.map(lambda g: g / state.scale.astype(g.dtype), grads)
-            return self.inner_optimizer.update(unscaled, state.inner, params, **extra)
+            return self.inner_optimizer._kgraph_update(unscaled, state.inner, params, **extra)
 
         def skip() -> tuple[Tree, Any]:
             shapes, _ = jax.eval_shape(apply)
@@ -135,13 +137,13 @@ class LossScaleOptimizer(
             )
         return loss * state.scale.astype(loss.dtype)
 
-    def averaged(self, state: Any) -> Tree:
+    def _kgraph_averaged(self, state: Any) -> Tree:
         """Returns the moving average of the parameters that the inner optimizer keeps."""
-        return self.inner_optimizer.averaged(state.inner)
+        return self.inner_optimizer._kgraph_averaged(state.inner)
 
     def finalize(self, params: Tree, state: Any) -> Tree:
         """Returns the parameters that training ends with, as the inner optimizer says."""
-        return self.inner_optimizer.finalize(params, state.inner)
+        return self.inner_optimizer._kgraph_finalize(params, state.inner)
 
     # The learning rate is the inner optimizer's.
 
@@ -155,31 +157,31 @@ class LossScaleOptimizer(
         self.inner_optimizer.learning_rate = value
 
     @property
-    def schedule(self) -> Any:
+    def _kgraph_schedule(self) -> Any:
         """The schedule that the inner optimizer follows, if it does."""
-        return self.inner_optimizer.schedule
+        return self.inner_optimizer._kgraph_schedule
 
-    def watch(self, steps: Callable[[], int]) -> None:
+    def _kgraph_watch(self, steps: Callable[[], int]) -> None:
         """Is told how to find out the number of updates that a training has made."""
-        self.inner_optimizer.watch(steps)
+        self.inner_optimizer._kgraph_watch(steps)
 
     @property
-    def host_rate(self) -> float | None:
+    def _kgraph_host_rate(self) -> float | None:
         """The rate that the inner optimizer was given, if it is a number."""
-        return self.inner_optimizer.host_rate
+        return self.inner_optimizer._kgraph_host_rate
 
-    def current_learning_rate(self, state: Any) -> Array:
+    def _kgraph_current_rate(self, state: Any) -> Array:
         """Returns the rate of the next update."""
-        return self.inner_optimizer.current_learning_rate(state.inner)
+        return self.inner_optimizer._kgraph_current_rate(state.inner)
 
-    def sync_learning_rate(self, state: Any) -> Any:
+    def _kgraph_sync_rate(self, state: Any) -> Any:
         """Returns `state` with the rate that was set last, or `state` itself if nothing changed."""
-        inner = self.inner_optimizer.sync_learning_rate(state.inner)
+        inner = self.inner_optimizer._kgraph_sync_rate(state.inner)
         return state if inner is state.inner else state._replace(inner=inner)
 
-    def adopt_learning_rate(self, state: Any) -> None:
+    def _kgraph_adopt_rate(self, state: Any) -> None:
         """Takes the rate of `state` as the inner optimizer's own."""
-        self.inner_optimizer.adopt_learning_rate(state.inner)
+        self.inner_optimizer._kgraph_adopt_rate(state.inner)
 
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
         """Spares parameters from the inner optimizer's weight decay."""

@@ -90,7 +90,9 @@ class MultiOptimizer(Optimizer):
         """Returns the state before the first update of `params`."""
         groups = self._groups(params)
         self._warn_of_unused(path for group in groups.values() for path in group)
-        parts = {place: self._at(place).init(_nested(group)) for place, group in groups.items()}
+        parts = {
+            place: self._at(place)._kgraph_init(_nested(group)) for place, group in groups.items()
+        }
         return MultiState(jnp.zeros([], jnp.int32), parts)
 
     def _kgraph_updated(
@@ -102,13 +104,13 @@ class MultiOptimizer(Optimizer):
         gradients, updates, parts = _by_path(grads), {}, {}
         for place, group in self._groups(params).items():
             own = _nested({path: gradients[path] for path in group})
-            changes, parts[place] = self._at(place).update(
+            changes, parts[place] = self._at(place)._kgraph_update(
                 own, state.parts[place], _nested(group), **extra
             )
             updates |= _by_path(changes)
         return _like(params, updates), MultiState(state.step + 1, parts)
 
-    def averaged(self, state: Any) -> Tree:
+    def _kgraph_averaged(self, state: Any) -> Tree:
         """Raises ConfigError: there may be averages of some parameters only. See `finalize`."""
         raise ConfigError(
             "A MultiOptimizer may keep averages of some parameters only",
@@ -119,7 +121,7 @@ class MultiOptimizer(Optimizer):
         """Returns the parameters that training ends with: averages where there are some."""
         final: dict[str, Array] = {}
         for place, group in self._groups(params).items():
-            own = self._at(place).finalize(_nested(group), state.parts[place])
+            own = self._at(place)._kgraph_finalize(_nested(group), state.parts[place])
             final |= _by_path(own)
         return _like(params, final)
 
@@ -135,28 +137,28 @@ class MultiOptimizer(Optimizer):
         self._refuse_rate("set")
 
     @property
-    def host_rate(self) -> float | None:
+    def _kgraph_host_rate(self) -> float | None:
         """None: each of `optimizers` has its own rate."""
         return None
 
-    def current_learning_rate(self, state: Any) -> Array:
+    def _kgraph_current_rate(self, state: Any) -> Array:
         """Raises LearningRateError: each of `optimizers` has its own."""
         self._refuse_rate("read")
 
-    def sync_learning_rate(self, state: Any) -> Any:
+    def _kgraph_sync_rate(self, state: Any) -> Any:
         """Returns `state` with the rates that were set last, or `state` itself."""
         parts = {
-            place: self._at(place).sync_learning_rate(part) for place, part in state.parts.items()
+            place: self._at(place)._kgraph_sync_rate(part) for place, part in state.parts.items()
         }
         if all(parts[place] is part for place, part in state.parts.items()):
             return state
         return state._replace(parts=parts)
 
-    def adopt_learning_rate(self, state: Any) -> None:
+    def _kgraph_adopt_rate(self, state: Any) -> None:
         """Lets each optimizer take the rate of its part of `state` as its own."""
         for place, part in state.parts.items():
             if int(place) < len(self._optimizers):
-                self._at(place).adopt_learning_rate(part)
+                self._at(place)._kgraph_adopt_rate(part)
 
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
         """Spares parameters from the weight decay of each of `optimizers`."""

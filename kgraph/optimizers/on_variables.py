@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +11,9 @@ import numpy as np
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base import StatelessScope, Variable
 from kgraph.optimizers.in_place import InPlace
+from kgraph.optimizers.record import OptimizerRecord
 from kgraph.registry import Recorded
 from kgraph.types import Array
-
-if TYPE_CHECKING:
-    pass
 
 
 class OnVariables(Recorded):
@@ -26,20 +24,25 @@ class OnVariables(Recorded):
     """
 
     name: str
-    _kgraph_built: list[InPlace]
+    _kgraph: OptimizerRecord
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        optimizer = object.__new__(cls)
+        vars(optimizer)["_kgraph"] = OptimizerRecord((args, kwargs))
+        return optimizer
 
     @property
     def built(self) -> bool:
         """Whether the optimizer knows the variables that it updates."""
-        return bool(self._kgraph_built)
+        return bool(self._kgraph.built)
 
     def build(self, variables: Iterable[Variable]) -> None:
         """Takes the variables to update; a class that writes `update_step` adds its own here."""
-        self._kgraph_built.append(InPlace(self, list(variables)))  # type: ignore[arg-type]
+        self._kgraph.built.append(InPlace(self, list(variables)))  # type: ignore[arg-type]
 
     def _kgraph_hand(self, parameters: Sequence[Variable] | None = None) -> InPlace:
         """Returns what the optimizer was built on, of these variables; builds it if it is new."""
-        for hand in reversed(self._kgraph_built):
+        for hand in reversed(self._kgraph.built):
             if parameters is None or hand.is_for(parameters):
                 return hand
         if parameters is None:
@@ -47,11 +50,11 @@ class OnVariables(Recorded):
                 f"The optimizer {self.name!r} does not know the variables that it updates",
                 hint="optimizer.build(model.trainable_variables)",
             )
-        if self._kgraph_built:
-            hand = self._kgraph_built[-1]
+        if self._kgraph.built:
+            hand = self._kgraph.built[-1]
             hand.index(next(v for v in parameters if not hand.is_for([v])))
         self.build(parameters)
-        return self._kgraph_built[-1]
+        return self._kgraph.built[-1]
 
     @property
     def variables(self) -> list[Variable]:
@@ -67,7 +70,7 @@ class OnVariables(Recorded):
 
     def _kgraph_held_rate(self) -> Variable | None:
         """Returns the variable that has the learning rate, once there is one that can be set."""
-        for hand in reversed(self._kgraph_built):
+        for hand in reversed(self._kgraph.built):
             found = [v for v in hand.known_variables if v.name == "learning_rate"]
             if found:
                 return found[0]

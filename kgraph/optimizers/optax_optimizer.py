@@ -44,7 +44,7 @@ class OptaxOptimizer(Optimizer):
     def init(self, params: Tree) -> OptimizerState:
         """Returns the state before the first update of `params`."""
         state = OptimizerState(jnp.zeros([], jnp.int32), self._transformation.init(params))
-        return self._with_learning_rate(state, self._number()) if self._was_set else state
+        return self._kgraph_with_rate(state, self._kgraph_number()) if self._was_set else state
 
     def _kgraph_updated(
         self, grads: Tree, state: OptimizerState, params: Tree, **extra: Any
@@ -59,7 +59,7 @@ class OptaxOptimizer(Optimizer):
     @property
     def learning_rate(self) -> Any:
         """The rate that `inject_hyperparams` was given, or what was set since."""
-        return self._number() if self._adjustable else self._refuse("read")
+        return self._kgraph_number() if self._adjustable else self._refuse("read")
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
@@ -69,20 +69,20 @@ class OptaxOptimizer(Optimizer):
         self._was_set = True
 
     @property
-    def host_rate(self) -> float | None:
+    def _kgraph_host_rate(self) -> float | None:
         """The rate, if it can be set."""
-        return self._number() if self._adjustable else None
+        return self._kgraph_number() if self._adjustable else None
 
-    def current_learning_rate(self, state: OptimizerState) -> Array:
+    def _kgraph_current_rate(self, state: OptimizerState) -> Array:
         """Returns the rate in the state; raises LearningRateError if there is none."""
         rates = _learning_rates(state.inner, scheduled=True)
         return jnp.asarray(rates[0]) if rates else self._refuse("read")
 
-    def adopt_learning_rate(self, state: OptimizerState) -> None:
+    def _kgraph_adopt_rate(self, state: OptimizerState) -> None:
         """Takes the rate of `state` as this object's own, if it has one that can be set."""
         self._adjustable = bool(_learning_rates(state.inner))
         if self._adjustable:
-            super().adopt_learning_rate(state)
+            super()._kgraph_adopt_rate(state)
 
     def get_config(self) -> dict[str, Any]:
         """Raises ConfigError: functions cannot be written down."""
@@ -94,7 +94,7 @@ class OptaxOptimizer(Optimizer):
             ],
         )
 
-    def _with_learning_rate(self, state: OptimizerState, value: float) -> OptimizerState:
+    def _kgraph_with_rate(self, state: OptimizerState, value: float) -> OptimizerState:
         def write(node: Any) -> Any:
             if not _has_rate(node):
                 return node
@@ -115,7 +115,7 @@ def _state_without_parameters(transformation: Any) -> Tree:
     """Returns a state that holds the hyperparameters and nothing else, or None.
 
     A transformation may insist on its own parameters (`optax.partition` with a tree of labels does)
-    and fail in any way; `adopt_learning_rate` then learns from a real state.
+    and fail in any way; `_kgraph_adopt_rate` then learns from a real state.
     """
     try:
         return transformation.init({})

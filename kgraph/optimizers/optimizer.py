@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.checks import check_rate
-from kgraph.declared import declare
+from kgraph.declared import declare, method_of
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Variable
 from kgraph.optimizers.adjustable import _Adjustable
@@ -111,10 +111,7 @@ class Optimizer(_Adjustable):
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.loss_scale_factor = loss_scale_factor
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        self._hold_learning_rate(learning_rate)
-        self._excluded: tuple[str, ...] = ()
-        self._spared: list[Variable] = []
-        self._kgraph_built = []
+        self._kgraph.rate = as_learning_rate(owner, learning_rate)
 
     # What a subclass gives
 
@@ -139,19 +136,34 @@ class Optimizer(_Adjustable):
         """
         return self.weight_decay
 
-    # The pure part
+    def _kgraph_rule(self, learning_rate: Array) -> GradientTransformation:
+        return method_of(self, "transformation", 1)(learning_rate)
+
+    # The pure part. Whoever calls it takes what the class has with such arguments: a subclass may
+    # use these names for something else.
+
+    def _kgraph_init(self, params: Tree) -> Any:
+        return method_of(self, "init", 1)(params)
+
+    def _kgraph_update(
+        self, grads: Tree, state: Any, params: Tree, **extra: Any
+    ) -> tuple[Any, Any]:
+        return method_of(self, "update", 3)(grads, state, params, **extra)
+
+    def _kgraph_finalize(self, params: Tree, state: Any) -> Tree:
+        return method_of(self, "finalize", 2)(params, state)
 
     def init(self, params: Tree) -> OptimizerState:
         """Returns the state before the first update of `params`, a pytree of arrays."""
         if type(self).build is not Optimizer.build:
             standing_in(self, params)  # whose `build` a program for Keras expects to be called
-        scheduled = is_schedule(self._learning_rate)
+        scheduled = is_schedule(self._kgraph.rate)
         # Not `jnp.asarray` and `jnp.zeros`, which compile, or a first training takes longer.
-        rate = jax.device_put(np.float32(0.0 if scheduled else self._number()))
+        rate = jax.device_put(np.float32(0.0 if scheduled else self._kgraph_number()))
         accumulates = self.gradient_accumulation_steps is not None
         return OptimizerState(
             step=jax.device_put(np.int32(0)),
-            inner=self.transformation(rate).init(params),
+            inner=self._kgraph_rule(rate).init(params),
             learning_rate=None if scheduled else rate,
             # A copy: a training step may be given both and donate both.
             average=jax.tree.map(jnp.copy, params) if self.use_ema else None,
@@ -182,8 +194,8 @@ class Optimizer(_Adjustable):
         if self.loss_scale_factor is not None:
             grads = jax.tree.map(lambda g: g / self.loss_scale_factor, grads)
         if self.gradient_accumulation_steps is None:
-            return self._update_once(grads, state, params)
-        return self._accumulate(grads, state, params)
+            return self._kgraph_update_once(grads, state, params)
+        return self._kgraph_accumulate(grads, state, params)
 
     def scale_loss(self, loss: Array, state: Any = None) -> Array:
         """Returns the loss to differentiate: times `loss_scale_factor`, which `update` undoes.
@@ -196,6 +208,9 @@ class Optimizer(_Adjustable):
 
     def averaged(self, state: OptimizerState) -> Tree:
         """Returns the moving average of the parameters; raises ConfigError without `use_ema`."""
+        return self._kgraph_averaged(state)
+
+    def _kgraph_averaged(self, state: OptimizerState) -> Tree:
         if state.average is None:
             raise ConfigError(
                 f"{type(self).__name__} keeps no average of the parameters",
@@ -205,9 +220,9 @@ class Optimizer(_Adjustable):
 
     def finalize(self, params: Tree, state: OptimizerState) -> Tree:
         """Returns the parameters that training ends with: their average under `use_ema`."""
-        return jax.tree.map(jnp.copy, self.averaged(state)) if self.use_ema else params
+        return jax.tree.map(jnp.copy, self._kgraph_averaged(state)) if self.use_ema else params
 
-    def _accumulate(
+    def _kgraph_accumulate(
         self, grads: Tree, state: OptimizerState, params: Tree
     ) -> tuple[Tree, OptimizerState]:
         steps, waiting = self.gradient_accumulation_steps, jnp.asarray(state.micro_step)
@@ -215,7 +230,7 @@ class Optimizer(_Adjustable):
 
         def update() -> tuple[Tree, OptimizerState]:
             mean = jax.tree.map(lambda g: g / steps, total)
-            updates, after = self._update_once(mean, state, params)
+            updates, after = self._kgraph_update_once(mean, state, params)
             nothing = jax.tree.map(jnp.zeros_like, total)
             return updates, after._replace(accumulated=nothing, micro_step=waiting * 0)
 
@@ -225,14 +240,14 @@ class Optimizer(_Adjustable):
 
         return jax.lax.cond(waiting + 1 == steps, update, wait)
 
-    def _update_once(
+    def _kgraph_update_once(
         self, grads: Tree, state: OptimizerState, params: Tree
     ) -> tuple[Tree, OptimizerState]:
-        rate = self.current_learning_rate(state)
-        decay = self._decay(params, rate)
+        rate = self._kgraph_current_rate(state)
+        decay = self._kgraph_decay(params, rate)
         shrunk = params if decay is None else jax.tree.map(jnp.add, params, decay)
-        rule = self.transformation(rate)
-        updates, inner = rule.update(self._clip(grads), state.inner, shrunk)
+        rule = self._kgraph_rule(rate)
+        updates, inner = rule.update(self._kgraph_clip(grads), state.inner, shrunk)
         # A rule written with optax alone may widen bfloat16 updates by the float32 rate.
         updates = jax.tree.map(lambda u, p: u.astype(p.dtype), updates, params)
         if decay is not None:
@@ -247,20 +262,22 @@ class Optimizer(_Adjustable):
             updates = overwrite_every(every, updates, average, params, after.step)
         return updates, after._replace(average=average)
 
-    def _clip(self, grads: Tree) -> Tree:
+    def _kgraph_clip(self, grads: Tree) -> Tree:
         if self.clipnorm is not None:
             return clip_each_by_norm(grads, self.clipnorm)
         if self.global_clipnorm is not None:
             return clip_by_global_norm(grads, self.global_clipnorm)
         return grads if self.clipvalue is None else clip_values(grads, self.clipvalue)
 
-    def _decay(self, params: Tree, rate: Array) -> Tree | None:
+    def _kgraph_decay(self, params: Tree, rate: Array) -> Tree | None:
         """Returns what weight decay adds to each parameter, or None if it adds nothing anywhere."""
+
+        decay_of = method_of(self, "decay_of", 2)
 
         def strength(path: tuple[Any, ...], parameter: Array) -> float:
             name = path_of(path)
-            spared = any(compiled(pattern).search(name) for pattern in self._excluded)
-            return 0.0 if spared else self.decay_of(name, parameter) or 0.0
+            spared = any(compiled(pattern).search(name) for pattern in self._kgraph.excluded)
+            return 0.0 if spared else decay_of(name, parameter) or 0.0
 
         decays = jax.tree_util.tree_map_with_path(strength, params)
         if not any(jax.tree.leaves(decays)):
@@ -286,21 +303,21 @@ class Optimizer(_Adjustable):
         listed = [*(var_list or ())] if not isinstance(var_list, str) else [var_list]
         names = [var_names] if isinstance(var_names, str) else list(var_names or ())
         names = [item for item in listed if isinstance(item, str)] + names
-        self._spared += [item for item in listed if not isinstance(item, str)]
-        self._excluded = tuple(dict.fromkeys((*self._excluded, *names)))
+        self._kgraph.spared += [item for item in listed if not isinstance(item, str)]
+        self._kgraph.excluded = tuple(dict.fromkeys((*self._kgraph.excluded, *names)))
 
     def _kgraph_locate(self, paths: Mapping[int, str]) -> None:
         """Is told under which paths variables (by identity) stand in the parameters."""
-        spared = [paths[id(variable)] for variable in self._spared if id(variable) in paths]
+        spared = [paths[id(variable)] for variable in self._kgraph.spared if id(variable) in paths]
         if spared:
             self.exclude_from_weight_decay(var_names=[f"^{re.escape(path)}$" for path in spared])
 
     def get_config(self) -> dict[str, Any]:
         """Returns the options as plain data, with the learning rate as it is now."""
         config = super().get_config()
-        config["learning_rate"] = describe(self._learning_rate)
-        if self._excluded:
-            config[_EXCLUDED] = list(self._excluded)
+        config["learning_rate"] = describe(self._kgraph.rate)
+        if self._kgraph.excluded:
+            config[_EXCLUDED] = list(self._kgraph.excluded)
         return config
 
     @classmethod

@@ -28,7 +28,7 @@ def standing_in(optimizer: Optimizer, params: Tree) -> InPlace:
     """Returns what an optimizer was built on for such parameters; it is built now if need be."""
     flat, structure = jax.tree_util.tree_flatten_with_path(params)
     keys = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat]
-    for hand in optimizer._kgraph_built:
+    for hand in optimizer._kgraph.built:
         if sorted(hand.keys) == sorted(keys):
             return hand
     variables = []
@@ -36,17 +36,17 @@ def standing_in(optimizer: Optimizer, params: Tree) -> InPlace:
         name = key.rpartition("/")[2]
         variables.append(Variable(initializers.Zeros(), leaf.shape, leaf.dtype, name=name))
         variables[-1].path = key
-    before = len(optimizer._kgraph_built)
+    before = len(optimizer._kgraph.built)
     optimizer.build(variables)
-    if len(optimizer._kgraph_built) == before:
+    if len(optimizer._kgraph.built) == before:
         raise StateError(
             f"The optimizer {optimizer.name!r} was built on other variables",
             expected=", ".join(keys),
-            received=", ".join(optimizer._kgraph_built[-1].keys) if before else None,
+            received=", ".join(optimizer._kgraph.built[-1].keys) if before else None,
             hint="call super().build(variables) in build; make an optimizer for each model",
         )
-    optimizer._kgraph_built[-1].stand_in(structure)
-    return optimizer._kgraph_built[-1]
+    optimizer._kgraph.built[-1].stand_in(structure)
+    return optimizer._kgraph.built[-1]
 
 
 def rule_of(optimizer: Optimizer, learning_rate: Array) -> GradientTransformation:

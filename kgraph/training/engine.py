@@ -108,7 +108,7 @@ class Engine:
         variables = layout.specs
         state = TrainState(
             variables["params"], variables["state"],
-            jax.eval_shape(self.optimizer.init, layout.split(variables["params"])[0]),
+            jax.eval_shape(self.optimizer._kgraph_init, layout.split(variables["params"])[0]),
             jax.eval_shape(self.objective.init),
             jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32")),
             jax.ShapeDtypeStruct((), np.int32),
@@ -199,7 +199,7 @@ class Engine:
         self._form = (("state", shapes_of(self._state)),)
         self.is_running = True
         if self.optimizer is not None:
-            self.optimizer.watch(lambda: int(self.state.optimizer.step))
+            self.optimizer._kgraph_watch(lambda: int(self.state.optimizer.step))
         try:
             for place in self.program.places:
                 place.weight.borrow(*self._access(place))
@@ -212,7 +212,7 @@ class Engine:
             self.throttle.fetched()
             self._packing.give_back(self.state)
             if self.optimizer is not None:
-                self.optimizer.watch(partial(int, self.state.optimizer.step))
+                self.optimizer._kgraph_watch(partial(int, self.state.optimizer.step))
             self._state = None  # or it would keep the old arrays alive when weights are set
 
     def _access(self, place: Place) -> tuple[Callable[[], Array], Callable[[Array], None]]:
@@ -280,7 +280,7 @@ class Engine:
     def sync_learning_rate(self) -> None:
         """Writes a learning rate that was set on the host into the state."""
         assert self.optimizer is not None
-        optimizer_state = self.optimizer.sync_learning_rate(self.state.optimizer)
+        optimizer_state = self.optimizer._kgraph_sync_rate(self.state.optimizer)
         if optimizer_state is not self.state.optimizer:
             self._state = self.placed(replace(self.state, optimizer=optimizer_state))
 
@@ -289,7 +289,7 @@ class Engine:
         """Puts state and learning rate back, at the end of the block, to what they were before."""
         assert self.optimizer is not None
         self.sync_learning_rate()
-        state, rate = self.state, self.optimizer.host_rate
+        state, rate = self.state, self.optimizer._kgraph_host_rate
         yield
         self._state = state
         if rate is not None:
@@ -343,7 +343,7 @@ class Engine:
         if self.optimizer is None or not getattr(self.optimizer, "use_ema", False):
             return
         trained, frozen = self._packing.layout.split(self.state.params)
-        final = self.optimizer.finalize(trained, self.state.optimizer)
+        final = self.optimizer._kgraph_finalize(trained, self.state.optimizer)
         params = merge_params(jax.tree.map(jnp.asarray, final), frozen)
         self._state = self.placed(replace(self.state, params=params))
 

@@ -45,7 +45,7 @@ def new_optimizer_state(
     layout = program.layout_of({"params": params})
     trained = layout.split(params)[0]
     if placement is None:
-        return optimizer.init(trained)
-    shapes = jax.eval_shape(optimizer.init, trained)
+        return optimizer._kgraph_init(trained)
+    shapes = jax.eval_shape(optimizer._kgraph_init, trained)
     where = placement.shardings(placement.laid(layout), shapes)
-    return jax.jit(optimizer.init, out_shardings=where)(trained)
+    return jax.jit(optimizer._kgraph_init, out_shardings=where)(trained)

@@ -17,6 +17,7 @@ from kgraph.errors import StateError
 from kgraph.saving import checkpoints
 from kgraph.training.callback_states import join_arrays, like_arrays, split_arrays
 from kgraph.training.callbacks import Callback, CallbackList
+from kgraph.training.callbacks.callback import give_state, state_of
 from kgraph.training.engine import Engine
 from kgraph.training.identity import Identity, check_identity
 from kgraph.training.loop import Logs, Unwatched, Work
@@ -216,7 +217,7 @@ class Recovery:
         number = np.int32(meta["epoch"] + meta["offset"])
         reached.optimizer, reached.step, reached.epoch = state.optimizer, state.step, number
         assert engine.optimizer is not None
-        engine.optimizer.adopt_learning_rate(state.optimizer)
+        engine.optimizer._kgraph_adopt_rate(state.optimizer)
         if meta["learning_rate"] is not None:  # the host's number, of which the state has float32
             engine.optimizer.learning_rate = meta["learning_rate"]
         self._steps, self._first_step = meta["step"], meta["step"] - meta["batches"]
@@ -234,7 +235,7 @@ class Recovery:
         engine.guard.defer_termination()
         for name, state in self._states.items():
             if name in self._callbacks:
-                self._callbacks[name].set_state(state)
+                give_state(self._callbacks[name], state)
         lost = [
             name for name, state in self._states.items() if state and name not in self._callbacks
         ]
@@ -287,7 +288,7 @@ class Recovery:
         assert engine.optimizer is not None
         assert start is not None
         engine.sync_learning_rate()
-        states = {name: callback.get_state() for name, callback in self._callbacks.items()}
+        states = {name: state_of(callback) for name, callback in self._callbacks.items()}
         plain, arrays = split_arrays(states)
         epoch, batch, position = self._at
         validation = self.validation.saved()
@@ -296,7 +297,7 @@ class Recovery:
             "offset": start.offset, "finished": finished, "step": self._steps,
             "batches": self._steps - self._first_step, "position": position,
             "key": [int(word) for word in self._key], "callbacks": plain,
-            "learning_rate": engine.optimizer.host_rate,
+            "learning_rate": engine.optimizer._kgraph_host_rate,
             "callback_arrays": _specs(arrays), "example": self._example,
             "padded": self.padded, "validation": validation,
             "places": _places(engine, [position, validation]),

@@ -69,7 +69,7 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
             return optimizer.scale_loss(scored.total, state.optimizer), scored
 
         grads, scored = jax.grad(loss_of, has_aux=True)(trained)
-        updates, optimizer_state = optimizer.update(grads, state.optimizer, trained)
+        updates, optimizer_state = optimizer._kgraph_update(grads, state.optimizer, trained)
         trained = jax.tree.map(lambda p, u: p + u, trained, updates)
         return TrainState(
             params=program.constrain(merge_params(trained, frozen)),

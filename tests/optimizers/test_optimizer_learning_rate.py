@@ -127,7 +127,7 @@ def test_adopting_a_rate_makes_it_the_hosts():
     optimizer = SGD(0.5)
     state = optimizer.init(jnp.ones(()))._replace(learning_rate=jnp.float32(0.125))
     optimizer.learning_rate = 0.75
-    optimizer.adopt_learning_rate(state)
+    optimizer._kgraph_adopt_rate(state)
     assert optimizer.learning_rate == 0.125
     assert optimizer.sync_learning_rate(state) is state
 

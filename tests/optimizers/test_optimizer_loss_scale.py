@@ -136,7 +136,7 @@ def test_the_learning_rate_is_that_of_the_inner_optimizer():
     state = optimizer.sync_learning_rate(state)
     assert float(optimizer.current_learning_rate(state)) == optimizer.learning_rate == 0.25
     other = optimizers.LossScaleOptimizer("sgd")
-    other.adopt_learning_rate(state)
+    other._kgraph_adopt_rate(state)
     assert other.inner_optimizer.learning_rate == 0.25
 
 

@@ -80,7 +80,7 @@ def test_each_optimizer_has_its_own_learning_rate():
     state = optimizer.sync_learning_rate(state)
     assert float(state.parts["0"].learning_rate) == 0.5
     other = mapped(optimizers)
-    other.adopt_learning_rate(state)
+    other._kgraph_adopt_rate(state)
     assert [part.learning_rate for part in other.optimizers] == pytest.approx([0.5, 0.01, 0.02])
     with pytest.raises(LearningRateError, match=r"can be read[\s\S]*optimizer\.optimizers"):
         _ = optimizer.learning_rate

@@ -52,7 +52,7 @@ def test_an_injected_rate_can_be_read_and_set_without_another_trace(transformati
     optimizer = OptaxOptimizer(transformation)
     params = {"x": jnp.ones(()), "y": jnp.ones(())}
     state, update = optimizer.init(params), jax.jit(optimizer.update)
-    optimizer.adopt_learning_rate(state)  # 'twice' cannot know before it has seen a state
+    optimizer._kgraph_adopt_rate(state)  # 'twice' cannot know before it has seen a state
     assert optimizer.learning_rate == 0.5
     assert float(optimizer.current_learning_rate(state)) == 0.5
     assert optimizer.sync_learning_rate(state) is state
@@ -77,7 +77,7 @@ def test_several_rates_are_left_alone_until_one_is_set():
     optimizer = OptaxOptimizer(optax.partition(parts, lambda params: {"x": "a", "y": "b"}))
     params = {"x": jnp.ones(()), "y": jnp.ones(())}
     state = optimizer.init(params)
-    optimizer.adopt_learning_rate(state)
+    optimizer._kgraph_adopt_rate(state)
     updates, state = optimizer.update(params, optimizer.sync_learning_rate(state), params)
     assert {k: float(v) for k, v in updates.items()} == {"x": -0.5, "y": -0.25}
     optimizer.learning_rate = 0.125
@@ -107,7 +107,7 @@ def test_without_injection_the_rate_is_out_of_reach():
         with pytest.raises(ConfigError, match=r"cannot be (read|set)[\s\S]*inject_hyperparams"):
             attempt()
     assert optimizer.sync_learning_rate(state) is state
-    optimizer.adopt_learning_rate(state)
+    optimizer._kgraph_adopt_rate(state)
 
 
 def test_extra_arguments_reach_the_transformation(relaxed):

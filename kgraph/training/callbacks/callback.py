@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from kgraph.declared import method_of
 from kgraph.registry import Recorded
 
 Logs: TypeAlias = dict[str, Any]
@@ -63,7 +64,7 @@ class Callback(Recorded):
     def wants_batches(self, mode: Mode) -> bool:
         """Tells whether this callback listens to single batches of `mode`."""
         # A class whose frequency is "epoch" does not slow the steps; a subclass may listen to them.
-        frequency = vars(type(self)).get("_frequency_option")
+        frequency = vars(type(self)).get("_kgraph_frequency")
         if frequency is not None and getattr(self, frequency) == "epoch":
             return False
         return any(_is_overridden(self, hook) for hook in BATCH_HOOKS[mode])
@@ -74,11 +75,11 @@ class Callback(Recorded):
         Plain data, and arrays in any nesting: the attributes named in `state_attributes`, which a
         subclass lists. `fit(checkpoint=...)` saves it.
         """
-        return {name: getattr(self, name) for name in self.state_attributes}
+        return {name: getattr(self, name) for name in _state_attributes(self)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes back what `get_state` returned; called after `on_train_begin`."""
-        for name in self.state_attributes:
+        for name in _state_attributes(self):
             if name in state:
                 setattr(self, name, state[name])
 
@@ -131,6 +132,30 @@ class Callback(Recorded):
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Called after each batch of `predict`; `logs["outputs"]` holds its outputs."""
+
+
+def _state_attributes(callback: Callback) -> tuple[str, ...]:
+    """Returns what the class lists; a user may have given the name to something else."""
+    for cls in type(callback).__mro__:
+        listed = vars(cls).get("state_attributes")
+        if isinstance(listed, (tuple, list)) and all(isinstance(name, str) for name in listed):
+            return tuple(listed)
+    return ()
+
+
+def wants_batches(callback: Callback, mode: Mode) -> bool:
+    """Tells whether a callback listens to single batches of `mode`."""
+    return method_of(callback, "wants_batches", 1)(mode)
+
+
+def state_of(callback: Callback) -> dict[str, Any]:
+    """Returns what a callback needs to go on in a training that is continued."""
+    return method_of(callback, "get_state", 0)()
+
+
+def give_state(callback: Callback, state: dict[str, Any]) -> None:
+    """Gives a callback back what `state_of` returned."""
+    method_of(callback, "set_state", 1)(state)
 
 
 def _is_overridden(callback: Callback, hook: str) -> bool:

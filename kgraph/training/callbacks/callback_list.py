@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kgraph.errors import ConfigError
-from kgraph.training.callbacks.callback import Callback, Logs, Mode
+from kgraph.training.callbacks.callback import Callback, Logs, Mode, wants_batches
 from kgraph.training.callbacks.history import History
 from kgraph.training.callbacks.progbar_logger import ProgbarLogger
 
@@ -79,7 +79,7 @@ class CallbackList(Callback):
 
     def wants_batches(self, mode: Mode) -> bool:
         """Tells whether any callback listens to single batches of `mode`."""
-        return any(callback.wants_batches(mode) for callback in self.callbacks)
+        return any(wants_batches(callback, mode) for callback in self.callbacks)
 
     def _tell(self, hook: str, *about: Any) -> None:
         *index, logs = about

@@ -42,7 +42,7 @@ class JSONLogger(Callback):
     """
 
     state_attributes = ("_epoch",)
-    _frequency_option = "update_freq"
+    _kgraph_frequency = "update_freq"
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class ModelCheckpoint(MonitorCallback):
     """
 
     state_attributes = ("best", "_epoch", "_unsaved_batches", "_last_batch")
-    _frequency_option = "save_freq"
+    _kgraph_frequency = "save_freq"
 
     def __init__(
         self,

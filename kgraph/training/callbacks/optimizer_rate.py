@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph.errors import ConfigError, StateError
+from kgraph.optimizers import LossScaleOptimizer, MultiOptimizer
 from kgraph.optimizers.learning_rate import LearningRateError
 
 
@@ -20,10 +21,10 @@ def read_rate(callback: object, model: Any) -> float:
     if optimizer is None:
         raise StateError(f"{owner} needs a model with an optimizer", hint="compile the model first")
     rate = optimizer.learning_rate
-    if optimizer.schedule is not None:
+    if optimizer._kgraph_schedule is not None:
         raise ConfigError(
             f"{owner} cannot set a learning rate that follows a schedule",
-            received=repr(optimizer.schedule),
+            received=repr(optimizer._kgraph_schedule),
             hint=f"compile with a number as learning_rate, or leave {owner} out",
         )
     return float(rate)
@@ -38,22 +39,23 @@ def current_rates(model: Any) -> dict[str, float]:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return {}
-    wrapped = getattr(optimizer, "inner_optimizer", optimizer)
-    parts = getattr(wrapped, "optimizers", None)
+    scales = isinstance(optimizer, LossScaleOptimizer)
+    wrapped = optimizer.inner_optimizer if scales else optimizer
+    parts = wrapped.optimizers if isinstance(wrapped, MultiOptimizer) else None
     try:
-        if parts is None and wrapped.schedule is None:
+        if parts is None and wrapped._kgraph_schedule is None:
             return {"learning_rate": float(wrapped.learning_rate)}
         state = (model._kgraph.trainer.state() or {}).get("optimizer")
         if state is None:
             return {}
         state = state if wrapped is optimizer else state.inner
         if parts is None:
-            return {"learning_rate": float(wrapped.current_learning_rate(state))}
+            return {"learning_rate": float(wrapped._kgraph_current_rate(state))}
         found: dict[str, float] = {}
         for place, part in state.parts.items():
             name = f"learning_rate_{parts[int(place)].name}"
             name = f"{name}_{place}" if name in found else name
-            found[name] = float(parts[int(place)].current_learning_rate(part))
+            found[name] = float(parts[int(place)]._kgraph_current_rate(part))
         return found
     except LearningRateError:
         return {}

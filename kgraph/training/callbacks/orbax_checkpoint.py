@@ -47,7 +47,7 @@ class OrbaxCheckpoint(MonitorCallback):
     """
 
     state_attributes = ("best", "_batches", "_unsaved")
-    _frequency_option = "save_freq"
+    _kgraph_frequency = "save_freq"
 
     def __init__(
         self,

@@ -77,7 +77,7 @@ class SwapEMAWeights(Callback):
         trained = {id(weight) for weight in self.model.trainable_weights}
         weights = {p: w for p, w in named_weights(self.model) if id(w) in trained}
         self._own = {path: weight.value for path, weight in weights.items()}
-        final = optimizer.finalize(_nested(self._own), state["optimizer"])
+        final = optimizer._kgraph_finalize(_nested(self._own), state["optimizer"])
         for path, average in jax.tree_util.tree_leaves_with_path(final):
             weights[jax.tree_util.keystr(path, simple=True, separator="/")].assign(average)
 

@@ -41,7 +41,7 @@ class TensorBoard(Callback):
     """
 
     state_attributes = ("_batches",)
-    _frequency_option = "update_freq"
+    _kgraph_frequency = "update_freq"
 
     def __init__(
         self,

@@ -16,9 +16,8 @@ class StandInModel:
 
     def __init__(self, learning_rate: float = 0.5) -> None:
         self.stop_training = False
-        self.optimizer = SimpleNamespace(
-            learning_rate=learning_rate, schedule=learning_rate if callable(learning_rate) else None
-        )
+        schedule = learning_rate if callable(learning_rate) else None
+        self.optimizer = SimpleNamespace(learning_rate=learning_rate, _kgraph_schedule=schedule)
         self.history = None
         self.weight = -1.0
         self.saved: list[tuple[str, str]] = []

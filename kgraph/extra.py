@@ -1,4 +1,4 @@
-"""Properties of a model that Keras' Model does not have."""
+"""Properties that Keras' class does not have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class extra(Generic[T]):
     Our own code never reads one, so whoever replaces it loses this one alone.
 
     Args:
-        compute: returns the value for a model.
+        compute: returns the value for an object.
     """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
@@ -22,8 +22,8 @@ class extra(Generic[T]):
         self.__doc__ = compute.__doc__
 
     @overload
-    def __get__(self, model: None, owner: type) -> Self: ...
+    def __get__(self, thing: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, model: object, owner: type) -> T: ...
-    def __get__(self, model: object, owner: type) -> Self | T:
-        return self if model is None else self._compute(model)
+    def __get__(self, thing: object, owner: type) -> T: ...
+    def __get__(self, thing: object, owner: type) -> Self | T:
+        return self if thing is None else self._compute(thing)

@@ -1,0 +1,37 @@
+"""What kgraph keeps of an optimizer: one typed record, in the one attribute `_kgraph`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kgraph.layers.base import Variable
+from kgraph.registry import Record
+
+if TYPE_CHECKING:
+    from kgraph.optimizers.in_place import InPlace
+    from kgraph.optimizers.learning_rate import LearningRate
+
+
+@dataclass(eq=False)
+class OptimizerRecord(Record):
+    """What is kept of an optimizer.
+
+    Fields:
+        rate: the learning rate as it was given or set.
+        unsynced: a rate that no running state has yet.
+        last_asked: what a function without arguments last said.
+        steps: tells how many updates a training has made.
+        excluded: patterns of the paths that weight decay spares.
+        spared: variables that it spares, whose paths are not known yet.
+        built: what it updates by hand, in the order of `build`.
+    """
+
+    rate: LearningRate = 0.0
+    unsynced: float | None = None
+    last_asked: float | None = None
+    steps: Callable[[], int] = int
+    excluded: tuple[str, ...] = ()
+    spared: list[Variable] = field(default_factory=list)
+    built: list[InPlace] = field(default_factory=list)
