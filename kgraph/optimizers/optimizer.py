@@ -121,8 +121,6 @@ class Optimizer(_Adjustable):
         Called once in each trace of `init` and `update`, so its state must not depend on the value
         of `learning_rate`, a float32 scalar. The update it returns is added to the parameters.
         """
-        if type(self).update_step is not Optimizer.update_step:
-            return rule_of(self, learning_rate)
         raise ConfigError(
             f"{type(self).__name__} does not say how it updates parameters",
             expected="a method transformation(self, learning_rate), or update_step as in Keras",
@@ -137,6 +135,12 @@ class Optimizer(_Adjustable):
         return self.weight_decay
 
     def _kgraph_rule(self, learning_rate: Array) -> GradientTransformation:
+        # Of a rule of ours with an `update_step` of the user's, and the other way round, the later
+        # word counts.
+        words = ("update_step", "transformation")
+        says = next(w for cls in type(self).__mro__ for w in words if w in vars(cls))
+        if says == "update_step":
+            return rule_of(self, learning_rate)
         return method_of(self, "transformation", 1)(learning_rate)
 
     # The pure part. Whoever calls it takes what the class has with such arguments: a subclass may

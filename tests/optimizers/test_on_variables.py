@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+import optax
 import pytest
 
 import kgraph
@@ -248,3 +249,21 @@ def test_variables_without_weight_decay():
 
     with relaxed():
         close(run(kgraph), run(keras))
+
+
+@pytest.mark.parametrize("base", ["SGD", "Adam"])
+def test_update_step_of_a_subclass_of_a_rule_counts(base: str):
+    class Sets(getattr(kgraph.optimizers, base)):
+        def update_step(self, gradient, variable, learning_rate):
+            self.assign(variable, variable * 0 + 42.0)
+
+    class Turned(Sets):
+        def transformation(self, learning_rate):  # the later word
+            return optax.scale(0.0)
+
+    for optimizer, wanted in ((Sets(0.1), 42.0), (Turned(0.1), 1.0)):
+        model = kgraph.Sequential([kgraph.Input((1,)), kgraph.layers.Dense(1, use_bias=False)])
+        model.set_weights([np.ones((1, 1), "float32")])
+        model.compile(optimizer, "mse")
+        model.fit(np.ones((2, 1), "float32"), np.zeros((2, 1), "float32"), verbose=0)
+        np.testing.assert_allclose(model.get_weights()[0], wanted)
