@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 import resource
@@ -15,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kgraph import config, lazy, registry
+from kgraph import config, lazy, option_types, registry
 
 FORBIDDEN = (
     "exec", "compile", "import", "marshal.", "pickle.", "socket.", "subprocess.", "os.system",
@@ -40,6 +41,9 @@ def warm() -> None:
     """Imports what kgraph imports when a name is first asked for."""
     for kind in {kind for package in lazy.packages for kind in package.kinds}:
         registry.registered_names(kind)
+    for thing in set(registry._own.values()):
+        if inspect.isclass(thing):  # our own annotations are texts, which are read once
+            option_types.check_option_types(thing, {})
 
 
 @contextmanager

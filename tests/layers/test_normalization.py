@@ -93,7 +93,7 @@ def test_steps_that_the_mask_leaves_out_do_not_count():
 
 
 def test_a_mask_of_another_rank_is_refused():
-    with pytest.raises(GraphError, match=r"cannot use this mask[\s\S]*2 axes[\s\S]*1 axes"):
+    with pytest.raises(GraphError, match=r"cannot use this `mask`[\s\S]*\[2, 3\][\s\S]*\[2\]"):
         train(BatchNormalization(), np.ones((2, 3, 4), "float32"), jnp.ones((2,), bool))
 
 

@@ -265,7 +265,7 @@ def test_paths_are_those_of_keras():
         attention.build((2, 3, 4), (2, 3, 4))
         outer = counting(library)(name="outer")
         outer(X)
-        recurrent = layers.Bidirectional(layers.LSTM(2), name="both")
+        recurrent = layers.Bidirectional(layers.LSTM(2, name="lstm"), name="both")
         recurrent.build((1, 3, 2))
         found = [[v.path for v in layer.weights] for layer in (attention, outer, recurrent)]
         return [sorted(p for p in one if "seed_generator" not in p) for one in found]

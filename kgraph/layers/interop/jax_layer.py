@@ -110,10 +110,10 @@ class JaxLayer(Layer, traits=Traits(rows_independent=False)):  # nobody knows wh
 
     def _declare(self, tree: Tree, starts: list[Any], trainable: bool) -> tuple[list[Any], Any]:
         paths, structure = jax.tree_util.tree_flatten_with_path(tree)
-        weights = [
-            self.add_weight(leaf.shape, start, str(leaf.dtype), trainable, name=_path_name(path))
-            for (path, leaf), start in zip(paths, starts)
-        ]
+        weights = []
+        for (path, leaf), start in zip(paths, starts):
+            weights.append(self.add_weight(leaf.shape, start, str(leaf.dtype), trainable))
+            weights[-1].rename(_path_name(path))  # it may have a "/", as no name given by hand
         return weights, structure
 
     def call(self, inputs: Tree, training: bool | None = None) -> Tree:
