@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AbstractMesh, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 import kgraph as keras
 from kgraph import layers as L
@@ -51,7 +51,7 @@ class FlashAttention(L.Layer):
         self.chips = chips
 
     def call(self, query: Any, key: Any, value: Any) -> Any:
-        mesh = AbstractMesh((self.chips,), ("fsdp",))
+        mesh = AbstractMesh((self.chips,), ("fsdp",), axis_types=(AxisType.Auto,))
         rows = PartitionSpec("fsdp")
         return jax.shard_map(
             splash, mesh=mesh, in_specs=(rows,) * 3, out_specs=rows, check_vma=False

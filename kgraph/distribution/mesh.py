@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AbstractMesh, Mesh
+from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from kgraph.distribution.chips import find_slice
 from kgraph.errors import ConfigError
@@ -129,7 +129,9 @@ class DeviceMesh:
                 )
             shape = (devices,)
         mesh = DeviceMesh(shape, self._axis_names, [f"absent:{n}" for n in range(devices)])
-        vars(mesh)["backend_mesh"] = AbstractMesh(shape, self._axis_names)
+        vars(mesh)["backend_mesh"] = AbstractMesh(
+            shape, self._axis_names, axis_types=(AxisType.Auto,) * len(shape)
+        )
         return mesh
 
     def size(self, axes: str | Sequence[str] | None) -> int:

@@ -13,7 +13,7 @@ import forecast_models as m
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 import kgraph
 from kgraph import distribution as dist
@@ -142,7 +142,9 @@ def test_a_step_is_as_good_as_one_by_hand():
         grads = jax.grad(loss_of)(weights, *leaves[-2:])
         return tuple(w - 0.1 * g for pair in zip(weights, grads) for w, g in zip(*pair))
 
-    whole = NamedSharding(AbstractMesh((1,), ("batch",)), PartitionSpec())
+    whole = NamedSharding(
+        AbstractMesh((1,), ("batch",), axis_types=(AxisType.Auto,)), PartitionSpec()
+    )
     spec = partial(jax.ShapeDtypeStruct, sharding=whole)
     shapes = [s for a, b in itertools.pairwise(sizes) for s in ((a, b), (b,))]
     given = [spec(shape, jnp.float32) for shape in shapes]
