@@ -31,6 +31,8 @@ class Meddler(callbacks.Callback):
         self.what = what
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.what == "sigterm" and batch > 5:
+            time.sleep(0.5)  # JAX hears of the signal once a second
         if batch != 5:
             return
         if self.what == "callback":
