@@ -113,7 +113,7 @@ def place_rows(data: Data, placement: Placement | None, spare: bool = False) -> 
 
 def is_one_batch(source: Source) -> bool:
     """Tells whether arrays are one batch: it may have any size, and is padded to one of few."""
-    return isinstance(source, ArraySource) and source.steps == 1
+    return isinstance(source, ArraySource) and source.rows <= source.batch_size
 
 
 def spread_batch(engine: Engine, batch: Batch) -> tuple[Batch, Any]:

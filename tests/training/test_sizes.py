@@ -97,3 +97,10 @@ def test_the_rules():
     assert [room_for_data(n, 40) for n in (1, 1024, 1025, 60_000)] == [1024, 1024, 1280, 65536]
     assert room_for_data(3, 2**23) == 3  # large rows get no room that they do not need
     assert room_for_data(0, 4) == 1024
+
+
+def test_one_step_of_many_rows_is_not_padded_to_all_of_them():
+    made = model()
+    made.evaluate(X, Y, batch_size=32, steps=1, verbose=0)
+    assert made.predict(X, batch_size=32, steps=1, verbose=0).shape == (32, 2)
+    assert made._kgraph.trainer.predictor().sizes._known == []
