@@ -108,11 +108,12 @@ def _sweep(parent: Path) -> None:
         if match is None or match[1] != _host() or entry.name in _in_use:
             continue
         process = int(match[2])
-        if process == os.getpid() or not _runs(process):
+        if process == os.getpid() or not is_running(process):
             shutil.rmtree(entry, ignore_errors=True)
 
 
-def _runs(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Tells whether a process of this machine is running."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kgraph.errors import StateError
+from kgraph.saving.files.atomic import is_running
 from kgraph.saving.files.file_error import shown
 
 try:
@@ -94,7 +95,7 @@ class FolderLock:
             if error.errno not in _UNSUPPORTED:
                 raise self._refusal(_owner(file)) from None
         owner = _owner(file)
-        if owner and (owner["host"] != platform.node() or _runs(owner["pid"])):
+        if owner and (owner["host"] != platform.node() or is_running(owner["pid"])):
             raise self._refusal(owner)
 
     def _refusal(self, owner: dict[str, Any]) -> StateError:
@@ -125,16 +126,6 @@ def _owner(file: IO[str]) -> dict[str, Any]:
         return {"pid": int(found["pid"]), "host": str(found["host"]), "since": str(found["since"])}
     except (ValueError, KeyError, TypeError):
         return {}
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _forget_in_child() -> None:
