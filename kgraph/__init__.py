@@ -9,58 +9,63 @@
 
 from typing import TYPE_CHECKING
 
-from kgraph import (
-    activations,
-    compiler,
-    config,
-    constraints,
-    data,
-    errors,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    models,
-    ops,
-    optimizers,
-    regularizers,
-    saving,
-)
-from kgraph.compiler import Program, lower
-from kgraph.config import DTypePolicy
-from kgraph.graph import Graph, SymbolicTensor, Traits
-from kgraph.initializers import Initializer
-from kgraph.layers.base import Input, InputSpec, Layer, StatelessScope, Variable
 from kgraph.lazy import lazy_names
-from kgraph.losses import Loss
-from kgraph.metrics import Metric
-from kgraph.models import Model, Sequential
-from kgraph.optimizers import Optimizer
-from kgraph.regularizers import Regularizer
 from kgraph.version import __version__
 
 if TYPE_CHECKING:
+    from kgraph import activations as activations
     from kgraph import applications as applications
     from kgraph import backend as backend
     from kgraph import callbacks as callbacks
+    from kgraph import compiler as compiler
+    from kgraph import config as config
+    from kgraph import constraints as constraints
+    from kgraph import data as data
     from kgraph import datasets as datasets
     from kgraph import distribution as distribution
     from kgraph import dtype_policies as dtype_policies
+    from kgraph import errors as errors
     from kgraph import export as export
     from kgraph import forecast as forecast
+    from kgraph import initializers as initializers
+    from kgraph import layers as layers
+    from kgraph import losses as losses
+    from kgraph import metrics as metrics
     from kgraph import mixed_precision as mixed_precision
+    from kgraph import models as models
+    from kgraph import ops as ops
+    from kgraph import optimizers as optimizers
     from kgraph import preprocessing as preprocessing
     from kgraph import random as random
+    from kgraph import regularizers as regularizers
+    from kgraph import saving as saving
     from kgraph import tree as tree
     from kgraph import utils as utils
     from kgraph import visualization as visualization
     from kgraph import wrappers as wrappers
+    from kgraph.compiler import Program as Program
+    from kgraph.compiler import lower as lower
+    from kgraph.config import DTypePolicy as DTypePolicy
+    from kgraph.dtype_policies import FloatDTypePolicy as FloatDTypePolicy
+    from kgraph.graph import Graph as Graph
+    from kgraph.graph import KerasTensor as KerasTensor
+    from kgraph.graph import SymbolicTensor as SymbolicTensor
+    from kgraph.graph import Traits as Traits
+    from kgraph.initializers import Initializer as Initializer
+    from kgraph.layers.base import Input as Input
+    from kgraph.layers.base import InputSpec as InputSpec
+    from kgraph.layers.base import Layer as Layer
+    from kgraph.layers.base import StatelessScope as StatelessScope
+    from kgraph.layers.base import Variable as Variable
+    from kgraph.losses import Loss as Loss
+    from kgraph.metrics import Metric as Metric
+    from kgraph.models import Model as Model
+    from kgraph.models import Sequential as Sequential
+    from kgraph.optimizers import Optimizer as Optimizer
+    from kgraph.regularizers import Regularizer as Regularizer
     from kgraph.saving.checkpoints import Checkpoint as Checkpoint
 else:
     __getattr__, __dir__ = lazy_names(__name__)
-
-FloatDTypePolicy = DTypePolicy
-KerasTensor = SymbolicTensor
 
 __all__ = [
     "Checkpoint", "DTypePolicy", "FloatDTypePolicy", "Graph", "Initializer", "Input", "InputSpec",

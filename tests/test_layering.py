@@ -163,6 +163,8 @@ def test_the_rooms_of_saving_import_downwards(path):
 AFTER_IMPORT = """
 import json, sys
 import kgraph
+assert "jax" not in sys.modules
+from kgraph import Input, Model, layers, registry
 from jax._src import xla_bridge
 loaded = sorted(sys.modules)
 backends = len(xla_bridge._backends)
@@ -201,7 +203,7 @@ class Fresh(NamedTuple):
 
 @pytest.fixture(scope="module")
 def fresh() -> Fresh:
-    """What a new process has after `import kgraph`."""
+    """What a new process has after the imports of a first script; `import kgraph` has not JAX."""
     done = subprocess.run(
         [sys.executable, "-c", AFTER_IMPORT], capture_output=True, text=True, cwd=ROOT.parent,
         timeout=120,

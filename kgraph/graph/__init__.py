@@ -4,7 +4,7 @@ from kgraph.graph.freeze import Frozen, freeze
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import LayerSpec, Node, Ref, TensorSpec, WeightSpec
 from kgraph.graph.source import Source, user_source
-from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
+from kgraph.graph.symbol import Call, KerasTensor, MaskOf, SymbolicTensor
 from kgraph.graph.traits import Activated, Convolution, LinearForm, Normalization, Traits
 from kgraph.graph.verify import verify
 
@@ -14,6 +14,7 @@ __all__ = [
     "Convolution",
     "Frozen",
     "Graph",
+    "KerasTensor",
     "LayerSpec",
     "LinearForm",
     "MaskOf",

@@ -209,3 +209,6 @@ for _name, _function in {**_BINARY, **_COMPARE, **_UNARY}.items():
     setattr(SymbolicTensor, f"__{_name}__", _operator(_function))
 for _name, _function in _BINARY.items():
     setattr(SymbolicTensor, f"__r{_name}__", _operator(_function, swapped=True))
+
+KerasTensor = SymbolicTensor
+"""Keras' name for it."""
