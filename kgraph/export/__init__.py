@@ -13,7 +13,7 @@ export is for delivery. Keep the model with `model.save`, and export it again wh
 An export is a program. Its bytes are compared with their digests, which finds damage and no malice:
 run only files from people whose code you would run. (`load_model`, by contrast, runs no code.)
 
-Writing and reading need the package `flatbuffers`: `pip install kgraph[export]`.
+Writing and reading need the package `flatbuffers`: `pip install kgraph-jax[export]`.
 """
 
 from typing import TYPE_CHECKING

@@ -74,7 +74,7 @@ def require_flatbuffers() -> None:
     except ImportError as error:
         raise ConfigError(
             "Exports need the package flatbuffers, which is not installed",
-            hint="pip install kgraph[export]",
+            hint="pip install kgraph-jax[export]",
         ) from error
 
 

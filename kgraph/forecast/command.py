@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m kgraph forecast",
         description="Compiles a model's step for devices that are not here, and says what it needs "
-        'and takes. For TPUs it needs pip install "kgraph[tpu]".',
+        'and takes. For TPUs it needs pip install "kgraph-jax[tpu]".',
     )
     parser.add_argument("model", help="script.py:name of a model, or of a function for one")
     parser.add_argument("--topology", required=True, help='such as "v5e:2x4", or "cpu:8"')

@@ -132,7 +132,7 @@ def require_compiler(where: Slice) -> None:
     if where.platform == "tpu" and importlib.util.find_spec("libtpu") is None:
         raise ConfigError(
             f"Compiling for {where.name!r} needs the TPU's compiler, libtpu",
-            hint='pip install "kgraph[tpu]", on Linux; no TPU is needed. Or forecast for "cpu:8"',
+            hint='pip install "kgraph-jax[tpu]" (Linux; no TPU is needed), or forecast "cpu:8"',
         )
 
 

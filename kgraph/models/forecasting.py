@@ -41,7 +41,7 @@ def forecast(
 
     The step is traced here and compiled, by the compiler of those devices, in a process of its
     own. No TPU is needed, no array is made, and nothing in this process changes. For TPUs it
-    needs libtpu: `pip install "kgraph[tpu]"`.
+    needs libtpu: `pip install "kgraph-jax[tpu]"`.
 
     Args:
         topology: such as "v5e:2x4", "v5p:2x2x2" or "v6e:16x16"; "cpu:8" for virtual devices

@@ -33,7 +33,7 @@ FREE_PIECE = 2**20
 _GZIP, _SHUFFLE, _FLETCHER32 = 1, 2, 3
 _DIGEST = "kgraph_sha256"
 """The attribute of an array that a file of ours has, and its reader checks; Keras overlooks it."""
-_INSTALL = "pip install 'kgraph[keras]', which brings h5py"
+_INSTALL = "pip install 'kgraph-jax[keras]', which brings h5py"
 
 
 @dataclass(frozen=True)
