@@ -128,7 +128,7 @@ def test_an_unknown_topology_is_answered_with_the_known_ones():
 
 def test_without_libtpu_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"needs the TPU's compiler[\s\S]*kgraph\[tpu\]"):
+    with pytest.raises(ConfigError, match=r"needs the TPU's compiler[\s\S]*kgraph-jax\[tpu\]"):
         m.compiled(m.blocks()).forecast("v5e:2x4", 64)
 
 
