@@ -12,7 +12,7 @@ from typing import Any
 
 from kgraph.declared import is_own
 from kgraph.errors import ConfigError
-from kgraph.graph.source import Source
+from kgraph.source import Source
 
 
 @dataclass(frozen=True)

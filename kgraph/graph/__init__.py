@@ -3,10 +3,10 @@
 from kgraph.graph.freeze import Frozen, freeze
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import LayerSpec, Node, Ref, TensorSpec, WeightSpec
-from kgraph.graph.source import Source, user_source
 from kgraph.graph.symbol import Call, KerasTensor, MaskOf, SymbolicTensor
 from kgraph.graph.traits import Activated, Convolution, LinearForm, Normalization, Traits
 from kgraph.graph.verify import verify
+from kgraph.source import Source, user_source
 
 __all__ = [
     "Activated",

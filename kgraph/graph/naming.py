@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kgraph.errors import GraphError
-from kgraph.graph.source import Source
+from kgraph.source import Source
 
 
 def give_names(layers: Sequence[Any], sources: dict[int, Source | None]) -> dict[int, str]:

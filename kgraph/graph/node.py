@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kgraph.graph.dims import public_shape, show_dims
-from kgraph.graph.source import Source
 from kgraph.graph.traits import Traits
+from kgraph.source import Source
 from kgraph.types import Dims, Shape, Tree
 
 if TYPE_CHECKING:

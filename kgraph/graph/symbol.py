@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NoReturn
 
 from kgraph.errors import SymbolError
 from kgraph.graph.node import TensorSpec
-from kgraph.graph.source import Source
+from kgraph.source import Source
 from kgraph.types import Dims, Shape, Tree
 
 _order = itertools.count()

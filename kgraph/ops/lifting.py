@@ -7,13 +7,13 @@ from functools import cache
 from typing import Any
 
 from kgraph.errors import GraphError, nearest
-from kgraph.graph.source import user_source
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base.arithmetic import ReadsAsArray, value_of
 from kgraph.ops.names import NAMESPACES, NEVER_NODES
 from kgraph.ops.operation import Operation
 from kgraph.ops.plain import function
+from kgraph.source import user_source
 
 _SPECIAL = (SymbolicTensor, ReadsAsArray)
 

@@ -18,7 +18,6 @@ from jax.core import Tracer
 
 from kgraph.errors import GraphError, KGraphError, StateError
 from kgraph.graph.node import TensorSpec
-from kgraph.graph.source import Source, deepest_source, user_source
 from kgraph.graph.structure import Slot, fill, flatten, leaves, map_structure
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
 from kgraph.layers.base import binding
@@ -37,6 +36,7 @@ from kgraph.layers.base.stateless_scope import current_scope, scoped
 from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
 from kgraph.layers.base.tree import name_paths, named_weights
 from kgraph.layers.base.variable import create_values, root_key
+from kgraph.source import Source, deepest_source, user_source
 from kgraph.types import Array, Tree
 
 

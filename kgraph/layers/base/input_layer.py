@@ -14,11 +14,11 @@ from kgraph.config import floatx
 from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH, fresh_dim, make_dims, unnamed_dims
 from kgraph.graph.node import TensorSpec
-from kgraph.graph.source import user_source
 from kgraph.graph.structure import Slot
 from kgraph.graph.symbol import Call, SymbolicTensor
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.variable import check_wide
+from kgraph.source import user_source
 from kgraph.types import Array
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from kgraph.graph.source import is_installed, is_own
+from kgraph.source import is_installed, is_own
 
 _WORDS = frozenset({"assign", "assign_add", "assign_sub", "value"})
 _MOST_FUNCTIONS = 200

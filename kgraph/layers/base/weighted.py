@@ -10,12 +10,12 @@ import numpy as np
 from kgraph import constraints, initializers, regularizers
 from kgraph.config import DTypePolicy
 from kgraph.errors import GraphError, StateError
-from kgraph.graph.source import user_source
 from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, label_of
 from kgraph.layers.base.tree import children, members, named_weights, walk_weights
 from kgraph.layers.base.variable import Variable, create_values, dtype_name
 from kgraph.registry import Recorded, snake_case
+from kgraph.source import user_source
 from kgraph.types import Array
 
 

@@ -11,7 +11,7 @@ import sysconfig
 from dataclasses import dataclass
 from types import TracebackType
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 # Python's own files and what is installed. The name of a folder alone says nothing: a clone of this
 # project, or a folder of the user's, may be called kgraph, jax or site-packages as well.
 _PYTHON = (sysconfig.get_path("stdlib"), *site.getsitepackages(), site.getusersitepackages())
