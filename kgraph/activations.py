@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import registry
-from kgraph.types import Array, Function
+from kgraph.types import ActivationLike, Array, Config, CustomObjects, Function
 
 celu = jax.nn.celu
 elu = jax.nn.elu
@@ -164,7 +164,7 @@ for _name, _function in _FUNCTIONS.items():
     registry.register("activation", _name, _function)
 
 
-def get(identifier: str | Mapping[str, Any] | Function | None) -> Function:
+def get(identifier: ActivationLike | None) -> Function:
     """Returns the function that an option such as `activation="relu"` stands for.
 
     >>> get("swish") is jax.nn.silu
@@ -191,8 +191,6 @@ def serialize(activation: Function) -> str | dict[str, Any]:
     return config["function"] if config.get("kind") == "activation" else config
 
 
-def deserialize(
-    config: str | Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-) -> Function:
+def deserialize(config: str | Config, custom_objects: CustomObjects | None = None) -> Function:
     """Returns the function that `serialize` wrote down."""
     return registry.deserialize("activation", config, custom_objects)

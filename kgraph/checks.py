@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any, NoReturn, TypeGuard
+from typing import NoReturn, TypeGuard
 
 from kgraph.errors import ConfigError
 
@@ -32,7 +32,7 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def check_count(
-    owner: str, option: str, value: Any, least: int = 1, most: int | None = None
+    owner: str, option: str, value: object, least: int = 1, most: int | None = None
 ) -> int:
     """Returns a whole number of at least `least`, or raises ConfigError.
 
@@ -45,26 +45,26 @@ def check_count(
     return int(value)
 
 
-def check_integer(owner: str, option: str, value: Any) -> int:
+def check_integer(owner: str, option: str, value: object) -> int:
     """Returns a whole number, or raises ConfigError."""
     return int(value) if is_whole(value) else _refuse(owner, option, "a whole number", value)
 
 
-def check_not_negative(owner: str, option: str, value: Any) -> float:
+def check_not_negative(owner: str, option: str, value: object) -> float:
     """Returns a number of at least 0, or raises ConfigError."""
     if not is_number(value) or not value >= 0:
         _refuse(owner, option, "a number of at least 0", value)
     return float(value)
 
 
-def check_positive(owner: str, option: str, value: Any) -> float:
+def check_positive(owner: str, option: str, value: object) -> float:
     """Returns a positive number, or raises ConfigError."""
     if not is_number(value) or not value > 0:
         _refuse(owner, option, "a positive number", value)
     return float(value)
 
 
-def check_rate(owner: str, option: str, value: Any) -> float:
+def check_rate(owner: str, option: str, value: object) -> float:
     """Returns a number from 0 to 1, or raises ConfigError."""
     if not is_number(value) or not 0 <= value <= 1:
         _refuse(owner, option, "a number from 0 to 1", value)

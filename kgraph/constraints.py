@@ -5,7 +5,7 @@ They are applied after each optimizer step and keep shape and dtype.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from kgraph import config, registry
 from kgraph.errors import ConfigError
 from kgraph.registry import Recorded
-from kgraph.types import Array
+from kgraph.types import Array, Config, ConstraintLike, CustomObjects
 
 Projection: TypeAlias = Callable[[Array], Array]
 """What every constraint is, a `Constraint` or a plain function: a weight to a weight."""
@@ -119,7 +119,7 @@ max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNo
 
 
 def get(
-    identifier: str | Mapping[str, Any] | Projection | type[Constraint] | None,
+    identifier: ConstraintLike | None,
 ) -> Projection | None:
     """Returns the constraint that an option stands for.
 
@@ -140,8 +140,6 @@ def serialize(constraint: Projection) -> dict[str, Any]:
     return registry.serialize("constraint", constraint)
 
 
-def deserialize(
-    config: str | Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-) -> Projection:
+def deserialize(config: str | Config, custom_objects: CustomObjects | None = None) -> Projection:
     """Returns the constraint that `serialize` wrote down."""
     return registry.deserialize("constraint", config, custom_objects)

@@ -19,12 +19,12 @@ _HARMLESS = frozenset({"get_config", "from_config"})
 """What a subclass may define without becoming another thing; special methods may be, too."""
 
 
-def is_own(thing: Any) -> bool:
+def is_own(thing: object) -> bool:
     """Tells whether a class, a function or an object's class is kgraph's."""
     return comes_from(thing, "kgraph")
 
 
-def comes_from(thing: Any, *packages: str) -> bool:
+def comes_from(thing: object, *packages: str) -> bool:
     """Tells whether a class, a function or an object's class is defined in one of the packages."""
     module = getattr(thing, "__module__", None)
     return isinstance(module, str) and module.partition(".")[0] in packages
@@ -49,14 +49,14 @@ def speaker(cls: type) -> type | None:
     return None
 
 
-def word_of(thing: Any) -> Any:
+def word_of(thing: object) -> Any:
     """Returns what the class of an object says of it, or None if nothing is known."""
     found = speaker(type(thing))
     word = None if found is None else _words[found]
     return word(thing) if callable(word) else word
 
 
-def method_of(thing: Any, name: str, arguments: int) -> Callable[..., Any]:
+def method_of(thing: object, name: str, arguments: int) -> Callable[..., Any]:
     """Returns the method that a class, or the nearest of its bases, has for so many arguments.
 
     A user's class may use the name of a hook for something else (an attribute, a property, a method

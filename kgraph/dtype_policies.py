@@ -8,11 +8,12 @@ from typing import Any
 from kgraph.config import DTypePolicy
 from kgraph.errors import ConfigError, check_keys
 from kgraph.layers.base.core import as_policy
+from kgraph.types import Config, CustomObjects, PolicyLike
 
 FloatDTypePolicy = DTypePolicy
 
 
-def get(identifier: Any) -> DTypePolicy:
+def get(identifier: PolicyLike) -> DTypePolicy:
     """Returns the policy that a name, a dtype, a config or a policy stands for; None: the global.
 
     Raises:
@@ -36,9 +37,7 @@ def serialize(dtype_policy: DTypePolicy) -> dict[str, Any]:
     return {"class_name": "DTypePolicy", "config": dtype_policy.get_config()}
 
 
-def deserialize(
-    config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-) -> DTypePolicy:
+def deserialize(config: Config, custom_objects: CustomObjects | None = None) -> DTypePolicy:
     """Returns the policy that `serialize`, or Keras, wrote down.
 
     Args:

@@ -8,7 +8,6 @@ overrides is ignored in silence; `tests/test_hooks.py` compares the table with K
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from kgraph.declared import is_own
 from kgraph.errors import ConfigError
@@ -125,12 +124,12 @@ HOOKS: dict[str, Hooks] = {
 }
 
 
-def is_overridden(thing: Any, name: str) -> bool:
+def is_overridden(thing: object, name: str) -> bool:
     """Tells whether the user's class, and none of kgraph's, says what a name is."""
     return next((not is_own(cls) for cls in type(thing).__mro__ if name in vars(cls)), False)
 
 
-def refuse_overrides(thing: Any, *bases: str) -> None:
+def refuse_overrides(thing: object, *bases: str) -> None:
     """Raises ConfigError if the class of an object overrides what kgraph would not call.
 
     Args:
@@ -140,12 +139,12 @@ def refuse_overrides(thing: Any, *bases: str) -> None:
     _refuse(thing, {name: said for base in bases for name, said in HOOKS[base].refused.items()})
 
 
-def refuse_saving_overrides(thing: Any, base: str) -> None:
+def refuse_saving_overrides(thing: object, base: str) -> None:
     """The same of an object that is saved, or whose weights are loaded."""
     _refuse(thing, HOOKS[base].refused_by_save)
 
 
-def _refuse(thing: Any, refused: dict[str, str]) -> None:
+def _refuse(thing: object, refused: dict[str, str]) -> None:
     for cls in type(thing).__mro__:
         if is_own(cls):
             continue
@@ -158,7 +157,7 @@ def _refuse(thing: Any, refused: dict[str, str]) -> None:
             )
 
 
-def _place(item: Any) -> Source | None:
+def _place(item: object) -> Source | None:
     """Returns the line where a method or property is defined, if it is known."""
     function = getattr(item, "fget", None) or getattr(item, "__func__", item)
     code = getattr(function, "__code__", None)

@@ -78,7 +78,7 @@ def _fits(value: Any, hint: Any) -> bool:
     return True
 
 
-def _may_be_one(value: Any) -> bool:
+def _may_be_one(value: object) -> bool:
     """Tells whether a value may stand where a sequence is expected (an array may)."""
     return not isinstance(value, (bool, int, float, str, type(None)))
 

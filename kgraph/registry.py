@@ -24,6 +24,7 @@ from kgraph.declared import is_own
 from kgraph.errors import ConfigError, nearest
 from kgraph.lazy import load_kind
 from kgraph.option_types import check_option_types
+from kgraph.types import Config, CustomObjects
 
 T = TypeVar("T")
 
@@ -101,12 +102,12 @@ class Recorded:
         return _described(recorded_arguments(self))
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> Any:
         """Makes an object from what `get_config` returned."""
         return cls(**restored_options(cls, config))
 
 
-def restored_options(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
+def restored_options(cls: type, config: Config) -> dict[str, Any]:
     """Returns the options in a config as the constructor takes them; of our classes, checked.
 
     Raises:
@@ -172,7 +173,7 @@ def register_keras_serializable(
     return decorate
 
 
-def get_registered_name(thing: Any) -> str:
+def get_registered_name(thing: object) -> str:
     """Returns the name under which a class or function is known in files."""
     for label, known in _users.items():
         if known is thing:
@@ -180,7 +181,7 @@ def get_registered_name(thing: Any) -> str:
     return getattr(thing, "__name__", type(thing).__name__)
 
 
-def get_registered_object(name: str, custom_objects: Mapping[str, Any] | None = None) -> Any | None:
+def get_registered_object(name: str, custom_objects: CustomObjects | None = None) -> Any | None:
     """Returns what the user registered or passed under `name`, or None."""
     for scope in (custom_objects or {}, *reversed(_scoped.get()), _users):
         if name in scope:
@@ -197,7 +198,7 @@ def get_custom_objects() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def custom_object_scope(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
+def custom_object_scope(custom_objects: CustomObjects | None) -> Iterator[None]:
     """Makes `custom_objects` (name to class or function) readable inside the `with` block."""
     token = _scoped.set((*_scoped.get(), dict(custom_objects or {})))
     try:
@@ -239,7 +240,7 @@ def _find_own(kind: str, name: str) -> Any | None:
     return _own.get((kind, name))
 
 
-def resolve(kind: str, identifier: Any) -> Any:
+def resolve(kind: str, identifier: object) -> Any:
     """Returns the object that an option such as `activation="relu"` stands for.
 
     A string or a class becomes an object (a function stays one), a description is read back, a
@@ -261,7 +262,7 @@ def resolve(kind: str, identifier: Any) -> Any:
     )
 
 
-def _of_kind(kind: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _of_kind(kind: str, config: Config) -> Mapping[str, Any]:
     """Returns a config as kgraph writes it; Keras' form names a module in the place of the kind."""
     if "kind" in config or "class_name" not in config:
         return config
@@ -271,7 +272,7 @@ def _of_kind(kind: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"kind": kind, **config}
 
 
-def serialize(kind: str, thing: Any) -> Any:
+def serialize(kind: str, thing: object) -> Any:
     """Returns an object as JSON types, or raises ConfigError if a part of it cannot be written."""
     config = describe(thing)
     for path, value in find_opaque(config):
@@ -284,7 +285,7 @@ def serialize(kind: str, thing: Any) -> Any:
     return config
 
 
-def deserialize(kind: str, config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(kind: str, config: Any, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the object that `serialize` wrote down; also reads names and Keras' own configs."""
     with custom_object_scope(custom_objects):
         return resolve(kind, config)
@@ -304,7 +305,7 @@ def snake_case(name: str) -> str:
 _PLAIN = frozenset({type(None), bool, int, str})
 
 
-def describe(value: Any) -> Any:
+def describe(value: object) -> Any:
     """Returns `value` as JSON types; what cannot be written down becomes an `Opaque`."""
     if type(value) in _PLAIN or isinstance(value, str):
         return value
@@ -386,7 +387,7 @@ def text_of(description: Any) -> str:
     return _ENCODER.encode(description)
 
 
-def _plain_opaque(value: Any) -> dict[str, Any]:
+def _plain_opaque(value: object) -> dict[str, Any]:
     if isinstance(value, Opaque):
         return {"opaque": value.text, "identity": value.identity}
     raise TypeError(f"{type(value).__name__} in a description is not plain data")
@@ -395,7 +396,7 @@ def _plain_opaque(value: Any) -> dict[str, Any]:
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_plain_opaque)
 
 
-def restore(value: Any) -> Any:
+def restore(value: object) -> Any:
     """Returns the value that `describe` wrote. Runs constructors of known classes alone."""
     if isinstance(value, list):
         return [restore(item) for item in value]

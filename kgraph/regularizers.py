@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from kgraph import config, registry
 from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.registry import Recorded
-from kgraph.types import Array
+from kgraph.types import Array, Config, CustomObjects, RegularizerLike
 
 Penalty: TypeAlias = Callable[[Array], Array]
 """What every regularizer is, a `Regularizer` or a plain function: an array to a scalar."""
@@ -100,7 +100,7 @@ class OrthogonalRegularizer(Regularizer):
         return self.factor * 0.5 * jnp.sum(jnp.abs(cosines)) / pairs
 
 
-def _factor(owner: Regularizer, option: str, value: Any) -> float:
+def _factor(owner: Regularizer, option: str, value: object) -> float:
     if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
         raise ConfigError(
             f"{type(owner).__name__} cannot use this value of `{option}`",
@@ -116,7 +116,7 @@ for _alias in ("l1_l2", "l1l2"):  # the documented string and the one Keras deri
 
 
 def get(
-    identifier: str | Mapping[str, Any] | Penalty | type[Regularizer] | None,
+    identifier: RegularizerLike | None,
 ) -> Penalty | None:
     """Returns the regularizer that an option stands for.
 
@@ -137,8 +137,6 @@ def serialize(regularizer: Penalty) -> dict[str, Any]:
     return registry.serialize("regularizer", regularizer)
 
 
-def deserialize(
-    config: str | Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-) -> Penalty:
+def deserialize(config: str | Config, custom_objects: CustomObjects | None = None) -> Penalty:
     """Returns the regularizer that `serialize` wrote down."""
     return registry.deserialize("regularizer", config, custom_objects)

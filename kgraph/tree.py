@@ -107,7 +107,7 @@ def _walk(structure: Tree, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, .
         yield from _walk(item, (*path, key))
 
 
-def pack_sequence_as(structure: Tree, flat_sequence: Sequence[Any]) -> Tree:
+def pack_sequence_as(structure: Tree, flat_sequence: Sequence[Any]) -> Any:
     """Returns the structure with other leaves: the inverse of `flatten`.
 
     Raises:
@@ -124,7 +124,7 @@ def pack_sequence_as(structure: Tree, flat_sequence: Sequence[Any]) -> Tree:
     return _mapped(lambda _: next(rest), [structure], True)
 
 
-def map_structure(func: Function, *structures: Tree, none_is_leaf: bool = True) -> Tree:
+def map_structure(func: Function, *structures: Tree, none_is_leaf: bool = True) -> Any:
     """Returns the structure with each leaf replaced by `func` of the leaves in its place.
 
     Args:
@@ -140,7 +140,7 @@ def map_structure(func: Function, *structures: Tree, none_is_leaf: bool = True) 
     return _mapped(func, list(structures), none_is_leaf)
 
 
-def _mapped(func: Function, structures: list[Tree], none_is_leaf: bool) -> Tree:
+def _mapped(func: Function, structures: list[Tree], none_is_leaf: bool) -> Any:
     first = _opened(structures[0])
     if first is None:
         others = [item for item in structures if is_nested(item)]
@@ -155,7 +155,7 @@ def _mapped(func: Function, structures: list[Tree], none_is_leaf: bool) -> Tree:
     return first.make([_mapped(func, list(items), none_is_leaf) for items in zip(*rows)])
 
 
-def map_structure_up_to(shallow_structure: Tree, func: Function, *structures: Tree) -> Tree:
+def map_structure_up_to(shallow_structure: Tree, func: Function, *structures: Tree) -> Any:
     """Returns the shallow structure with each leaf replaced by `func` of what is in its place.
 
     The other structures may be deeper: `func` is given what they have there.
@@ -189,7 +189,7 @@ def assert_same_paths(a: Tree, b: Tree) -> None:
         )
 
 
-def lists_to_tuples(structure: Tree) -> Tree:
+def lists_to_tuples(structure: Tree) -> Any:
     """Returns the structure with tuples in the place of lists."""
     container = _opened(structure)
     if container is None:
@@ -198,7 +198,7 @@ def lists_to_tuples(structure: Tree) -> Tree:
     return tuple(items) if isinstance(structure, list) else container.make(items)
 
 
-def map_shape_structure(func: Function, structure: Tree) -> Tree:
+def map_shape_structure(func: Function, structure: Tree) -> Any:
     """Returns the structure with each shape, a list or tuple of numbers or None, replaced.
 
     >>> map_shape_structure(len, {"a": (None, 3), "b": [(2,)]})
@@ -214,7 +214,7 @@ def map_shape_structure(func: Function, structure: Tree) -> Tree:
     return container.make([map_shape_structure(func, item) for item in container.items])
 
 
-def traverse(func: Function, structure: Tree, top_down: bool = True) -> Tree:
+def traverse(func: Function, structure: Tree, top_down: bool = True) -> Any:
     """Returns the structure with what `func` returns for its parts, containers included.
 
     Args:

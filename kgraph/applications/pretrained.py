@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kgraph.datasets.download import RemoteFile, fetch
 from kgraph.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 """Where most of the files are."""
@@ -42,7 +46,7 @@ def remote(url: str, md5: str) -> RemoteFile:
     return RemoteFile(url.rpartition("/")[2], url, md5=md5, folder="weights")
 
 
-def load_pretrained(model: Any, files: Pretrained, top: bool) -> None:
+def load_pretrained(model: Model, files: Pretrained, top: bool) -> None:
     """Sets all weights of a model to the published ones.
 
     The file may hold more, such as the statistics of a normalization whose constants we know.

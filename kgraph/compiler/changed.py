@@ -63,7 +63,7 @@ def new_options(layer: Layer) -> dict[str, Any]:
     return {name: now[name] for name in sorted(names) if not _is_same(made[name], now[name])}
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def _is_same(one: object, other: object) -> bool:
     if one is other or isinstance(one, Layer):
         return True
     return type(one) is type(other) and describe(one) == describe(other)

@@ -68,7 +68,7 @@ def conform(graph: Graph, arrays: Sequence[Any]) -> list[Array]:
         DataError: a rank or a size is wrong.
     """
     sizes: dict[str, tuple[Any, str]] = {}
-    made: list[Array] = []
+    made: list[Any] = []  # arrays, and None for what is optional and missing
     for name, ref, array in zip(graph.input_names, graph.inputs, arrays):
         spec = graph.spec(ref)
         if array is None:

@@ -102,7 +102,7 @@ def _attributes(layer: Layer) -> Any:
     }
 
 
-def _comparable(value: Any) -> Any:
+def _comparable(value: object) -> Any:
     if isinstance(value, (Variable, Layer)):
         return type(value).__qualname__  # compared by themselves
     if isinstance(value, (list, tuple)):
@@ -117,7 +117,7 @@ def _comparable(value: Any) -> Any:
     return described
 
 
-def _is_plain_function(value: Any) -> bool:
+def _is_plain_function(value: object) -> bool:
     """Tells whether the same object means the same: a function or class, nothing with state."""
     return callable(value) and hasattr(value, "__qualname__")
 

@@ -123,7 +123,7 @@ class Layout:
         kept = (p for p in self.places if p.collection == "params" and p.trained is trained)
         return Layout(tuple(kept), self.plain and self.plain._only(trained))
 
-    def split(self, params: Tree) -> tuple[Tree, Tree]:
+    def split(self, params: Tree) -> tuple[Any, Any]:
         """Returns the parameters that training changes and those that it does not, as two trees."""
         values = self.by_weight({"params": params}, ("params",))
         parts = (part.nest(values, ("params",))["params"] for part in (self.trained, self.frozen))
@@ -222,19 +222,19 @@ class Layout:
                 found.update(zip((id(row.weight) for row in place.rows), rows))
         return found
 
-    def pack_state(self, state: Tree) -> Tree:
+    def pack_state(self, state: Tree) -> Any:
         """Returns an optimizer's state: each part that is a tree like the trained parameters, of
         the plain layout, in this one.
         """
         return self._map_state(state, self.plain or self, self.trained.pack)
 
-    def unpack_state(self, state: Tree) -> Tree:
+    def unpack_state(self, state: Tree) -> Any:
         """Returns what `pack_state` was given."""
         return self._map_state(state, self, self.trained.unpack)
 
     def _map_state(
         self, state: Tree, given: Layout, convert: Callable[[Mapping[str, Any]], Variables]
-    ) -> Tree:
+    ) -> Any:
         if self.plain is None:
             return state
         structure = jax.tree.structure(given.trained.specs["params"])
@@ -253,13 +253,13 @@ def _spec(place: Place) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(weight.shape, jnp.dtype(weight.dtype), sharding=place.sharding)
 
 
-def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+def _set(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     for part in path[:-1]:
         tree = tree.setdefault(part, {})
     tree[path[-1]] = value
 
 
-def _with(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:
+def _with(tree: Any, path: tuple[str, ...], value: Any) -> Any:
     """Returns the nested dict with one leaf replaced; the given one is not changed."""
     if not path:
         return value

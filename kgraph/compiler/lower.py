@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kgraph.compiler.changed import without_changed
 from kgraph.compiler.folded import Fold
@@ -30,6 +30,10 @@ from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.platform import platform
 from kgraph.layers.base.variant import variant
 from kgraph.registry import restore
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 Stacking: TypeAlias = bool | Literal["auto"]
 """Whether repeated blocks are computed by one body: never, always, or where that pays."""
@@ -59,7 +63,7 @@ _LEAST_SAVED = 32
 
 
 def lower(
-    model: Any,
+    model: Model,
     passes: Sequence[Pass] | None = None,
     stack: Stacking | None = None,
     remat: Remat | None = None,
@@ -112,7 +116,7 @@ def is_model(layer: Layer) -> bool:
     return hasattr(type(layer), "_kgraph_live")
 
 
-def graph_of(model: Any) -> Graph | None:
+def graph_of(model: Model) -> Graph | None:
     """Returns the graph that a model is lowered from; None if it has none yet."""
     live: LiveGraph | None = model._kgraph_live
     return None if live is None else live.graph

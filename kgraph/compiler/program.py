@@ -45,7 +45,7 @@ class Run:
     outputs: list[Array]
     masks: list[Array | None]
     losses: list[Array]
-    state: Tree
+    state: Any
 
 
 class Program(VariableTrees):
@@ -135,7 +135,7 @@ class Program(VariableTrees):
         inputs: Tree,
         training: bool = False,
         key: Array | None = None,
-    ) -> tuple[Tree, Tree]:
+    ) -> tuple[Any, Any]:
         """Returns the outputs, in the model's structure, and the new state.
 
         Args:
@@ -206,7 +206,7 @@ class Program(VariableTrees):
                 total = total + weight.regularizer(values[id(weight)])
         return total
 
-    def constrain(self, params: Tree) -> Tree:
+    def constrain(self, params: Tree) -> Any:
         """Returns the parameters with each weight's constraint applied."""
         layout = self.layout_of({"params": params})
         weights = [place.weight for place in layout.trained.places]
@@ -219,7 +219,7 @@ class Program(VariableTrees):
         return layout.nest(values, ("params",))["params"]
 
     @cached_property
-    def trained(self) -> Tree:
+    def trained(self) -> Any:
         """For each parameter, whether training changes it: a tree of bools like `params`."""
         flags = {id(place.weight): place.trained for place in self.places}
         return self.nest(flags, ("params",))["params"]

@@ -26,7 +26,7 @@ def ahead(
     waiting: queue.Queue[Any] = queue.Queue(depth)
     stopped = threading.Event()
 
-    def put(item: Any) -> bool:
+    def put(item: object) -> bool:
         while not stopped.is_set():
             try:
                 waiting.put(item, timeout=0.1)

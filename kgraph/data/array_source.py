@@ -14,7 +14,7 @@ from kgraph.data.checks import check_batch_size, check_rows, check_steps
 from kgraph.data.source import random_generator, span, warn_short
 from kgraph.data.tree import map_leaves
 from kgraph.errors import check_choice
-from kgraph.types import Array, Tree
+from kgraph.types import AnyArray, Tree
 
 Shuffle = bool | Literal["batch"]
 
@@ -113,7 +113,7 @@ class ArraySource:
     def _take(self, rows: np.ndarray) -> Batch:
         in_order = self.shuffle is False
 
-        def take(array: Array, _: Any) -> Array:
+        def take(array: AnyArray, _: Any) -> AnyArray:
             if is_jax_array(array):  # by index always: a slice would compile for each place
                 return array[rows]
             if in_order:

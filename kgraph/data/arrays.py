@@ -10,15 +10,15 @@ import numpy as np
 from kgraph import config
 from kgraph.data.tree import map_leaves
 from kgraph.errors import DataError, KGraphError
-from kgraph.types import Array, Tree
+from kgraph.types import AnyArray, DTypeLike, Tree
 
 _NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
 
 
-def as_arrays(tree: Tree, name: str = "x", where: str | None = None) -> Tree:
+def as_arrays(tree: Tree, name: str = "x", where: str | None = None) -> Any:
     """Converts nested lists, tuples and dicts of array-likes to the same structure of arrays.
 
-    Array-likes are NumPy and JAX arrays, pandas frames and series (a series becomes one column),
+    AnyArray-likes are NumPy and JAX arrays, pandas frames and series (a series becomes one column),
     PyTorch and TensorFlow tensors, and nested lists of numbers. A list of numbers is one array, as
     in `np.asarray`; a list of arrays is a structure of several. JAX arrays stay on their device.
 
@@ -33,7 +33,7 @@ def as_arrays(tree: Tree, name: str = "x", where: str | None = None) -> Tree:
         DataError: for a leaf that is a scalar, ragged, or does not hold numbers; names its path.
     """
 
-    def convert(leaf: Any, path: str) -> Array:
+    def convert(leaf: object, path: str) -> AnyArray:
         array = _to_array(leaf, path, where)
         _check_leaf(array, path, where)
         return _with_default_float(array)
@@ -41,22 +41,22 @@ def as_arrays(tree: Tree, name: str = "x", where: str | None = None) -> Tree:
     return map_leaves(convert, tree, name, is_leaf=_is_numbers)
 
 
-def is_jax_array(value: Any) -> bool:
+def is_jax_array(value: object) -> bool:
     """Tells whether a value is a JAX array or tracer, without importing JAX."""
     return _is_from(value, "jax", "jaxlib") and hasattr(value, "dtype") and hasattr(value, "shape")
 
 
-def is_array(value: Any) -> bool:
+def is_array(value: object) -> bool:
     """Tells whether a value is an array-like object of some library (not a list of numbers)."""
     return hasattr(value, "shape") or hasattr(value, "__array__")
 
 
-def _is_from(value: Any, *packages: str) -> bool:
+def _is_from(value: object, *packages: str) -> bool:
     """Tells whether a value's class, or one that it extends, is from one of these packages."""
     return any(cls.__module__.partition(".")[0] in packages for cls in type(value).__mro__)
 
 
-def _is_numbers(value: Any) -> bool:
+def _is_numbers(value: object) -> bool:
     """Follows the first items down: a list that ends at a number (or a string) is one array."""
     if not isinstance(value, (list, tuple)):
         return False
@@ -67,7 +67,7 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, _NUMBERS)
 
 
-def _to_array(leaf: Any, path: str, where: str | None) -> Array:
+def _to_array(leaf: Any, path: str, where: str | None) -> AnyArray:
     if is_jax_array(leaf):
         return leaf
     try:
@@ -98,7 +98,7 @@ def _from_torch(tensor: Any) -> np.ndarray:
     return tensor.numpy()
 
 
-def _check_leaf(array: Array, path: str, where: str | None) -> None:
+def _check_leaf(array: AnyArray, path: str, where: str | None) -> None:
     if not (_is_float(array.dtype) or getattr(array.dtype, "kind", "O") in "biuc"):
         raise DataError(
             f"{path} does not hold numbers",
@@ -117,12 +117,12 @@ def _check_leaf(array: Array, path: str, where: str | None) -> None:
         )
 
 
-def _is_float(dtype: Any) -> bool:
+def _is_float(dtype: DTypeLike) -> bool:
     # ml_dtypes' types (bfloat16 and the like) have the kind "V" in NumPy.
     return getattr(dtype, "kind", "O") == "f" or str(dtype).startswith(("bfloat", "float"))
 
 
-def _with_default_float(array: Array) -> Array:
+def _with_default_float(array: AnyArray) -> AnyArray:
     wanted = config.floatx()
     if _is_float(array.dtype):
         if str(array.dtype) == wanted:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from kgraph.checks import is_whole
@@ -42,7 +40,7 @@ def check_rows(*named: tuple[str, Tree], where: str | None = None) -> int:
     return counts.pop()
 
 
-def check_batch_size(value: Any) -> int:
+def check_batch_size(value: object) -> int:
     """Returns a batch size; None stands for 32.
 
     Raises:
@@ -51,7 +49,7 @@ def check_batch_size(value: Any) -> int:
     return DEFAULT_BATCH_SIZE if value is None else _at_least_one("batch_size", value)
 
 
-def check_steps(value: Any, name: str = "steps_per_epoch") -> int | None:
+def check_steps(value: object, name: str = "steps_per_epoch") -> int | None:
     """Returns a number of steps, or None for all there are.
 
     Raises:
@@ -60,7 +58,7 @@ def check_steps(value: Any, name: str = "steps_per_epoch") -> int | None:
     return None if value is None else _at_least_one(name, value)
 
 
-def _at_least_one(name: str, value: Any) -> int:
+def _at_least_one(name: str, value: object) -> int:
     if not is_whole(value, least=1):
         raise DataError(
             f"`{name}` cannot be {value!r}",

@@ -58,7 +58,7 @@ def _table(class_weight: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(classes, np.int64), np.asarray(weights, np.float64)
 
 
-def _labels(y: Tree) -> np.ndarray:
+def _labels(y: Any) -> np.ndarray:
     y = as_arrays(y, "y")
     if not is_array(y) or y.ndim > 2:
         shape = tuple(y.shape) if is_array(y) else type(y).__name__

@@ -66,7 +66,7 @@ def refuse_with_dataset(x: Any, **options: Any) -> None:
         )
 
 
-def _holds_arrays(item: Any) -> bool:
+def _holds_arrays(item: object) -> bool:
     if isinstance(item, Mapping):
         return bool(item) and all(map(_holds_arrays, item.values()))
     if isinstance(item, (list, tuple)):

@@ -10,10 +10,9 @@ from kgraph.data.checks import check_rows
 from kgraph.data.kinds import refuse_with_dataset
 from kgraph.data.tree import map_leaves
 from kgraph.errors import DataError
-from kgraph.types import Tree
 
 
-def split(arrays: Tree, validation_split: float) -> tuple[Tree, Tree]:
+def split(arrays: Any, validation_split: float) -> tuple[Any, Any]:
     """Splits trees of arrays into the first rows and the last, before any shuffling.
 
     Of n rows the last n - floor(n (1 - validation_split)) are for validation.
@@ -60,5 +59,5 @@ def check_validation_split(value: Any) -> float:
     return float(value)
 
 
-def _is_triple(arrays: Tree) -> bool:
+def _is_triple(arrays: Any) -> bool:
     return isinstance(arrays, tuple) and len(arrays) == 3

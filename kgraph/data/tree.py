@@ -32,7 +32,7 @@ def map_leaves(
     tree: Tree,
     path: str = "x",
     is_leaf: Callable[[Any], bool] = lambda _: False,
-) -> Tree:
+) -> Any:
     """Returns the same structure with `function(leaf, path)` at each leaf; None stays None."""
     if tree is None:
         return None

@@ -106,7 +106,7 @@ def _text(key: Any) -> str:
     return key.decode() if isinstance(key, bytes) else str(key)
 
 
-def _thawed(value: Any) -> Any:
+def _thawed(value: object) -> Any:
     if not isinstance(value, _KeptArray):
         return value
     _, shape, dtype, column_major, data = value.state

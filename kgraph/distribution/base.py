@@ -7,7 +7,7 @@ import copy
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
@@ -18,6 +18,10 @@ from kgraph.distribution.mesh import DeviceMesh
 from kgraph.distribution.plan import Plan, make_plan
 from kgraph.distribution.processes import agree_on_seed
 from kgraph.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 BatchAxes: TypeAlias = str | tuple[str, ...]
 """The axis of a mesh along which rows of batches are spread, or several."""
@@ -152,7 +156,7 @@ class Distribution:
 
     # --- use -------------------------------------------------------------------------------------
 
-    def plan(self, model: Any) -> Plan:
+    def plan(self, model: Model) -> Plan:
         """Returns where each weight of a model will lie; printed, it is a table.
 
         Nothing is allocated.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kgraph.errors import ConfigError
 
@@ -30,7 +30,7 @@ def set_distribution(value: Distribution | None) -> None:
     _in_force[:] = [] if value is None else [value]
 
 
-def check_distribution(value: Any) -> None:
+def check_distribution(value: object) -> None:
     """Raises ConfigError for what is neither a distribution nor None."""
     if value is not None and not hasattr(value, "device_mesh"):
         raise ConfigError(

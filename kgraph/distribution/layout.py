@@ -103,7 +103,7 @@ def distribute_tensor(tensor: Array, layout: TensorLayout | Sharding) -> Array:
     return put(tensor, sharding)
 
 
-def put(tree: Tree, sharding: Any, copy: bool = False) -> Tree:
+def put(tree: Tree, sharding: Any, copy: bool = False) -> Any:
     """Returns arrays laid out as told, without a copy of the whole on any one device.
 
     In a training of several processes, each has the whole array and keeps what its devices need.

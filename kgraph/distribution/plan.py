@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 
@@ -18,6 +18,7 @@ from kgraph.layers.base.tree import named_weights
 
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
+    from kgraph.models.model import Model
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -101,7 +102,7 @@ class Plan:
         return "\n".join([title, *(line.rstrip() for line in lines), *unused])
 
 
-def make_plan(distribution: Distribution, model: Any) -> Plan:
+def make_plan(distribution: Distribution, model: Model) -> Plan:
     """Returns the plan for a model; see `Distribution.plan`."""
     graph = graph_of(model)
     if graph is None:

@@ -12,12 +12,13 @@ from kgraph.layers.base.tree import named_weights
 
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
+    from kgraph.models.model import Model
 
 _KEY = re.compile(r"\['([^']*)'\]")
 
 
 def stored_shardings(
-    distribution: Distribution, model: Any
+    distribution: Distribution, model: Model
 ) -> Callable[[str, tuple[int, ...]], Sharding]:
     """Returns a function from path and shape in a file to the place of that array.
 

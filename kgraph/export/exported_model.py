@@ -15,7 +15,7 @@ from kgraph.export.package import Package, read_package
 from kgraph.export.signature import TensorInfo
 from kgraph.graph.structure import fill
 from kgraph.saving.files.file_error import refusing, shown
-from kgraph.types import Array, Tree
+from kgraph.types import Array, FilePath, Tree
 
 
 class ExportedModel:
@@ -45,7 +45,7 @@ class ExportedModel:
         self._signature, self._exported = signature, exported
         self._call = jax.jit(exported.call)
 
-    def __call__(self, inputs: Tree) -> Tree:
+    def __call__(self, inputs: Tree) -> Any:
         """Returns the outputs as JAX arrays, in the structure of the model's outputs.
 
         Args:
@@ -74,7 +74,7 @@ class ExportedModel:
         return "\n".join(lines) + ">"
 
 
-def load(path: Any) -> ExportedModel:
+def load(path: FilePath) -> ExportedModel:
     """Returns the function in a file that `model.export` wrote.
 
     An export is a program: load it only from people whose code you would run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +14,18 @@ from kgraph.export.lowering import lower_inference, place_name
 from kgraph.export.package import Package, write_package
 from kgraph.export.signature import check_platforms
 from kgraph.saving.files.file_error import file_error
+from kgraph.types import FilePath
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 SUFFIX = ".stablehlo"
 
 
 def export(
-    model: Any,
-    path: Any,
+    model: Model,
+    path: FilePath,
     weights: str = "beside",
     platforms: Sequence[str] | None = None,
     overwrite: bool = True,
@@ -78,7 +83,7 @@ def require_flatbuffers() -> None:
         ) from error
 
 
-def _target(path: Any, overwrite: bool) -> Path:
+def _target(path: FilePath, overwrite: bool) -> Path:
     target = Path(path).resolve()
     if target.suffix != SUFFIX:
         raise ConfigError(

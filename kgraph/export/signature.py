@@ -46,8 +46,8 @@ class Signature:
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
-    input_structure: Tree
-    output_structure: Tree
+    input_structure: Any
+    output_structure: Any
     positive: tuple[str, ...]
 
     def plain(self) -> dict[str, Any]:

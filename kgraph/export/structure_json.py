@@ -37,7 +37,7 @@ def encode(structure: Tree) -> Any:
     )
 
 
-def decode(data: Any, count: int, place: str) -> Tree:
+def decode(data: Any, count: int, place: str) -> Any:
     """Returns the structure of slots that `encode` wrote, with each of `count` slots once.
 
     Raises:
@@ -49,7 +49,7 @@ def decode(data: Any, count: int, place: str) -> Tree:
     return structure
 
 
-def _decode(data: Any, place: str, depth: int) -> Tree:
+def _decode(data: Any, place: str, depth: int) -> Any:
     if is_count(data):
         return Slot(data)
     if depth > _MAX_DEPTH or not isinstance(data, list) or not data:

@@ -23,7 +23,7 @@ class Executable:
     def __init__(self, call: Any) -> None:
         self._call = call
 
-    def __call__(self, first: Tree, *others: Tree) -> Tree:
+    def __call__(self, first: Tree, *others: Tree) -> Any:
         """Runs the step.
 
         Args:

@@ -98,7 +98,7 @@ def _prediction(program: Program, batch: Batch, placement: Placement) -> tuple[T
             jax.ShapeDtypeStruct((2,), "uint32", sharding=placement.distribution.replicated)
         )
 
-    def predict(variables: Tree, inputs: Any, words: Array | None = None) -> Tree:
+    def predict(variables: Any, inputs: Any, words: Array | None = None) -> Any:
         key = None if words is None else jax.random.wrap_key_data(words, impl="threefry2x32")
         return program.apply(variables, inputs, key=key)[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.errors import GraphError
 from kgraph.graph.dims import rename_dims, unnamed_dims
@@ -15,6 +15,9 @@ from kgraph.graph.structure import flatten, leaves, sorted_leaves
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
 from kgraph.graph.walk import keras_order, key, parents
 from kgraph.types import Tree
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def find_aliases(layers: dict[str, Any]) -> dict[str, str]:
     first: dict[int, str] = {}
     aliases: dict[str, str] = {}
 
-    def visit(path: str, layer: Any) -> None:
+    def visit(path: str, layer: Layer) -> None:
         if id(layer) in first:
             aliases[path] = first[id(layer)]
             return
@@ -168,7 +171,7 @@ class _Writer:
         )
 
 
-def _symbols(tree: Tree, what: str) -> tuple[list[SymbolicTensor], Tree]:
+def _symbols(tree: Tree, what: str) -> tuple[list[SymbolicTensor], Any]:
     found, structure = flatten(tree, lambda item: isinstance(item, SymbolicTensor))
     for item in leaves(tree):
         if not isinstance(item, SymbolicTensor):

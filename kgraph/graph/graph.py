@@ -10,7 +10,6 @@ from typing import Any
 
 from kgraph.graph.node import LayerSpec, Node, Ref, TensorSpec
 from kgraph.registry import describe, text_of
-from kgraph.types import Tree
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +31,8 @@ class Graph:
     outputs: tuple[Ref, ...]
     nodes: tuple[Node, ...]
     layers: Mapping[str, LayerSpec]
-    input_structure: Tree
-    output_structure: Tree
+    input_structure: Any
+    output_structure: Any
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kgraph.graph.dims import public_shape, show_dims
 from kgraph.graph.traits import Traits
 from kgraph.source import Source
-from kgraph.types import Dims, Shape, Tree
+from kgraph.types import Dims, Shape
 
 if TYPE_CHECKING:
     from kgraph.graph.graph import Graph
@@ -134,7 +134,7 @@ class Node:
     kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
     inputs: tuple[Ref, ...] = ()
     masks: tuple[Ref | None, ...] = ()
-    structure: Tree = field(default=None, hash=False)
+    structure: Any = field(default=None, hash=False)
     outputs: tuple[TensorSpec, ...] = ()
     output_masks: tuple[Ref | None, ...] = ()
     mask_specs: tuple[TensorSpec | None, ...] = ()

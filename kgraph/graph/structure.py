@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from kgraph.types import Tree
 
@@ -23,7 +23,7 @@ class Slot:
         return {"slot": self.index}
 
 
-def map_structure(function: Callable[[Any], Any], tree: Tree) -> Tree:
+def map_structure(function: Callable[[Any], Any], tree: Tree) -> Any:
     """Returns the structure with `function` applied to everything that is not structure."""
     if isinstance(tree, (list, tuple)):
         items = [map_structure(function, item) for item in tree]
@@ -63,11 +63,11 @@ def sorted_leaves(tree: Tree) -> Iterator[Any]:
         yield tree
 
 
-def flatten(tree: Tree, is_leaf: Callable[[Any], bool]) -> tuple[list[Any], Tree]:
+def flatten(tree: Tree, is_leaf: Callable[[Any], bool]) -> tuple[list[Any], Any]:
     """Returns the leaves in order and the structure with slots in their places."""
     found: list[Any] = []
 
-    def slot(item: Any) -> Any:
+    def slot(item: object) -> Any:
         if not is_leaf(item):
             return item
         found.append(item)
@@ -76,10 +76,10 @@ def flatten(tree: Tree, is_leaf: Callable[[Any], bool]) -> tuple[list[Any], Tree
     return found, map_structure(slot, tree)
 
 
-def fill(template: Tree, values: Sequence[Any]) -> Tree:
+def fill(template: Tree, values: Sequence[Any]) -> Any:
     """Returns the structure with each slot replaced by the value of its number."""
 
-    def value(item: Any) -> Any:
+    def value(item: object) -> Any:
         return values[item.index] if isinstance(item, Slot) else item
 
     return map_structure(value, template)
@@ -102,6 +102,6 @@ def paths(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, tree
 
 
-def is_structure(value: Any) -> bool:
+def is_structure(value: object) -> TypeGuard[list[Any] | tuple[Any, ...] | dict[Any, Any]]:
     """Tells whether a value is a list, tuple or dict."""
     return isinstance(value, (list, tuple, dict))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NoReturn
 from kgraph.errors import SymbolError
 from kgraph.graph.node import TensorSpec
 from kgraph.source import Source
-from kgraph.types import Dims, Shape, Tree
+from kgraph.types import Dims, Shape
 
 _order = itertools.count()
 
@@ -28,7 +28,7 @@ class Call:
     kwargs: dict[str, Any]
     inputs: tuple[SymbolicTensor, ...]
     masks: tuple[MaskOf | None, ...]
-    structure: Tree
+    structure: Any
     outputs: tuple[TensorSpec, ...]
     mask_specs: tuple[TensorSpec | None, ...]
     passes_mask: MaskOf | None

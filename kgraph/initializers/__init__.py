@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from kgraph.initializers.scaling import (
 )
 from kgraph.initializers.stft import STFT
 from kgraph.initializers.variates import KEY_VERSION, path_hash
-from kgraph.types import Function
+from kgraph.types import Config, CustomObjects, Function, InitializerLike
 
 constant = Constant
 glorot_normal = GlorotNormal
@@ -58,7 +57,7 @@ for _alias, _cls in {
     registry.register("initializer", _alias, _cls)
 
 
-def get(identifier: Any) -> Function | None:
+def get(identifier: InitializerLike | None) -> Function | None:
     """Returns the initializer that an option such as `kernel_initializer="he_normal"` stands for.
 
     >>> get("uniform").maxval
@@ -81,9 +80,7 @@ def serialize(initializer: Function) -> dict[str, Any]:
     return registry.serialize("initializer", initializer)
 
 
-def deserialize(
-    config: str | Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-) -> Function:
+def deserialize(config: str | Config, custom_objects: CustomObjects | None = None) -> Function:
     """Returns the initializer that `serialize` wrote down."""
     return registry.deserialize("initializer", config, custom_objects)
 

@@ -17,7 +17,7 @@ from kgraph import config
 from kgraph.errors import ConfigError
 from kgraph.initializers.variates import Kind, key_words, seed_words, variates
 from kgraph.registry import Recorded
-from kgraph.types import Array
+from kgraph.types import AnyArray, DTypeLike
 
 _NO_PATH = 0  # stands for a path's hash where values depend on a seed or key alone
 
@@ -27,7 +27,9 @@ class Initializer(Recorded):
 
     _kgraph_kind = "initializer"
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None, key: Any = None) -> Array:
+    def __call__(
+        self, shape: Sequence[int], dtype: DTypeLike | None = None, key: Any = None
+    ) -> AnyArray:
         """Returns initial values.
 
         Args:
@@ -43,11 +45,13 @@ class Initializer(Recorded):
 class FixedInitializer(Initializer):
     """Base of initializers whose values follow from the shape. A subclass defines `fill`."""
 
-    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
+    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> AnyArray:
         """Returns the values, with `xp` NumPy or `jax.numpy`. The caller fixes the dtype."""
         raise ConfigError(f"{type(self).__name__} does not define fill(self, shape, dtype, xp)")
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None, key: Any = None) -> Array:
+    def __call__(
+        self, shape: Sequence[int], dtype: DTypeLike | None = None, key: Any = None
+    ) -> AnyArray:
         dtype = standard_dtype(dtype)
         return jnp.asarray(self.fill(tuple(shape), dtype, jnp), dtype)
 
@@ -89,24 +93,26 @@ class RandomInitializer(Initializer):
             ) from None
         self._drawn: np.ndarray | None = None
 
-    def transform(self, z: Array, shape: tuple[int, ...], xp: ModuleType) -> Array:
+    def transform(self, z: AnyArray, shape: tuple[int, ...], xp: ModuleType) -> AnyArray:
         """Returns the values for standard variates `z` of the same shape (float32).
 
         A pure function written for `xp` NumPy and `jax.numpy` alike.
         """
         raise ConfigError(f"{type(self).__name__} does not define transform(self, z, shape, xp)")
 
-    def draw(self, shape: tuple[int, ...], words: Array, path: int, xp: ModuleType) -> Array:
+    def draw(self, shape: tuple[int, ...], words: AnyArray, path: int, xp: ModuleType) -> AnyArray:
         """Returns the float32 values of the weight with this path hash under a key's words."""
         words, path = self.stream(words, path)
         z = variates(self.variates, words, path, math.prod(shape), xp=xp)
         return self.transform(z.reshape(shape), shape, xp)
 
-    def stream(self, words: Array, path: int) -> tuple[Array, int]:
+    def stream(self, words: AnyArray, path: int) -> tuple[AnyArray, int]:
         """Returns the words and the path by which is drawn: those given, or the seed's."""
         return (words, path) if self.seed is None else (seed_words(self.seed), _NO_PATH)
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None, key: Any = None) -> Array:
+    def __call__(
+        self, shape: Sequence[int], dtype: DTypeLike | None = None, key: Any = None
+    ) -> AnyArray:
         words = self._own_words() if key is None else key_words(key)
         xp = jnp if isinstance(words, Tracer) else np
         dtype = floating_dtype(self, dtype)
@@ -118,12 +124,12 @@ class RandomInitializer(Initializer):
         return self._drawn
 
 
-def standard_dtype(dtype: Any) -> np.dtype:
+def standard_dtype(dtype: DTypeLike | None) -> np.dtype:
     """Returns a dtype that JAX can hold under the present settings; None stands for `floatx`."""
     return np.dtype(jax.dtypes.canonicalize_dtype(config.floatx() if dtype is None else dtype))
 
 
-def floating_dtype(owner: Initializer, dtype: Any) -> np.dtype:
+def floating_dtype(owner: Initializer, dtype: DTypeLike | None) -> np.dtype:
     """Returns `standard_dtype(dtype)`, or raises ConfigError if it is not of floats."""
     found = standard_dtype(dtype)
     if not jnp.issubdtype(found, jnp.floating):

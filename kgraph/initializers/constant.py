@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.initializers.base import FixedInitializer
-from kgraph.types import Array
+from kgraph.types import AnyArray
 
 
 class Zeros(FixedInitializer):
     """Fills with 0."""
 
-    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
+    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> AnyArray:
         return xp.zeros(shape, dtype)
 
 
 class Ones(FixedInitializer):
     """Fills with 1."""
 
-    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
+    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> AnyArray:
         return xp.ones(shape, dtype)
 
 
@@ -33,10 +32,10 @@ class Constant(FixedInitializer):
         ConfigError: when called with a shape that the array cannot be broadcast to.
     """
 
-    def __init__(self, value: Any = 0.0) -> None:
+    def __init__(self, value: object = 0.0) -> None:
         self.value = value
 
-    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
+    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> AnyArray:
         value = np.asarray(self.value)
         try:
             fits = np.broadcast_shapes(value.shape, shape) == shape
@@ -61,7 +60,7 @@ class Identity(FixedInitializer):
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = gain
 
-    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
+    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> AnyArray:
         if len(shape) != 2:
             raise ConfigError(
                 "Identity makes matrices only",

@@ -23,7 +23,7 @@ from kgraph.initializers.base import (
 )
 from kgraph.initializers.on_host import Drawing, Kind, draw_all
 from kgraph.initializers.variates import derived_words, key_words, many_variates, path_hash
-from kgraph.types import Array, Function
+from kgraph.types import AnyArray, DTypeLike, Function
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ def _rows_of(one: Request | Sequence[Request]) -> Sequence[Request]:
     return [one] if isinstance(one, Request) else one
 
 
-def _on_host(one: Request | Sequence[Request], words: Array, drawings: list[Drawing]) -> Array:
+def _on_host(
+    one: Request | Sequence[Request], words: AnyArray, drawings: list[Drawing]
+) -> AnyArray:
     """Returns values, or an array that is still to be filled by what is added to `drawings`."""
     rows = _rows_of(one)
     make, shape = rows[0].initializer, tuple(rows[0].shape)
@@ -105,14 +107,14 @@ def _on_host(one: Request | Sequence[Request], words: Array, drawings: list[Draw
 
 
 def _drawing(
-    make: RandomInitializer, request: Request, words: Array, target: np.ndarray
+    make: RandomInitializer, request: Request, words: AnyArray, target: np.ndarray
 ) -> Drawing:
     words, path = make.stream(words, path_hash(request.path))
     shape = tuple(request.shape)
     return Drawing(make.variates, words, path, lambda z: make.transform(z, shape, np), target)
 
 
-def _drawn_together(requests: Sequence[Request], words: Array) -> list[Array]:
+def _drawn_together(requests: Sequence[Request], words: AnyArray) -> list[Any]:
     """Returns the values of requests, those that follow the key from one generator."""
     groups: dict[Kind, list[int]] = {}
     for i, request in enumerate(requests):
@@ -136,7 +138,9 @@ def _fills(make: Function) -> TypeGuard[FixedInitializer]:
     return isinstance(make, FixedInitializer) and type(make).__call__ is FixedInitializer.__call__
 
 
-def _values(request: Request, words: Array, xp: ModuleType, z: Array | None = None) -> Array:
+def _values(
+    request: Request, words: AnyArray, xp: ModuleType, z: AnyArray | None = None
+) -> AnyArray:
     make, shape, path = request.initializer, tuple(request.shape), path_hash(request.path)
     if _draws(make):
         dtype = floating_dtype(make, request.dtype)
@@ -161,7 +165,12 @@ def _values(request: Request, words: Array, xp: ModuleType, z: Array | None = No
 
 
 def _call_foreign(
-    make: Function, shape: tuple[int, ...], dtype: Any, words: Array, path: int, xp: ModuleType
+    make: Function,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    words: AnyArray,
+    path: int,
+    xp: ModuleType,
 ) -> Any:
     """Calls a user's initializer with those of shape, dtype and key that it takes."""
     try:

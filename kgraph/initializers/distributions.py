@@ -6,7 +6,7 @@ from types import ModuleType
 
 from kgraph.errors import ConfigError
 from kgraph.initializers.base import RandomInitializer
-from kgraph.types import Array
+from kgraph.types import AnyArray
 
 
 class RandomUniform(RandomInitializer):
@@ -31,7 +31,7 @@ class RandomUniform(RandomInitializer):
             )
         self.minval, self.maxval = minval, maxval
 
-    def transform(self, z: Array, shape: tuple[int, ...], xp: ModuleType) -> Array:
+    def transform(self, z: AnyArray, shape: tuple[int, ...], xp: ModuleType) -> AnyArray:
         return self.minval + (self.maxval - self.minval) * z
 
 
@@ -53,7 +53,7 @@ class RandomNormal(RandomInitializer):
             )
         self.mean, self.stddev = mean, stddev
 
-    def transform(self, z: Array, shape: tuple[int, ...], xp: ModuleType) -> Array:
+    def transform(self, z: AnyArray, shape: tuple[int, ...], xp: ModuleType) -> AnyArray:
         return self.mean + self.stddev * z
 
 

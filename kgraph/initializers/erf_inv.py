@@ -7,7 +7,7 @@ from types import ModuleType
 import jax
 import numpy as np
 
-from kgraph.types import Array
+from kgraph.types import AnyArray
 
 # Coefficients, highest power first, in w - 2.5 for w < 5 and in sqrt(w) - 3 beyond.
 _CENTRE = (
@@ -34,7 +34,7 @@ _TAIL = (
 )
 
 
-def erf_inv(x: Array, xp: ModuleType) -> Array:
+def erf_inv(x: AnyArray, xp: ModuleType) -> AnyArray:
     """Returns the y in float32 with erf(y) = x, for x strictly between -1 and 1.
 
     Source: Giles, "Approximating the erfinv function", GPU Computing Gems (2011), single precision;

@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from kgraph.initializers.erf_inv import erf_inv_in_place
+from kgraph.types import AnyArray
 
 Kind: TypeAlias = Literal["uniform", "normal", "truncated_normal"]
 """Uniform in [0, 1); standard normal; standard normal given that it lies in [-2, 2]."""
@@ -48,9 +49,9 @@ class Drawing:
     """
 
     kind: Kind
-    words: np.ndarray
+    words: AnyArray
     path: int
-    transform: Callable[[np.ndarray], np.ndarray]
+    transform: Callable[[np.ndarray], AnyArray]
     target: np.ndarray
 
 
@@ -121,7 +122,7 @@ class Drawer:
         self._buffers = np.empty((4, most), np.uint32)
 
     def draw(
-        self, kind: Kind, words: np.ndarray, parts: Sequence[tuple[int, int, int]]
+        self, kind: Kind, words: AnyArray, parts: Sequence[tuple[int, int, int]]
     ) -> np.ndarray:
         """Returns variates, one part after the other. They are there until the next call.
 
@@ -155,7 +156,7 @@ class Drawer:
         return z if kind == "normal" else np.clip(z, -2, 2, out=z)  # rounding may pass 2
 
 
-def encipher(words: np.ndarray, high: np.ndarray, low: np.ndarray, spare: np.ndarray) -> None:
+def encipher(words: AnyArray, high: np.ndarray, low: np.ndarray, spare: np.ndarray) -> None:
     """Enciphers blocks [n], [n] by Threefry-2x32 under a key of two words, in place, in 20 rounds.
 
     Args:

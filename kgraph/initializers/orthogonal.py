@@ -7,7 +7,7 @@ from types import ModuleType
 
 from kgraph.errors import ConfigError
 from kgraph.initializers.base import RandomInitializer
-from kgraph.types import Array
+from kgraph.types import AnyArray
 
 
 class Orthogonal(RandomInitializer):
@@ -29,7 +29,7 @@ class Orthogonal(RandomInitializer):
         super().__init__(seed)
         self.gain = gain
 
-    def transform(self, z: Array, shape: tuple[int, ...], xp: ModuleType) -> Array:
+    def transform(self, z: AnyArray, shape: tuple[int, ...], xp: ModuleType) -> AnyArray:
         if len(shape) < 2:
             raise ConfigError(
                 "Orthogonal needs at least two axes",

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from kgraph.errors import ConfigError, check_choice
 from kgraph.initializers.base import RandomInitializer
 from kgraph.initializers.variates import Kind
-from kgraph.types import Array
+from kgraph.types import AnyArray, InitializerLike
 
 # The standard deviation of a standard normal cut at two deviations: what is left to divide by.
 _TRUNCATED_STDDEV = 0.87962566103423978
@@ -70,7 +70,7 @@ class VarianceScaling(RandomInitializer):
         self.input_axes, self.output_axes = input_axes, output_axes
         self.variates = _VARIATES[distribution]
 
-    def transform(self, z: Array, shape: tuple[int, ...], xp: ModuleType) -> Array:
+    def transform(self, z: AnyArray, shape: tuple[int, ...], xp: ModuleType) -> AnyArray:
         fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
         fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
         variance = self.scale / max(1.0, fans[self.mode])
@@ -81,7 +81,9 @@ class VarianceScaling(RandomInitializer):
         return math.sqrt(variance) / _TRUNCATED_STDDEV * z
 
 
-def with_axes(initializer: Any, inputs: Sequence[int], outputs: Sequence[int]) -> Any:
+def with_axes(
+    initializer: InitializerLike | None, inputs: Sequence[int], outputs: Sequence[int]
+) -> Any:
     """Returns an initializer told which axes of a kernel are inputs and which are outputs.
 
     One that has been told, or does not ask, stays as it is.

@@ -10,7 +10,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError, check_choice
 from kgraph.initializers.base import FixedInitializer
-from kgraph.types import Array
+from kgraph.types import AnyArray
 
 
 class STFT(FixedInitializer):
@@ -42,7 +42,7 @@ class STFT(FixedInitializer):
         if isinstance(window, str):
             self._window_values(1)
 
-    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
+    def fill(self, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> AnyArray:
         if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
             raise ConfigError(
                 "STFT makes kernels over one channel",

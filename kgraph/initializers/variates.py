@@ -29,7 +29,7 @@ from jax.core import Tracer
 from kgraph.errors import ConfigError
 from kgraph.initializers.erf_inv import erf_inv
 from kgraph.initializers.on_host import PIECE, WITHIN_TWO, Drawer, Kind, encipher
-from kgraph.types import Array
+from kgraph.types import AnyArray
 
 KEY_VERSION = 1
 """Part of every path's hash. It changes only if the derivation of keys does."""
@@ -48,7 +48,7 @@ def path_hash(path: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def key_words(key: Any) -> Array:
+def key_words(key: Any) -> AnyArray:
     """Returns the two uint32 words of a key: a NumPy array, or a tracer if the key is traced.
 
     Args:
@@ -80,7 +80,7 @@ def seed_words(seed: int) -> np.ndarray:
     return np.array([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF], np.uint32)
 
 
-def derived_words(words: Array, high: Any, low: Any = _LAST, xp: ModuleType = jnp) -> Array:
+def derived_words(words: AnyArray, high: Any, low: Any = _LAST, xp: ModuleType = jnp) -> AnyArray:
     """Returns the words of a key derived from `words`; with one argument, that of a path."""
     first, second = (xp.array([word], np.uint32) for word in (high, low))
     if xp is np:
@@ -90,8 +90,8 @@ def derived_words(words: Array, high: Any, low: Any = _LAST, xp: ModuleType = jn
 
 
 def variates(
-    kind: Kind, words: Array, path: int, count: int, start: int = 0, xp: ModuleType = jnp
-) -> Array:
+    kind: Kind, words: AnyArray, path: int, count: int, start: int = 0, xp: ModuleType = jnp
+) -> AnyArray:
     """Returns standard variates number `start` to `start + count` of a path.
 
     Shapes: `[count]`. Dtype: float32. Resolution: 23 bits. Traceable in `words` for `xp=jnp`.
@@ -115,8 +115,8 @@ def variates(
 
 
 def many_variates(
-    kind: Kind, words: Array, paths: Sequence[int], counts: Sequence[int]
-) -> list[Array]:
+    kind: Kind, words: AnyArray, paths: Sequence[int], counts: Sequence[int]
+) -> list[AnyArray]:
     """Returns `variates(kind, words, path, count)` for each path, in a trace.
 
     One generator makes all of them in rows, so the compiled code grows by a slice for each path and
@@ -136,7 +136,7 @@ def many_variates(
     ]
 
 
-def _at(kind: Kind, words: Array, paths: Array, counters: Array) -> Array:
+def _at(kind: Kind, words: AnyArray, paths: AnyArray, counters: AnyArray) -> AnyArray:
     high, low = _threefry(words, paths, counters)
     bits = high ^ low
     # 23 bits become the fraction of a float in [1, 2).
@@ -151,7 +151,7 @@ def _at(kind: Kind, words: Array, paths: Array, counters: Array) -> Array:
     return jnp.clip(root * erf_inv(signed * WITHIN_TWO, jnp), -2, 2)  # rounding may pass 2
 
 
-def _threefry(words: Array, high: Array, low: Array) -> tuple[Array, Array]:
+def _threefry(words: AnyArray, high: AnyArray, low: AnyArray) -> tuple[AnyArray, AnyArray]:
     from jax.extend.random import threefry2x32_p  # late: it brings Pallas along (13 ms)
 
     keys = (jnp.broadcast_to(jnp.asarray(word), high.shape) for word in words)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph import registry
+from kgraph.types import CustomObjects
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
 
 
-def serialize(layer: Any) -> dict[str, Any]:
+def serialize(layer: Layer) -> dict[str, Any]:
     """Returns a layer's class and options as JSON types that `deserialize` reads.
 
     >>> from kgraph.layers import Dense
@@ -21,7 +24,7 @@ def serialize(layer: Any) -> dict[str, Any]:
     return registry.serialize("layer", layer)
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(config: Any, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the layer that `serialize` wrote down, without the values of its weights.
 
     Args:

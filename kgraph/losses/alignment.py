@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph.errors import DataError
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, DTypeLike
 
 
 def wide_dtype(*dtypes: Any) -> Any:
@@ -17,7 +17,7 @@ def wide_dtype(*dtypes: Any) -> Any:
     return max((jnp.dtype(d) for d in (jnp.float32, *floats)), key=lambda d: d.itemsize)
 
 
-def wide(x: Any, dtype: Any = None) -> Array:
+def wide(x: ArrayLike, dtype: DTypeLike | None = None) -> Array:
     """Returns `x` as an array of floats of at least 32 bits (of `dtype`, where one is given).
 
     A loss or a metric summed in bfloat16 keeps three digits, so short floats never get that far.
@@ -38,7 +38,9 @@ def same_rank(a: Array, b: Array) -> tuple[Array, Array]:
     return a, b
 
 
-def paired(owner: str, y_true: Any, y_pred: Any, hint: str | None = None) -> tuple[Array, Array]:
+def paired(
+    owner: str, y_true: ArrayLike, y_pred: ArrayLike, hint: str | None = None
+) -> tuple[Array, Array]:
     """Returns targets and outputs as wide floats of one shape.
 
     Raises:

@@ -18,7 +18,7 @@ from kgraph.losses.alignment import same_rank, wide_dtype
 from kgraph.losses.labels import check_numbers
 from kgraph.losses.reduction import Terms, check_reduction, combine_masks
 from kgraph.registry import Recorded, snake_case
-from kgraph.types import Array, Shape, Tree
+from kgraph.types import Array, ArrayLike, PolicyLike, Shape, Tree
 
 LossFunction = Callable[..., Array]
 """`fn(y_true, y_pred)` returns one value for each sample."""
@@ -54,7 +54,7 @@ class Loss(Recorded):
         self,
         name: str | None = None,
         reduction: str | None = "sum_over_batch_size",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         self.name = name or snake_case(type(self).__name__)
         self.reduction = check_reduction(type(self).__name__, reduction)
@@ -71,11 +71,11 @@ class Loss(Recorded):
         if rows_independent is not None:
             declare(cls, rows_independent)
 
-    def call(self, y_true: Any, y_pred: Any) -> Array:
+    def call(self, y_true: Array, y_pred: Array) -> Array:
         """Returns one value for each sample."""
         raise ConfigError(f"{type(self).__name__} does not define `call(self, y_true, y_pred)`")
 
-    def _kgraph_value_mask(self, y_true: Any, values: Array) -> Array | None:
+    def _kgraph_value_mask(self, y_true: Array, values: Array) -> Array | None:
         """Returns which of the values count, or None for all of them."""
         return None
 
@@ -93,7 +93,7 @@ class Loss(Recorded):
         """Raises DataError if targets (on the host) cannot be learned from."""
         check_numbers(self.name, y_true)
 
-    def _kgraph_values(self, y_true: Tree, y_pred: Tree) -> tuple[Array, Array | None]:
+    def _kgraph_values(self, y_true: Any, y_pred: Any) -> tuple[Array, Array | None]:
         """Returns the unreduced loss, and the mask of the values that count (or None)."""
         y_pred = jax.tree.map(self._kgraph_widen, y_pred)
         y_true = jax.tree.map(self._kgraph_widen_floats, y_true)
@@ -104,7 +104,7 @@ class Loss(Recorded):
         self,
         y_true: Tree,
         y_pred: Tree,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         mask: Any = None,
         rows: Any = None,
     ) -> Terms:
@@ -126,12 +126,14 @@ class Loss(Recorded):
         return reducing.finish(terms, self.reduction)
 
     def __call__(
-        self, y_true: Tree, y_pred: Tree, sample_weight: Any = None, mask: Any = None
+        self, y_true: Tree, y_pred: Tree, sample_weight: ArrayLike | None = None, mask: Any = None
     ) -> Array:
         values, own = self._kgraph_values(y_true, y_pred)
         return reducing.reduce(values, sample_weight, combine_masks(mask, own), self.reduction)
 
-    def _kgraph_value(self, y_true: Tree, y_pred: Tree, sample_weight: Any, mask: Any) -> Array:
+    def _kgraph_value(
+        self, y_true: Tree, y_pred: Tree, sample_weight: ArrayLike, mask: Any
+    ) -> Array:
         """Returns the loss of a batch, by the `__call__` that the class has."""
         if type(self).__call__ is Loss.__call__:
             return self(y_true, y_pred, sample_weight, mask)
@@ -185,7 +187,7 @@ class LossFunctionWrapper(Loss, rows_independent=rows_of_function):
         fn: LossFunction,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
         **kwargs: Any,
     ) -> None:
         if not callable(fn):
@@ -194,7 +196,7 @@ class LossFunctionWrapper(Loss, rows_independent=rows_of_function):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.fn, self.options = fn, kwargs
 
-    def call(self, y_true: Any, y_pred: Any) -> Array:
+    def call(self, y_true: Array, y_pred: Array) -> Array:
         if hasattr(y_true, "ndim") and hasattr(y_pred, "ndim"):
             y_true, y_pred = same_rank(y_true, y_pred)
         return self.fn(y_true, y_pred, **self.options)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from kgraph.losses.alignment import paired
 from kgraph.losses.base import Loss
 from kgraph.losses.crossentropy import with_logits
 from kgraph.ops.functions.entropies import binary_elementwise
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, PolicyLike
 
 _HINT = "one target for each output; for one class of several, 'sparse_categorical_crossentropy'"
 
 
 def binary_crossentropy(
-    y_true: Any,
-    y_pred: Any,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
@@ -60,7 +58,7 @@ class BinaryCrossentropy(Loss):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "binary_crossentropy",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis

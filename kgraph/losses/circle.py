@@ -12,12 +12,12 @@ from kgraph.errors import DataError
 from kgraph.losses.alignment import wide
 from kgraph.losses.base import Loss
 from kgraph.losses.labels import check_class_labels
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ArrayLike, PolicyLike, Shape
 
 
 def circle(
-    y_true: Any,
-    y_pred: Any,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     ref_labels: Any = None,
     ref_embeddings: Any = None,
     remove_diagonal: bool = True,
@@ -57,7 +57,7 @@ def circle(
     return jnp.where(has_positive & has_negative, jax.nn.softplus(near + far), 0.0)
 
 
-def _same_class(y_true: Any, y_pred: Array, ref_labels: Any, others: Array) -> Array:
+def _same_class(y_true: ArrayLike, y_pred: Array, ref_labels: Any, others: Array) -> Array:
     """Tells for each pair of rows whether it has one class: `[batch, references]`."""
     rows = _labels("circle", y_true, y_pred)
     return rows[:, None] == _labels("the references of circle", ref_labels, others)[None]
@@ -106,7 +106,7 @@ class Circle(Loss, rows_independent=False):
         remove_diagonal: bool = True,
         reduction: str | None = "sum_over_batch_size",
         name: str = "circle",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.gamma, self.margin = gamma, margin
@@ -117,7 +117,7 @@ class Circle(Loss, rows_independent=False):
             y_true, y_pred, None, None, self.remove_diagonal, self.gamma, self.margin
         )  # fmt: skip
 
-    def _kgraph_value_mask(self, y_true: Any, values: Array) -> Array | None:
+    def _kgraph_value_mask(self, y_true: Array, values: Array) -> Array | None:
         labels = jnp.asarray(y_true).reshape(values.shape)
         same = labels[:, None] == labels[None]
         alone = jnp.sum(same, axis=1) == (1 if self.remove_diagonal else 0)

@@ -15,7 +15,7 @@ from kgraph.losses.base import Loss
 from kgraph.losses.labels import check_class_labels
 from kgraph.ops.functions.entropies import log_probabilities
 from kgraph.registry import recorded_arguments
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ArrayLike, PolicyLike, Shape
 
 
 def smooth_classes(y_true: Array, amount: float, axis: int) -> Array:
@@ -23,7 +23,9 @@ def smooth_classes(y_true: Array, amount: float, axis: int) -> Array:
     return y_true * (1.0 - amount) + amount / y_true.shape[axis] if amount else y_true
 
 
-def paired_classes(owner: str, y_true: Any, y_pred: Any, axis: int) -> tuple[Array, Array]:
+def paired_classes(
+    owner: str, y_true: ArrayLike, y_pred: ArrayLike, axis: int
+) -> tuple[Array, Array]:
     """Returns one-hot targets and outputs as wide floats of one shape."""
     hint = "loss='sparse_categorical_crossentropy' for class numbers, or one-hot targets"
     y_true, y_pred = paired(owner, y_true, y_pred, hint)
@@ -37,8 +39,8 @@ def paired_classes(owner: str, y_true: Any, y_pred: Any, axis: int) -> tuple[Arr
 
 
 def categorical_crossentropy(
-    y_true: Any,
-    y_pred: Any,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
@@ -58,8 +60,8 @@ def categorical_crossentropy(
 
 
 def sparse_categorical_crossentropy(
-    y_true: Any,
-    y_pred: Any,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     from_logits: bool = False,
     ignore_class: int | None = None,
     axis: int = -1,
@@ -124,7 +126,7 @@ class CategoricalCrossentropy(Loss):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "categorical_crossentropy",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
@@ -157,7 +159,7 @@ class SparseCategoricalCrossentropy(Loss):
         reduction: str | None = "sum_over_batch_size",
         axis: int = -1,
         name: str = "sparse_categorical_crossentropy",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
@@ -167,7 +169,7 @@ class SparseCategoricalCrossentropy(Loss):
             y_true, y_pred, self.from_logits, self.ignore_class, self.axis
         )
 
-    def _kgraph_value_mask(self, y_true: Any, values: Array) -> Array | None:
+    def _kgraph_value_mask(self, y_true: Array, values: Array) -> Array | None:
         if self.ignore_class is None:
             return None
         return (jnp.asarray(y_true) != self.ignore_class).reshape(values.shape)

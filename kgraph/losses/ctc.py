@@ -13,13 +13,13 @@ from kgraph.losses.alignment import wide
 from kgraph.losses.base import Loss
 from kgraph.losses.labels import check_numbers, rows_where
 from kgraph.losses.reduction import Terms, combine_masks
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ArrayLike, PolicyLike, Shape
 
 BLANK = 0
 """The class that stands for no label in outputs, and for the end in targets."""
 
 
-def ctc(y_true: Any, y_pred: Any, mask: Any = None) -> Array:
+def ctc(y_true: ArrayLike, y_pred: ArrayLike, mask: Any = None) -> Array:
     """Returns minus the log-probability of each row of labels, over all ways to place them in time.
 
     Shapes: labels `[batch, length]`, outputs `[batch, time, classes]`; the result is `[batch]`.
@@ -66,7 +66,7 @@ class CTC(Loss):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "ctc",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
@@ -77,7 +77,7 @@ class CTC(Loss):
         self,
         y_true: Any,
         y_pred: Any,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         mask: Any = None,
         rows: Any = None,
     ) -> Terms:
@@ -85,12 +85,16 @@ class CTC(Loss):
         return reducing.terms(values, sample_weight, mask, rows, self.reduction)
 
     def __call__(
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: ArrayLike | None = None,
+        mask: Any = None,
     ) -> Array:
         values, mask = self._values_under(y_true, y_pred, mask)
         return reducing.reduce(values, sample_weight, mask, self.reduction)
 
-    def _values_under(self, y_true: Any, y_pred: Any, mask: Any) -> tuple[Array, Array | None]:
+    def _values_under(self, y_true: Array, y_pred: Array, mask: Any) -> tuple[Array, Array | None]:
         """Returns the loss of each row, and the mask of rows; a mask of steps has done its work."""
         if mask is None or jnp.ndim(mask) < 2:
             return self._kgraph_values(y_true, y_pred)[0], combine_masks(mask, None)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from kgraph import config
 from kgraph.losses.alignment import paired
 from kgraph.losses.function_loss import FunctionLoss
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike
 
 
-def kl_divergence(y_true: Any, y_pred: Any) -> Array:
+def kl_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns the sum over the last axis of `y_true * log(y_true / y_pred)`.
 
     Both are clipped to [`config.epsilon()`, 1].
@@ -23,7 +21,7 @@ def kl_divergence(y_true: Any, y_pred: Any) -> Array:
     return jnp.sum(y_true * jnp.log(y_true / y_pred), axis=-1)
 
 
-def poisson(y_true: Any, y_pred: Any) -> Array:
+def poisson(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns the mean over the last axis of `y_pred - y_true * log(y_pred)`; outputs are rates."""
     y_true, y_pred = paired("poisson", y_true, y_pred)
     return jnp.mean(y_pred - y_true * jnp.log(y_pred + config.epsilon()), axis=-1)

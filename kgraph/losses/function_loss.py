@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from kgraph.losses.base import Loss, LossFunction
-from kgraph.types import Array
+from kgraph.types import Array, PolicyLike
 
 
 class FunctionLoss(Loss):
@@ -20,11 +20,11 @@ class FunctionLoss(Loss):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
-    def call(self, y_true: Any, y_pred: Any) -> Array:
+    def call(self, y_true: Array, y_pred: Array) -> Array:
         return type(self).function(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,12 +11,12 @@ from kgraph.losses.alignment import wide
 from kgraph.losses.base import Loss
 from kgraph.losses.crossentropy import class_numbers
 from kgraph.losses.labels import check_class_labels
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ArrayLike, PolicyLike, Shape
 
 _NAME = "categorical_generalized_cross_entropy"
 
 
-def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Array:
+def categorical_generalized_cross_entropy(y_true: ArrayLike, y_pred: ArrayLike, q: float) -> Array:
     """Returns `(1 - p**q) / q` for the probability `p` of the class that `y_true` names.
 
     Near `q` = 0 it is the cross-entropy, at `q` = 1 it is linear in the probability.
@@ -60,7 +58,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
         q: float = 0.5,
         reduction: str | None = "sum_over_batch_size",
         name: str = _NAME,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if not 0 < q < 1:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from kgraph.losses.alignment import paired
 from kgraph.losses.function_loss import FunctionLoss
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike
 
 
-def hinge(y_true: Any, y_pred: Any) -> Array:
+def hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns the mean over the last axis of `max(0, 1 - y_true * y_pred)`; labels are -1 and 1.
 
     Labels that are all 0 or 1 stand for -1 and 1.
@@ -20,13 +18,13 @@ def hinge(y_true: Any, y_pred: Any) -> Array:
     return jnp.mean(jnp.maximum(1.0 - _signs(y_true) * y_pred, 0.0), axis=-1)
 
 
-def squared_hinge(y_true: Any, y_pred: Any) -> Array:
+def squared_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns the mean over the last axis of `max(0, 1 - y_true * y_pred)²`; see `hinge`."""
     y_true, y_pred = paired("squared_hinge", y_true, y_pred)
     return jnp.mean(jnp.square(jnp.maximum(1.0 - _signs(y_true) * y_pred, 0.0)), axis=-1)
 
 
-def categorical_hinge(y_true: Any, y_pred: Any) -> Array:
+def categorical_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns how far the best wrong class comes within 1 of the right one; labels are one-hot."""
     hint = "one-hot targets (kgraph.utils.to_categorical)"
     y_true, y_pred = paired("categorical_hinge", y_true, y_pred, hint)

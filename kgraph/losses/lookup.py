@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from kgraph import registry
@@ -52,7 +51,7 @@ from kgraph.losses.regression import (
     mean_squared_error,
     mean_squared_logarithmic_error,
 )
-from kgraph.types import Shape
+from kgraph.types import CustomObjects, LossLike, Shape
 
 _CLASSES: dict[Any, type[Loss]] = {
     binary_crossentropy: BinaryCrossentropy,
@@ -97,7 +96,7 @@ for _alias, _function in _ALIASES.items():
         registry.register("loss", _alias.upper(), _function)
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: LossLike | None) -> Any:
     """Returns the loss that a name, a config, a class or an object stands for (None for None).
 
     As in Keras, a name in snake case gives the function, and a class name gives an object.
@@ -110,7 +109,7 @@ def serialize(loss: Any) -> Any:
     return registry.describe(loss)
 
 
-def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(name: Any, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the loss that `serialize` (or a name) describes."""
     with registry.custom_object_scope(custom_objects):
         return get(name)
@@ -126,7 +125,9 @@ def is_binary_or_sparse(y_true_shape: Shape, y_pred_shape: Shape) -> tuple[bool,
 
 
 def resolve(
-    identifier: Any, y_true_shape: Shape | None = None, y_pred_shape: Shape | None = None
+    identifier: LossLike | None,
+    y_true_shape: Shape | None = None,
+    y_pred_shape: Shape | None = None,
 ) -> Loss | None:
     """Returns the `Loss` object for what a user gave to `compile`.
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from kgraph import config
 from kgraph.losses.alignment import paired
 from kgraph.losses.base import Loss
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, PolicyLike
 
 Axis = int | tuple[int, ...] | list[int] | None
 
 
-def dice(y_true: Any, y_pred: Any, axis: Axis = None) -> Array:
+def dice(y_true: ArrayLike, y_pred: ArrayLike, axis: Axis = None) -> Array:
     """Returns 1 minus twice the overlap over the sum of both sizes.
 
     Args:
@@ -29,7 +27,7 @@ def dice(y_true: Any, y_pred: Any, axis: Axis = None) -> Array:
 
 
 def tversky(
-    y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Axis = None
+    y_true: ArrayLike, y_pred: ArrayLike, alpha: float = 0.5, beta: float = 0.5, axis: Axis = None
 ) -> Array:
     """Returns 1 minus the overlap over itself plus the weighted misses and false alarms.
 
@@ -81,7 +79,7 @@ class Dice(_Overlap):
         reduction: str | None = "sum_over_batch_size",
         name: str = "dice",
         axis: Axis = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.axis = axis
@@ -109,7 +107,7 @@ class Tversky(_Overlap):
         reduction: str | None = "sum_over_batch_size",
         name: str = "tversky",
         axis: Axis = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.alpha, self.beta, self.axis = alpha, beta, axis

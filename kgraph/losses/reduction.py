@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, check_choice
 from kgraph.losses.alignment import divide_or_zero, fit_weights
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, DTypeLike
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 
@@ -21,7 +21,7 @@ class Terms(NamedTuple):
     """The numerator and the denominator of a reduced loss; both scalars, both may be summed."""
 
     total: Array
-    count: Array
+    count: Any  # an Array; a tuple has a method of this name
 
 
 def check_reduction(owner: str, reduction: str | None) -> str | None:
@@ -30,7 +30,7 @@ def check_reduction(owner: str, reduction: str | None) -> str | None:
     return reduction
 
 
-def combine_weights(sample_weight: Any, mask: Any, dtype: Any) -> Array | None:
+def combine_weights(sample_weight: ArrayLike | None, mask: Any, dtype: DTypeLike) -> Array | None:
     """Returns the product of weights and a mask, either of which may be None."""
     weight = None if sample_weight is None else jnp.asarray(sample_weight).astype(dtype)
     if mask is None:
@@ -53,7 +53,9 @@ def combine_masks(a: Any, b: Any) -> Array | None:
     return None if combined is None else combined.astype(bool)
 
 
-def weigh(values: Array, sample_weight: Any = None, mask: Any = None) -> tuple[Array, Array | None]:
+def weigh(
+    values: Array, sample_weight: ArrayLike | None = None, mask: Any = None
+) -> tuple[Array, Array | None]:
     """Returns the weighted values, and the weights that were used (None for no weights)."""
     weight = combine_weights(sample_weight, mask, values.dtype)
     if weight is None:
@@ -65,7 +67,7 @@ def weigh(values: Array, sample_weight: Any = None, mask: Any = None) -> tuple[A
 
 def terms(
     values: Array,
-    sample_weight: Any = None,
+    sample_weight: ArrayLike | None = None,
     mask: Any = None,
     rows: Any = None,
     reduction: str | None = "sum_over_batch_size",
@@ -108,7 +110,7 @@ def finish(parts: Terms, reduction: str | None = "sum_over_batch_size") -> Array
 
 def reduce(
     values: Array,
-    sample_weight: Any = None,
+    sample_weight: ArrayLike | None = None,
     mask: Any = None,
     reduction: str | None = "sum_over_batch_size",
 ) -> Array:

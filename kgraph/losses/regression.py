@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -11,22 +9,22 @@ from kgraph import config
 from kgraph.losses.alignment import paired
 from kgraph.losses.base import Loss
 from kgraph.losses.function_loss import FunctionLoss
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, PolicyLike
 
 
-def mean_squared_error(y_true: Any, y_pred: Any) -> Array:
+def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns the mean over the last axis of `(y_true - y_pred)²`."""
     y_true, y_pred = paired("mean_squared_error", y_true, y_pred)
     return jnp.mean(jnp.square(y_true - y_pred), axis=-1)
 
 
-def mean_absolute_error(y_true: Any, y_pred: Any) -> Array:
+def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns the mean over the last axis of `|y_true - y_pred|`."""
     y_true, y_pred = paired("mean_absolute_error", y_true, y_pred)
     return jnp.mean(jnp.abs(y_true - y_pred), axis=-1)
 
 
-def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Array:
+def mean_absolute_percentage_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns 100 times the mean over the last axis of `|y_true - y_pred| / |y_true|`.
 
     `|y_true|` is taken as at least `config.epsilon()`.
@@ -36,7 +34,7 @@ def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Array:
     return 100.0 * jnp.mean(jnp.abs((y_true - y_pred) / scale), axis=-1)
 
 
-def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Array:
+def mean_squared_logarithmic_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns the mean over the last axis of `(log(1 + y_true) - log(1 + y_pred))²`.
 
     Both sides are taken as at least `config.epsilon()`.
@@ -47,7 +45,7 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Array:
     return jnp.mean(jnp.square(log_pred - log_true), axis=-1)
 
 
-def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Array:
+def huber(y_true: ArrayLike, y_pred: ArrayLike, delta: float = 1.0) -> Array:
     """Returns the mean over the last axis of an error squared near 0 and linear beyond `delta`.
 
     Source: Huber, "Robust Estimation of a Location Parameter", 1964.
@@ -58,14 +56,14 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Array:
     return jnp.mean(jnp.where(error <= delta, 0.5 * jnp.square(error), linear), axis=-1)
 
 
-def log_cosh(y_true: Any, y_pred: Any) -> Array:
+def log_cosh(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns the mean over the last axis of `log(cosh(y_pred - y_true))`, without overflow."""
     y_true, y_pred = paired("log_cosh", y_true, y_pred)
     error = y_pred - y_true
     return jnp.mean(error + jax.nn.softplus(-2.0 * error) - jnp.log(2.0).astype(error.dtype), -1)
 
 
-def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Array:
+def cosine_similarity(y_true: ArrayLike, y_pred: ArrayLike, axis: int = -1) -> Array:
     """Returns minus the cosine of the angle between targets and outputs: -1 where they agree.
 
     A vector of norm 0 has similarity 0.
@@ -119,7 +117,7 @@ class Huber(Loss):
         delta: float = 1.0,
         reduction: str | None = "sum_over_batch_size",
         name: str = "huber_loss",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.delta = delta
@@ -149,7 +147,7 @@ class CosineSimilarity(Loss):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "cosine_similarity",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.axis = axis

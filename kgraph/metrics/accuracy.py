@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from kgraph.errors import DataError
 from kgraph.losses.alignment import paired, same_rank, wide
 from kgraph.metrics.reduction import MeanMetricWrapper
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, PolicyLike
 
 
-def accuracy(y_true: Any, y_pred: Any) -> Array:
+def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns 1 where `y_true` equals `y_pred`."""
     y_true, y_pred = same_rank(jnp.asarray(y_true), jnp.asarray(y_pred))
     if not _whole(y_true, y_pred):
@@ -21,20 +19,20 @@ def accuracy(y_true: Any, y_pred: Any) -> Array:
     return (y_true == y_pred.astype(y_true.dtype)).astype(jnp.float32)
 
 
-def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Array:
+def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> Array:
     """Returns 1 where `y_pred > threshold` says what `y_true` (0 or 1) says."""
     y_true, y_pred = paired("binary_accuracy", y_true, y_pred)
     return (y_true == (y_pred > threshold).astype(y_true.dtype)).astype(jnp.float32)
 
 
-def categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
+def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns 1 where the largest output is that of the one-hot target."""
     y_true, y_pred = jnp.asarray(y_true), wide(y_pred)
     _check_shape("categorical_accuracy", y_true, y_pred.shape)
     return (jnp.argmax(y_true, -1) == jnp.argmax(y_pred, -1)).astype(jnp.float32)
 
 
-def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
+def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """Returns 1 where the largest output is that of the class number `y_true`."""
     y_pred = wide(y_pred)
     labels = class_labels("sparse_categorical_accuracy", y_true, y_pred)
@@ -42,7 +40,7 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
     return (best == labels).astype(jnp.float32)
 
 
-def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Array:
+def top_k_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike, k: int = 5) -> Array:
     """Returns 1 where the class of the one-hot target has one of the `k` largest outputs."""
     y_true, y_pred = jnp.asarray(y_true), wide(y_pred)
     _check_shape("top_k_categorical_accuracy", y_true, y_pred.shape)
@@ -50,7 +48,7 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Array:
 
 
 def sparse_top_k_categorical_accuracy(
-    y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False
+    y_true: ArrayLike, y_pred: ArrayLike, k: int = 5, from_sorted_ids: bool = False
 ) -> Array:
     """Returns 1 where the class number `y_true` has one of the `k` largest outputs.
 
@@ -68,7 +66,7 @@ def sparse_top_k_categorical_accuracy(
     return _in_top_k(labels.astype(jnp.int32), wide(y_pred), k)
 
 
-def class_labels(owner: str, y_true: Any, y_pred: Array) -> Array:
+def class_labels(owner: str, y_true: ArrayLike, y_pred: Array) -> Array:
     """Returns class numbers in their own dtype, shaped as `y_pred` without its last axis."""
     labels = jnp.asarray(y_true)
     if labels.ndim == y_pred.ndim and labels.shape[-1] == 1:
@@ -104,7 +102,7 @@ class Accuracy(MeanMetricWrapper):
 
     _direction = "up"
 
-    def __init__(self, name: str = "accuracy", dtype: Any = None) -> None:
+    def __init__(self, name: str = "accuracy", dtype: PolicyLike | None = None) -> None:
         super().__init__(accuracy, name, dtype)
 
 
@@ -114,7 +112,7 @@ class BinaryAccuracy(MeanMetricWrapper):
     _direction = "up"
 
     def __init__(
-        self, name: str = "binary_accuracy", dtype: Any = None, threshold: float = 0.5
+        self, name: str = "binary_accuracy", dtype: PolicyLike | None = None, threshold: float = 0.5
     ) -> None:
         super().__init__(binary_accuracy, name, dtype, threshold=threshold)
 
@@ -124,7 +122,7 @@ class CategoricalAccuracy(MeanMetricWrapper):
 
     _direction = "up"
 
-    def __init__(self, name: str = "categorical_accuracy", dtype: Any = None) -> None:
+    def __init__(self, name: str = "categorical_accuracy", dtype: PolicyLike | None = None) -> None:
         super().__init__(categorical_accuracy, name, dtype)
 
 
@@ -133,7 +131,9 @@ class SparseCategoricalAccuracy(MeanMetricWrapper):
 
     _direction = "up"
 
-    def __init__(self, name: str = "sparse_categorical_accuracy", dtype: Any = None) -> None:
+    def __init__(
+        self, name: str = "sparse_categorical_accuracy", dtype: PolicyLike | None = None
+    ) -> None:
         super().__init__(sparse_categorical_accuracy, name, dtype)
 
 
@@ -143,7 +143,7 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
     _direction = "up"
 
     def __init__(
-        self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: Any = None
+        self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: PolicyLike | None = None
     ) -> None:
         super().__init__(top_k_categorical_accuracy, name, dtype, k=k)
 
@@ -157,7 +157,7 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         self,
         k: int = 5,
         name: str = "sparse_top_k_categorical_accuracy",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
         from_sorted_ids: bool = False,
     ) -> None:
         fn = sparse_top_k_categorical_accuracy

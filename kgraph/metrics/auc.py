@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.losses.alignment import divide_or_zero, wide
 from kgraph.metrics.base import Metric
 from kgraph.metrics.thresholds import Counts, count, decisions, even_thresholds, parse_thresholds
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ArrayLike, PolicyLike, Shape
 
 _CURVES = ("ROC", "PR", "PRGAIN")
 _SUMMATIONS = ("interpolation", "minoring", "majoring")
@@ -50,7 +49,7 @@ class AUC(Metric):
         curve: str = "ROC",
         summation_method: str = "interpolation",
         name: str | None = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
         thresholds: Sequence[float] | None = None,
         multi_label: bool = False,
         num_labels: int | None = None,
@@ -87,7 +86,9 @@ class AUC(Metric):
         for name in Counts._fields:
             self.add_total(name, shape)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         y_pred = wide(y_pred)
         self._kgraph_ensure_built((), y_pred.shape)
         y_pred = jax.nn.sigmoid(y_pred) if self.from_logits else jnp.clip(y_pred, 0.0, 1.0)

@@ -34,7 +34,7 @@ from kgraph.metrics.running import (
     read,
 )
 from kgraph.registry import Recorded, snake_case
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ArrayLike, DTypeLike, PolicyLike, Shape
 
 MOST_NUMBERS = 2**28
 """How much state a metric may have: what it is for may come from a file."""
@@ -78,7 +78,7 @@ class Metric(Recorded):
         vars(metric)["_kgraph"] = MetricRecord((args, kwargs))
         return metric
 
-    def __init__(self, dtype: Any = None, name: str | None = None) -> None:
+    def __init__(self, dtype: PolicyLike | None = None, name: str | None = None) -> None:
         self._kgraph.declared = []
         self.name = name or snake_case(type(self).__name__)
         policy = dtype.compute_dtype if isinstance(dtype, DTypePolicy) else dtype
@@ -92,7 +92,7 @@ class Metric(Recorded):
         for name in {"update_state", "result"} & vars(cls).keys():
             setattr(cls, name, on_arrays(vars(cls)[name]))
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         held = vars(self).get(name)
         if isinstance(held, Variable) and not isinstance(value, Variable):
             held.assign(value)  # `self.total = self.total + x`, outside of a run
@@ -119,7 +119,7 @@ class Metric(Recorded):
         self,
         shape: Sequence[int] = (),
         initializer: str | Callable[..., Any] | None = "zeros",
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         name: str | None = None,
     ) -> Any:
         """Declares a number or an array of state; assign it to an attribute, whose name it takes.
@@ -258,8 +258,8 @@ class Metric(Recorded):
     def _kgraph_update(
         self,
         state: State,
-        y_true: Any,
-        y_pred: Any = None,
+        y_true: ArrayLike,
+        y_pred: ArrayLike | None = None,
         sample_weight: Any = None,
         mask: Any = None,
     ) -> State:

@@ -16,7 +16,7 @@ from kgraph.metrics.thresholds import (
     decisions,
     parse_thresholds,
 )
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, PolicyLike
 
 Thresholds = float | Sequence[float] | None
 
@@ -38,7 +38,9 @@ class ConfusionMetric(Metric):
         for name in self.counted:
             self.add_total(name, (len(thresholds),))
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         seen = decisions(self.name, y_true, y_pred, sample_weight, self.top_k, self.class_id)
         counts = count(*seen, self.thresholds)._asdict()
         self.accumulate(**{name: counts[name] for name in self.counted})
@@ -55,7 +57,10 @@ class ConfusionMetric(Metric):
 
 class _Count(ConfusionMetric):
     def __init__(
-        self, thresholds: Thresholds = None, name: str | None = None, dtype: Any = None
+        self,
+        thresholds: Thresholds = None,
+        name: str | None = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self._declare(parse_thresholds(type(self).__name__, thresholds, 0.5))
@@ -99,7 +104,7 @@ class _Share(ConfusionMetric):
         top_k: int | None = None,
         class_id: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.top_k, self.class_id = top_k, class_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -10,7 +10,7 @@ from kgraph import config
 from kgraph.errors import DataError
 from kgraph.losses.alignment import paired
 from kgraph.metrics.reduction import MeanMetricWrapper
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, PolicyLike
 
 Axis = int | tuple[int, ...] | list[int]
 
@@ -24,7 +24,7 @@ class _Moments(NamedTuple):
     both: Array
 
 
-def pearson_correlation(y_true: Any, y_pred: Any, axis: Axis = -1) -> Array:
+def pearson_correlation(y_true: ArrayLike, y_pred: ArrayLike, axis: Axis = -1) -> Array:
     """Returns the Pearson correlation of targets and outputs along `axis`, from -1 to 1.
 
     Where one of them is constant it is not defined: NaN.
@@ -37,7 +37,7 @@ def pearson_correlation(y_true: Any, y_pred: Any, axis: Axis = -1) -> Array:
     return found.both / (jnp.sqrt(found.true) * jnp.sqrt(found.pred))
 
 
-def concordance_correlation(y_true: Any, y_pred: Any, axis: Axis = -1) -> Array:
+def concordance_correlation(y_true: ArrayLike, y_pred: ArrayLike, axis: Axis = -1) -> Array:
     """Returns the concordance correlation along `axis`, which is 1 where outputs equal targets.
 
     Raises:
@@ -51,7 +51,7 @@ def concordance_correlation(y_true: Any, y_pred: Any, axis: Axis = -1) -> Array:
     return 2.0 * found.both / (spread + config.epsilon())
 
 
-def _moments(owner: str, y_true: Any, y_pred: Any, axis: Axis) -> _Moments:
+def _moments(owner: str, y_true: ArrayLike, y_pred: ArrayLike, axis: Axis) -> _Moments:
     y_true, y_pred = paired(owner, y_true, y_pred)
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     if all(y_pred.shape[a] == 1 for a in axes):
@@ -92,7 +92,7 @@ class PearsonCorrelation(_Correlation):
     """
 
     def __init__(
-        self, name: str = "pearson_correlation", dtype: Any = None, axis: Axis = -1
+        self, name: str = "pearson_correlation", dtype: PolicyLike | None = None, axis: Axis = -1
     ) -> None:
         super().__init__(pearson_correlation, name, dtype, axis=axis)
         self.axis = axis
@@ -108,7 +108,10 @@ class ConcordanceCorrelation(_Correlation):
     """
 
     def __init__(
-        self, name: str = "concordance_correlation", dtype: Any = None, axis: Axis = -1
+        self,
+        name: str = "concordance_correlation",
+        dtype: PolicyLike | None = None,
+        axis: Axis = -1,
     ) -> None:
         super().__init__(concordance_correlation, name, dtype, axis=axis)
         self.axis = axis

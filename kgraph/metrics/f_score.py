@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from kgraph import config
 from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.losses.alignment import fit_weights, paired
 from kgraph.metrics.base import Metric
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ArrayLike, PolicyLike, Shape
 
 _SUMS = ("true_positives", "false_positives", "false_negatives", "intermediate_weights")
 
@@ -41,7 +39,7 @@ class FBetaScore(Metric):
         beta: float = 1.0,
         threshold: float | None = None,
         name: str = "fbeta_score",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         owner = type(self).__name__
@@ -60,7 +58,9 @@ class FBetaScore(Metric):
         for name in _SUMS:
             self.add_total(name, () if self.average == "micro" else (y_pred_shape[-1],))
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         y_true, y_pred = paired(self.name, y_true, y_pred, "one-hot targets")
         self._kgraph_ensure_built(y_true.shape, y_pred.shape)
         if self.threshold is None:
@@ -108,6 +108,6 @@ class F1Score(FBetaScore):
         average: str | None = None,
         threshold: float | None = None,
         name: str = "f1_score",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(average, 1.0, threshold, name, dtype)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kgraph import losses
 from kgraph.metrics.reduction import MeanMetricWrapper
+from kgraph.types import PolicyLike
 
 
 class Hinge(MeanMetricWrapper):
@@ -13,7 +12,7 @@ class Hinge(MeanMetricWrapper):
 
     _direction = "down"
 
-    def __init__(self, name: str = "hinge", dtype: Any = None) -> None:
+    def __init__(self, name: str = "hinge", dtype: PolicyLike | None = None) -> None:
         super().__init__(losses.hinge, name, dtype)
 
 
@@ -22,7 +21,7 @@ class SquaredHinge(MeanMetricWrapper):
 
     _direction = "down"
 
-    def __init__(self, name: str = "squared_hinge", dtype: Any = None) -> None:
+    def __init__(self, name: str = "squared_hinge", dtype: PolicyLike | None = None) -> None:
         super().__init__(losses.squared_hinge, name, dtype)
 
 
@@ -31,5 +30,5 @@ class CategoricalHinge(MeanMetricWrapper):
 
     _direction = "down"
 
-    def __init__(self, name: str = "categorical_hinge", dtype: Any = None) -> None:
+    def __init__(self, name: str = "categorical_hinge", dtype: PolicyLike | None = None) -> None:
         super().__init__(losses.categorical_hinge, name, dtype)

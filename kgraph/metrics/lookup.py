@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from kgraph import losses, registry
@@ -12,7 +11,7 @@ from kgraph.metrics import accuracy as accuracies
 from kgraph.metrics import correlation, probabilistic, regression
 from kgraph.metrics.base import Metric
 from kgraph.metrics.reduction import MeanMetricWrapper
-from kgraph.types import Shape
+from kgraph.types import CustomObjects, MetricLike, Shape
 
 _ALIASES = {
     "bce": probabilistic.BinaryCrossentropy,
@@ -43,7 +42,7 @@ for _function in _FUNCTIONS:  # a kind of their own: in "metric" these names are
     registry.register("metric_function", _function.__name__, _function)
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: MetricLike | None) -> Any:
     """Returns the metric that a name, a config, a class or an object stands for (None for None).
 
     A function stays a function; `resolve` wraps it.
@@ -56,13 +55,15 @@ def serialize(metric: Any) -> Any:
     return registry.describe(metric)
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(config: Any, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the metric that `serialize` (or a name) describes."""
     with registry.custom_object_scope(custom_objects):
         return get(config)
 
 
-def resolve(identifier: Any, y_true_shape: Shape, y_pred_shape: Shape, loss: Any = None) -> Metric:
+def resolve(
+    identifier: MetricLike | None, y_true_shape: Shape, y_pred_shape: Shape, loss: Any = None
+) -> Metric:
     """Returns the `Metric` object for what a user gave to `compile`, with its state declared.
 
     `"accuracy"` (`"acc"`) and `"crossentropy"` (`"ce"`) are binary for outputs with a last size of

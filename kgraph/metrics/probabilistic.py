@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from kgraph import losses
 from kgraph.metrics.reduction import MeanMetricWrapper
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, PolicyLike
 
 
 class KLDivergence(MeanMetricWrapper):
@@ -16,7 +14,7 @@ class KLDivergence(MeanMetricWrapper):
 
     _direction = "down"
 
-    def __init__(self, name: str = "kl_divergence", dtype: Any = None) -> None:
+    def __init__(self, name: str = "kl_divergence", dtype: PolicyLike | None = None) -> None:
         super().__init__(losses.kl_divergence, name, dtype)
 
 
@@ -25,7 +23,7 @@ class Poisson(MeanMetricWrapper):
 
     _direction = "down"
 
-    def __init__(self, name: str = "poisson", dtype: Any = None) -> None:
+    def __init__(self, name: str = "poisson", dtype: PolicyLike | None = None) -> None:
         super().__init__(losses.poisson, name, dtype)
 
 
@@ -37,7 +35,7 @@ class BinaryCrossentropy(MeanMetricWrapper):
     def __init__(
         self,
         name: str = "binary_crossentropy",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
         from_logits: bool = False,
         label_smoothing: float = 0,
     ) -> None:
@@ -58,7 +56,7 @@ class CategoricalCrossentropy(MeanMetricWrapper):
     def __init__(
         self,
         name: str = "categorical_crossentropy",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
         from_logits: bool = False,
         label_smoothing: float = 0,
         axis: int = -1,
@@ -85,7 +83,7 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
     def __init__(
         self,
         name: str = "sparse_categorical_crossentropy",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
         from_logits: bool = False,
         ignore_class: int | None = None,
         axis: int = -1,
@@ -100,7 +98,7 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
         )
         self.ignore_class = ignore_class
 
-    def value_mask(self, y_true: Any, values: Array) -> Array | None:
+    def value_mask(self, y_true: ArrayLike, values: Array) -> Array | None:
         if self.ignore_class is None:
             return None
         return (jnp.asarray(y_true) != self.ignore_class).reshape(values.shape)

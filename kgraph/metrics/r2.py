@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.losses.alignment import divide_or_zero, fit_weights, paired
 from kgraph.metrics.base import Metric
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ArrayLike, PolicyLike, Shape
 
 
 class R2Score(Metric):
@@ -38,7 +36,7 @@ class R2Score(Metric):
         class_aggregation: str | None = "uniform_average",
         num_regressors: int = 0,
         name: str = "r2_score",
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         known = (None, "uniform_average", "variance_weighted_average")
@@ -57,7 +55,9 @@ class R2Score(Metric):
         for name in ("squared_sum", "sum", "total_mse", "count"):
             self.add_total(name, shape)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         y_true, y_pred = paired("r2_score", y_true, y_pred)
         self._kgraph_ensure_built(y_true.shape, y_pred.shape)
         weights = jnp.ones_like(y_true)

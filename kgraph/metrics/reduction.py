@@ -13,7 +13,7 @@ from kgraph.losses.base import rows_of_function
 from kgraph.losses.reduction import combine_weights
 from kgraph.metrics.base import Metric
 from kgraph.registry import snake_case
-from kgraph.types import Array, Function
+from kgraph.types import Array, ArrayLike, Function, PolicyLike
 
 
 class Sum(Metric):
@@ -21,11 +21,11 @@ class Sum(Metric):
 
     total: Array
 
-    def __init__(self, name: str = "sum", dtype: Any = None) -> None:
+    def __init__(self, name: str = "sum", dtype: PolicyLike | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.add_total("total")
 
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+    def update_state(self, values: Any, sample_weight: ArrayLike | None = None) -> None:
         values = wide(values)
         if sample_weight is not None:
             values, weights = fit_weights(values, jnp.asarray(sample_weight).astype(values.dtype))
@@ -45,12 +45,12 @@ class Mean(Metric):
     total: Array
     count: Array
 
-    def __init__(self, name: str = "mean", dtype: Any = None) -> None:
+    def __init__(self, name: str = "mean", dtype: PolicyLike | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.add_total("total")
         self.add_total("count")
 
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+    def update_state(self, values: Any, sample_weight: ArrayLike | None = None) -> None:
         total, count = weighted_total(wide(values), sample_weight)
         self.accumulate(total=total, count=count)
 
@@ -58,7 +58,7 @@ class Mean(Metric):
         return divide_or_zero(jnp.asarray(self.total), jnp.asarray(self.count))
 
 
-def weighted_total(values: Array, sample_weight: Any) -> tuple[Array, Array]:
+def weighted_total(values: Array, sample_weight: ArrayLike | None) -> tuple[Array, Array]:
     """Returns the weighted sum over the samples, and the sum of their weights.
 
     Axes after the first are averaged over, in the values and in the weights alike. One weight for
@@ -91,7 +91,7 @@ class MeanMetricWrapper(Mean, rows_independent=rows_of_function):
     """
 
     def __init__(
-        self, fn: Function, name: str | None = None, dtype: Any = None, **kwargs: Any
+        self, fn: Function, name: str | None = None, dtype: PolicyLike | None = None, **kwargs: Any
     ) -> None:
         if not callable(fn):
             raise ConfigError("A metric function must be callable", received=repr(fn))
@@ -103,13 +103,13 @@ class MeanMetricWrapper(Mean, rows_independent=rows_of_function):
 
     # Like Keras' own, this Mean takes targets and outputs where its base takes values.
     def update_state(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
         values = wide(self.fn(y_true, y_pred, **self.options))
         mask = self.value_mask(y_true, values)
         super().update_state(values, combine_weights(sample_weight, mask, values.dtype))
 
-    def value_mask(self, y_true: Any, values: Array) -> Array | None:
+    def value_mask(self, y_true: ArrayLike, values: Array) -> Array | None:
         """Returns which of the values count, or None for all of them."""
         return None
 

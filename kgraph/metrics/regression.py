@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from kgraph import losses
 from kgraph.losses.alignment import paired
 from kgraph.metrics.reduction import Mean, MeanMetricWrapper
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, PolicyLike
 
 
-def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Array:
+def cosine_similarity(y_true: ArrayLike, y_pred: ArrayLike, axis: int = -1) -> Array:
     """Returns the cosine of the angle between targets and outputs (the loss is its negative)."""
     return -losses.cosine_similarity(y_true, y_pred, axis)
 
@@ -22,7 +20,7 @@ class MeanSquaredError(MeanMetricWrapper):
 
     _direction = "down"
 
-    def __init__(self, name: str = "mean_squared_error", dtype: Any = None) -> None:
+    def __init__(self, name: str = "mean_squared_error", dtype: PolicyLike | None = None) -> None:
         super().__init__(losses.mean_squared_error, name, dtype)
 
 
@@ -31,7 +29,7 @@ class MeanAbsoluteError(MeanMetricWrapper):
 
     _direction = "down"
 
-    def __init__(self, name: str = "mean_absolute_error", dtype: Any = None) -> None:
+    def __init__(self, name: str = "mean_absolute_error", dtype: PolicyLike | None = None) -> None:
         super().__init__(losses.mean_absolute_error, name, dtype)
 
 
@@ -40,7 +38,9 @@ class MeanAbsolutePercentageError(MeanMetricWrapper):
 
     _direction = "down"
 
-    def __init__(self, name: str = "mean_absolute_percentage_error", dtype: Any = None) -> None:
+    def __init__(
+        self, name: str = "mean_absolute_percentage_error", dtype: PolicyLike | None = None
+    ) -> None:
         super().__init__(losses.mean_absolute_percentage_error, name, dtype)
 
 
@@ -49,7 +49,9 @@ class MeanSquaredLogarithmicError(MeanMetricWrapper):
 
     _direction = "down"
 
-    def __init__(self, name: str = "mean_squared_logarithmic_error", dtype: Any = None) -> None:
+    def __init__(
+        self, name: str = "mean_squared_logarithmic_error", dtype: PolicyLike | None = None
+    ) -> None:
         super().__init__(losses.mean_squared_logarithmic_error, name, dtype)
 
 
@@ -58,7 +60,7 @@ class LogCoshError(MeanMetricWrapper):
 
     _direction = "down"
 
-    def __init__(self, name: str = "logcosh", dtype: Any = None) -> None:
+    def __init__(self, name: str = "logcosh", dtype: PolicyLike | None = None) -> None:
         super().__init__(losses.log_cosh, name, dtype)
 
 
@@ -67,7 +69,9 @@ class CosineSimilarity(MeanMetricWrapper):
 
     _direction = "up"
 
-    def __init__(self, name: str = "cosine_similarity", dtype: Any = None, axis: int = -1) -> None:
+    def __init__(
+        self, name: str = "cosine_similarity", dtype: PolicyLike | None = None, axis: int = -1
+    ) -> None:
         super().__init__(cosine_similarity, name, dtype, axis=axis)
 
 
@@ -76,11 +80,13 @@ class RootMeanSquaredError(Mean):
 
     _direction = "down"
 
-    def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None) -> None:
+    def __init__(
+        self, name: str = "root_mean_squared_error", dtype: PolicyLike | None = None
+    ) -> None:
         super().__init__(name, dtype)
 
     def update_state(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
         y_true, y_pred = paired("root_mean_squared_error", y_true, y_pred)
         super().update_state(jnp.square(y_pred - y_true), sample_weight)

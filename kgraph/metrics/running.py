@@ -163,7 +163,7 @@ def first_values(metric: Any) -> State:
     return dict(zip(own, values))
 
 
-def _containers(value: Any) -> Any:
+def _containers(value: object) -> Any:
     """Returns lists and dicts as new ones, whose items can be replaced."""
     if isinstance(value, dict):
         return {key: _containers(item) for key, item in value.items()}
@@ -179,7 +179,7 @@ def _get(metric: Any, path: str) -> Any:
     return found
 
 
-def put(metric: Any, path: str, variable: Variable, value: Any) -> None:
+def put(metric: Any, path: str, variable: Variable, value: object) -> None:
     """Sets a variable of a metric, or of a bound copy what an attribute holds in its place."""
     *before, last = path.split("/")
     held = _get(metric, path)

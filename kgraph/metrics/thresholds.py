@@ -11,7 +11,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError, DataError
 from kgraph.losses.alignment import fit_weights, paired
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike
 
 NEVER = -1e10
 """Below every score: the threshold that all pass, and the score that passes none."""
@@ -60,9 +60,9 @@ def even_thresholds(owner: str, number: int | None, least: int) -> list[float]:
 
 def decisions(
     owner: str,
-    y_true: Any,
-    y_pred: Any,
-    sample_weight: Any = None,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    sample_weight: ArrayLike | None = None,
     top_k: int | None = None,
     class_id: int | None = None,
 ) -> tuple[Array, Array, Array]:

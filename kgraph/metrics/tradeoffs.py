@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError
 from kgraph.metrics.confusion import ConfusionMetric
 from kgraph.metrics.thresholds import even_thresholds
-from kgraph.types import Array
+from kgraph.types import Array, PolicyLike
 
 
 class _BestAt(ConfusionMetric):
@@ -46,7 +44,7 @@ class SensitivityAtSpecificity(_BestAt):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self._start("specificity", specificity, num_thresholds, class_id)
@@ -64,7 +62,7 @@ class SpecificityAtSensitivity(_BestAt):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self._start("sensitivity", sensitivity, num_thresholds, class_id)
@@ -82,7 +80,7 @@ class PrecisionAtRecall(_BestAt):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self._start("recall", recall, num_thresholds, class_id)
@@ -100,7 +98,7 @@ class RecallAtPrecision(_BestAt):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self._start("precision", precision, num_thresholds, class_id)

@@ -36,7 +36,7 @@ class ModelCore(Core):
 
     graph: Graph | None = None
     layers: dict[str, Layer] = field(default_factory=dict)
-    symbols: tuple[Tree, Tree] = ((), ())
+    symbols: tuple[Any, Any] = ((), ())
     stacked: list[Layer] = field(default_factory=list)
     programs: Programs = field(init=False)
     trainer: Trainer = field(init=False)
@@ -48,10 +48,10 @@ class ModelCore(Core):
         twin.layers = {name: bind(layer, context, name) for name, layer in self.layers.items()}
         return twin
 
-    def run(self, graph: Graph, context: Context, inputs: Tree, mask: Tree) -> Tree:
+    def run(self, graph: Graph, context: Context, inputs: Tree, mask: Tree) -> Any:
         """Runs the graph on arrays, in a bound copy; masks go in and out by the context."""
         arrays = arrange_inputs(graph, inputs)
-        masks = [context.mask_of(array) for array in arrays]
+        masks: list[Any] = [context.mask_of(array) for array in arrays]
         if mask is not None:
             masks = list(leaves(mask)) if isinstance(mask, (list, tuple, dict)) else [mask]
         arrays = conform(graph, arrays)
@@ -63,7 +63,7 @@ class ModelCore(Core):
             context.set_mask(output, own)
         return fill(graph.output_structure, outputs)
 
-    def known_symbols(self, model: Layer) -> tuple[Tree, Tree]:
+    def known_symbols(self, model: Layer) -> tuple[Any, Any]:
         """Returns the symbols of inputs and outputs; `model` is named in the error."""
         if self.graph is None:
             raise StateError(

@@ -131,7 +131,7 @@ def abstract_batch(
     inputs = abstract_arrays(graph, graph.inputs, rows, sizes)
     outputs = abstract_arrays(graph, graph.outputs, rows, sizes)
     if y is not None:
-        given = by_output(graph, y, "targets") if is_structure(y) else [y]
+        given: list[Any] = by_output(graph, y, "targets") if is_structure(y) else [y]
         rows = inputs[0].shape[0]  # an input may have a batch size of its own
         targets = [t and jax.ShapeDtypeStruct((rows, *t.shape[1:]), t.dtype) for t in given]
     else:
@@ -140,7 +140,7 @@ def abstract_batch(
     return Batch(inputs, targets, [None] * len(targets))
 
 
-def _losses_by_output(graph: Graph, given: Any) -> Sequence[Any]:
+def _losses_by_output(graph: Graph, given: object) -> Sequence[Any]:
     """Returns the loss of each output as the user gave it; every output has the single one."""
     if is_structure(given):
         return by_output(graph, given, "losses")

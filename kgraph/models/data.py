@@ -28,6 +28,7 @@ from kgraph.training.rows_work import TestRows, TrainRows
 from kgraph.training.step import Batch
 from kgraph.training.stream_work import PaddedSize, Stream
 from kgraph.training.validation_place import ValidationPlace
+from kgraph.types import DataLike
 
 
 @dataclass
@@ -221,7 +222,7 @@ def prediction_batches(data: Data, most: int | None) -> Iterator[Batch]:
 def validator(
     programs: Programs,
     engine: Engine,
-    given: Any,
+    given: object,
     batch_size: int | None,
     steps: int | None,
     frequency: int | Sequence[int],
@@ -281,7 +282,7 @@ def compilations(progress: Progress) -> Callable[[Any], None]:
     return notice
 
 
-def number_of_rows(x: Any) -> int | None:
+def number_of_rows(x: DataLike) -> int | None:
     """Returns the rows of arrays in any nesting; None for what has none."""
     arrays = list(x.values()) if isinstance(x, Mapping) else x
     arrays = arrays if isinstance(arrays, (list, tuple)) else [arrays]

@@ -30,7 +30,7 @@ from kgraph.training.evaluation import Evaluation
 from kgraph.training.loop import evaluate as run_evaluation
 from kgraph.training.prediction import Predictor, predict_rows, predict_stream
 from kgraph.training.progress import Progress
-from kgraph.types import Tree
+from kgraph.types import DataLike, Verbose
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 def evaluate(
     self: Model,
-    x: Any = None,
-    y: Any = None,
+    x: DataLike | None = None,
+    y: DataLike | None = None,
     batch_size: int | None = None,
-    verbose: Any = "auto",
-    sample_weight: Any = None,
+    verbose: Verbose = "auto",
+    sample_weight: DataLike | None = None,
     steps: int | None = None,
     callbacks: Any = None,
     return_dict: bool = False,
@@ -86,12 +86,12 @@ def evaluate(
 
 def predict(
     self: Model,
-    x: Any,
+    x: DataLike,
     batch_size: int | None = None,
-    verbose: Any = "auto",
+    verbose: Verbose = "auto",
     steps: int | None = None,
     callbacks: Any = None,
-) -> Tree:
+) -> Any:
     """Returns the outputs for all rows as NumPy arrays, in the structure of the outputs.
 
     Args:
@@ -149,7 +149,7 @@ def _predict(
     return found
 
 
-def _no_rows(graph: Graph) -> Tree:
+def _no_rows(graph: Graph) -> Any:
     """Returns outputs with 0 rows, in shape and dtype as for data with rows."""
     specs = [graph.spec(ref) for ref in graph.outputs]
     empty = [np.zeros((0, *(d or 0 for d in s.shape[1:])), s.dtype) for s in specs]
@@ -157,12 +157,16 @@ def _no_rows(graph: Graph) -> Tree:
 
 
 def evaluate_on_batch(
-    self: Model, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    self: Model,
+    x: DataLike,
+    y: DataLike | None = None,
+    sample_weight: DataLike | None = None,
+    return_dict: bool = False,
 ) -> Any:
     """Returns the loss and metrics of one batch."""
     return evaluate(self, x, y, number_of_rows(x) or 1, 0, sample_weight, return_dict=return_dict)
 
 
-def predict_on_batch(self: Model, x: Any) -> Tree:
+def predict_on_batch(self: Model, x: DataLike) -> Any:
     """Returns the outputs of one batch as NumPy arrays."""
     return predict(self, x, batch_size=number_of_rows(x) or 1, verbose=0)

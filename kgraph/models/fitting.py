@@ -35,6 +35,7 @@ from kgraph.training.interrupt import Preempted, arriving
 from kgraph.training.loop import Fit
 from kgraph.training.progress import Progress
 from kgraph.training.recovery import Recovery, Saving, Start, Unsaved
+from kgraph.types import DataLike, Verbose
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -42,17 +43,17 @@ if TYPE_CHECKING:
 
 def fit(
     self: Model,
-    x: Any = None,
-    y: Any = None,
+    x: DataLike | None = None,
+    y: DataLike | None = None,
     batch_size: int | None = None,
     epochs: int = 1,
-    verbose: Any = "auto",
+    verbose: Verbose = "auto",
     callbacks: Any = None,
     validation_split: float = 0.0,
-    validation_data: Any = None,
+    validation_data: DataLike | None = None,
     shuffle: Any = True,
     class_weight: Mapping[int, float] | None = None,
-    sample_weight: Any = None,
+    sample_weight: DataLike | None = None,
     initial_epoch: int = 0,
     steps_per_epoch: int | None = None,
     validation_steps: int | None = None,
@@ -198,9 +199,9 @@ def _train(run: Fit, recovery: Saving, start: Start) -> None:
 
 def train_on_batch(
     self: Model,
-    x: Any,
-    y: Any = None,
-    sample_weight: Any = None,
+    x: DataLike,
+    y: DataLike | None = None,
+    sample_weight: DataLike | None = None,
     class_weight: Mapping[int, float] | None = None,
     return_dict: bool = False,
 ) -> Any:

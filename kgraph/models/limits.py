@@ -6,6 +6,7 @@ from typing import Any
 
 from kgraph import config
 from kgraph.data import check_batch_size, is_dataset
+from kgraph.types import Tree
 
 _LEVEL = 4  # the line that calls fit, evaluate or predict
 
@@ -16,7 +17,7 @@ def limited_epochs(epochs: int) -> int:
 
 
 def limited_steps(
-    x: Any, batch_size: int | None, steps: int | None, level: int = _LEVEL
+    x: Tree, batch_size: int | None, steps: int | None, level: int = _LEVEL
 ) -> tuple[int | None, Any]:
     """Returns batch size and steps; warns where the limit cuts an epoch short.
 

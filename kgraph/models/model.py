@@ -26,7 +26,7 @@ from kgraph.optimizers import Optimizer
 from kgraph.registry import restore
 from kgraph.training.callbacks import History
 from kgraph.training.compilation import CompileReport
-from kgraph.types import Array, Shape, Tree
+from kgraph.types import Array, CustomObjects, FilePath, Shape, Tree
 
 
 # Configs of models are long: their shapes are inferred anew sooner than looked up.
@@ -114,7 +114,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
             core.programs.saw(args[0])
         return outputs
 
-    def call(self, inputs: Tree, training: bool | None = None, mask: Tree = None) -> Tree:
+    def call(self, inputs: Tree, training: bool | None = None, mask: Tree = None) -> Any:
         """Computes the outputs of a functional model; a subclass writes its own."""
         core = self._kgraph
         if core.graph is None or core.context is None:
@@ -129,7 +129,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         if self._kgraph_inner_graph is None:
             self.compute_output_shape(input_shape)
 
-    def _kgraph_ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_ensure_built(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Builds the model for these call arguments; its layers are built by the call itself."""
         if type(self).build is Model.build:
             self.built = True
@@ -215,12 +215,12 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         return list(leaves(self._kgraph.symbols[1]))
 
     @property
-    def input(self) -> Tree:
+    def input(self) -> Any:
         """The symbolic inputs, in the structure in which they were given."""
         return self._kgraph.known_symbols(self)[0]
 
     @property
-    def output(self) -> Tree:
+    def output(self) -> Any:
         """The symbolic outputs, in the structure in which they were given."""
         return self._kgraph.known_symbols(self)[1]
 
@@ -346,7 +346,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
 
     @classmethod
     def from_config(
-        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+        cls, config: Mapping[str, Any], custom_objects: CustomObjects | None = None
     ) -> Any:
         """Makes a model, with fresh weights, from what `get_config` returned."""
         if "nodes" not in config:
@@ -367,7 +367,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
 
     def save(
         self,
-        filepath: Any,
+        filepath: FilePath,
         overwrite: bool = True,
         include_optimizer: bool = True,
         wait: bool = True,
@@ -378,12 +378,12 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         """
         return saving.save_model(self, filepath, overwrite, include_optimizer, wait)
 
-    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+    def save_weights(self, filepath: FilePath, overwrite: bool = True) -> None:
         """Writes the weights alone into one file: `.kgraph`, `.safetensors` or `.weights.h5`."""
         saving.save_weights(self, filepath, overwrite=overwrite)
 
     def load_weights(
-        self, filepath: Any, skip_mismatch: bool = False, strict: bool = True
+        self, filepath: FilePath, skip_mismatch: bool = False, strict: bool = True
     ) -> saving.WeightReport:
         """Reads weights from a file into the layers of the same paths; says which.
 
@@ -393,7 +393,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
 
     def export(
         self,
-        filepath: Any,
+        filepath: FilePath,
         weights: str = "beside",
         platforms: Sequence[str] | None = None,
         overwrite: bool = True,

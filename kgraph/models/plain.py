@@ -13,7 +13,7 @@ from kgraph.graph.structure import Slot, fill, leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.registry import custom_object_scope, describe, restore
-from kgraph.types import Tree
+from kgraph.types import CustomObjects, DataLike, Tree
 
 FORMAT = 1
 """Number of the layout below; a change that old readers would misread raises it."""
@@ -69,8 +69,8 @@ class _Tensor:
 
 
 def graph_from_config(
-    config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-) -> tuple[Tree, Tree]:
+    config: Mapping[str, Any], custom_objects: CustomObjects | None = None
+) -> tuple[Any, Any]:
     """Returns the symbolic inputs and outputs that a config describes, layers made anew.
 
     Raises:
@@ -171,7 +171,7 @@ def _inside(layer: Layer) -> Any:
     return named or vars(layer)
 
 
-def _is_ref(data: Any) -> bool:
+def _is_ref(data: DataLike) -> bool:
     """Tells a reference from what a user keeps under the key "tensor" of a dict of inputs."""
     return isinstance(data, list) and len(data) == 2 and isinstance(data[0], str)
 

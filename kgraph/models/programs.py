@@ -68,7 +68,7 @@ class Programs:
     def __init__(self, model: Model) -> None:
         self._model = model
         self.lowering = Lowering()
-        self.seen: Tree = None
+        self.seen: Any = None
         self._trace: tuple[Any, LiveGraph] | None = None
         self._plain: tuple[Any, Program, Callable[..., Any]] | None = None
         self._inference: tuple[Any, Inference, Callable[..., Any]] | None = None
@@ -270,7 +270,7 @@ class Programs:
         """Takes note of what the model was called on."""
         self.seen = map_structure(_spec_of_array, numbers_as_array(inputs))
 
-    def call(self, inputs: Tree, training: bool | None = None, mask: None = None) -> Tree:
+    def call(self, inputs: Tree, training: bool | None = None, mask: None = None) -> Any:
         """Runs the model on arrays; state that changes is kept."""
         inputs = map_structure(_to_jax, numbers_as_array(inputs))
         placement = self.placement()

@@ -42,7 +42,7 @@ class Sequential(Model):
         if not trainable:
             self.trainable = False
 
-    def add(self, layer: Any) -> None:
+    def add(self, layer: Layer) -> None:
         """Puts a layer (or an `Input`) at the end."""
         _append(self, layer)
         try:
@@ -136,7 +136,7 @@ def _connect(model: Sequential, entry: InputLayer) -> None:
     core = model._kgraph
     core.symbols = (), ()  # drops the last calls: `layer.output` is of the new
     symbol = entry.make_symbol()
-    tensor: Tree = symbol
+    tensor: Any = symbol
     for layer in core.stacked:
         if layer is not entry:
             tensor = layer(tensor)

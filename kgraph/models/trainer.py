@@ -214,7 +214,7 @@ class Trainer:
         if (known := self.reached) is not None:
             known.optimizer, known.step = on_one_device((known.optimizer, known.step))
 
-    def state(self) -> dict[str, Tree] | None:
+    def state(self) -> dict[str, Any] | None:
         """Returns optimizer state, step, epoch and key as arrays; None before the first step."""
         if self.reached is None:
             return None
@@ -230,7 +230,7 @@ class Trainer:
             self.reached.optimizer = optimizer._kgraph_sync_rate(waiting)
         return self.reached.as_tree()
 
-    def _plain_optimizer_state(self, optimizer_state: Any) -> Tree:
+    def _plain_optimizer_state(self, optimizer_state: Any) -> Any:
         """Returns the optimizer's state by parameter, of a training that has left it packed."""
         if optimizer_state is None:  # it has not begun
             program, optimizer = self.programs.plain(), self._model.optimizer
@@ -243,7 +243,7 @@ class Trainer:
             else optimizer_state
         )
 
-    def abstract_state(self) -> dict[str, Tree]:
+    def abstract_state(self) -> dict[str, Any]:
         """Returns what `state` will be like: a tree of shapes and dtypes."""
         program, optimizer = self.programs.plain(), self._model.optimizer
         assert optimizer is not None
@@ -256,7 +256,7 @@ class Trainer:
             "key": jax.ShapeDtypeStruct((2,), jnp.uint32),
         }
 
-    def restore_state(self, state: Mapping[str, Tree]) -> None:
+    def restore_state(self, state: Mapping[str, Any]) -> None:
         """Goes on from what `state` returned."""
         self.reached = Reached(**state)
         if self._model.optimizer is not None:

@@ -29,7 +29,7 @@ _TAPS = {
 _MOST_SEARCHED = 8  # tensors of an einsum; finding its best order takes exponential time
 
 
-def written_out(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+def written_out(name: str, args: Sequence[Any], kwargs: Mapping[str, object]) -> int:
     """Returns in how many pieces or rounds JAX traces a call of a function."""
 
     def argument(place: int, name: str, default: Any) -> Any:

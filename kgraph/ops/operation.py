@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from kgraph.errors import ConfigError, GraphError
@@ -14,7 +13,7 @@ from kgraph.layers.base.core import label_of
 from kgraph.ops.limits import MOST_ENTRIES, MOST_GROWTH, MOST_WRITTEN_OUT, written_out
 from kgraph.ops.names import ELEMENTWISE, NEVER_NODES, TAKES_FUNCTIONS
 from kgraph.ops.plain import function as plain_function
-from kgraph.types import Tree
+from kgraph.types import Config, Tree
 
 _CONVOLUTIONS = frozenset({"convolve", "correlate", "conv_general_dilated", "conv"})
 
@@ -48,7 +47,7 @@ class Operation(Layer, traits=_traits):
         self.built = True
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> Any:
         name = config.get("function")
         if name in TAKES_FUNCTIONS or name in NEVER_NODES:
             raise ConfigError(
@@ -62,7 +61,7 @@ class Operation(Layer, traits=_traits):
     def _kgraph_base_name(self) -> str:
         return self.function
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         count = written_out(self.function, args, kwargs)
         if count > MOST_WRITTEN_OUT:
             raise GraphError(
@@ -71,7 +70,7 @@ class Operation(Layer, traits=_traits):
                 received=count,
             )
 
-    def call(self, *args: Any, **kwargs: Any) -> Tree:
+    def call(self, *args: Any, **kwargs: Any) -> Any:
         if self.function != "getitem":  # where a list and a tuple mean different things
             args, kwargs = _options_as_tuples(args), _options_as_tuples(kwargs)
         outputs = plain_function(self.function)(*args, **kwargs)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from kgraph.types import Array, Tree
 
 
-def clip_each_by_norm(gradients: Tree, limit: float) -> Tree:
+def clip_each_by_norm(gradients: Tree, limit: float) -> Any:
     """Scales each gradient whose own L2 norm is above `limit` down to that norm."""
 
     def clip(gradient: Array) -> Array:
@@ -18,7 +20,7 @@ def clip_each_by_norm(gradients: Tree, limit: float) -> Tree:
     return jax.tree.map(clip, gradients)
 
 
-def clip_by_global_norm(gradients: Tree, limit: float) -> Tree:
+def clip_by_global_norm(gradients: Tree, limit: float) -> Any:
     """Scales all gradients by one factor so that their joint L2 norm is at most `limit`.
 
     A norm that is not finite makes every gradient NaN: a diverged step is visible at once.
@@ -29,6 +31,6 @@ def clip_by_global_norm(gradients: Tree, limit: float) -> Tree:
     return jax.tree.map(lambda g: g * scale.astype(g.dtype), gradients)
 
 
-def clip_values(gradients: Tree, limit: float) -> Tree:
+def clip_values(gradients: Tree, limit: float) -> Any:
     """Limits every element to `[-limit, limit]`."""
     return jax.tree.map(lambda g: jnp.clip(g, -limit, limit), gradients)

@@ -13,7 +13,7 @@ from kgraph import initializers
 from kgraph.errors import StateError
 from kgraph.layers.base import Variable
 from kgraph.layers.base.arithmetic import value_of
-from kgraph.types import Array, Tree
+from kgraph.types import Array, DTypeLike, InitializerLike, Tree
 
 if TYPE_CHECKING:
     from kgraph.optimizers.optimizer import Optimizer
@@ -78,7 +78,13 @@ class InPlace:
             hint="make another optimizer for other variables",
         )
 
-    def add(self, shape: Sequence[int], initializer: Any, dtype: Any, name: str) -> Variable:
+    def add(
+        self,
+        shape: Sequence[int],
+        initializer: InitializerLike | None,
+        dtype: DTypeLike | None,
+        name: str,
+    ) -> Variable:
         """Makes a variable for what a rule remembers."""
         made = Variable(initializers.get(initializer), shape, dtype, trainable=False, name=name)
         made.path = f"{self.optimizer.name}/{name}"
@@ -96,7 +102,7 @@ class InPlace:
 
     # --- trees and variables --------------------------------------------------------------------
 
-    def tree(self, values: Sequence[Any]) -> Tree:
+    def tree(self, values: Sequence[Any]) -> Any:
         """Returns a value for each parameter in the form in which the optimizer takes them."""
         return self._structure.unflatten([values[i] for i in self._order])
 
@@ -205,7 +211,7 @@ class Slots(NamedTuple):
     places: list[int]
     structure: Any
 
-    def state(self) -> Tree:
+    def state(self) -> Any:
         """Returns the state as the variables have it now."""
         values = [variable.value for variable in self.variables]
         return self.structure.unflatten([values[place] for place in self.places])

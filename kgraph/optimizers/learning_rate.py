@@ -18,7 +18,7 @@ class LearningRateError(ConfigError, TypeError):
     """The learning rate cannot be set. (Also a TypeError, which is what Keras raises here.)"""
 
 
-def as_learning_rate(owner: str, value: Any) -> LearningRate:
+def as_learning_rate(owner: str, value: object) -> LearningRate:
     """Returns `value` as a float, a schedule or a function, or raises ConfigError."""
     if isinstance(value, Mapping):
         return deserialize(value)

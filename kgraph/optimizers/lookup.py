@@ -10,9 +10,10 @@ from kgraph.errors import ConfigError
 from kgraph.optimizers.optax_optimizer import OptaxOptimizer
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.registry import custom_object_scope, describe, lookup, registered_names
+from kgraph.types import CustomObjects, OptimizerLike
 
 
-def get(identifier: Any) -> Optimizer:
+def get(identifier: OptimizerLike) -> Optimizer:
     """Returns the optimizer that `identifier` stands for.
 
     A name or a config means Keras' numbers; an object of optax means optax's own.
@@ -51,7 +52,7 @@ def serialize(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def deserialize(
-    config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    config: Mapping[str, Any], custom_objects: CustomObjects | None = None
 ) -> Optimizer:
     """Returns the optimizer that `serialize`, or Keras' function of that name, wrote down."""
     if not {"class_name", "config"} <= set(config):
@@ -70,6 +71,6 @@ def _class_named(name: str) -> Any:
     return lookup("optimizer", known.get(name.lower(), name))
 
 
-def _is_transformation(value: Any) -> bool:
+def _is_transformation(value: object) -> bool:
     # By its two functions: importing optax only to ask would cost more than the answer.
     return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))

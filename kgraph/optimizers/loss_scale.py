@@ -103,17 +103,17 @@ class LossScaleOptimizer(
 
     def _kgraph_updated(
         self, grads: Tree, state: Any, params: Tree, **extra: Any
-    ) -> tuple[Tree, Any]:
+    ) -> tuple[Any, Any]:
         """Returns the inner optimizer's updates and the next state; zeros for a skipped step."""
         finite = jnp.asarray(True)
         for gradient in jax.tree.leaves(grads):
             finite &= jnp.all(jnp.isfinite(gradient))
 
-        def apply() -> tuple[Tree, Any]:
+        def apply() -> tuple[Any, Any]:
             unscaled = jax.tree.map(lambda g: g / state.scale.astype(g.dtype), grads)
             return self.inner_optimizer._kgraph_update(unscaled, state.inner, params, **extra)
 
-        def skip() -> tuple[Tree, Any]:
+        def skip() -> tuple[Any, Any]:
             shapes, _ = jax.eval_shape(apply)
             return jax.tree.map(lambda u: jnp.zeros(u.shape, u.dtype), shapes), state.inner
 
@@ -137,11 +137,11 @@ class LossScaleOptimizer(
             )
         return loss * state.scale.astype(loss.dtype)
 
-    def _kgraph_averaged(self, state: Any) -> Tree:
+    def _kgraph_averaged(self, state: Any) -> Any:
         """Returns the moving average of the parameters that the inner optimizer keeps."""
         return self.inner_optimizer._kgraph_averaged(state.inner)
 
-    def finalize(self, params: Tree, state: Any) -> Tree:
+    def finalize(self, params: Tree, state: Any) -> Any:
         """Returns the parameters that training ends with, as the inner optimizer says."""
         return self.inner_optimizer._kgraph_finalize(params, state.inner)
 

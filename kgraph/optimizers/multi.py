@@ -15,7 +15,7 @@ from kgraph.optimizers.loss_scale import LossScaleOptimizer
 from kgraph.optimizers.optimizer import Optimizer, path_of
 from kgraph.optimizers.optimizer_map import OptimizerMap, Parameter
 from kgraph.registry import Recorded, restore
-from kgraph.types import Array, Tree
+from kgraph.types import Array, Config, Tree
 
 Choice = OptimizerMap | Callable[[Parameter], Optimizer]
 """From a parameter (its path, shape and dtype) to its optimizer."""
@@ -97,7 +97,7 @@ class MultiOptimizer(Optimizer):
 
     def _kgraph_updated(
         self, grads: Tree, state: Any, params: Tree, **extra: Any
-    ) -> tuple[Tree, Any]:
+    ) -> tuple[Any, Any]:
         """Returns each optimizer's updates of its own parameters, and the next state."""
         if self.loss_scale_factor is not None:
             grads = jax.tree.map(lambda g: g / self.loss_scale_factor, grads)
@@ -110,14 +110,14 @@ class MultiOptimizer(Optimizer):
             updates |= _by_path(changes)
         return _like(params, updates), MultiState(state.step + 1, parts)
 
-    def _kgraph_averaged(self, state: Any) -> Tree:
+    def _kgraph_averaged(self, state: Any) -> Any:
         """Raises ConfigError: there may be averages of some parameters only. See `finalize`."""
         raise ConfigError(
             "A MultiOptimizer may keep averages of some parameters only",
             hint="finalize(params, state) puts those there are in place",
         )
 
-    def finalize(self, params: Tree, state: Any) -> Tree:
+    def finalize(self, params: Tree, state: Any) -> Any:
         """Returns the parameters that training ends with: averages where there are some."""
         final: dict[str, Array] = {}
         for place, group in self._groups(params).items():
@@ -174,7 +174,7 @@ class MultiOptimizer(Optimizer):
         return config
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> Any:
         """Makes an optimizer from what `get_config` (or Keras') returned."""
         chosen = config["optimizer_map"]
         if isinstance(chosen, Mapping) and chosen.get("class_name") == "OptimizerMap":
@@ -240,9 +240,9 @@ def _by_path(tree: Tree) -> dict[str, Array]:
     return {path_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _nested(leaves: Mapping[str, Array]) -> Tree:
+def _nested(leaves: Mapping[str, Array]) -> Any:
     """Returns nested dicts, in which the leaves have the same paths as in the whole tree."""
-    nested: Tree = {}
+    nested: Any = {}
     for path, leaf in leaves.items():
         *parents, last = path.split("/")
         branch = nested
@@ -252,6 +252,6 @@ def _nested(leaves: Mapping[str, Array]) -> Tree:
     return nested
 
 
-def _like(tree: Tree, leaves: Mapping[str, Array]) -> Tree:
+def _like(tree: Tree, leaves: Mapping[str, Array]) -> Any:
     """Returns the leaves in the structure of `tree`."""
     return jax.tree_util.tree_map_with_path(lambda path, _: leaves[path_of(path)], tree)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -90,7 +90,7 @@ class Muon(Optimizer):
         matrix = self._is_orthogonalised(path, parameter)
         return self.weight_decay if matrix else self.adam_weight_decay
 
-    def _parts(self, params: Tree) -> Tree:
+    def _parts(self, params: Tree) -> Any:
         def part(path: tuple, parameter: Array) -> str:
             return "muon" if self._is_orthogonalised(path_of(path), parameter) else "adam"
 

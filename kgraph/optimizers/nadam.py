@@ -11,7 +11,7 @@ from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.options import Options
 from kgraph.optimizers.per_parameter import Formula, Slots, per_parameter
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 if TYPE_CHECKING:
     from optax import GradientTransformation
@@ -21,7 +21,7 @@ class NadamState(NamedTuple):
     """The product of all momentum factors so far (float32 scalar), and the two moving averages."""
 
     u_product: Array
-    moments: Tree
+    moments: Any
 
 
 class Nadam(Optimizer, elementwise=True):
@@ -54,13 +54,11 @@ class Nadam(Optimizer, elementwise=True):
 
         make_slots = zero_slots("momentum", "velocity")
 
-        def init(params: Tree) -> NadamState:
+        def init(params: Any) -> NadamState:
             one = jnp.ones([], jnp.float32)
             return NadamState(one, per_parameter(make_slots, self._formula(one, one)).init(params))
 
-        def update(
-            updates: Tree, state: Any, params: Tree | None = None
-        ) -> tuple[Tree, NadamState]:
+        def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, NadamState]:
             t = (state.moments.count + 1).astype(jnp.float32)
             product = state.u_product * self._momentum(t)
             rule = per_parameter(make_slots, self._formula(learning_rate, product))

@@ -13,7 +13,7 @@ from kgraph.layers.base import StatelessScope, Variable
 from kgraph.optimizers.in_place import InPlace
 from kgraph.optimizers.record import OptimizerRecord
 from kgraph.registry import Recorded
-from kgraph.types import Array
+from kgraph.types import Array, DTypeLike, InitializerLike
 
 
 class OnVariables(Recorded):
@@ -139,8 +139,8 @@ class OnVariables(Recorded):
     def add_variable(
         self,
         shape: Sequence[int],
-        initializer: Any = "zeros",
-        dtype: Any = None,
+        initializer: InitializerLike | None = "zeros",
+        dtype: DTypeLike | None = None,
         aggregation: str | None = "none",
         layout: Any = None,
         name: str | None = None,
@@ -149,7 +149,10 @@ class OnVariables(Recorded):
         return self._kgraph_hand().add(shape, initializer, dtype, name or "variable")
 
     def add_variable_from_reference(
-        self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
+        self,
+        reference_variable: Variable,
+        name: str | None = None,
+        initializer: InitializerLike | None = "zeros",
     ) -> Variable:
         """Adds a variable of the shape and dtype of another, in `build`."""
         called = f"{reference_variable.path.replace('/', '_')}_{name or 'slot'}"
@@ -161,7 +164,7 @@ class OnVariables(Recorded):
         self,
         trainable_variables: Iterable[Variable],
         name: str | Sequence[str],
-        initializer: Any = "zeros",
+        initializer: InitializerLike | None = "zeros",
     ) -> Any:
         """Adds a variable for each of `trainable_variables`; for several names, a list for each."""
         names = [name] if isinstance(name, str) else list(name)
@@ -173,15 +176,15 @@ class OnVariables(Recorded):
                 made.append(self.add_variable_from_reference(variable, each, make))
         return found[0] if isinstance(name, str) else found
 
-    def assign(self, variable: Variable, value: Any) -> None:
+    def assign(self, variable: Variable, value: object) -> None:
         """Sets a variable."""
         variable.assign(value)
 
-    def assign_add(self, variable: Variable, value: Any) -> None:
+    def assign_add(self, variable: Variable, value: object) -> None:
         """Adds to a variable."""
         variable.assign(variable.value + jnp.asarray(value).astype(variable.dtype))
 
-    def assign_sub(self, variable: Variable, value: Any) -> None:
+    def assign_sub(self, variable: Variable, value: object) -> None:
         """Subtracts from a variable."""
         variable.assign(variable.value - jnp.asarray(value).astype(variable.dtype))
 

@@ -47,8 +47,8 @@ class OptaxOptimizer(Optimizer):
         return self._kgraph_with_rate(state, self._kgraph_number()) if self._was_set else state
 
     def _kgraph_updated(
-        self, grads: Tree, state: OptimizerState, params: Tree, **extra: Any
-    ) -> tuple[Tree, OptimizerState]:
+        self, grads: Any, state: OptimizerState, params: Any, **extra: Any
+    ) -> tuple[Any, OptimizerState]:
         """Returns optax's updates and the next state; `extra` goes to the transformation."""
         import optax
 
@@ -111,7 +111,7 @@ class OptaxOptimizer(Optimizer):
         )
 
 
-def _state_without_parameters(transformation: Any) -> Tree:
+def _state_without_parameters(transformation: Any) -> Any:
     """Returns a state that holds the hyperparameters and nothing else, or None.
 
     A transformation may insist on its own parameters (`optax.partition` with a tree of labels does)

@@ -24,7 +24,7 @@ from kgraph.optimizers.per_parameter import zeros_like
 from kgraph.optimizers.state import OptimizerState
 from kgraph.patterns import compiled
 from kgraph.registry import describe, snake_case
-from kgraph.types import Array, Tree
+from kgraph.types import Array, Config, Tree
 
 if TYPE_CHECKING:
     from optax import GradientTransformation
@@ -146,18 +146,16 @@ class Optimizer(_Adjustable):
     # The pure part. Whoever calls it takes what the class has with such arguments: a subclass may
     # use these names for something else.
 
-    def _kgraph_init(self, params: Tree) -> Any:
+    def _kgraph_init(self, params: Any) -> Any:
         return method_of(self, "init", 1)(params)
 
-    def _kgraph_update(
-        self, grads: Tree, state: Any, params: Tree, **extra: Any
-    ) -> tuple[Any, Any]:
+    def _kgraph_update(self, grads: Tree, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
         return method_of(self, "update", 3)(grads, state, params, **extra)
 
-    def _kgraph_finalize(self, params: Tree, state: Any) -> Tree:
+    def _kgraph_finalize(self, params: Any, state: Any) -> Any:
         return method_of(self, "finalize", 2)(params, state)
 
-    def init(self, params: Tree) -> OptimizerState:
+    def init(self, params: Any) -> OptimizerState:
         """Returns the state before the first update of `params`, a pytree of arrays."""
         if type(self).build is not Optimizer.build:
             standing_in(self, params)  # whose `build` a program for Keras expects to be called
@@ -176,8 +174,8 @@ class Optimizer(_Adjustable):
         )
 
     def update(
-        self, grads: Tree, state: OptimizerState, params: Tree, **extra: Any
-    ) -> tuple[Tree, OptimizerState]:
+        self, grads: Tree, state: OptimizerState, params: Any, **extra: Any
+    ) -> tuple[Any, OptimizerState]:
         """Returns what to add to `params` (`optax.apply_updates` does), and the next state.
 
         Args:
@@ -191,8 +189,8 @@ class Optimizer(_Adjustable):
         return self._kgraph_updated(grads, state, params, **extra)
 
     def _kgraph_updated(
-        self, grads: Tree, state: OptimizerState, params: Tree, **extra: Any
-    ) -> tuple[Tree, OptimizerState]:
+        self, grads: Tree, state: OptimizerState, params: Any, **extra: Any
+    ) -> tuple[Any, OptimizerState]:
         """Does what `update` does, whatever `apply` a class has of its own."""
         grads = jax.tree.map(lambda g, p: g.astype(p.dtype), grads, params)
         if self.loss_scale_factor is not None:
@@ -210,11 +208,11 @@ class Optimizer(_Adjustable):
         """
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 
-    def averaged(self, state: OptimizerState) -> Tree:
+    def averaged(self, state: OptimizerState) -> Any:
         """Returns the moving average of the parameters; raises ConfigError without `use_ema`."""
         return self._kgraph_averaged(state)
 
-    def _kgraph_averaged(self, state: OptimizerState) -> Tree:
+    def _kgraph_averaged(self, state: OptimizerState) -> Any:
         if state.average is None:
             raise ConfigError(
                 f"{type(self).__name__} keeps no average of the parameters",
@@ -222,31 +220,31 @@ class Optimizer(_Adjustable):
             )
         return state.average
 
-    def finalize(self, params: Tree, state: OptimizerState) -> Tree:
+    def finalize(self, params: Any, state: OptimizerState) -> Any:
         """Returns the parameters that training ends with: their average under `use_ema`."""
         return jax.tree.map(jnp.copy, self._kgraph_averaged(state)) if self.use_ema else params
 
     def _kgraph_accumulate(
-        self, grads: Tree, state: OptimizerState, params: Tree
-    ) -> tuple[Tree, OptimizerState]:
+        self, grads: Tree, state: OptimizerState, params: Any
+    ) -> tuple[Any, OptimizerState]:
         steps, waiting = self.gradient_accumulation_steps, jnp.asarray(state.micro_step)
         total = jax.tree.map(jnp.add, state.accumulated, grads)
 
-        def update() -> tuple[Tree, OptimizerState]:
+        def update() -> tuple[Any, OptimizerState]:
             mean = jax.tree.map(lambda g: g / steps, total)
             updates, after = self._kgraph_update_once(mean, state, params)
             nothing = jax.tree.map(jnp.zeros_like, total)
             return updates, after._replace(accumulated=nothing, micro_step=waiting * 0)
 
-        def wait() -> tuple[Tree, OptimizerState]:
+        def wait() -> tuple[Any, OptimizerState]:
             after = state._replace(accumulated=total, micro_step=waiting + 1)
             return jax.tree.map(jnp.zeros_like, params), after
 
         return jax.lax.cond(waiting + 1 == steps, update, wait)
 
     def _kgraph_update_once(
-        self, grads: Tree, state: OptimizerState, params: Tree
-    ) -> tuple[Tree, OptimizerState]:
+        self, grads: Any, state: OptimizerState, params: Any
+    ) -> tuple[Any, OptimizerState]:
         rate = self._kgraph_current_rate(state)
         decay = self._kgraph_decay(params, rate)
         shrunk = params if decay is None else jax.tree.map(jnp.add, params, decay)
@@ -266,14 +264,14 @@ class Optimizer(_Adjustable):
             updates = overwrite_every(every, updates, average, params, after.step)
         return updates, after._replace(average=average)
 
-    def _kgraph_clip(self, grads: Tree) -> Tree:
+    def _kgraph_clip(self, grads: Tree) -> Any:
         if self.clipnorm is not None:
             return clip_each_by_norm(grads, self.clipnorm)
         if self.global_clipnorm is not None:
             return clip_by_global_norm(grads, self.global_clipnorm)
         return grads if self.clipvalue is None else clip_values(grads, self.clipvalue)
 
-    def _kgraph_decay(self, params: Tree, rate: Array) -> Tree | None:
+    def _kgraph_decay(self, params: Any, rate: Array) -> Any | None:
         """Returns what weight decay adds to each parameter, or None if it adds nothing anywhere."""
 
         decay_of = method_of(self, "decay_of", 2)
@@ -325,7 +323,7 @@ class Optimizer(_Adjustable):
         return config
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> Any:
         """Makes an optimizer from what `get_config` returned."""
         options = dict(config)
         excluded = options.pop(_EXCLUDED, ())

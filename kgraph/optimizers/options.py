@@ -53,7 +53,7 @@ def check_clipping(owner: str, **limits: float | None) -> None:
         raise ConfigError(f"{owner} needs a positive clipping limit", received=shown)
 
 
-def check_whole(owner: str, option: str, value: Any, least: int) -> None:
+def check_whole(owner: str, option: str, value: object, least: int) -> None:
     """Raises ConfigError unless `value` is None or a whole number of at least `least`."""
     if value is not None:
         check_count(owner, option, value, least)

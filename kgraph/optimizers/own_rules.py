@@ -53,12 +53,12 @@ def rule_of(optimizer: Optimizer, learning_rate: Array) -> GradientTransformatio
     """Returns the rule that `update_step` writes, as an optax transformation."""
     import optax
 
-    def init(params: Tree) -> Tree:
+    def init(params: Tree) -> Any:
         hand = standing_in(optimizer, params)
         added = {str(i): variable.value for i, variable in enumerate(hand.added)}
         return {"count": jax.device_put(np.int32(0)), ADDED: added}
 
-    def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, Tree]:
+    def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Any, Any]:
         hand = standing_in(optimizer, params)
         old, added = hand.values(params), state[ADDED]
         given = [(variable, added[str(i)]) for i, variable in enumerate(hand.added)]
@@ -73,9 +73,7 @@ def rule_of(optimizer: Optimizer, learning_rate: Array) -> GradientTransformatio
     return optax.GradientTransformation(init, update)
 
 
-def through_apply(
-    optimizer: Optimizer, grads: Tree, state: Tree, params: Tree
-) -> tuple[Tree, Tree]:
+def through_apply(optimizer: Optimizer, grads: Tree, state: Tree, params: Tree) -> tuple[Any, Any]:
     """Returns the updates and the state that an overridden `apply` leads to."""
     hand = standing_in(optimizer, params)
     old, slots = hand.values(params), hand.slots

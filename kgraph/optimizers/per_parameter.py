@@ -34,8 +34,8 @@ class PerParameterState(NamedTuple):
     Where a parameter has no such slot the tree holds None.
     """
 
-    count: Array
-    slots: dict[str, Tree]
+    count: Any  # an Array; a tuple has a method of this name
+    slots: dict[str, Any]
 
 
 def per_parameter(make_slots: MakeSlots, formula: Formula) -> GradientTransformation:
@@ -49,7 +49,7 @@ def per_parameter(make_slots: MakeSlots, formula: Formula) -> GradientTransforma
 
     def update(
         updates: Tree, state: Any, params: Tree | None = None
-    ) -> tuple[Tree, PerParameterState]:
+    ) -> tuple[Any, PerParameterState]:
         leaves, structure = jax.tree.flatten(params)
         gradients = structure.flatten_up_to(updates)
         columns = {name: structure.flatten_up_to(tree) for name, tree in state.slots.items()}
@@ -85,12 +85,12 @@ def scale_by_rate(learning_rate: Array) -> GradientTransformation:
     """
     import optax
 
-    def scale(updates: Tree, _params: Tree | None) -> Tree:
+    def scale(updates: Tree, _params: Tree | None) -> Any:
         return jax.tree.map(lambda u: -learning_rate.astype(u.dtype) * u, updates)
 
     return optax.stateless(scale)
 
 
-def _by_slot(rows: list[Slots], structure: Any) -> dict[str, Tree]:
+def _by_slot(rows: list[Slots], structure: Any) -> dict[str, Any]:
     names = sorted({name for row in rows for name in row})
     return {name: structure.unflatten([row.get(name) for row in rows]) for name in names}

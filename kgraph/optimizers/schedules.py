@@ -18,7 +18,7 @@ from kgraph.registry import (
     recorded_arguments,
     registered_names,
 )
-from kgraph.types import Array
+from kgraph.types import Array, CustomObjects
 
 __all__ = [
     "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay",
@@ -318,7 +318,7 @@ def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
 
 
 def deserialize(
-    config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    config: Mapping[str, Any], custom_objects: CustomObjects | None = None
 ) -> LearningRateSchedule:
     """Returns the schedule that `serialize`, or Keras' function of that name, wrote down."""
     if not {"class_name", "config"} <= set(config):
@@ -331,7 +331,7 @@ def deserialize(
         return lookup("schedule", config["class_name"]).from_config(config["config"])
 
 
-def get(identifier: Any) -> LearningRateSchedule:
+def get(identifier: object) -> LearningRateSchedule:
     """Returns `identifier` if it is a schedule, or the schedule that a config describes."""
     if isinstance(identifier, LearningRateSchedule):
         return identifier

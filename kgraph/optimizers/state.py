@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class OptimizerState(NamedTuple):
@@ -21,8 +21,8 @@ class OptimizerState(NamedTuple):
     """
 
     step: Array
-    inner: Tree
+    inner: Any
     learning_rate: Array | None = None
-    average: Tree | None = None
-    accumulated: Tree | None = None
+    average: Any | None = None
+    accumulated: Any | None = None
     micro_step: Array | None = None

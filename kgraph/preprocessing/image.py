@@ -9,7 +9,7 @@ import numpy as np
 
 from kgraph.errors import DataError, check_choice
 from kgraph.layers.image.window import fit
-from kgraph.types import Array
+from kgraph.types import AnyArray
 from kgraph.utils.images import array_to_img, data_layout, img_to_array, load_img, save_img
 from kgraph.utils.resampling import METHODS, cropped, resized
 
@@ -19,7 +19,7 @@ def smart_resize(
     size: tuple[int, int],
     interpolation: str = "bilinear",
     data_format: str = "channels_last",
-) -> Array:
+) -> AnyArray:
     """Returns the largest window in the middle with the ratio of `size`, brought to that size.
 
     Shapes: `[height, width, channels]` or `[batch, height, width, channels]` (`"channels_first"`:

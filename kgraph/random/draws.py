@@ -11,14 +11,18 @@ import jax.numpy as jnp
 from kgraph import config
 from kgraph.checks import check_rate
 from kgraph.errors import ConfigError
-from kgraph.random.seeds import draw_key
-from kgraph.types import Array
+from kgraph.random.seeds import SeedGenerator, draw_key
+from kgraph.types import Array, ArrayLike, DTypeLike
 
 Sizes = Sequence[int]
 
 
 def normal(
-    shape: Sizes, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
+    shape: Sizes,
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: DTypeLike | None = None,
+    seed: int | SeedGenerator | None = None,
 ) -> Array:
     """Draws from the normal distribution.
 
@@ -31,7 +35,11 @@ def normal(
 
 
 def truncated_normal(
-    shape: Sizes, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
+    shape: Sizes,
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: DTypeLike | None = None,
+    seed: int | SeedGenerator | None = None,
 ) -> Array:
     """Draws from the normal distribution within two standard deviations of its mean."""
     dtype = _floating("truncated_normal", dtype)
@@ -40,7 +48,11 @@ def truncated_normal(
 
 
 def uniform(
-    shape: Sizes, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: Any = None
+    shape: Sizes,
+    minval: Any = 0.0,
+    maxval: Any = 1.0,
+    dtype: DTypeLike | None = None,
+    seed: int | SeedGenerator | None = None,
 ) -> Array:
     """Draws evenly from `minval` up to, and without, `maxval`."""
     dtype = _floating("uniform", dtype)
@@ -49,7 +61,11 @@ def uniform(
 
 
 def randint(
-    shape: Sizes, minval: Any, maxval: Any, dtype: Any = "int32", seed: Any = None
+    shape: Sizes,
+    minval: Any,
+    maxval: Any,
+    dtype: DTypeLike = "int32",
+    seed: int | SeedGenerator | None = None,
 ) -> Array:
     """Draws whole numbers evenly from `minval` up to, and without, `maxval`."""
     if not jnp.issubdtype(jnp.dtype(dtype), jnp.integer):
@@ -57,7 +73,12 @@ def randint(
     return jax.random.randint(draw_key(seed), tuple(shape), minval, maxval, jnp.dtype(dtype))
 
 
-def categorical(logits: Array, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Array:
+def categorical(
+    logits: Array,
+    num_samples: int,
+    dtype: DTypeLike = "int32",
+    seed: int | SeedGenerator | None = None,
+) -> Array:
     """Draws class numbers, `[batch, num_samples]`, by the logits `[batch, classes]` of each row."""
     logits = jnp.asarray(logits)
     if logits.ndim != 2:
@@ -69,13 +90,24 @@ def categorical(logits: Array, num_samples: int, dtype: Any = "int32", seed: Any
     return drawn.T.astype(dtype)
 
 
-def gamma(shape: Sizes, alpha: Any, dtype: Any = None, seed: Any = None) -> Array:
+def gamma(
+    shape: Sizes,
+    alpha: Any,
+    dtype: DTypeLike | None = None,
+    seed: int | SeedGenerator | None = None,
+) -> Array:
     """Draws from the gamma distribution with shape `alpha` and scale 1."""
     dtype = _floating("gamma", dtype)
     return jax.random.gamma(draw_key(seed), jnp.asarray(alpha, dtype), tuple(shape), dtype)
 
 
-def beta(shape: Sizes, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None) -> Array:
+def beta(
+    shape: Sizes,
+    alpha: Any,
+    beta: Any,
+    dtype: DTypeLike | None = None,
+    seed: int | SeedGenerator | None = None,
+) -> Array:
     """Draws from the beta distribution."""
     dtype = _floating("beta", dtype)
     parameters = jnp.asarray(alpha, dtype), jnp.asarray(beta, dtype)
@@ -83,7 +115,11 @@ def beta(shape: Sizes, alpha: Any, beta: Any, dtype: Any = None, seed: Any = Non
 
 
 def binomial(
-    shape: Sizes, counts: Any, probabilities: Any, dtype: Any = None, seed: Any = None
+    shape: Sizes,
+    counts: Any,
+    probabilities: Any,
+    dtype: DTypeLike | None = None,
+    seed: int | SeedGenerator | None = None,
 ) -> Array:
     """Draws how many of `counts` trials succeed, each with a probability; as floats."""
     dtype = _floating("binomial", dtype)
@@ -91,13 +127,16 @@ def binomial(
     return jax.random.binomial(draw_key(seed), trials, chance, tuple(shape), dtype)
 
 
-def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Array:
+def shuffle(x: ArrayLike, axis: int = 0, seed: int | SeedGenerator | None = None) -> Array:
     """Returns the slices along an axis in random order."""
     return jax.random.permutation(draw_key(seed), jnp.asarray(x), axis)
 
 
 def dropout(
-    inputs: Any, rate: float, noise_shape: Sequence[int | None] | None = None, seed: Any = None
+    inputs: Any,
+    rate: float,
+    noise_shape: Sequence[int | None] | None = None,
+    seed: int | SeedGenerator | None = None,
 ) -> Array:
     """Returns the inputs with a share of them set to 0, and the rest scaled by `1 / (1 - rate)`.
 
@@ -119,7 +158,7 @@ def dropout(
     return jnp.where(kept, inputs / (1 - rate), 0)
 
 
-def _floating(name: str, dtype: Any) -> Any:
+def _floating(name: str, dtype: DTypeLike | None) -> Any:
     found = jnp.dtype(dtype or config.floatx())
     if not jnp.issubdtype(found, jnp.floating):
         raise ConfigError(f"random.{name} needs a dtype of floats", received=str(found))

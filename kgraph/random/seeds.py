@@ -73,7 +73,7 @@ class SeedGenerator(Bindable):
         return cls(**config)
 
 
-def draw_key(seed: Any) -> Array:
+def draw_key(seed: int | SeedGenerator | None) -> Array:
     """Returns the key for one draw.
 
     Args:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.saving.load import load_model
 from kgraph.saving.save import save_model
+from kgraph.types import CustomObjects
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
 
 
-def model_to_bytes(model: Any) -> bytes:
+def model_to_bytes(model: Model) -> bytes:
     """Returns what a `.kgraph` file of a model holds: weights and training with it.
 
     Raises:
@@ -23,7 +26,7 @@ def model_to_bytes(model: Any) -> bytes:
         return path.read_bytes()
 
 
-def model_from_bytes(contents: bytes, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def model_from_bytes(contents: bytes, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the model that a `.kgraph` file with these contents holds; no code of it is run.
 
     Args:

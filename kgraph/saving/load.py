@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -38,7 +38,11 @@ from kgraph.saving.kgraph_format.stored_arrays import (
     tree_specs,
     weight_specs,
 )
-from kgraph.types import Array
+from kgraph.types import Array, CustomObjects, FilePath
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 CUSTOM = "pass classes of your own by name: load_model(path, custom_objects={'Name': Name})"
 _MODES = {
@@ -54,8 +58,8 @@ _HDF5 = "build the model and call model.load_weights(path), or save it as .keras
 
 
 def load_model(
-    filepath: Any,
-    custom_objects: Mapping[str, Any] | None = None,
+    filepath: FilePath,
+    custom_objects: CustomObjects | None = None,
     compile: bool = True,
     safe_mode: bool = True,
     expect_sha256: str | None = None,
@@ -161,7 +165,7 @@ def _describing(container: Container, member: str, what: str) -> Iterator[None]:
 # --- training ------------------------------------------------------------------------------------
 
 
-def _compile(container: Container, model: Any) -> bool:
+def _compile(container: Container, model: Model) -> bool:
     """Compiles the model as the file says; returns whether it holds a training state as well."""
     if TRAINING_OPTIONS not in container.manifest.members:
         return False
@@ -194,7 +198,7 @@ def check_training(data: Any) -> None:
     check_values("compile", options)
 
 
-def _are_names(value: Any) -> bool:
+def _are_names(value: object) -> bool:
     """Tells whether a structure has names, described objects and None, and nothing else."""
     if isinstance(value, dict) and "kind" not in value:
         return all(map(_are_names, value.values()))
@@ -203,14 +207,14 @@ def _are_names(value: Any) -> bool:
     return value is None or isinstance(value, (str, dict))
 
 
-def _is_remat(value: Any) -> bool:
+def _is_remat(value: object) -> bool:
     names = list(value.values()) if isinstance(value, dict) else value
     return isinstance(value, str) or (
         isinstance(names, list) and all(isinstance(name, str) for name in names)
     )
 
 
-def _restore_training(model: Any, arrays: Mapping[str, Array]) -> None:
+def _restore_training(model: Model, arrays: Mapping[str, Array]) -> None:
     abstract = model._kgraph.trainer.abstract_state()
     leaves = [arrays[name] for name in tree_paths(abstract)]
     model._kgraph.trainer.restore_state(jax.tree.unflatten(jax.tree.structure(abstract), leaves))
@@ -219,7 +223,7 @@ def _restore_training(model: Any, arrays: Mapping[str, Array]) -> None:
 # --- comparing -----------------------------------------------------------------------------------
 
 
-def _check_graph(container: Container, model: Any, document: Any) -> None:
+def _check_graph(container: Container, model: Model, document: Any) -> None:
     """Compares the rebuilt graph with the saved one.
 
     Between versions of kgraph, and where the user's own classes take part, a difference may be

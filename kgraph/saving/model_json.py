@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.errors import ConfigError
 from kgraph.registry import custom_object_scope
@@ -13,6 +12,11 @@ from kgraph.saving.files.file_error import shown
 from kgraph.saving.files.misfit import Misfit, check, check_keys
 from kgraph.saving.kgraph_format.description import model_document, model_from_document
 from kgraph.saving.kgraph_format.document_check import OWN, check_document
+from kgraph.types import CustomObjects
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 FORMAT = "kgraph model"
 FORMAT_VERSION = 1
@@ -21,7 +25,7 @@ FORMAT_VERSION = 1
 _CUSTOM = "pass classes of your own: model_from_json(text, custom_objects={'Name': Name})"
 
 
-def model_to_json(model: Any, **options: Any) -> str:
+def model_to_json(model: Model, **options: Any) -> str:
     """Returns a model (without weights) as JSON text; `options` go to `json.dumps`.
 
     Its keys are `format`, `format_version`, `model` (class and config) and `inputs` (of a model
@@ -34,7 +38,7 @@ def model_to_json(model: Any, **options: Any) -> str:
     return json.dumps({**head, **model_document(model)}, **options)
 
 
-def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def model_from_json(json_string: str, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the model that `Model.to_json` wrote, with fresh weights.
 
     Runs constructors of known classes only, under the limits of files.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from kgraph import registry
+from kgraph.types import CustomObjects
 
 
-def serialize_keras_object(obj: Any) -> Any:
+def serialize_keras_object(obj: object) -> Any:
     """Returns an object as JSON types that `deserialize_keras_object` reads.
 
     Raises:
@@ -18,7 +18,7 @@ def serialize_keras_object(obj: Any) -> Any:
 
 
 def deserialize_keras_object(
-    config: Any, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
+    config: Any, custom_objects: CustomObjects | None = None, safe_mode: bool = True
 ) -> Any:
     """Returns the object that a config stands for. Runs constructors of known classes only.
 

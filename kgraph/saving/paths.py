@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from kgraph.errors import ConfigError
 from kgraph.saving.files.file_error import file_error
 from kgraph.saving.files.lock import NAME as LOCK
 from kgraph.saving.kgraph_format.manifest import MANIFEST
+from kgraph.types import FilePath
 
 SUFFIX = ".kgraph"
 _SUFFIXES = {"model": (".keras",), "weights": (".safetensors", ".weights.h5")}
@@ -17,7 +18,7 @@ _SUFFIXES = {"model": (".keras",), "weights": (".safetensors", ".weights.h5")}
 What = Literal["model", "weights"]
 
 
-def save_path(filepath: Any, overwrite: bool, what: What = "model") -> Path:
+def save_path(filepath: FilePath, overwrite: bool, what: What = "model") -> Path:
     """Returns the absolute path to write to, links followed.
 
     A name that ends in `.kgraph` or has no suffix at all is taken as it is.
@@ -30,7 +31,7 @@ def save_path(filepath: Any, overwrite: bool, what: What = "model") -> Path:
     return target_path(filepath, overwrite)
 
 
-def target_path(filepath: Any, overwrite: bool) -> Path:
+def target_path(filepath: FilePath, overwrite: bool) -> Path:
     """Returns the absolute path to write to, links followed, whatever the suffix.
 
     Raises:
@@ -50,13 +51,13 @@ def target_path(filepath: Any, overwrite: bool) -> Path:
     return path
 
 
-def asks_for_folder(filepath: Any) -> bool:
+def asks_for_folder(filepath: FilePath) -> bool:
     """Tells whether a model is to be saved into a folder: its name ends in `/`, or it is one."""
     text = os.fspath(filepath)
     return _ends_as_folder(text) or os.path.isfile(os.path.join(text, MANIFEST))
 
 
-def folder_path(filepath: Any, overwrite: bool) -> Path:
+def folder_path(filepath: FilePath, overwrite: bool) -> Path:
     """Returns the absolute path of a folder to save into, links followed.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.lower import graph_of
 from kgraph.distribution.coordination import is_leader
@@ -36,11 +36,15 @@ from kgraph.saving.kgraph_format.stored_arrays import (
 from kgraph.saving.load import check_training
 from kgraph.saving.overridden import refuse_other_ways
 from kgraph.saving.paths import asks_for_folder, folder_path, save_path, target_path
+from kgraph.types import FilePath
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
 
 
 def save_model(
-    model: Any,
-    filepath: Any,
+    model: Model,
+    filepath: FilePath,
     overwrite: bool = True,
     include_optimizer: bool = True,
     wait: bool = True,
@@ -106,7 +110,7 @@ def save_model(
     return None
 
 
-def _content(model: Any, include_optimizer: bool, spread: bool) -> Content:
+def _content(model: Model, include_optimizer: bool, spread: bool) -> Content:
     compiled = model.get_compile_config() if include_optimizer else None
     document = model_document(model)
     documents = {MODEL: strict_json.encode(document, label_of(model))}
@@ -124,7 +128,7 @@ def _content(model: Any, include_optimizer: bool, spread: bool) -> Content:
     return Content("model", documents, arrays, None if graph is None else graph.content_hash)
 
 
-def _prove(model: Any, documents: Mapping[str, bytes], training: Any) -> bool:
+def _prove(model: Model, documents: Mapping[str, bytes], training: Any) -> bool:
     """Rebuilds the model from what will be written and compares the two.
 
     Returns whether the training state belongs to the model as it is now.
@@ -164,7 +168,7 @@ def _rebuilt(data: bytes) -> Any:
         return model_from_document(document)
 
 
-def _compile_again(model: Any, rebuilt: Any, data: Any) -> None:
+def _compile_again(model: Model, rebuilt: Any, data: Any) -> None:
     try:
         check_training(data)
         rebuilt.compile_from_config(data["compile"])
@@ -178,7 +182,7 @@ def _compile_again(model: Any, rebuilt: Any, data: Any) -> None:
         ) from error
 
 
-def _unprovable(model: Any, reason: str) -> ConfigError:
+def _unprovable(model: Model, reason: str) -> ConfigError:
     return ConfigError(
         f"{label_of(model)} cannot be saved: what would be read back is not the same model",
         received=reason,
@@ -189,7 +193,7 @@ def _unprovable(model: Any, reason: str) -> ConfigError:
     )
 
 
-def _difference(model: Any, rebuilt: Any) -> str | None:
+def _difference(model: Model, rebuilt: Any) -> str | None:
     """Returns the first difference between a model and the one rebuilt from its description."""
     ours, theirs = weight_specs(model), weight_specs(rebuilt)
     for name in [*ours, *theirs]:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -49,13 +49,17 @@ from kgraph.saving.load import assign
 from kgraph.saving.overridden import refuse_other_ways
 from kgraph.saving.paths import save_path, target_path
 from kgraph.saving.weight_report import WeightReport, compare_weights
-from kgraph.types import Array
+from kgraph.types import Array, FilePath
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 _DIGESTS = "kgraph_sha256"
 _LENIENT = "load it into the model it was saved from, or pass strict=False or skip_mismatch=True"
 
 
-def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
+def save_weights(model: Model, filepath: FilePath, overwrite: bool = True) -> None:
     """Writes the weights of a model to one file, by layer path.
 
     Args:
@@ -89,7 +93,7 @@ def _gathered(model: Layer) -> dict[str, Any]:
 
 
 def load_weights(
-    model: Any, filepath: Any, skip_mismatch: bool = False, strict: bool = True
+    model: Model, filepath: FilePath, skip_mismatch: bool = False, strict: bool = True
 ) -> WeightReport:
     """Sets the weights of a model from a file of weights or of a model, by layer path.
 

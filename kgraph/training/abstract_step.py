@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from kgraph.training.engine import Engine
 from kgraph.training.placement import as_before
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, Step, make_train_step
-from kgraph.types import Tree
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class AbstractStep:
     step: Step
     state: TrainState
     batch: Batch
-    results: Tree
+    results: Any
 
     def __call__(self, state: TrainState, batch: Batch) -> TrainState:
         return self.step(state, batch, None)

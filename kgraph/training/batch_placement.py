@@ -87,7 +87,7 @@ class BatchPlacement:
 
     # --- batches ---------------------------------------------------------------------------------
 
-    def whole(self, tree: Tree, copy: bool = False) -> Tree:
+    def whole(self, tree: Tree, copy: bool = False) -> Any:
         """Returns the arrays whole on each device; see `put`."""
         return put(tree, self.distribution.replicated, copy)
 
@@ -95,7 +95,7 @@ class BatchPlacement:
         """Returns how many rows a batch has to be filled up to, to be cut into equal parts."""
         return self.agreed or -(-rows // self.parts) * self.parts
 
-    def batch(self, tree: Tree, rows: int) -> Tree:
+    def batch(self, tree: Tree, rows: int) -> Any:
         """Returns the arrays of a batch from the host, each device with its rows.
 
         A batch that cannot be cut into equal parts lies whole on each device.
@@ -120,7 +120,7 @@ class BatchPlacement:
         sharding = self.distribution.batch_sharding
         return jax.make_array_from_process_local_data(sharding, np.asarray(array))
 
-    def inputs(self, tree: Tree) -> Tree:
+    def inputs(self, tree: Tree) -> Any:
         """Returns the inputs of one call, spread if all have as many rows and these can be cut.
 
         What is being traced stays as it is; so do inputs whose results several processes share.
@@ -180,7 +180,7 @@ class BatchPlacement:
             return holds
         return all(gather_numbers("what has to hold everywhere", holds))
 
-    def read_here(self, tree: Tree) -> Tree:
+    def read_here(self, tree: Tree) -> Any:
         """Returns arrays that lie whole on each device as arrays of this process alone.
 
         So it can look at them at any time, without the others.

@@ -72,15 +72,15 @@ def test_blocks(
     step: Step,
     cut: Cut,
     spread: Spread = on_one_device,  # noqa: PT028 - no test
-) -> Callable[..., Tree]:
+) -> Callable[..., Any]:
     """Returns `block(variables, metrics, rows, start, stop)`: the metrics after batches in order.
 
     The last batch, if it is smaller, begins earlier and leaves out what the one before has had: all
     batches are slices of real rows.
     """
 
-    def block(variables: TrainState, metrics: Tree, rows: Batch, start: Array, stop: Array) -> Tree:
-        def one(i: Array, metrics: Tree) -> Tree:
+    def block(variables: TrainState, metrics: Tree, rows: Batch, start: Array, stop: Array) -> Any:
+        def one(i: Array, metrics: Tree) -> Any:
             batch, kept = spread(*_slice(rows, i, cut))
             return step(replace(variables, metrics=metrics, step=i), batch, kept).metrics
 

@@ -224,7 +224,7 @@ def _temporary_bytes(executable: Any) -> int | None:
         return None
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], tuple):
         return " ".join(f"{dtype}{list(shape)}" for shape, dtype, *_ in value[1])
     return str(value)

@@ -75,7 +75,7 @@ def check_options(options: CompileOptions, graph: Graph | None) -> None:
     _metrics_by_output(graph, options.weighted_metrics)
 
 
-def _items(given: Any) -> Iterator[Any]:
+def _items(given: object) -> Iterator[Any]:
     """Yields each loss or metric in a nested list or dict."""
     if isinstance(given, Mapping) and not _is_description(given):
         given = list(given.values())
@@ -104,7 +104,7 @@ def _fits(graph: Graph, index: int, loss: Any) -> bool:
 
 
 def _losses(
-    given: Any, graph: Graph, target_shapes: Sequence[Any], shapes: Sequence[Shape]
+    given: object, graph: Graph, target_shapes: Sequence[Any], shapes: Sequence[Shape]
 ) -> list[Any]:
     single = not isinstance(given, (list, tuple, Mapping)) or _is_description(given)
     spread = [given] * len(shapes) if single else by_output(graph, given, "losses")
@@ -114,7 +114,7 @@ def _losses(
     ]
 
 
-def _is_description(value: Any) -> bool:
+def _is_description(value: object) -> bool:
     return isinstance(value, Mapping) and set(value) >= {"class_name", "config"}
 
 
@@ -152,7 +152,7 @@ def _free_key(base: str, taken: set[str]) -> str:
     return key
 
 
-def _metrics_by_output(graph: Graph, given: Any) -> list[list[Any]]:
+def _metrics_by_output(graph: Graph, given: object) -> list[list[Any]]:
     names = output_keys(graph)
     if given is None:
         return [[] for _ in names]

@@ -12,7 +12,7 @@ from kgraph.compiler import Program
 from kgraph.errors import ConfigError
 from kgraph.graph.structure import fill, leaves
 from kgraph.training.pairing import output_keys
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 LossFn: TypeAlias = Callable[..., tuple[Array, Mapping[str, Any]]]
 """`loss_fn(program, variables, batch, key)` returns the loss and a dict."""
@@ -27,14 +27,14 @@ class LossBatch(NamedTuple):
         sample_weight: weights of rows, in the form of `y`.
     """
 
-    x: Tree
-    y: Tree
-    sample_weight: Tree
+    x: Any
+    y: Any
+    sample_weight: Any
 
 
 def call_loss_fn(
-    loss_fn: LossFn, program: Program, variables: Tree, batch: Any, key: Array | None
-) -> tuple[Array, dict[str, Array], list[Any], list[Any], Tree]:
+    loss_fn: LossFn, program: Program, variables: Any, batch: Any, key: Array | None
+) -> tuple[Array, dict[str, Array], list[Any], list[Any], Any]:
     """Returns total, parts, outputs, masks and state as `loss_fn` gives them.
 
     Raises:
@@ -68,7 +68,7 @@ def loss_batch(program: Program, batch: Any) -> LossBatch:
     graph = program.model_graph
     names = output_keys(graph)
 
-    def by_name(values: list[Any]) -> Tree:
+    def by_name(values: list[Any]) -> Any:
         if all(value is None for value in values):
             return None
         return values[0] if len(names) == 1 else dict(zip(names, values))
@@ -82,7 +82,7 @@ def logged_names(loss_fn: LossFn, program: Program, batch: Any) -> tuple[str, ..
     variables = jax.eval_shape(program.init, jax.random.key(0))
     key = jax.eval_shape(lambda: jax.random.key(0))
 
-    def parts(variables: Tree, batch: Any, key: Array) -> dict[str, Array]:
+    def parts(variables: Any, batch: Any, key: Array) -> dict[str, Array]:
         return call_loss_fn(loss_fn, program, variables, batch, key)[1]
 
     return tuple(jax.eval_shape(parts, variables, batch, key))

@@ -160,7 +160,7 @@ class Engine:
 
     # --- several devices -------------------------------------------------------------------------
 
-    def put_whole(self, tree: Tree) -> Tree:
+    def put_whole(self, tree: Tree) -> Any:
         """Returns arrays on the device; of several, whole on each."""
         return jax.device_put(tree) if self.placement is None else self.placement.whole(tree)
 
@@ -168,7 +168,7 @@ class Engine:
         """Returns how a batch is spread over devices, in a trace; see `Placement.spread`."""
         return on_one_device if self.placement is None else self.placement.spread(pads)
 
-    def fresh_metrics(self) -> Tree:
+    def fresh_metrics(self) -> Any:
         """Returns accumulators that have seen nothing."""
         found = self.objective.init()
         return found if self.placement is None else self.placement.whole(found)
@@ -348,6 +348,6 @@ class Engine:
         self._state = self.placed(replace(self.state, params=params))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     array = np.asarray(value)
     return float(array) if array.ndim == 0 else array

@@ -27,7 +27,7 @@ class Evaluation:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._metrics: Tree = engine.fresh_metrics()
+        self._metrics: Any = engine.fresh_metrics()
         self._key = engine.evaluation_key()
         self._number = 0
         self._form: Form = (("variables", shapes_of(self._variables())),)
@@ -37,7 +37,7 @@ class Evaluation:
         step = self._engine.test_step
         engine = self._engine
 
-        def make() -> Callable[..., Tree]:
+        def make() -> Callable[..., Any]:
             return test_blocks(step, cut, engine.spread(engine.pads_evaluation))
 
         function = engine.function(("test", cut), "evaluate", make, like=1, ticket=False)
@@ -73,8 +73,8 @@ class Evaluation:
         return logs
 
 
-def _one_batch(step: Step) -> Callable[..., Tree]:
-    def block(variables: TrainState, metrics: Tree, batch: Batch, kept: Any, number: Array) -> Tree:
+def _one_batch(step: Step) -> Callable[..., Any]:
+    def block(variables: TrainState, metrics: Tree, batch: Batch, kept: Any, number: Array) -> Any:
         return step(replace(variables, metrics=metrics, step=number), batch, kept).metrics
 
     return block

@@ -150,7 +150,7 @@ def _take_rate(config: Any) -> float | None:
     return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Returns a description as JSON types, without what differs from process to process."""
     try:
         return _without_addresses(describe(value))
@@ -166,7 +166,7 @@ def _without_addresses(plain: Any) -> Any:
     return [_without_addresses(item) for item in plain] if isinstance(plain, list) else plain
 
 
-def _first_difference(one: Any, other: Any, at: str = "") -> tuple[str, Any, Any]:
+def _first_difference(one: object, other: object, at: str = "") -> tuple[str, Any, Any]:
     """Returns where two descriptions differ first, and what they have there."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in [*one, *other]:

@@ -14,7 +14,7 @@ from kgraph.graph.node import Node
 from kgraph.training.objective import Objective
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, merge_params
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class NonFiniteError(StateError):
@@ -48,7 +48,7 @@ def explain(
     variables = {"params": state.params, "state": state.state}
     nodes: list[Node] = []
 
-    def forward(variables: Tree, inputs: list[Array], key: Array) -> list[Array]:
+    def forward(variables: Any, inputs: list[Array], key: Array) -> list[Array]:
         flags: list[Array] = []
 
         def observe(node: Node, outputs: list[Array]) -> None:
@@ -73,7 +73,7 @@ def _bad_gradient(
     trained, frozen = program.layout.split(state.params)
     own = objective.own_states(state.metrics)
 
-    def loss(trained: Tree) -> Array:
+    def loss(trained: Any) -> Array:
         params = merge_params(trained, frozen)
         variables = {"params": params, "state": state.state}
         return objective.score(program, variables, batch, key, None, own=own).total

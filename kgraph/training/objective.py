@@ -15,7 +15,7 @@ from kgraph.errors import ConfigError
 from kgraph.losses.reduction import combine_masks
 from kgraph.training.custom_loss import LossFn, call_loss_fn
 from kgraph.training.own_loss import OwnLoss
-from kgraph.types import Array, Shape, Tree
+from kgraph.types import Array, Shape
 
 _OWN = "metrics of the model"
 """The key of the states of metrics that the model itself holds; no log can have it."""
@@ -31,8 +31,8 @@ class Scored(NamedTuple):
     parts: dict[str, Array]
     outputs: list[Any]
     masks: list[Any]
-    state: Tree
-    own: Tree
+    state: Any
+    own: Any
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Objective:
     # --- pure functions --------------------------------------------------------------------------
 
     def score(
-        self, program: Program, variables: Tree, batch: Any, key: Array | None, kept: Array | None,
+        self, program: Program, variables: Any, batch: Any, key: Array | None, kept: Array | None,
         training: bool = True, own: Any = None,
     ) -> Scored:  # fmt: skip
         """Returns the loss of a batch and what metrics need of it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 
@@ -24,16 +25,16 @@ class PackedOptimizerState:
     """
 
     layout: Layout
-    tree: Tree
+    tree: Any
 
-    def plain(self) -> Tree:
+    def plain(self) -> Any:
         """Returns the optimizer's state with an array for each parameter of each layer."""
         return self.layout.unpack_state(self.tree)
 
 
 def new_optimizer_state(
     program: Program, optimizer: Optimizer, params: Tree, placement: Placement | None = None
-) -> Tree:
+) -> Any:
     """Returns the optimizer's state before the first step, for the trained parameters.
 
     Args:

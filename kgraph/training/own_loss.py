@@ -23,7 +23,7 @@ from kgraph.layers.base.context import Context
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import members
 from kgraph.metrics import Metric
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class OwnLoss:
                 variable.assign(value)
 
     def __call__(
-        self, program: Program, variables: Tree, batch: Any, run: Run, key: Array | None,
+        self, program: Program, variables: Any, batch: Any, run: Run, key: Array | None,
         training: bool, states: Mapping[str, Any],
-    ) -> tuple[Array, Tree, dict[str, Any]]:  # fmt: skip
+    ) -> tuple[Array, Any, dict[str, Any]]:  # fmt: skip
         """Returns the loss, the state of the layers after it, and the states of the metrics.
 
         Args:
@@ -117,7 +117,7 @@ class OwnLoss:
         graph = program.model_graph
         outputs = run.outputs[: len(program.output_names)]
 
-        def by_output(values: list[Any]) -> Tree:
+        def by_output(values: list[Any]) -> Any:
             if all(value is None for value in values):
                 return None
             return values[0] if len(values) == 1 else fill(graph.output_structure, values)

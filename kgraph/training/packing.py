@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import jax
 
@@ -123,7 +124,7 @@ class Packing:
 
     def _own_optimizer_state(
         self, optimizer_state: Tree | PackedOptimizerState | None, params: Tree
-    ) -> Tree:
+    ) -> Any:
         """Returns the optimizer's state for these parameters, in arrays of its own."""
         if optimizer_state is None:
             assert self._optimizer is not None
@@ -159,7 +160,7 @@ class Packing:
             if array is not None:  # XLA has chosen where unpacked ones are
                 place.weight.take_back(put(array, place.sharding) if self._placement else array)
 
-    def optimizer_state(self, state: TrainState) -> Tree | PackedOptimizerState:
+    def optimizer_state(self, state: TrainState) -> Any | PackedOptimizerState:
         """Returns the optimizer's state for the next training: packed, where it can stay so."""
         if self._stays:
             return PackedOptimizerState(self.layout, state.optimizer)

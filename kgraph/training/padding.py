@@ -11,7 +11,7 @@ from kgraph.compiler import Program
 from kgraph.compiler.primitives import equations
 from kgraph.declared import word_of
 from kgraph.training.objective import Objective
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 def padding_is_exact(program: Program, objective: Objective | None, training: bool) -> bool:
@@ -70,7 +70,7 @@ def loops_well(program: Program, inputs: Sequence[Any], size: int, backend: str)
     observe = (lambda *_: None) if marked else None
     specs = program.specs() if marked else program.packed.specs
 
-    def forward(variables: Tree, inputs: Sequence[Any]) -> list[Array]:
+    def forward(variables: Any, inputs: Sequence[Any]) -> list[Array]:
         key = jax.random.key(0) if program.draws_always else None
         return program.run(variables, inputs, key=key, observe=observe).outputs
 

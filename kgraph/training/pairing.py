@@ -24,7 +24,7 @@ def output_keys(graph: Graph) -> tuple[str, ...]:
 
 
 def by_output(
-    graph: Graph, given: Any, what: str, error: type[ConfigError] | type[DataError] = ConfigError
+    graph: Graph, given: object, what: str, error: type[ConfigError] | type[DataError] = ConfigError
 ) -> list[Any]:
     """Returns one entry for each output; None where nothing was given.
 

@@ -55,7 +55,7 @@ class Placement(BatchPlacement):
 
         return jax.tree_util.tree_map_with_path(place, tree)
 
-    def placed(self, layout: Layout, tree: Tree) -> Tree:
+    def placed(self, layout: Layout, tree: Tree) -> Any:
         """Returns a state's arrays where they have to lie; those that lie there are not copied."""
         return put(tree, self.shardings(layout, tree))
 
@@ -73,7 +73,7 @@ class Placement(BatchPlacement):
                 if not value.sharding.is_equivalent_to(where, value.ndim):
                     weight.assign(put(value, where))
 
-    def specs(self, layout: Layout, tree: Tree) -> Tree:
+    def specs(self, layout: Layout, tree: Tree) -> Any:
         """Returns shapes and dtypes of a state's arrays with where they have to lie."""
         return jax.tree.map(_spec, tree, self.shardings(self.laid(layout), tree))
 
@@ -103,7 +103,7 @@ def shared_call(placement: Placement | None) -> Call | None:
     return current_call() if shared else None
 
 
-def on_one_device(tree: Tree) -> Tree:
+def on_one_device(tree: Tree) -> Any:
     """Returns arrays that are spread over devices as arrays of the default one."""
     return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)), tree)
 
@@ -116,7 +116,7 @@ def as_before(argument: int, rest: Any) -> Callable[[tuple[Any, ...]], Shardings
         rest: where the other results lie; None if there is only one result.
     """
 
-    def shardings(args: tuple[Any, ...]) -> Shardings:
+    def shardings(args: tuple[object, ...]) -> Shardings:
         first = jax.tree.map(lambda leaf: leaf.sharding, args[argument])
         return first if rest is None else (first, rest)
 

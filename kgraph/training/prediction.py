@@ -112,7 +112,7 @@ class Predictor:
         self.throttle.sent(ticket, stop - start)
         return found
 
-    def put_whole(self, tree: Tree) -> Tree:
+    def put_whole(self, tree: Tree) -> Any:
         """Returns arrays on the device; of several, whole on each."""
         return jax.device_put(tree) if self.placement is None else self.placement.whole(tree)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Reached:
         names: which parameters `optimizer` is for; None for what came from a file.
     """
 
-    optimizer: Tree
+    optimizer: Any
     step: Array | np.integer
     epoch: Array | np.integer
     key: Array | np.ndarray
@@ -32,7 +32,7 @@ class Reached:
         """Takes the number of epochs that are done."""
         self.epoch = np.int32(epochs)
 
-    def as_tree(self) -> dict[str, Tree]:
+    def as_tree(self) -> dict[str, Any]:
         """Returns what is saved of it."""
         return {
             "optimizer": self.optimizer, "step": self.step, "epoch": self.epoch, "key": self.key

@@ -24,7 +24,6 @@ from kgraph.training.loop import Logs, Unwatched, Work
 from kgraph.training.reached import Reached
 from kgraph.training.state import TrainState
 from kgraph.training.validation_place import ValidationPlace
-from kgraph.types import Tree
 
 VERSION = 1
 
@@ -86,7 +85,7 @@ class Unsaved(Unwatched):
     def position(self) -> Callable[[], Any] | None:
         return None
 
-    def restore(self, engine: Engine, reached: Reached) -> Tree:
+    def restore(self, engine: Engine, reached: Reached) -> Any:
         return None
 
     def begin(self, engine: Engine, callbacks: CallbackList, start: Start) -> None:
@@ -197,7 +196,7 @@ class Recovery:
         """Returns what tells where the data are; None for data of which epoch and batch say all."""
         return self._get_position
 
-    def restore(self, engine: Engine, reached: Reached) -> Tree:
+    def restore(self, engine: Engine, reached: Reached) -> Any:
         """Sets weights, which have values, and `reached` to what was saved.
 
         Returns the accumulators, or None.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.compiler import Variables
-from kgraph.types import Array, Tree
+from kgraph.types import Tree
 
 
 @partial(
@@ -19,7 +20,7 @@ from kgraph.types import Array, Tree
 )
 @dataclass(frozen=True)
 class TrainState:
-    """What training needs to go on, bit for bit.
+    """What training needs to go on, bit for bit (or specs, shardings or None in these places).
 
     Fields:
         params: nested dict of the parameters.
@@ -30,12 +31,12 @@ class TrainState:
         step: int32 scalar, number of batches seen; with `key` it decides each step's randomness.
     """
 
-    params: Tree
-    state: Tree
-    optimizer: Tree
-    metrics: Tree
-    key: Array
-    step: Array
+    params: Any
+    state: Any
+    optimizer: Any
+    metrics: Any
+    key: Any
+    step: Any
 
     @property
     def variables(self) -> Variables:
@@ -43,7 +44,7 @@ class TrainState:
         return {"params": self.params, "state": self.state}
 
 
-def copied(tree: Tree) -> Tree:
+def copied(tree: Tree) -> Any:
     """Returns a tree of arrays of their own, where the given ones are.
 
     `jnp.copy` compiles once for each shape: 1.1 s for 40 shapes (jax 0.10.2, CPU).

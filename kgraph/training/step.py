@@ -12,7 +12,7 @@ from kgraph.compiler import Program, Run
 from kgraph.optimizers import Optimizer
 from kgraph.training.objective import Objective, Scored
 from kgraph.training.state import TrainState
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class Given(NamedTuple):
@@ -23,8 +23,8 @@ class Given(NamedTuple):
         key: words of a random key, or None for a program that draws nothing outside of training.
     """
 
-    variables: Tree
-    key: Array | None = None
+    variables: Any
+    key: Any = None
 
     def key_of(self, number: int | Array) -> Array | None:
         """Returns the key of a batch."""
@@ -62,7 +62,7 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
         trained, frozen = program.layout_of(state.variables).split(state.params)
         own = objective.own_states(state.metrics)
 
-        def loss_of(trained: Tree) -> tuple[Array, Scored]:
+        def loss_of(trained: Any) -> tuple[Array, Scored]:
             params = merge_params(trained, frozen)
             variables = {"params": params, "state": state.state}
             scored = objective.score(program, variables, batch, key, kept, own=own)

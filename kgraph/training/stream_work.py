@@ -51,7 +51,7 @@ class Stream:
         self.position: Any = None
         self.rows = self.taken = 0
 
-        def ready(item: Any) -> Taken:
+        def ready(item: object) -> Taken:
             batch, kept = prepare(item), None
             if size is not None:
                 batch, kept = size.fit(batch)

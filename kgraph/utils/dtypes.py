@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from kgraph import config
 from kgraph.errors import ConfigError, nearest
+from kgraph.types import DTypeLike
 
 NAMES = (
     "bool", "float8_e4m3fn", "float8_e5m2", "float16", "bfloat16", "float32", "float64",
@@ -20,7 +21,7 @@ _PYTHON = {bool: "bool", int: "int32", float: "float32", str: "string", complex:
 _PYTHON_NAMES = {"int": "int32"}
 
 
-def standardize_dtype(dtype: Any) -> str:
+def standardize_dtype(dtype: DTypeLike) -> str:
     """Returns the name of a dtype of Python, NumPy, JAX or PyTorch; None is `config.floatx()`.
 
     Raises:
@@ -40,12 +41,12 @@ def standardize_dtype(dtype: Any) -> str:
     return name
 
 
-def is_float_dtype(dtype: Any) -> bool:
+def is_float_dtype(dtype: DTypeLike) -> bool:
     """Tells whether a dtype is one of the floats."""
     return standardize_dtype(dtype).startswith(("float", "bfloat"))
 
 
-def is_int_dtype(dtype: Any) -> bool:
+def is_int_dtype(dtype: DTypeLike) -> bool:
     """Tells whether a dtype is one of the integers, signed or not."""
     return standardize_dtype(dtype).startswith(("int", "uint"))
 

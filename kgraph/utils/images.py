@@ -12,6 +12,7 @@ import numpy as np
 
 from kgraph import config
 from kgraph.errors import ConfigError, DataError, check_choice
+from kgraph.types import ArrayLike, DTypeLike, FilePath
 
 MODES = {"grayscale": ("L", "I;16", "I"), "rgb": ("RGB",), "rgba": ("RGBA",)}
 """Pillow's modes that each colour mode leaves as they are; the first is what others become."""
@@ -61,7 +62,7 @@ def load_img(
     return image.resize((width, height), _pillow().Resampling[interpolation.upper()], box=box)
 
 
-def open_image(path: Any) -> Any:
+def open_image(path: FilePath | bytes | io.BytesIO) -> Any:
     """Returns Pillow's image of a file, read to the end.
 
     Raises:
@@ -79,7 +80,9 @@ def open_image(path: Any) -> Any:
         ) from error
 
 
-def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> np.ndarray:
+def img_to_array(
+    img: Any, data_format: str | None = None, dtype: DTypeLike | None = None
+) -> np.ndarray:
     """Returns an image of Pillow as an array.
 
     Shapes: `[height, width, channels]`, with `"channels_first"` `[channels, height, width]`.
@@ -102,7 +105,7 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
 
 
 def array_to_img(
-    x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None
+    x: ArrayLike, data_format: str | None = None, scale: bool = True, dtype: DTypeLike | None = None
 ) -> Any:
     """Returns an array as an image of Pillow.
 
@@ -136,8 +139,8 @@ def array_to_img(
 
 
 def save_img(
-    path: Any,
-    x: Any,
+    path: FilePath,
+    x: ArrayLike,
     data_format: str | None = None,
     file_format: str | None = None,
     scale: bool = True,

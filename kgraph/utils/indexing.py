@@ -12,6 +12,7 @@ import numpy as np
 from kgraph.config import next_seed
 from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.training.console import announce
+from kgraph.types import FilePath
 
 _LABEL_MODES = ("int", "categorical", "binary", None)
 _SUBSETS = ("training", "validation", "both", None)
@@ -150,7 +151,7 @@ class Choice:
         return [sides[name] for name in chosen]
 
 
-def choose(owner: str, directory: Any, labels: Any, label_mode: Any, class_names: Any,
+def choose(owner: str, directory: FilePath, labels: Any, label_mode: Any, class_names: Any,
            shuffle: bool, seed: int | None, validation_split: float | None,
            subset: str | None, follow_links: bool, verbose: bool) -> Choice:  # fmt: skip
     """Returns the checked options of a function that reads a folder."""

@@ -58,7 +58,7 @@ class Config:
     def items(self) -> ItemsView[str, Any]:
         return self._config.items()
 
-    def get(self, keyname: str, value: Any = None) -> Any:
+    def get(self, keyname: str, value: object = None) -> Any:
         """Returns a value, or `value` if there is none of this name."""
         return self._config.get(keyname, value)
 
@@ -82,7 +82,7 @@ class Config:
             raise AttributeError(f"Config has no value {name!r}. {hint}".rstrip(), name=name)
         return values[name]
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if hasattr(type(self), name):
             raise ConfigError(f"Config has a method of the name {name!r}", hint=f"config[{name!r}]")
         self._changed()[name] = value
@@ -90,7 +90,7 @@ class Config:
     def __getitem__(self, key: str) -> Any:
         return self._config[key]
 
-    def __setitem__(self, key: str, item: Any) -> None:
+    def __setitem__(self, key: str, item: object) -> None:
         self._changed()[key] = item
 
     def __delitem__(self, key: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from kgraph.errors import DataError
+from kgraph.types import ArrayLike
 
 
-def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
+def to_categorical(x: ArrayLike, num_classes: int | None = None) -> np.ndarray:
     """Returns class numbers as one-hot rows.
 
     Shapes: `[...]` or `[..., 1]` in, `[..., num_classes]` out; float32.
@@ -46,7 +45,7 @@ def clear_session(free_memory: bool = True) -> None:
     del free_memory
 
 
-def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray:
+def normalize(x: ArrayLike, axis: int = -1, order: int = 2) -> np.ndarray:
     """Returns the array divided by its norm of this order along an axis (0 stays 0)."""
     array = np.asarray(x)
     norm = np.atleast_1d(np.linalg.norm(array, order, axis))

@@ -9,6 +9,7 @@ import numpy as np
 
 from kgraph.data import PyDataset
 from kgraph.errors import ConfigError, DataError, check_choice
+from kgraph.types import DTypeLike
 
 Sequence = PyDataset
 """The name that PyDataset once had in Keras."""
@@ -19,10 +20,10 @@ _SIDES = ("pre", "post")
 def pad_sequences(
     sequences: abc.Sequence[Any],
     maxlen: int | None = None,
-    dtype: Any = "int32",
+    dtype: DTypeLike = "int32",
     padding: str = "pre",
     truncating: str = "pre",
-    value: Any = 0.0,
+    value: object = 0.0,
 ) -> np.ndarray:
     """Returns sequences as rows of one array, the short ones padded and the long ones cut.
 

@@ -12,7 +12,6 @@ from kgraph.checks import is_whole
 from kgraph.data import RowDataset, check_rows, is_dataset
 from kgraph.data.tree import map_leaves
 from kgraph.errors import ConfigError, DataError
-from kgraph.types import Tree
 
 Size = int | float | None
 """A number of rows, or a part of them."""
@@ -95,7 +94,7 @@ def _size(name: str, size: Size, rows: int) -> int | None:
     return int(size) if whole else round(size * rows)
 
 
-def _with_tuples(arrays: Tree) -> Tree:
+def _with_tuples(arrays: Any) -> Any:
     """Returns arrays in the structure they come in, with tuples for lists."""
     if isinstance(arrays, Mapping):
         return {key: _with_tuples(item) for key, item in arrays.items()}
@@ -110,7 +109,7 @@ def _with_tuples(arrays: Tree) -> Tree:
     return arrays
 
 
-def _collected(dataset: Iterable[Any]) -> tuple[Tree, int]:
+def _collected(dataset: Iterable[Any]) -> tuple[Any, int]:
     """Returns the rows of all batches as one batch, and the number of rows of the first one."""
     opened = dataset() if callable(dataset) and not hasattr(dataset, "__iter__") else dataset
     batches = [_with_tuples(batch) for batch in opened]
@@ -120,7 +119,7 @@ def _collected(dataset: Iterable[Any]) -> tuple[Tree, int]:
     return joined, check_rows(("the first batch", batches[0]))
 
 
-def _joined(parts: list[Tree]) -> Tree:
+def _joined(parts: list[Any]) -> Any:
     first = parts[0]
     if isinstance(first, Mapping):
         return {key: _joined([part[key] for part in parts]) for key in first}
@@ -129,6 +128,6 @@ def _joined(parts: list[Tree]) -> Tree:
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def _in_batches(arrays: Tree, size: int) -> RowDataset:
+def _in_batches(arrays: Any, size: int) -> RowDataset:
     rows = check_rows(("dataset", arrays))
     return RowDataset(rows, lambda at: map_leaves(lambda leaf, _: leaf[at], arrays), size)

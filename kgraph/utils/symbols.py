@@ -6,9 +6,10 @@ from typing import Any
 
 from kgraph.graph import SymbolicTensor
 from kgraph.graph.walk import sources
+from kgraph.types import ArrayLike
 
 
-def is_keras_tensor(x: Any) -> bool:
+def is_keras_tensor(x: ArrayLike) -> bool:
     """Tells whether something is a symbolic tensor, as `Input` and calls on it return.
 
     >>> is_keras_tensor(3.0)

@@ -14,11 +14,13 @@ from kgraph.visualization.text import printable
 if TYPE_CHECKING:
     import pydot
 
+    from kgraph.models.model import Model
+
 _SPLINES = ("ortho", "curved", "polyline", "spline", "line")
 
 
 def model_to_dot(
-    model: Any,
+    model: Model,
     show_shapes: bool = False,
     show_dtype: bool = False,
     show_layer_names: bool = True,

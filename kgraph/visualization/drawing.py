@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.inputs import arrange_inputs
 from kgraph.errors import ConfigError, DataError, check_choice
@@ -14,6 +14,10 @@ from kgraph.graph.structure import Slot, slots
 from kgraph.layers.base.core import label_of
 from kgraph.visualization.rows import class_name, is_sequential, mask_note
 from kgraph.visualization.text import printable, show_shapes, unique
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
+
 
 DIRECTIONS = ("TB", "BT", "LR", "RL")
 
@@ -120,7 +124,7 @@ class _Sketch:
             self.connect(path, graph, node)
 
     def add_box(
-        self, path: Path, layer: Any, nodes: list[Node], graph: Graph | None = None
+        self, path: Path, layer: Layer, nodes: list[Node], graph: Graph | None = None
     ) -> None:
         """Adds the box of one layer."""
         title, lines = _label(path[-1], layer, nodes, graph, self.options)
@@ -182,7 +186,7 @@ def _fed_inputs(inner: Graph, call: Node, place: int) -> Iterator[Any]:
 
 
 def _label(
-    name: str, layer: Any, nodes: list[Node], graph: Graph | None, options: Options
+    name: str, layer: Layer, nodes: list[Node], graph: Graph | None, options: Options
 ) -> tuple[str, tuple[str, ...]]:
     """Returns title and lines of a layer's box."""
     lines: list[str] = []

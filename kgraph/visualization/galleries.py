@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ConfigError
+from kgraph.types import FilePath
 from kgraph.visualization.annotations import (
     Color,
     batch_of_images,
@@ -28,7 +29,7 @@ def plot_image_gallery(
     cols: int | None = None,
     value_range: tuple[float, float] = (0, 255),
     scale: float = 2,
-    path: Any = None,
+    path: FilePath | None = None,
     show: bool | None = None,
     transparent: bool = True,
     dpi: int = 60,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kgraph.compiler.costs import Cost, Costs
 from kgraph.compiler.costs.report import short
 from kgraph.errors import ConfigError, check_choice
 from kgraph.visualization.drawing import Box, Drawing
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 QUANTITIES = ("flops", "params", "activations")
 
@@ -40,7 +44,7 @@ def _check_timed(forecast: Any) -> None:
         )  # fmt: skip
 
 
-def costs_of(model: Any, cost: bool | Costs) -> Costs | None:
+def costs_of(model: Model, cost: bool | Costs) -> Costs | None:
     """Returns the costs that a caller asked for: given, those of one row, or none."""
     if isinstance(cost, bool) or cost is None:
         return model.cost() if cost else None
@@ -80,7 +84,7 @@ def cost_lines(costs: Costs) -> list[tuple[str, str]]:
 
 def colored(
     drawing: Drawing,
-    model: Any,
+    model: Model,
     color_by: str | None,
     costs: Costs | None,
     forecast: Timed | None = None,

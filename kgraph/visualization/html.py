@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kgraph.visualization.drawing import Options, draw
 from kgraph.visualization.layer_table import header, row_cells
@@ -13,12 +13,16 @@ from kgraph.visualization.svg import drawing_to_svg
 from kgraph.visualization.text import printable
 from kgraph.visualization.totals import total_lines, totals
 
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
+
 _MOST_BOXES = 300
 _SCROLL = "max-height:40em;overflow:auto"
 _CELL = "text-align:left;vertical-align:top;padding:2px 14px 2px 0;white-space:pre"
 
 
-def model_html(model: Any) -> str:
+def model_html(model: Model) -> str:
     """Returns a model as HTML: summary and SVG drawing, without scripts or outer resources.
 
     For `_repr_html_`, so it never raises: what cannot be shown is left out.
@@ -30,7 +34,7 @@ def model_html(model: Any) -> str:
         return f"<pre>{escape(kind)} (cannot be shown: {escape(printable(reason))})</pre>"
 
 
-def _summary(model: Any) -> str:
+def _summary(model: Model) -> str:
     connected = is_branching(model)
     head = _row("th", header(connected, show_trainable=False))
     body = "".join(_row("td", _texts(row, connected)) for row in summary_rows(model))
@@ -53,7 +57,7 @@ def _row(tag: str, texts: Iterable[str]) -> str:
     return f"<tr>{cells}</tr>"
 
 
-def _drawing(model: Any) -> str:
+def _drawing(model: Model) -> str:
     if model._kgraph_inner_graph is None:
         return ""
     drawing = draw(model, Options(show_shapes=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.costs import Costs
 from kgraph.config import output
@@ -15,6 +15,10 @@ from kgraph.visualization.table import NARROWEST, Cell, fitting_widths, table_li
 from kgraph.visualization.text import printable, show_shapes, unique
 from kgraph.visualization.totals import total_lines, totals
 
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
+
 _CHAIN = (29, 26, 10)
 _BRANCHING = (32, 21, 12, 33)
 _TRAINABLE = 10
@@ -22,7 +26,7 @@ _FALLBACK_TERMINAL = (120, 24)
 
 
 def summary(
-    model: Any,
+    model: Model,
     line_length: int | None = None,
     positions: Sequence[float] | None = None,
     print_fn: Callable[[str], Any] | None = None,
@@ -65,7 +69,7 @@ def summary(
 
 
 def summary_text(
-    model: Any,
+    model: Model,
     line_length: int | None = None,
     positions: Sequence[float] | None = None,
     expand_nested: bool = False,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kgraph.compiler.costs import Costs
 from kgraph.visualization.drawing import Box, Drawing, Options, Path, draw
 from kgraph.visualization.heat import colored
 from kgraph.visualization.text import printable
 
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 def to_mermaid(
-    model: Any,
+    model: Model,
     show_shapes: bool = False,
     show_dtype: bool = False,
     show_layer_names: bool = True,

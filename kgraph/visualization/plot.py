@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.costs import Costs
 from kgraph.errors import ConfigError, StateError, check_keys, nearest
@@ -16,6 +16,10 @@ from kgraph.visualization.dot import drawing_to_dot
 from kgraph.visualization.drawing import Drawing, Options, draw
 from kgraph.visualization.heat import Timed, colored
 from kgraph.visualization.svg import drawing_to_svg
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 _FORMATS = ("png", "svg", "pdf", "dot", "jpg", "jpeg")
 _BITMAPS = ("png", "jpg", "jpeg")
@@ -48,7 +52,7 @@ class Plot:
 
 
 def plot_model(
-    model: Any,
+    model: Model,
     to_file: str | os.PathLike[str] | None = "model.png",
     show_shapes: bool = False,
     show_dtype: bool = False,

@@ -6,12 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.errors import ConfigError
 from kgraph.graph import Graph, Node, TensorSpec
 from kgraph.graph.node import INPUT_CLASS
 from kgraph.layers.base.tree import children
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
+    from kgraph.models.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Row:
 
 
 def summary_rows(
-    model: Any, expand_nested: bool = False, layer_range: Sequence[str] | None = None
+    model: Model, expand_nested: bool = False, layer_range: Sequence[str] | None = None
 ) -> list[Row]:
     """Returns the rows of a model's summary, in the order of its graph.
 
@@ -71,24 +75,24 @@ def summary_rows(
     return rows
 
 
-def class_name(layer: Any) -> str:
+def class_name(layer: Layer) -> str:
     """Returns the class as Keras prints it."""
     if layer._kgraph_inner_graph is not None and not is_sequential(layer):
         return "Functional"
     return type(layer).__name__
 
 
-def is_sequential(layer: Any) -> bool:
+def is_sequential(layer: Layer) -> bool:
     """Tells whether a layer is a Sequential model. (By its hook: models are above this part.)"""
     return getattr(layer, "_kgraph_is_sequential", False)
 
 
-def is_container(layer: Any) -> bool:
+def is_container(layer: Layer) -> bool:
     """Tells whether a layer is a model: something with layers to list."""
     return layer._kgraph_inner_graph is not None or bool(_listed(layer))
 
 
-def is_branching(model: Any) -> bool:
+def is_branching(model: Model) -> bool:
     """Tells whether a model's graph is more than a chain of calls of different layers."""
     graph: Graph | None = model._kgraph_inner_graph
     if graph is None or is_sequential(model):
@@ -117,7 +121,7 @@ def _mask_note(node: Node) -> str | None:
     return "uses mask" if reads else None
 
 
-def _listed(layer: Any) -> list[Any]:
+def _listed(layer: Layer) -> list[Any]:
     found = getattr(layer, "layers", None)
     if not isinstance(found, (list, tuple)):
         return []
@@ -125,7 +129,7 @@ def _listed(layer: Any) -> list[Any]:
 
 
 def _entries(
-    model: Any, level: int, trained: bool, path: tuple[str, ...] = ()
+    model: Model, level: int, trained: bool, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[Row, Any]]:
     graph: Graph | None = model._kgraph_inner_graph
     if graph is None:
@@ -147,7 +151,7 @@ def _entries(
 
 def _row(
     path: tuple[str, ...],
-    layer: Any,
+    layer: Layer,
     level: int,
     trained: bool,
     nodes: Sequence[Node] = (),

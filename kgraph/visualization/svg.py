@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kgraph.compiler.costs import Costs
 from kgraph.visualization.drawing import Box, Drawing, Options, draw
 from kgraph.visualization.heat import colored
 from kgraph.visualization.layout import Layout, Point, lay_out
 from kgraph.visualization.text import printable
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 _FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 _SIZE = 13
@@ -24,7 +28,7 @@ _NARROW, _WIDE = frozenset("iljtfrI.,:;|!'()[] "), frozenset("mwMWGOQ@%—")
 
 
 def model_to_svg(
-    model: Any,
+    model: Model,
     show_shapes: bool = False,
     show_dtype: bool = False,
     show_layer_names: bool = True,

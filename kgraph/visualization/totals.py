@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from kgraph.compiler.lower import is_model
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
@@ -41,7 +45,7 @@ class Totals:
         return self.trainable + self.non_trainable + (self.optimizer or Amount())
 
 
-def totals(model: Any) -> Totals:
+def totals(model: Model) -> Totals:
     """Returns the amounts of a model; a weight that is reached by several ways counts once."""
     training = model._kgraph.trainer.state() if is_model(model) else None
     state = jax.tree.leaves((training or {}).get("optimizer"))

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kgraph.errors import ConfigError, DataError, StateError
 from kgraph.models import Model
-from kgraph.types import Array
+from kgraph.types import AnyArray, ArrayLike
 
 
 class ModelEstimator(BaseEstimator):
@@ -54,7 +54,7 @@ class ModelEstimator(BaseEstimator):
         history = getattr(self, "history_", None)
         return 0 if history is None else len(history.epoch)
 
-    def fit(self, X: Array, y: Array, **kwargs: Any) -> Any:
+    def fit(self, X: Any, y: Any, **kwargs: Any) -> Any:
         """Trains the model.
 
         Args:
@@ -78,7 +78,7 @@ class ModelEstimator(BaseEstimator):
         self.model_ = model
         return self
 
-    def predict(self, X: Array) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Returns a prediction for each row."""
         return self._decoded(self._outputs(X))
 
@@ -109,19 +109,19 @@ class ModelEstimator(BaseEstimator):
             parameters["model"] = copy.deepcopy(self.model)
         return type(self)(**parameters)
 
-    def _model_for(self, X: Array, y: Array) -> Model:
+    def _model_for(self, X: ArrayLike, y: AnyArray) -> Model:
         if self.warm_start and hasattr(self, "model_"):
             return self.model_
         if isinstance(self.model, Model):
             return self.model if self.warm_start else copy.deepcopy(self.model)
         return self.model(X=X, y=y, **(self.model_kwargs or {}))
 
-    def _outputs(self, X: Array) -> np.ndarray:
+    def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "model_")
         X = validate_data(self, X, reset=False)
         return np.asarray(self.model_.predict(X, verbose=0))
 
-    def _encoded(self, y: Array) -> Array:
+    def _encoded(self, y: AnyArray) -> AnyArray:
         """Returns targets as the model wants them: one column here."""
         if type_of_target(y) == "unknown":
             raise DataError("Unknown label type", received=repr(y)[:200])

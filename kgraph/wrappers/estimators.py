@@ -9,7 +9,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
 from sklearn.utils.multiclass import type_of_target
 
 from kgraph.errors import DataError
-from kgraph.types import Array
+from kgraph.types import AnyArray, ArrayLike
 from kgraph.wrappers.base import ModelEstimator
 
 
@@ -33,11 +33,11 @@ class SKLearnClassifier(ClassifierMixin, ModelEstimator):
 
     classes_: np.ndarray
 
-    def decision_function(self, X: Array) -> np.ndarray:
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Returns the model's outputs, `[samples, classes]`."""
         return self._outputs(X)
 
-    def _encoded(self, y: Array) -> Array:
+    def _encoded(self, y: AnyArray) -> AnyArray:
         kind = type_of_target(y, raise_unknown=True)
         if kind not in ("binary", "multiclass"):
             raise DataError(
@@ -98,7 +98,7 @@ class SKLearnTransformer(TransformerMixin, ModelEstimator):
         model_, history_: the trained model, and what its `fit` returned.
     """
 
-    def transform(self, X: Array) -> np.ndarray:
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Returns the model's outputs."""
         return self._outputs(X)
 

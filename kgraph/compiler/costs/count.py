@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 
@@ -19,6 +19,9 @@ from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node, Ref, TensorSpec
 from kgraph.graph.structure import fill
 from kgraph.layers.base.tree import walk_weights
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
 
 
 def count_costs(
@@ -135,7 +138,7 @@ class _Counter:
 
     def _call(
         self,
-        layer: Any,
+        layer: Layer,
         node: Node,
         inputs: list[_Tensor],
         outputs: list[_Tensor],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -50,6 +50,10 @@ from kgraph.layers import (
     ZeroPadding3D,
 )
 
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
+
+
 _NORMALIZATION: dict[type, tuple[int, int, int, int]] = {
     BatchNormalization: (6, 8, 2, 2),
     LayerNormalization: (7, 11, 2, 3),
@@ -65,12 +69,12 @@ _MOVING: tuple[type, ...] = (
 )  # fmt: skip
 
 
-def moving(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def moving(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """Numbers are copied, and nothing is computed."""
     return Work()
 
 
-def repeating(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def repeating(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """Numbers are copied several times, and their gradients added up."""
     return Work(through=elements(outputs[0]))
 
@@ -80,17 +84,17 @@ def activation(layer: Any, inputs: Specs, outputs: Specs) -> Work:
     return of_function(layer.activation, outputs[0])
 
 
-def softmax(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def softmax(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """Softmax of each row."""
     return of_function(jax.nn.softmax, outputs[0])
 
 
-def scaling(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def scaling(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """A factor and a term."""
     return Work(2 * elements(outputs[0]), through=elements(outputs[0]))
 
 
-def noise(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def noise(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """A random term. The arithmetic of random bits does not count."""
     return Work(2 * elements(outputs[0]))
 
@@ -101,24 +105,24 @@ def dropout(layer: Any, inputs: Specs, outputs: Specs) -> Work:
     return Work(2 * count, through=2 * count, keeps=count)
 
 
-def merging(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def merging(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """One operation for each further input."""
     return Work((len(inputs) - 1) * elements(outputs[0]))
 
 
-def averaging(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def averaging(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """A sum and a factor."""
     count = elements(outputs[0])
     return Work(len(inputs) * count, through=len(inputs) * count)
 
 
-def multiplying(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def multiplying(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """Each gradient is a product with the other inputs."""
     count = (len(inputs) - 1) * elements(outputs[0])
     return Work(count, through=2 * count, needs_inputs="always")
 
 
-def normalization(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def normalization(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """Statistics, then a factor and a term for each number."""
     kind = next(cls for cls in type(layer).__mro__ if cls in _NORMALIZATION)
     forward, through, weights, kept = _NORMALIZATION[kind]
@@ -141,12 +145,12 @@ def average_pooling(layer: Any, inputs: Specs, outputs: Specs) -> Work:
     return Work(count, through=count)
 
 
-def global_average(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def global_average(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """A sum over the places of each channel."""
     return Work(elements(inputs[0]))
 
 
-def global_max(layer: Any, inputs: Specs, outputs: Specs) -> Work:
+def global_max(layer: Layer, inputs: Specs, outputs: Specs) -> Work:
     """Comparisons over the places of each channel; where the largest are is kept."""
     count = elements(inputs[0])
     return Work(count, through=4 * count, keeps=nbytes(inputs[0]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.checks import is_number
 from kgraph.compiler.costs import elementwise, products, sequences
@@ -12,8 +12,11 @@ from kgraph.graph.node import TensorSpec
 from kgraph.layers import Bidirectional, TimeDistributed
 from kgraph.layers.base.core import label_of
 
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
 
-def work_by_rule(layer: Any, inputs: Specs, outputs: Specs) -> Work | None:
+
+def work_by_rule(layer: Layer, inputs: Specs, outputs: Specs) -> Work | None:
     """Returns the work of a call, or None if it has to be traced."""
     own = getattr(layer, "count_flops", None)
     if own is not None:

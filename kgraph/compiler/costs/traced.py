@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +21,17 @@ from kgraph.layers.base.context import Context
 from kgraph.layers.base.symbolic import is_array
 from kgraph.layers.base.traits import name_of
 from kgraph.layers.base.tree import walk_weights
-from kgraph.types import Array
+from kgraph.types import Array, DTypeLike
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
+
 
 _SAMPLE = (8, 16)
 
 
 def trace_call(
-    layer: Any,
+    layer: Layer,
     node: Node,
     inputs: Sequence[TensorSpec],
     masks: Sequence[TensorSpec | None],
@@ -162,7 +166,7 @@ def _is_constant(variable: Any, jaxpr: Any) -> bool:
     return False
 
 
-def _itemsize(dtype: Any) -> int:
+def _itemsize(dtype: DTypeLike) -> int:
     return getattr(dtype, "itemsize", 0)
 
 

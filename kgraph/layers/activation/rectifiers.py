@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import jax
 
 from kgraph import activations
 from kgraph.checks import check_count, check_not_negative
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.base.weight_options import add_with_options, set_options
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike, Shape
 
 
 class ReLU(Layer):
@@ -39,7 +40,7 @@ class ReLU(Layer):
         max_value: float | None = None,
         negative_slope: float = 0.0,
         threshold: float = 0.0,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         if max_value is not None:
@@ -70,7 +71,7 @@ class LeakyReLU(Layer):
 
     supports_masking = True
 
-    def __init__(self, negative_slope: float = 0.3, **options: Any) -> None:
+    def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         check_not_negative("LeakyReLU", "negative_slope", negative_slope)
         self.negative_slope = negative_slope
@@ -96,7 +97,7 @@ class ELU(Layer):
 
     supports_masking = True
 
-    def __init__(self, alpha: float = 1.0, **options: Any) -> None:
+    def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.alpha = alpha
 
@@ -128,11 +129,11 @@ class PReLU(Layer):
 
     def __init__(
         self,
-        alpha_initializer: Any = "zeros",
-        alpha_regularizer: Any = None,
-        alpha_constraint: Any = None,
+        alpha_initializer: InitializerLike = "zeros",
+        alpha_regularizer: RegularizerLike | None = None,
+        alpha_constraint: ConstraintLike | None = None,
         shared_axes: int | Sequence[int] | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         set_options(self, "alpha", alpha_initializer, alpha_regularizer, alpha_constraint)

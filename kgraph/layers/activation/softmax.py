@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import jax.numpy as jnp
 
@@ -12,6 +12,7 @@ from kgraph.errors import GraphError
 from kgraph.graph.traits import Activated, Traits
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.types import Array
 
 
@@ -36,7 +37,7 @@ class Softmax(Layer, traits=_traits):
 
     supports_masking = True
 
-    def __init__(self, axis: int | Sequence[int] = -1, **options: Any) -> None:
+    def __init__(self, axis: int | Sequence[int] = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.axis = axis
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,8 @@ from kgraph.layers.attention.heads import band, join_masks, softmax_where
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.base.mask_check import check_mask
-from kgraph.types import Array, Tree
+from kgraph.layers.base.options import LayerOptions
+from kgraph.types import Array
 
 
 class Attention(Layer):
@@ -52,14 +53,14 @@ class Attention(Layer):
         score_mode: str = "dot",
         dropout: float = 0.0,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         check_choice(type(self).__name__, "score_mode", score_mode, ("dot", "concat"))
         self.use_scale, self.score_mode = use_scale, score_mode
         self.dropout, self.seed = dropout, seed
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         inputs: Any = args[0] if args else kwargs.get("inputs")
         if not is_structure(inputs) or len(inputs) not in (2, 3):
             raise GraphError(
@@ -90,7 +91,7 @@ class Attention(Layer):
         training: bool | None = None,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
-    ) -> Tree:
+    ) -> Any:
         query, value = inputs[0], inputs[1]
         key = inputs[2] if len(inputs) > 2 else value
         query_mask, value_mask = (None, None) if mask is None else (mask[0], mask[1])
@@ -114,7 +115,7 @@ class Attention(Layer):
             result = jnp.where(jnp.expand_dims(query_mask, -1), result, 0)
         return (result, weights) if return_attention_scores else result
 
-    def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return None if previous_mask is None else previous_mask[0]
 
 
@@ -134,7 +135,9 @@ class AdditiveAttention(Attention):
     (None, 5, 8)
     """
 
-    def __init__(self, use_scale: bool = True, dropout: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self, use_scale: bool = True, dropout: float = 0.0, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(use_scale, dropout=dropout, **options)
 
     def build(self, input_shape: Sequence[Any]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from kgraph.errors import ConfigError
 from kgraph.layers.attention.multi_head_attention import MultiHeadAttention
+from kgraph.layers.base.options import CommonOptions
+from kgraph.types import ConstraintLike, InitializerLike, RegularizerLike
 
 
 class GroupQueryAttention(MultiHeadAttention):
@@ -39,16 +41,16 @@ class GroupQueryAttention(MultiHeadAttention):
         use_bias: bool = True,
         sliding_window: int | None = None,
         flash_attention: bool | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        activity_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         use_gate: bool = False,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(
             num_query_heads, head_dim, None, dropout, use_bias, None, None,

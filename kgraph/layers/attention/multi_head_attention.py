@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,9 @@ from kgraph.layers.attention.projection import HeadProjection
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.base.mask_check import check_mask
+from kgraph.layers.base.options import CommonOptions
 from kgraph.layers.base.platform import platform
-from kgraph.types import Array, Shape, Tree
+from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike, Shape
 
 
 class MultiHeadAttention(Layer):
@@ -76,16 +77,16 @@ class MultiHeadAttention(Layer):
         attention_axes: int | Sequence[int] | None = None,
         sliding_window: int | None = None,
         flash_attention: bool | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        activity_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         use_gate: bool = False,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(**options)
         sizes = {"num_heads": num_heads, "key_dim": key_dim, "value_dim": value_dim or key_dim}
@@ -110,8 +111,8 @@ class MultiHeadAttention(Layer):
             "dtype": self.dtype_policy,
         }
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = dict(zip(("query", "value", "key"), args)) | kwargs
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        given: dict[str, Any] = dict(zip(("query", "value", "key"), args)) | kwargs
         value, key = given.get("value"), given.get("key")
         if value is None or key is None:
             return
@@ -163,7 +164,7 @@ class MultiHeadAttention(Layer):
         return_attention_scores: bool = False,
         training: bool | None = None,
         use_causal_mask: bool = False,
-    ) -> Tree:
+    ) -> Any:
         mask = self._mask(query, value, query_mask, value_mask, key_mask, attention_mask)
         gate = self.gate_dense(query) if self.use_gate else None
         asked = self.query_dense(query)
@@ -180,7 +181,7 @@ class MultiHeadAttention(Layer):
         outputs = self.output_dense(picked if gate is None else picked * gate)
         return (outputs, scores) if return_attention_scores else outputs
 
-    def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return next(leaves(previous_mask))
 
     def attend(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,16 @@ import jax.numpy as jnp
 from kgraph import activations, initializers
 from kgraph.initializers.scaling import with_axes
 from kgraph.layers.base import Layer
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.base.weight_options import add_with_options, set_options
-from kgraph.types import Array, Shape
+from kgraph.types import (
+    ActivationLike,
+    Array,
+    ConstraintLike,
+    InitializerLike,
+    RegularizerLike,
+    Shape,
+)
 
 
 class HeadProjection(Layer):
@@ -34,15 +42,15 @@ class HeadProjection(Layer):
         self,
         output_sizes: Sequence[int],
         contracted: int = 1,
-        activation: Any = None,
+        activation: ActivationLike | None = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **options: Any,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         self.output_sizes, self.contracted = tuple(output_sizes), contracted

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.types import Array
+from kgraph.types import Array, DTypeLike
 
 
 class ReadsAsArray:
@@ -31,7 +31,7 @@ class ReadsAsArray:
         """Returns a copy of the value on the host."""
         return np.array(self.value)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.value, dtype=dtype)
 
     def __jax_array__(self) -> Array:
@@ -81,90 +81,90 @@ class ReadsAsArray:
 
     __hash__ = object.__hash__  # of the object: variables are keys and members of sets
 
-    def __lt__(self, other: Any) -> Array:
+    def __lt__(self, other: object) -> Array:
         return self.value < plain(other)
 
-    def __le__(self, other: Any) -> Array:
+    def __le__(self, other: object) -> Array:
         return self.value <= plain(other)
 
-    def __gt__(self, other: Any) -> Array:
+    def __gt__(self, other: object) -> Array:
         return self.value > plain(other)
 
-    def __ge__(self, other: Any) -> Array:
+    def __ge__(self, other: object) -> Array:
         return self.value >= plain(other)
 
-    def __add__(self, other: Any) -> Array:
+    def __add__(self, other: object) -> Array:
         return self.value + plain(other)
 
-    def __radd__(self, other: Any) -> Array:
+    def __radd__(self, other: object) -> Array:
         return plain(other) + self.value
 
-    def __sub__(self, other: Any) -> Array:
+    def __sub__(self, other: object) -> Array:
         return self.value - plain(other)
 
-    def __rsub__(self, other: Any) -> Array:
+    def __rsub__(self, other: object) -> Array:
         return plain(other) - self.value
 
-    def __mul__(self, other: Any) -> Array:
+    def __mul__(self, other: object) -> Array:
         return self.value * plain(other)
 
-    def __rmul__(self, other: Any) -> Array:
+    def __rmul__(self, other: object) -> Array:
         return plain(other) * self.value
 
-    def __truediv__(self, other: Any) -> Array:
+    def __truediv__(self, other: object) -> Array:
         return self.value / plain(other)
 
-    def __rtruediv__(self, other: Any) -> Array:
+    def __rtruediv__(self, other: object) -> Array:
         return plain(other) / self.value
 
-    def __floordiv__(self, other: Any) -> Array:
+    def __floordiv__(self, other: object) -> Array:
         return self.value // plain(other)
 
-    def __rfloordiv__(self, other: Any) -> Array:
+    def __rfloordiv__(self, other: object) -> Array:
         return plain(other) // self.value
 
-    def __mod__(self, other: Any) -> Array:
+    def __mod__(self, other: object) -> Array:
         return self.value % plain(other)
 
-    def __rmod__(self, other: Any) -> Array:
+    def __rmod__(self, other: object) -> Array:
         return plain(other) % self.value
 
-    def __pow__(self, other: Any) -> Array:
+    def __pow__(self, other: object) -> Array:
         return self.value ** plain(other)
 
-    def __rpow__(self, other: Any) -> Array:
+    def __rpow__(self, other: object) -> Array:
         return plain(other) ** self.value
 
-    def __matmul__(self, other: Any) -> Array:
+    def __matmul__(self, other: object) -> Array:
         return self.value @ plain(other)
 
-    def __rmatmul__(self, other: Any) -> Array:
+    def __rmatmul__(self, other: object) -> Array:
         return plain(other) @ self.value
 
-    def __and__(self, other: Any) -> Array:
+    def __and__(self, other: object) -> Array:
         return jnp.logical_and(self.value, plain(other))
 
-    def __rand__(self, other: Any) -> Array:
+    def __rand__(self, other: object) -> Array:
         return jnp.logical_and(plain(other), self.value)
 
-    def __or__(self, other: Any) -> Array:
+    def __or__(self, other: object) -> Array:
         return jnp.logical_or(self.value, plain(other))
 
-    def __ror__(self, other: Any) -> Array:
+    def __ror__(self, other: object) -> Array:
         return jnp.logical_or(plain(other), self.value)
 
-    def __xor__(self, other: Any) -> Array:
+    def __xor__(self, other: object) -> Array:
         return jnp.logical_xor(self.value, plain(other))
 
-    def __rxor__(self, other: Any) -> Array:
+    def __rxor__(self, other: object) -> Array:
         return jnp.logical_xor(plain(other), self.value)
 
 
-def value_of(item: Any) -> Any:
+def value_of(item: object) -> Any:
     """Returns the array of a variable, and anything else as it is."""
     return item.value if isinstance(item, ReadsAsArray) else item
 
 
-def plain(item: Any) -> Any:
+def plain(item: object) -> Any:
     """Returns a variable, or a list, as an array, and anything else as it is."""
     return jnp.asarray(item) if isinstance(item, (list, tuple)) else value_of(item)

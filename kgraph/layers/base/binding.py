@@ -7,7 +7,7 @@ So inside `call` a weight *is* an array, state is updated by assignment, and not
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -22,6 +22,11 @@ from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
 from kgraph.types import Array
 
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
+
+    pass
+
 
 class Bindable:
     """Base of what is bound for a run besides layers: generators of keys.
@@ -34,7 +39,7 @@ class Bindable:
     _kgraph_unbound: ClassVar[frozenset[str]] = Weighted._kgraph_unbound
 
 
-def bind(layer: Any, context: Context, segment: str, handles: bool = False) -> Any:
+def bind(layer: Weighted | Bindable, context: Context, segment: str, handles: bool = False) -> Any:
     """Returns the copy of `layer` that runs in `context`; there is one for each run.
 
     With `handles`, or if its class speaks of variables, its weights can be assigned.
@@ -63,7 +68,7 @@ def refresh(copy: Any) -> None:
             vars(copy)[name] = _replace(value, name, copy, name)
 
 
-def holds_bindable(value: Any) -> bool:
+def holds_bindable(value: object) -> bool:
     """Tells whether a value is, or holds, a weight or a layer."""
     if is_structure(value):
         items = value.values() if isinstance(value, dict) else value
@@ -84,7 +89,7 @@ def _replace(value: Any, path: str, copy: Any, name: str) -> Any:
     if not holds_bindable(value):
         return value
 
-    def inner(item: Any, part: Any) -> Any:
+    def inner(item: object, part: Any) -> Any:
         return _replace(item, f"{path}/{part}", copy, name)
 
     if isinstance(value, dict):
@@ -95,7 +100,7 @@ def _replace(value: Any, path: str, copy: Any, name: str) -> Any:
     return type(value)(items)
 
 
-def with_weights(layer: Any, weights: Mapping[str, Variable]) -> Any:
+def with_weights(layer: Weighted, weights: Mapping[str, Variable]) -> Any:
     """Returns a copy of a layer with other weights under some attributes; the rest is shared."""
     copy = object.__new__(type(layer))
     gone = {id(vars(layer).get(name)) for name in weights}
@@ -105,7 +110,7 @@ def with_weights(layer: Any, weights: Mapping[str, Variable]) -> Any:
     return copy
 
 
-def cast(array: Array, layer: Any) -> Array:
+def cast(array: Array, layer: Layer) -> Array:
     """Returns a weight in the dtype in which its layer computes."""
     wanted = layer.compute_dtype
     if layer.autocast and array.dtype != wanted and jnp.issubdtype(array.dtype, jnp.floating):

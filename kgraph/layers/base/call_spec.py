@@ -6,13 +6,16 @@ import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.errors import GraphError
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.core import label_of
 from kgraph.types import Function, Tree
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +27,7 @@ class CallSpec:
     takes_training: bool
     takes_mask: bool
 
-    def check(self, layer: Any, args: tuple[Any, ...], names: Iterable[str]) -> None:
+    def check(self, layer: Layer, args: tuple[object, ...], names: Iterable[str]) -> None:
         """Raises GraphError if these arguments and keywords do not fit the signature."""
         fault = _misfit(self, len(args), tuple(names))
         if fault is not None:
@@ -53,7 +56,7 @@ def call_spec(cls: type) -> CallSpec:
     return CallSpec(inspect.Signature(parameters), names, "training" in names, "mask" in names)
 
 
-def first_argument(spec: CallSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def first_argument(spec: CallSpec, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     """Returns the value of the first parameter of a call, or None."""
     if args:
         return args[0]
@@ -61,7 +64,7 @@ def first_argument(spec: CallSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 
 def name_training(
-    spec: CallSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
+    spec: CallSpec, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Returns the arguments with a `training` by position (and what follows it) as keywords."""
     if not spec.takes_training or (at := spec.names.index("training")) >= len(args):
@@ -72,14 +75,14 @@ def name_training(
 
 
 def resolve_training(
-    spec: CallSpec, kwargs: dict[str, Any], context: Context
+    spec: CallSpec, kwargs: dict[str, object], context: Context
 ) -> tuple[bool | None, dict[str, Any]]:
     """Returns the mode of this call, and its keyword arguments with `training` filled in.
 
     An explicit value wins, then the mode of the run or of the layer outside, then a default in the
     signature. Where nobody said anything the mode stays None, and `training` is False.
     """
-    mode = kwargs.get("training")
+    mode: Any = kwargs.get("training")
     if mode is None:
         mode = context.training
     if mode is None and spec.takes_training:
@@ -90,7 +93,7 @@ def resolve_training(
 
 
 def fill_masks(
-    spec: CallSpec, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context
+    spec: CallSpec, args: tuple[object, ...], kwargs: dict[str, object], context: Context
 ) -> dict[str, Any]:
     """Returns the keyword arguments with the masks that come with the tensors filled in.
 
@@ -111,7 +114,7 @@ def fill_masks(
     return filled
 
 
-def mask_tree(tensors: Tree, context: Context) -> Tree:
+def mask_tree(tensors: Tree, context: Context) -> Any:
     """Returns the masks in the structure of the tensors, or None if there is none at all."""
     masks = map_structure(context.mask_of, tensors)
     return masks if any(mask is not None for mask in leaves(masks)) else None

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,9 @@ from kgraph.layers.base.variable import create_values, root_key
 from kgraph.source import Source, deepest_source, user_source
 from kgraph.types import Array, Tree
 
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
+
 
 def has_symbols(args: Any, kwargs: Any) -> bool:
     """Tells whether any argument is, or holds, a symbolic tensor."""
@@ -48,7 +51,7 @@ def has_symbols(args: Any, kwargs: Any) -> bool:
 # --- on symbols ----------------------------------------------------------------------------------
 
 
-def call_on_symbols(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
+def call_on_symbols(layer: Layer, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     """Infers the result of a call, records the call, and returns the symbols of its outputs."""
     source = user_source()
     inputs, template = flatten([list(args), kwargs], lambda item: isinstance(item, SymbolicTensor))
@@ -85,7 +88,7 @@ def call_on_symbols(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return outputs_of(call)
 
 
-def _constant(item: Any) -> Any:
+def _constant(item: object) -> Any:
     """Returns a constant argument as the graph keeps it: an array that nobody can change.
 
     A NumPy scalar becomes an array of no axes, so that its dtype, which counts in JAX, is recorded.
@@ -96,13 +99,13 @@ def _constant(item: Any) -> Any:
     return item
 
 
-def outputs_of(call: Call) -> Tree:
+def outputs_of(call: Call) -> Any:
     """Returns the symbols that a call made, in the structure in which it returned them."""
     made = [SymbolicTensor(spec, call, i) for i, spec in enumerate(call.outputs)]
     return fill(call.structure, made)
 
 
-def _infer(layer: Any, template: Any, inputs: Sequence[SymbolicTensor]) -> Inferred:
+def _infer(layer: Layer, template: Any, inputs: Sequence[SymbolicTensor]) -> Inferred:
     masks = [symbol.mask for symbol in inputs]
     mask_specs = tuple(None if m is None else m.call.mask_specs[m.index] for m in masks)
 
@@ -122,7 +125,7 @@ def _infer(layer: Any, template: Any, inputs: Sequence[SymbolicTensor]) -> Infer
     return infer(layer, run, template, tuple(s.spec for s in inputs), mask_specs)
 
 
-def _passed_mask(layer: Any, args: Any, kwargs: Any) -> MaskOf | None:
+def _passed_mask(layer: Layer, args: Any, kwargs: Any) -> MaskOf | None:
     """Returns the mask that goes through a layer which has no rule of its own for masks."""
     if layer._kgraph_makes_mask or not layer.supports_masking:
         return None
@@ -131,14 +134,14 @@ def _passed_mask(layer: Any, args: Any, kwargs: Any) -> MaskOf | None:
     return next((mask for mask in masks if mask is not None), None)
 
 
-def _stops_mask(layer: Any, call: Call, first: Any) -> bool:
+def _stops_mask(layer: Layer, call: Call, first: Any) -> bool:
     masked = any(isinstance(s, SymbolicTensor) and s.mask is not None for s in leaves(first))
     if not masked or layer._kgraph_makes_mask or layer.supports_masking:
         return False
     return not call_spec(type(layer)).takes_mask
 
 
-def _warn_stopped_mask(layer: Any, source: Source | None) -> None:
+def _warn_stopped_mask(layer: Layer, source: Source | None) -> None:
     text = (
         f"{label_of(layer)} does not support masks, so the mask of its input ends here: padded "
         "steps count like real ones from this layer on"
@@ -155,7 +158,7 @@ def _made(inputs: Sequence[SymbolicTensor]) -> list[str] | None:
     return list(dict.fromkeys(lines)) or None
 
 
-def _explained(layer: Any, error: Exception, inputs: Sequence[SymbolicTensor]) -> GraphError:
+def _explained(layer: Layer, error: Exception, inputs: Sequence[SymbolicTensor]) -> GraphError:
     """Returns a GraphError for what went wrong inside a layer's `build` or `call`."""
     reason = in_users_names(str(error).strip().split("\n")[0][:300], [s.spec for s in inputs])
     unknown = any(not isinstance(d, int) for s in inputs for d in s.spec.dims)
@@ -183,7 +186,7 @@ def _explained(layer: Any, error: Exception, inputs: Sequence[SymbolicTensor]) -
 # --- inside another call -------------------------------------------------------------------------
 
 
-def call_bound(copy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
+def call_bound(copy: Any, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     """Runs the `call` of a bound copy: mode, masks, dtype, reported losses, output mask."""
     context: Context = copy._kgraph.context
     spec = call_spec(type(copy))
@@ -221,7 +224,7 @@ def _create_built(copy: Any) -> None:
         create_values((f"{here}/{path}", w) for path, w in named_weights(copy._kgraph.origin))
 
 
-def cast_inputs(layer: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+def cast_inputs(layer: Layer, args: Any, kwargs: Any) -> tuple[Any, Any]:
     """Returns the arguments with floating arrays in the dtype in which the layer computes."""
     wanted = jnp.dtype(layer.compute_dtype)
 
@@ -259,7 +262,7 @@ def _set_output_mask(copy: Any, first: Tree, mask: Tree, outputs: Tree) -> None:
 # --- on arrays -----------------------------------------------------------------------------------
 
 
-def call_on_arrays(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
+def call_on_arrays(layer: Layer, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     """Runs a layer now, on its own values; state that it updates is kept."""
     args = tuple(map_structure(_as_jax, numbers_as_array(arg)) for arg in args)
     kwargs = map_structure(_as_jax, kwargs)
@@ -280,7 +283,7 @@ def call_on_arrays(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return outputs
 
 
-def _keep_state(layer: Any, context: Context, weights: dict[int, Any]) -> None:
+def _keep_state(layer: Layer, context: Context, weights: dict[int, Any]) -> None:
     for identity, array in binding.updates(context).items():
         if isinstance(array, Tracer) and current_scope() is None:
             raise StateError(
@@ -295,21 +298,21 @@ def eager_key() -> Array:
         return jax.random.wrap_key_data(jnp.asarray(root_key()), impl="threefry2x32")
 
 
-def _as_jax(item: Any) -> Any:
+def _as_jax(item: object) -> Any:
     item = value_of(item)
     return jnp.asarray(item) if isinstance(item, (np.ndarray, np.generic)) else item
 
 
 def call_untracked(
-    layer: Any, context: Context, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Tree:
+    layer: Layer, context: Context, args: tuple[object, ...], kwargs: dict[str, object]
+) -> Any:
     """Runs a layer that no layer of the run holds: made in a call, say. It cannot get weights."""
     if not layer.built:
         layer._kgraph_ensure_built(args, kwargs)
     return binding.bind(layer, context, layer.name)(*args, **kwargs)
 
 
-def numbers_as_array(value: Any) -> Any:
+def numbers_as_array(value: object) -> Any:
     """Returns nested lists of numbers as one array, anything else as it is."""
     if isinstance(value, (list, tuple)) and value:
         flat = list(leaves(value))
@@ -321,7 +324,9 @@ def numbers_as_array(value: Any) -> Any:
 # --- building ------------------------------------------------------------------------------------
 
 
-def build_arguments(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def build_arguments(
+    layer: Layer, args: tuple[object, ...], kwargs: dict[str, object]
+) -> dict[str, Any]:
     """Returns the arguments for `layer.build`: the shape of the first tensor argument.
 
     A `build` with several parameters (`query_shape`, `value_shape`) gets the shape of the call
@@ -342,7 +347,7 @@ def _build_parameters(cls: type) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD)
 
 
-def shapes(tensors: Tree) -> Tree:
+def shapes(tensors: Tree) -> Any:
     """Returns the public shape of each tensor in a structure."""
 
     def shape(item: Any) -> Any:

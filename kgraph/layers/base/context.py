@@ -106,7 +106,7 @@ class Context:
         """Whether any copy has an array that can be assigned."""
         return bool(self._holders)
 
-    def assign(self, variable: Variable, value: Any) -> Array:
+    def assign(self, variable: Variable, value: object) -> Array:
         """Sets a variable for the rest of the run; returns its new array."""
         if current_trace() is not self._trace:
             raise StateError(

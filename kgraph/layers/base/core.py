@@ -21,10 +21,11 @@ from kgraph.errors import ConfigError, StateError
 from kgraph.graph.symbol import Call
 from kgraph.layers.base.variable import Variable, check_wide
 from kgraph.registry import Record
-from kgraph.types import Array
+from kgraph.types import Array, PolicyLike
 
 if TYPE_CHECKING:
     from kgraph.layers.base.context import Context
+    from kgraph.layers.base.weighted import Weighted
 
 _order = itertools.count()
 
@@ -123,12 +124,12 @@ class Core(Record):
         return twin
 
 
-def label_of(layer: Any) -> str:
+def label_of(layer: Weighted) -> str:
     """Returns a layer as messages name it: `'head' (Dense)`."""
     return f"{layer.name!r} ({type(layer).__name__})"
 
 
-def set_name(layer: Any, name: str | None) -> None:
+def set_name(layer: Weighted, name: str | None) -> None:
     """Gives a layer an explicit name, or none.
 
     Raises:
@@ -142,7 +143,7 @@ def set_name(layer: Any, name: str | None) -> None:
     layer._kgraph.explicit_name = name
 
 
-def context_of(layer: Any, what: str) -> Context:
+def context_of(layer: Weighted, what: str) -> Context:
     """Returns the run of a bound copy; `what` says in the error what needs one."""
     context = layer._kgraph.context
     if context is None:
@@ -150,18 +151,18 @@ def context_of(layer: Any, what: str) -> Context:
     return context
 
 
-def seed_of(layer: Any) -> int | None:
+def seed_of(layer: Weighted) -> int | None:
     """Returns the number that a layer draws by, if its attribute `seed` is one."""
     seed = vars(layer).get("seed")  # the user's may be anything
     return int(seed) if isinstance(seed, (int, np.integer)) else None
 
 
-def next_key(layer: Any) -> Array:
+def next_key(layer: Weighted) -> Array:
     """Returns a fresh random key for a layer inside its `call`; see `Layer.next_key`."""
     return context_of(layer, "draw keys").next_key(seed_of(layer))
 
 
-def as_policy(dtype: Any) -> DTypePolicy:
+def as_policy(dtype: PolicyLike | None) -> DTypePolicy:
     """Returns the policy that an option `dtype` stands for.
 
     Raises:

@@ -20,7 +20,7 @@ import numpy as np
 from jax._src import core
 
 from kgraph.layers.base.arithmetic import ReadsAsArray
-from kgraph.types import Array
+from kgraph.types import Array, DTypeLike
 
 if TYPE_CHECKING:
     from kgraph.layers.base.context import Context
@@ -40,15 +40,15 @@ class _Handle(ReadsAsArray):
         """What the variable holds now, in the dtype in which its layer computes."""
         return self._context.values[id(self._variable)].astype(self._dtype)
 
-    def assign(self, value: Any) -> Array:
+    def assign(self, value: object) -> Array:
         """Sets the variable, for the rest of the run and after it; returns the new value."""
         return self._context.assign(self._variable, value)
 
-    def assign_add(self, value: Any) -> Array:
+    def assign_add(self, value: object) -> Array:
         """Adds to the variable, and returns the sum."""
         return self.assign(self + value)
 
-    def assign_sub(self, value: Any) -> Array:
+    def assign_sub(self, value: object) -> Array:
         """Subtracts from the variable, and returns the difference."""
         return self.assign(self - value)
 
@@ -86,12 +86,12 @@ def handle(array: Array, variable: Variable, context: Context) -> Any:
     return made
 
 
-def is_handle_of(value: Any, variable: Variable) -> bool:
+def is_handle_of(value: object, variable: Variable) -> bool:
     """Tells whether a value is a handle of this variable."""
     return isinstance(value, _Handle) and value._variable is variable
 
 
-def swapped(value: Any, variable: Variable) -> Any:
+def swapped(value: object, variable: Variable) -> Any:
     """Returns an attribute of a copy with new handles of a variable in the place of old ones."""
     if isinstance(value, _Handle):
         if value._variable is not variable:
@@ -140,13 +140,13 @@ def _eager_class() -> Any:
         __slots__ = ("_context", "_dtype", "_now", "_variable")
         __hash__ = core.Tracer.__hash__
 
-        def full_lower(self) -> Array:
+        def full_lower(self) -> Any:
             return self._now
 
-        def to_concrete_value(self) -> Array:
+        def to_concrete_value(self) -> Any:
             return self.value
 
-        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        def __array__(self, dtype: DTypeLike | None = None, copy: Any = None) -> Any:
             return np.asarray(self.value, dtype=dtype)
 
         def __repr__(self) -> str:

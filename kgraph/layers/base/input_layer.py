@@ -19,7 +19,7 @@ from kgraph.graph.symbol import Call, SymbolicTensor
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.variable import check_wide
 from kgraph.source import user_source
-from kgraph.types import Array
+from kgraph.types import Array, DTypeLike
 
 
 class InputLayer(Layer):
@@ -47,7 +47,7 @@ class InputLayer(Layer):
         self,
         shape: Sequence[int | str | None] | int | None = None,
         batch_size: int | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         sparse: bool | None = None,
         ragged: bool | None = None,
         batch_shape: Sequence[int | str | None] | None = None,
@@ -104,7 +104,7 @@ class InputLayer(Layer):
 def Input(
     shape: Sequence[int | str | None] | int | None = None,
     batch_size: int | None = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     sparse: bool | None = None,
     ragged: bool | None = None,
     batch_shape: Sequence[int | str | None] | None = None,
@@ -139,7 +139,7 @@ def Input(
     return layer.make_symbol()
 
 
-def _like(tensor: Any, dtype: Any) -> tuple[Any, Any]:
+def _like(tensor: Any, dtype: DTypeLike | None) -> tuple[Any, Any]:
     """Returns the sizes of a symbolic tensor, and its dtype unless another is asked for."""
     if not isinstance(tensor, SymbolicTensor):
         raise ConfigError(
@@ -176,7 +176,7 @@ def _is_exact(size: Any) -> bool:
     return size is None or is_whole(size, least=0)
 
 
-def _dtype_name(dtype: Any) -> str:
+def _dtype_name(dtype: DTypeLike | None) -> str:
     if dtype is None:
         return floatx()
     if isinstance(dtype, str):
@@ -185,7 +185,7 @@ def _dtype_name(dtype: Any) -> str:
     return _numpy_name(dtype)
 
 
-def _numpy_name(dtype: Any) -> str:
+def _numpy_name(dtype: DTypeLike) -> str:
     try:
         return np.dtype(dtype).name
     except TypeError:

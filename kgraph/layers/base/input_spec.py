@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.errors import GraphError
 from kgraph.graph.structure import leaves
@@ -12,6 +12,9 @@ from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import has_weights
 from kgraph.types import Shape
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class InputSpec:
     optional: bool = False
 
 
-def check_input(layer: Any, inputs: Any) -> None:
+def check_input(layer: Layer, inputs: Any) -> None:
     """Raises GraphError unless the inputs fit `layer.input_spec`.
 
     Args:
@@ -105,11 +108,11 @@ def _wanted_rank(spec: InputSpec, rank: int) -> tuple[str, int] | None:
     return None
 
 
-def _received(shape: Shape, item: Any) -> str:
+def _received(shape: Shape, item: object) -> str:
     return show(shape) + (f" from {item.name!r}" if isinstance(item, SymbolicTensor) else "")
 
 
-def _wrong_width(layer: Any, shape: Shape, axis: int, size: int, item: Any) -> GraphError:
+def _wrong_width(layer: Layer, shape: Shape, axis: int, size: int, item: object) -> GraphError:
     wanted: list[Any] = list(shape)
     wanted[axis] = size
     source = repr(item.name) if isinstance(item, SymbolicTensor) else "the input"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 from kgraph import regularizers
@@ -26,7 +26,7 @@ from kgraph.layers.base.tree import name_paths, name_weights, named_weights, par
 from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
 from kgraph.registry import accepts, describe, get_registered_name, restored_options
-from kgraph.types import Array, Function, Tree
+from kgraph.types import Array, Config, Function, RegularizerLike
 
 
 class Layer(Weighted):
@@ -77,7 +77,7 @@ class Layer(Weighted):
     def __init__(
         self,
         *,
-        activity_regularizer: Any = None,
+        activity_regularizer: RegularizerLike | None = None,
         trainable: bool = True,
         dtype: str | DTypePolicy | None = None,
         autocast: bool = True,
@@ -105,17 +105,17 @@ class Layer(Weighted):
     def build(self, input_shape: Any) -> None:
         """Declares the weights for an input of this shape (a structure of shapes for several)."""
 
-    def call(self, *args: Any, **kwargs: Any) -> Tree:
+    def call(self, *args: Any, **kwargs: Any) -> Any:
         """Computes the output; every subclass writes its own."""
         raise ConfigError(
             f"{type(self).__name__} has no call method", hint="define call(self, inputs)"
         )
 
-    def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Returns the mask of the output: by default that of the input, if masks are supported."""
         return previous_mask if self.supports_masking else None
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Raises GraphError if the specs of the arguments already show a fault."""
 
     # --- randomness and losses -------------------------------------------------------------------
@@ -170,7 +170,7 @@ class Layer(Weighted):
         )
         return (outputs, state, losses) if return_losses else (outputs, state)
 
-    def _kgraph_ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_ensure_built(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Builds the layer for these call arguments, unless it is built."""
         if not self.built:
             self.build(**calling.build_arguments(self, args, kwargs))
@@ -179,7 +179,7 @@ class Layer(Weighted):
             name_weights(self)
             name_paths(self, self._kgraph.path or self.name)
 
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Tree:
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the specs of the outputs for inputs given as anything with shape and dtype."""
 
         def symbol(item: Any) -> Any:
@@ -208,12 +208,12 @@ class Layer(Weighted):
     # --- symbolic tensors -----------------------------------------------------------------------
 
     @property
-    def output(self) -> Tree:
+    def output(self) -> Any:
         """The symbols that the layer's first call returned."""
         return calling.outputs_of(self._kgraph_call())
 
     @property
-    def input(self) -> Tree:
+    def input(self) -> Any:
         """The symbols of the first argument of the layer's first call."""
         call = self._kgraph_call()
         return calling.fill(call.args[0], call.inputs) if call.args else list(call.inputs)
@@ -252,7 +252,7 @@ class Layer(Weighted):
         return config
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> Any:
         """Makes a layer from `get_config`'s result; the constructor need not take name or dtype."""
         options = restored_options(cls, config)
         common = {

@@ -36,7 +36,7 @@ def speaks_of_variables(cls: type) -> bool:
     return False
 
 
-def _function(item: Any) -> types.FunctionType | None:
+def _function(item: object) -> types.FunctionType | None:
     """Returns the function in a method, a property or a decorated function."""
     for name in ("fget", "__func__", "__wrapped__"):
         item = getattr(item, name, None) or item

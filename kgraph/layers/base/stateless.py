@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -15,6 +15,10 @@ from kgraph.layers.base.calling import numbers_as_array
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.core import label_of
 from kgraph.types import Array
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
+
 
 _keys: ContextVar[Callable[[], Array] | None] = ContextVar("kgraph_stateless_keys", default=None)
 
@@ -37,11 +41,11 @@ def keys_from(key: Array) -> Iterator[None]:
 
 
 def stateless_call(
-    layer: Any,
+    layer: Layer,
     trainable: Sequence[Any],
     non_trainable: Sequence[Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
     key: Array | None,
 ) -> tuple[Any, list[Array], list[Array]]:
     """Returns outputs, new values of the non-trainable variables, and losses."""

@@ -12,7 +12,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import jax
 import jax.export
@@ -29,6 +29,10 @@ from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.registry import describe
 from kgraph.types import Dims, Function, Tree
 
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
+
+
 _MEMORY_SIZE = 4096
 
 
@@ -36,7 +40,7 @@ _MEMORY_SIZE = 4096
 class Inferred:
     """What a call gives: nesting and specs of outputs, specs of masks it makes, its effects."""
 
-    structure: Tree
+    structure: Any
     outputs: tuple[TensorSpec, ...]
     mask_specs: tuple[TensorSpec | None, ...]
     effects: tuple[str, ...]
@@ -48,7 +52,7 @@ _memory: OrderedDict[Key, Inferred] = OrderedDict()
 
 
 def infer(
-    layer: Any,
+    layer: Layer,
     run: Function,
     template: tuple[list[Any], dict[str, Any]],
     inputs: tuple[TensorSpec, ...],
@@ -91,7 +95,7 @@ def _renamed(spec: TensorSpec | None, names: dict[str, str]) -> TensorSpec | Non
     return None if spec is None else TensorSpec(rename_dims(spec.dims, names), spec.dtype)
 
 
-def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> Key | None:
+def _memory_key(layer: Layer, template: Any, inputs: Any, masks: Any) -> Key | None:
     """Returns what decides the result, or None for a layer whose result is not to be remembered."""
     parts = list(parts_of(layer))
     if not all(map(has_same_shapes, parts)):
@@ -111,7 +115,7 @@ def _memory_key(layer: Any, template: Any, inputs: Any, masks: Any) -> Key | Non
     return text, tuple(map(type, parts))
 
 
-def _without_name(layer: Any) -> dict[str, Any]:
+def _without_name(layer: Layer) -> dict[str, Any]:
     return {k: v for k, v in describe(layer.get_config()).items() if k != "name"}
 
 
@@ -119,7 +123,7 @@ def _facts(spec: TensorSpec | None) -> Any:
     return None if spec is None else [list(spec.dims), spec.dtype]
 
 
-def _evaluate(layer: Any, run: Function, inputs: Any, masks: Any, names: list[str]) -> Inferred:
+def _evaluate(layer: Layer, run: Function, inputs: Any, masks: Any, names: list[str]) -> Inferred:
     scope = jax.export.SymbolicScope(_not_empty([*inputs, *masks]))
     weights = {id(w): jax.ShapeDtypeStruct(w.shape, w.dtype) for _, w in named_weights(layer)}
     abstract = [abstract_value(s, scope) for s in inputs]
@@ -159,7 +163,7 @@ def is_array(value: Any) -> bool:
     return isinstance(value, (jax.Array, np.ndarray, np.generic))
 
 
-def _refuse_constants(layer: Any, structure: Tree) -> None:
+def _refuse_constants(layer: Layer, structure: Tree) -> None:
     from_call = [
         item for item in leaves(structure) if not isinstance(item, Slot) and item is not None
     ]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.layers.base.variable import Variable
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
+    from kgraph.layers.base.weighted import Weighted
+
 
 _PLAIN = frozenset({type(None), bool, int, float, str})
 """What most attributes are: a search through all layers of a graph passes these by."""
 
 
-def members(layer: Any, kind: type) -> Iterator[tuple[str, Any]]:
+def members(layer: Weighted, kind: type) -> Iterator[tuple[str, Any]]:
     """Yields the path and the object for each `kind` found in a layer's attributes.
 
     Lists, tuples and dicts are searched; the path of an item is `attribute/0` or `attribute/key`.
@@ -25,7 +30,7 @@ def members(layer: Any, kind: type) -> Iterator[tuple[str, Any]]:
     return iter(found)
 
 
-def _search(value: Any, path: str, kind: type, found: list[tuple[str, Any]]) -> None:
+def _search(value: object, path: str, kind: type, found: list[tuple[str, Any]]) -> None:
     if isinstance(value, kind):
         found.append((path, value))
     elif isinstance(value, (list, tuple)):
@@ -36,19 +41,19 @@ def _search(value: Any, path: str, kind: type, found: list[tuple[str, Any]]) -> 
             _search(item, f"{path}/{key}", kind, found)
 
 
-def children(layer: Any) -> Iterator[tuple[str, Any]]:
+def children(layer: Weighted) -> Iterator[tuple[str, Any]]:
     """Yields path and layer for each layer directly inside this one."""
     return layer._kgraph_children()
 
 
-def parts_of(layer: Any) -> Iterator[Any]:
+def parts_of(layer: Weighted) -> Iterator[Any]:
     """Yields a layer and those inside it, at any depth."""
     yield layer
     for _, child in layer._kgraph_children():
         yield from parts_of(child)
 
 
-def named_weights(layer: Any) -> Iterator[tuple[str, Variable]]:
+def named_weights(layer: Weighted) -> Iterator[tuple[str, Variable]]:
     """Yields path and weight, each once: own trained ones, own state, layers inside."""
     seen: set[int] = set()
     for path, weight, _ in walk_weights(layer):
@@ -57,13 +62,13 @@ def named_weights(layer: Any) -> Iterator[tuple[str, Variable]]:
             yield path, weight
 
 
-def has_weights(layer: Any) -> bool:
+def has_weights(layer: Weighted) -> bool:
     """Tells whether a layer, or one inside it, has any weight."""
     return next(named_weights(layer), None) is not None
 
 
 def walk_weights(
-    layer: Any, prefix: str = "", trained: bool = True
+    layer: Weighted, prefix: str = "", trained: bool = True
 ) -> Iterator[tuple[str, Variable, bool]]:
     """Yields path, weight and whether training changes it, for each place that has a weight."""
     core = layer._kgraph
@@ -76,7 +81,7 @@ def walk_weights(
         yield from walk_weights(child, f"{prefix}{name}/", trained)
 
 
-def name_weights(layer: Any) -> None:
+def name_weights(layer: Weighted) -> None:
     """Gives weights without a name that of their attribute, and makes names unique."""
     _adopt_variables(layer)
     own: list[Variable] = layer._kgraph.weights
@@ -92,7 +97,7 @@ def name_weights(layer: Any) -> None:
         taken.add(name)
 
 
-def name_paths(layer: Any, path: str) -> None:
+def name_paths(layer: Layer, path: str) -> None:
     """Gives a layer, its weights and those of the layers inside the paths that Keras gives them.
 
     These are made of the names of layers, where the paths of files are made of attributes.
@@ -110,7 +115,7 @@ def name_paths(layer: Any, path: str) -> None:
         core.inside.append(child._kgraph)
 
 
-def _adopt_variables(layer: Any) -> None:
+def _adopt_variables(layer: Weighted) -> None:
     """Makes variables that were put into attributes weights of the layer, as in Keras."""
     own: list[Variable] = layer._kgraph.weights
     known = {id(weight) for weight in own}

@@ -16,7 +16,7 @@ from kgraph.config import floatx
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.arithmetic import ReadsAsArray, plain
 from kgraph.layers.base.stateless_scope import current_scope
-from kgraph.types import Array, Function
+from kgraph.types import AnyArray, Array, DTypeLike, Function, InitializerLike
 
 
 def check_wide(dtype: str) -> None:
@@ -31,7 +31,7 @@ def check_wide(dtype: str) -> None:
 
 
 @cache
-def dtype_name(dtype: Any) -> str:
+def dtype_name(dtype: DTypeLike) -> str:
     """Returns the name of a dtype, for each weight of a deep model again."""
     return str(jnp.dtype(dtype))
 
@@ -77,9 +77,9 @@ class Variable(ReadsAsArray):
 
     def __init__(
         self,
-        initializer: Any,
+        initializer: InitializerLike | None,
         shape: Sequence[int] | int | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         trainable: bool = True,
         autocast: bool = True,
         aggregation: str | None = "none",
@@ -151,9 +151,10 @@ class Variable(ReadsAsArray):
             return self._fetch()
         if self._value is None:
             create_values([(self.path, self)])
+            assert self._value is not None
         return self._value
 
-    def assign(self, value: Any) -> Array:
+    def assign(self, value: object) -> Array:
         """Sets the array, and returns it.
 
         Raises:
@@ -181,15 +182,15 @@ class Variable(ReadsAsArray):
         else:
             self._value, self._keeper = array, None
 
-    def assign_add(self, value: Any) -> Array:
+    def assign_add(self, value: object) -> Array:
         """Adds to the array, and returns the sum."""
         return self.assign(self.value + plain(value))
 
-    def assign_sub(self, value: Any) -> Array:
+    def assign_sub(self, value: object) -> Array:
         """Subtracts from the array, and returns the difference."""
         return self.assign(self.value - plain(value))
 
-    def fitting(self, value: Any) -> Array:
+    def fitting(self, value: object) -> Array:
         """Returns a value as an array of this dtype; raises StateError if the shape differs."""
         array = jnp.asarray(plain(value), dtype=self.dtype)
         if array.shape != self.shape:
@@ -247,7 +248,7 @@ class Variable(ReadsAsArray):
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
 
 
-def _first_value(value: Any, dtype: Any) -> Array:
+def _first_value(value: object, dtype: DTypeLike | None) -> Array:
     """Returns a variable's own array of the value that it was given."""
     with jax.ensure_compile_time_eval():
         if dtype is None and isinstance(value, float):
@@ -286,7 +287,7 @@ def create_values(
 
 def initial_values(
     weights: Sequence[tuple[str, Variable]],
-    key: Array,
+    key: AnyArray,
     shardings: Sequence[Any] | None = None,
     stacks: Sequence[Sequence[tuple[str, Variable]]] = (),
 ) -> list[Array]:

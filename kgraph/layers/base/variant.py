@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from kgraph.layers.base.binding import holds_bindable
 from kgraph.layers.base.layer import Layer
+from kgraph.types import Config
 
 
-def variant(layer: Layer, config: Mapping[str, Any]) -> Layer:
+def variant(layer: Layer, config: Config) -> Layer:
     """Returns a layer with other options and the same weights."""
     other: Layer = type(layer).from_config({**config, "name": layer.name})
     core, twin = layer._kgraph, other._kgraph

@@ -7,7 +7,7 @@ from typing import Any
 
 from kgraph import constraints, initializers, regularizers
 from kgraph.layers.base.layer import Layer
-from kgraph.types import Function
+from kgraph.types import ConstraintLike, Function, InitializerLike, RegularizerLike
 
 
 class KernelAndBias:
@@ -22,7 +22,11 @@ class KernelAndBias:
 
 
 def set_options(
-    layer: Layer, weight: str, initializer: Any, regularizer: Any, constraint: Any
+    layer: Layer,
+    weight: str,
+    initializer: InitializerLike | None,
+    regularizer: RegularizerLike | None,
+    constraint: ConstraintLike | None,
 ) -> None:
     """Sets `<weight>_initializer`, `<weight>_regularizer` and `<weight>_constraint` of a layer."""
     setattr(layer, f"{weight}_initializer", initializers.get(initializer))
@@ -35,7 +39,7 @@ def add_with_options(
     weight: str,
     shape: Sequence[int | None],
     name: str | None = None,
-    initializer: Any = None,
+    initializer: InitializerLike | None = None,
 ) -> Any:
     """Adds a weight with the options that `set_options` has set.
 

@@ -16,7 +16,7 @@ from kgraph.layers.base.tree import children, members, named_weights, walk_weigh
 from kgraph.layers.base.variable import Variable, create_values, dtype_name
 from kgraph.registry import Recorded, snake_case
 from kgraph.source import user_source
-from kgraph.types import Array
+from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike
 
 
 class Weighted(Recorded):
@@ -71,12 +71,12 @@ class Weighted(Recorded):
     def add_weight(
         self,
         shape: Sequence[int | None] | int | None = None,
-        initializer: Any = None,
+        initializer: InitializerLike | None = None,
         dtype: str | None = None,
         trainable: bool = True,
         autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
+        regularizer: RegularizerLike | None = None,
+        constraint: ConstraintLike | None = None,
         aggregation: str = "none",
         overwrite_with_gradient: bool = False,
         name: str | None = None,

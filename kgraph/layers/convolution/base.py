@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, Unpack
 
 import jax
 
@@ -11,12 +11,21 @@ from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.traits import Convolution, LinearForm, Traits
 from kgraph.layers.base import InputSpec
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.base.traits import activated
 from kgraph.layers.base.weight_options import add_with_options, set_options
 from kgraph.layers.convolution.on_cpu import convolve_on_cpu
 from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
 from kgraph.layers.convolution.window import Window, convolve
-from kgraph.types import Array, Function, Shape
+from kgraph.types import (
+    ActivationLike,
+    Array,
+    ConstraintLike,
+    Function,
+    InitializerLike,
+    RegularizerLike,
+    Shape,
+)
 
 Option: TypeAlias = Any
 """An activation, initializer, regularizer or constraint: a name, a config, an object or None."""
@@ -54,12 +63,12 @@ class _ConvolutionBase(_SpatialLayer):
         padding: str,
         data_format: DataFormat | None,
         dilation_rate: Sizes,
-        activation: Option,
+        activation: ActivationLike | None,
         use_bias: bool,
-        bias_initializer: Option,
-        bias_regularizer: Option,
-        bias_constraint: Option,
-        **options: Any,
+        bias_initializer: InitializerLike,
+        bias_regularizer: RegularizerLike | None,
+        bias_constraint: ConstraintLike | None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(data_format, **options)
         self.kernel_size = self.per_axis("kernel_size", kernel_size)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from kgraph.layers.convolution.window import Window
+from kgraph.types import DTypeLike
 
 _FEW_CHANNELS = 4
 """With so few channels XLA's convolutions do not fill a core's registers."""
@@ -49,7 +49,7 @@ class Choice:
         return ", ".join(f"{what} by {form}" for what, form in forms.items())
 
 
-def choose(window: Window, kernel: Sequence[int], dtype: Any, count: int = 0) -> Choice:
+def choose(window: Window, kernel: Sequence[int], dtype: DTypeLike, count: int = 0) -> Choice:
     """Returns the forms for a convolution; its batch and the sizes of images hardly matter.
 
     - Arrays of 16 bits: XLA's own, as sums of 16 bits would lose digits.

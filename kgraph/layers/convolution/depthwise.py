@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from kgraph.checks import check_count
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import CommonOptions
 from kgraph.layers.base.weight_options import add_with_options, set_options
-from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
+from kgraph.layers.convolution.base import _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
-from kgraph.types import Array, Shape
+from kgraph.types import (
+    ActivationLike,
+    Array,
+    ConstraintLike,
+    InitializerLike,
+    RegularizerLike,
+    Shape,
+)
 
 
 def _traits(layer: _DepthwiseConvolution) -> Traits:
@@ -28,16 +36,16 @@ class _DepthwiseConvolution(_ConvolutionBase, traits=_traits):
         depth_multiplier: int = 1,
         data_format: DataFormat | None = None,
         dilation_rate: Sizes = 1,
-        activation: Option = None,
+        activation: ActivationLike | None = None,
         use_bias: bool = True,
-        depthwise_initializer: Option = "glorot_uniform",
-        bias_initializer: Option = "zeros",
-        depthwise_regularizer: Option = None,
-        bias_regularizer: Option = None,
-        activity_regularizer: Option = None,
-        depthwise_constraint: Option = None,
-        bias_constraint: Option = None,
-        **options: Any,
+        depthwise_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        depthwise_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        activity_regularizer: RegularizerLike | None = None,
+        depthwise_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
+        **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,

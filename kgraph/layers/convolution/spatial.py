@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, Unpack
 
 from kgraph import config
 from kgraph.checks import check_count
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.types import Array
 
 Sizes: TypeAlias = int | Sequence[int]
@@ -30,7 +31,9 @@ class _SpatialLayer(Layer):
 
     rank: ClassVar[int]
 
-    def __init__(self, data_format: DataFormat | None = None, **options: Any) -> None:
+    def __init__(
+        self, data_format: DataFormat | None = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
         layout = data_format or config.image_data_format()
         check_choice(label_of(self), "data_format", layout, ("channels_last", "channels_first"))

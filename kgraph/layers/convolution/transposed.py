@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,19 @@ from kgraph.checks import check_count
 from kgraph.errors import ConfigError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import CommonOptions
 from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
-from kgraph.layers.convolution.base import Option, _ConvolutionBase, convolution_traits
+from kgraph.layers.convolution.base import _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
 from kgraph.layers.convolution.window import Pads, Window
-from kgraph.types import Array, Shape
+from kgraph.types import (
+    ActivationLike,
+    Array,
+    ConstraintLike,
+    InitializerLike,
+    RegularizerLike,
+    Shape,
+)
 
 
 def _traits(layer: _TransposedConvolution) -> Traits:
@@ -34,16 +42,16 @@ class _TransposedConvolution(_ConvolutionBase, KernelAndBias, traits=_traits):
         output_padding: Sizes | None = None,
         data_format: DataFormat | None = None,
         dilation_rate: Sizes = 1,
-        activation: Option = None,
+        activation: ActivationLike | None = None,
         use_bias: bool = True,
-        kernel_initializer: Option = "glorot_uniform",
-        bias_initializer: Option = "zeros",
-        kernel_regularizer: Option = None,
-        bias_regularizer: Option = None,
-        activity_regularizer: Option = None,
-        kernel_constraint: Option = None,
-        bias_constraint: Option = None,
-        **options: Any,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        activity_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
+        **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
@@ -175,16 +183,16 @@ class Conv3DTranspose(_TransposedConvolution):
         data_format: DataFormat | None = None,
         output_padding: Sizes | None = None,
         dilation_rate: Sizes = 1,
-        activation: Option = None,
+        activation: ActivationLike | None = None,
         use_bias: bool = True,
-        kernel_initializer: Option = "glorot_uniform",
-        bias_initializer: Option = "zeros",
-        kernel_regularizer: Option = None,
-        bias_regularizer: Option = None,
-        activity_regularizer: Option = None,
-        kernel_constraint: Option = None,
-        bias_constraint: Option = None,
-        **options: Any,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        activity_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
+        **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(
             filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate,

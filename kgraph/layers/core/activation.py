@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from kgraph import activations
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.base.traits import activated
-from kgraph.types import Array
+from kgraph.types import ActivationLike, Array
 
 
 def _traits(layer: Activation) -> Traits:
@@ -34,7 +35,7 @@ class Activation(Layer, traits=_traits):
 
     supports_masking = True
 
-    def __init__(self, activation: Any, **options: Any) -> None:
+    def __init__(self, activation: ActivationLike, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.activation = activations.get(activation)
 

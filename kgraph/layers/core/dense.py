@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 
@@ -10,9 +10,17 @@ from kgraph import activations
 from kgraph.checks import check_count
 from kgraph.graph.traits import LinearForm, Traits
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.options import CommonOptions
 from kgraph.layers.base.traits import activated
 from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
-from kgraph.types import Array, Shape
+from kgraph.types import (
+    ActivationLike,
+    Array,
+    ConstraintLike,
+    InitializerLike,
+    RegularizerLike,
+    Shape,
+)
 
 _LINEAR = (LinearForm(),)
 
@@ -51,16 +59,16 @@ class Dense(Layer, KernelAndBias, traits=_traits):
     def __init__(
         self,
         units: int,
-        activation: Any = None,
+        activation: ActivationLike | None = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **options: Any,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        activity_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
+        **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
         self.units = check_count("Dense", "units", units)

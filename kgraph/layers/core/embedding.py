@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax.core
 import jax.numpy as jnp
@@ -12,8 +12,9 @@ from kgraph.checks import check_count
 from kgraph.errors import DataError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.base.weight_options import add_with_options, set_options
-from kgraph.types import Array, Function
+from kgraph.types import Array, ConstraintLike, Function, InitializerLike, RegularizerLike
 
 
 class Embedding(Layer):
@@ -52,12 +53,12 @@ class Embedding(Layer):
         self,
         input_dim: int,
         output_dim: int,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
+        embeddings_initializer: InitializerLike = "uniform",
+        embeddings_regularizer: RegularizerLike | None = None,
+        embeddings_constraint: ConstraintLike | None = None,
         mask_zero: bool = False,
         weights: Any = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**{"autocast": False, **options})
         self.input_dim = check_count("Embedding", "input_dim", input_dim)
@@ -78,7 +79,7 @@ class Embedding(Layer):
     def build(self, input_shape: Any = None) -> None:
         self.embeddings = add_with_options(self, "embeddings", (self.input_dim, self.output_dim))
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         ids = args[0] if args else kwargs.get("inputs")
         if isinstance(ids, (np.ndarray, jax.Array)) and not isinstance(ids, jax.core.Tracer):
             self.check_ids(np.asarray(ids))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
 from kgraph.types import Tree
@@ -19,5 +21,5 @@ class Identity(Layer, traits=Traits(idle_at_inference=True)):
 
     supports_masking = True
 
-    def call(self, inputs: Tree) -> Tree:
+    def call(self, inputs: Tree) -> Any:
         return inputs

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from kgraph.errors import ConfigError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
+from kgraph.layers.base.options import LayerOptions
 from kgraph.registry import Opaque, describe
 from kgraph.types import Function, Tree
 
@@ -42,7 +43,7 @@ class Lambda(Layer, traits=Traits(rows_independent=False, same_shapes=False)):
         output_shape: Any = None,
         mask: Any = None,
         arguments: Mapping[str, Any] | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         _check_findable(function, "function")
@@ -56,12 +57,12 @@ class Lambda(Layer, traits=Traits(rows_independent=False, same_shapes=False)):
     def _kgraph_makes_mask(self) -> bool:
         return self.mask is not None
 
-    def call(self, inputs: Tree, mask: Tree = None, training: bool | None = None) -> Tree:
+    def call(self, inputs: Tree, mask: Tree = None, training: bool | None = None) -> Any:
         options = {"mask": mask, "training": training}
         given = {name: value for name, value in options.items() if name in self._known}
         return self.function(inputs, **{**self.arguments, **given})
 
-    def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return self.mask(inputs, previous_mask) if callable(self.mask) else self.mask
 
 

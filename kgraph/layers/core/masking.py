@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import jax.numpy as jnp
 
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.options import LayerOptions
 from kgraph.types import Array
 
 
@@ -27,7 +28,7 @@ class Masking(Layer):
     supports_masking = True
     input_spec = InputSpec(min_ndim=2)
 
-    def __init__(self, mask_value: float = 0.0, **options: Any) -> None:
+    def __init__(self, mask_value: float = 0.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.mask_value = mask_value
 

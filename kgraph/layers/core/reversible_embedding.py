@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.core.embedding import Embedding
-from kgraph.types import Array
+from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike
 
 
 class ReversibleEmbedding(Embedding):
@@ -51,13 +52,13 @@ class ReversibleEmbedding(Embedding):
         input_dim: int,
         output_dim: int,
         tie_weights: bool = True,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
+        embeddings_initializer: InitializerLike = "uniform",
+        embeddings_regularizer: RegularizerLike | None = None,
+        embeddings_constraint: ConstraintLike | None = None,
         mask_zero: bool = False,
         reverse_dtype: str | None = None,
         logit_soft_cap: float | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         self.tie_weights = tie_weights  # may build at once, if it is given `weights`
         super().__init__(
@@ -84,7 +85,7 @@ class ReversibleEmbedding(Embedding):
                 name="reverse_embeddings",
             )
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         if not (args[1] if len(args) > 1 else kwargs.get("reverse", False)):
             super()._kgraph_check_call(args, kwargs)
 

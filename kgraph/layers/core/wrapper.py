@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.options import LayerOptions
 
 
 class Wrapper(Layer):
@@ -26,7 +27,7 @@ class Wrapper(Layer):
     (2, 3)
     """
 
-    def __init__(self, layer: Any, **options: Any) -> None:
+    def __init__(self, layer: Layer, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         if not isinstance(layer, Layer):
             raise ConfigError(f"{type(self).__name__} wraps a Layer", received=repr(layer))

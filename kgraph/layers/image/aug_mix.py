@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from kgraph.checks import check_count, check_positive
 from kgraph.errors import GraphError
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import widened
 from kgraph.layers.image.policy import PolicyLayer, on_image, unchanged
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class AugMix(PolicyLayer):
@@ -60,14 +61,14 @@ class AugMix(PolicyLayer):
         interpolation: str = "bilinear",
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, factor, interpolation, all_ops, seed, data_format, **options)
         self.num_chains = check_count("AugMix", "num_chains", num_chains)
         self.chain_depth = check_count("AugMix", "chain_depth", chain_depth)
         self.alpha = check_positive("AugMix", "alpha", alpha)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Tree:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Any:
         keys, steps = jax.random.split(key, 4), (self.num_chains, self.chain_depth)
         alphas = jnp.full(self.num_chains, self.alpha, jnp.float32)
         return {
@@ -79,12 +80,12 @@ class AugMix(PolicyLayer):
             ),
         }
 
-    def transform(self, image: Array, drawn: Tree) -> Array:
+    def transform(self, image: Array, drawn: Any) -> Array:
         wide = widened(image)
         weights, kept = (drawn[name].astype(wide.dtype) for name in ("weights", "kept"))
         functions = [*(on_image(layer) for layer in self.changes), unchanged]
 
-        def add_chain(total: Array, now: Tree) -> tuple[Array, None]:
+        def add_chain(total: Array, now: Any) -> tuple[Array, None]:
             weight, steps = now
             return total + weight * self.chain(wide, steps, functions), None
 
@@ -92,7 +93,7 @@ class AugMix(PolicyLayer):
         mixture, _ = jax.lax.scan(add_chain, jnp.zeros_like(wide), chains)
         return jnp.clip(kept * wide + (1 - kept) * mixture, *self.value_range)
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         super()._kgraph_check_call(args, kwargs)
         given = args[0] if args else kwargs.get("inputs")
         if isinstance(given, Mapping) and "segmentation_masks" in given:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,17 @@ from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of, next_key
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.reshaping.spatial import layout
 from kgraph.types import Array, Function, Tree
 
 _PARTS = ("images", "labels", "segmentation_masks")
+
+
+class ImageOptions(LayerOptions, total=False):
+    """The options that layers over images share."""
+
+    data_format: str | None
 
 
 class ImageLayer(Layer):
@@ -32,12 +39,12 @@ class ImageLayer(Layer):
         data_format: `"channels_last"` or `"channels_first"`; by default `image_data_format()`.
     """
 
-    def __init__(self, data_format: str | None = None, **options: Any) -> None:
+    def __init__(self, data_format: str | None = None, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.data_format = layout(type(self).__name__, data_format)
 
-    def call(self, inputs: Tree, training: bool = True) -> Tree:
-        parts = inputs if isinstance(inputs, Mapping) else {"images": inputs}
+    def call(self, inputs: Tree, training: bool = True) -> Any:
+        parts: Mapping[str, Any] = inputs if isinstance(inputs, Mapping) else {"images": inputs}
         drawn = self.draw_batch(parts["images"]) if training else None
         change = {
             "images": self.change_images,
@@ -47,22 +54,22 @@ class ImageLayer(Layer):
         changed = {name: change[name](part, drawn) for name, part in parts.items()}
         return changed if isinstance(inputs, Mapping) else changed["images"]
 
-    def draw_batch(self, images: Array) -> Tree:
+    def draw_batch(self, images: Array) -> Any:
         """Returns the draws for these images; called in training only."""
         return None
 
-    def change_images(self, images: Array, drawn: Tree) -> Array:
+    def change_images(self, images: Array, drawn: Any) -> Array:
         """Returns the new images; `drawn` is None outside of training."""
         raise ConfigError(
             f"{type(self).__name__} does not say what it does to images",
             hint="define change_images(self, images, drawn)",
         )
 
-    def change_masks(self, masks: Array, drawn: Tree) -> Array:
+    def change_masks(self, masks: Array, drawn: Any) -> Array:
         """Returns the new segmentation masks: those given, unless pixels move."""
         return masks
 
-    def change_labels(self, labels: Array, drawn: Tree) -> Array:
+    def change_labels(self, labels: Array, drawn: Any) -> Array:
         """Returns the new labels: those given, unless images are mixed."""
         return labels
 
@@ -83,7 +90,7 @@ class ImageLayer(Layer):
         """Returns images with channels last in the layer's layout."""
         return jnp.moveaxis(images, -1, -3) if self.data_format == "channels_first" else images
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         given = args[0] if args else kwargs.get("inputs")
         parts = given if isinstance(given, Mapping) else {"images": given}
         if "images" not in parts or set(parts) - set(_PARTS):
@@ -118,43 +125,46 @@ class RandomImageLayer(ImageLayer, traits=Traits(idle_at_inference=True)):
     """
 
     def __init__(
-        self, seed: int | None = None, data_format: str | None = None, **options: Any
+        self,
+        seed: int | None = None,
+        data_format: str | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(data_format, **options)
         self.seed = seed
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Tree:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Any:
         """Returns the random numbers for one image of this height and width (never None)."""
         raise ConfigError(
             f"{type(self).__name__} does not say what it draws", hint="define draw(self, key, size)"
         )
 
-    def transform(self, image: Array, drawn: Tree) -> Array:
+    def transform(self, image: Array, drawn: Any) -> Array:
         """Returns one image, `[height, width, channels]`, changed by what `draw` returned."""
         raise ConfigError(
             f"{type(self).__name__} does not say what it does to an image",
             hint="define transform(self, image, drawn)",
         )
 
-    def transform_mask(self, mask: Array, drawn: Tree) -> Array:
+    def transform_mask(self, mask: Array, drawn: Any) -> Array:
         """Returns one segmentation mask: the one given, unless pixels move."""
         return mask
 
-    def draw_batch(self, images: Array) -> Tree:
+    def draw_batch(self, images: Array) -> Any:
         size = self.size_of(images)
         if images.ndim == 3:
             return self.draw(next_key(self), size)
         keys = jax.random.split(next_key(self), images.shape[0])
         return jax.vmap(lambda key: self.draw(key, size))(keys)
 
-    def change_images(self, images: Array, drawn: Tree) -> Array:
+    def change_images(self, images: Array, drawn: Any) -> Array:
         images = images.astype(self.compute_dtype)
         return images if drawn is None else self._each(self.transform, images, drawn)
 
-    def change_masks(self, masks: Array, drawn: Tree) -> Array:
+    def change_masks(self, masks: Array, drawn: Any) -> Array:
         return masks if drawn is None else self._each(self.transform_mask, masks, drawn)
 
-    def _each(self, change: Function, images: Array, drawn: Tree) -> Array:
+    def _each(self, change: Function, images: Array, drawn: Any) -> Array:
         one_or_all = jax.vmap(change) if images.ndim == 4 else change
         changed = one_or_all(self.channels_last(images), drawn)
         return self.as_given(changed.astype(images.dtype))

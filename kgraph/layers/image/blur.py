@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.checks import is_whole
 from kgraph.errors import ConfigError
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import RangedColorLayer
 from kgraph.layers.image.factors import chance, factor_range, uniform
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class RandomSharpness(RangedColorLayer):
@@ -45,12 +46,12 @@ class RandomSharpness(RangedColorLayer):
         value_range: Any = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, seed, data_format=data_format, **options)
         self.factor = factor_range("RandomSharpness", "factor", factor, 0.0)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         return uniform(key, self.factor)
 
     def recolor(self, image: Array, drawn: Array) -> Array:
@@ -96,19 +97,19 @@ class RandomGaussianBlur(RangedColorLayer):
         value_range: Any = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, seed, data_format=data_format, **options)
         self.factor = factor_range("RandomGaussianBlur", "factor", factor, 0.0)
         self.sigma = factor_range("RandomGaussianBlur", "sigma", sigma, 0.0)
         self.kernel_size = _odd_pair(kernel_size)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Tree:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Any:
         first, second, third = jax.random.split(key, 3)
         across, down = (uniform(k, self.sigma) + 1e-6 for k in (second, third))  # 0: no blur
         return chance(first, self.factor), across, down
 
-    def recolor(self, image: Array, drawn: Tree) -> Array:
+    def recolor(self, image: Array, drawn: Any) -> Array:
         chosen, across, down = drawn
         width, height = self.kernel_size
         blurred = _weighted(image, _gaussian(height, down), 0)
@@ -133,8 +134,8 @@ def _gaussian(size: int, sigma: Array) -> Array:
     return weights / jnp.sum(weights)
 
 
-def _odd_pair(value: Any) -> tuple[int, int]:
-    pair = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+def _odd_pair(value: object) -> tuple[int, int]:
+    pair: Any = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
     odd = all(is_whole(v, least=1) and v < 1_000 and v % 2 for v in pair)
     if len(pair) != 2 or not odd:
         raise ConfigError(

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 def random_span(key: Array, length: Any, share: Array) -> tuple[Array, Array]:
@@ -22,7 +22,7 @@ def random_span(key: Array, length: Any, share: Array) -> tuple[Array, Array]:
     return start, start + covered
 
 
-def inside(spans: Tree, size: tuple[Any, Any]) -> Array:
+def inside(spans: Any, size: tuple[int, ...]) -> Array:
     """Returns which pixels, `[height, width]`, lie in both the vertical and horizontal span."""
     rows, columns = (
         (start <= place) & (place < end)

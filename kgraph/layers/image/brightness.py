@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 
+from kgraph.layers.image.base import ImageOptions
 from kgraph.layers.image.color import RangedColorLayer
 from kgraph.layers.image.factors import factor_range, uniform
 from kgraph.types import Array
@@ -33,12 +34,16 @@ class RandomBrightness(RangedColorLayer):
     """
 
     def __init__(
-        self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **options: Any
+        self,
+        factor: Any,
+        value_range: Any = (0, 255),
+        seed: int | None = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(value_range, seed, **options)
         self.factor = factor_range("RandomBrightness", "factor", factor)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         return uniform(key, self.factor)
 
     def recolor(self, image: Array, drawn: Array) -> Array:
@@ -69,14 +74,18 @@ class RandomContrast(RangedColorLayer):
     """
 
     def __init__(
-        self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **options: Any
+        self,
+        factor: Any,
+        value_range: Any = (0, 255),
+        seed: int | None = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(value_range, seed, **options)
         pair = factor if isinstance(factor, (list, tuple)) else (factor, factor)
         less, more = factor_range("RandomContrast", "factor", pair, 0.0)
         self.factor = (1 - less, 1 + more)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         return uniform(key, self.factor)
 
     def recolor(self, image: Array, drawn: Array) -> Array:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from kgraph.checks import check_count
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.window import centred, crop_or_fit
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class CenterCrop(ImageLayer):
@@ -32,16 +33,20 @@ class CenterCrop(ImageLayer):
     """
 
     def __init__(
-        self, height: int, width: int, data_format: str | None = None, **options: Any
+        self,
+        height: int,
+        width: int,
+        data_format: str | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(data_format, **options)
         owner = type(self).__name__
         self.size = check_count(owner, "height", height), check_count(owner, "width", width)
 
-    def change_images(self, images: Array, drawn: Tree) -> Array:
+    def change_images(self, images: Array, drawn: Any) -> Array:
         return self._cropped(images.astype(self.compute_dtype), "bilinear")
 
-    def change_masks(self, masks: Array, drawn: Tree) -> Array:
+    def change_masks(self, masks: Array, drawn: Any) -> Array:
         return self._cropped(masks, "nearest")
 
     def _cropped(self, images: Array, method: str) -> Array:

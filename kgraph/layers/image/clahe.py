@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.checks import check_count, check_not_negative
 from kgraph.errors import ConfigError
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import BYTES
 from kgraph.layers.image.histogram import ToneLayer
-from kgraph.types import Array
+from kgraph.types import Array, DTypeLike
 
 _LEVELS = 256
 
@@ -49,7 +50,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(ToneLayer):
         clip_limit: float = 4.0,
         tile_grid_size: Any = (8, 8),
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, data_format, **options)
         check_not_negative(type(self).__name__, "clip_limit", clip_limit)
@@ -90,7 +91,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(ToneLayer):
         bottom = read(below, left) * (1 - across) + read(below, right) * across
         return top * (1 - down) + bottom * down
 
-    def _table(self, tile: Array, dtype: Any) -> Array:
+    def _table(self, tile: Array, dtype: DTypeLike) -> Array:
         """Returns the new value of each level, from the levels `[pixels]` of one tile."""
         counts = jnp.zeros(_LEVELS, dtype).at[tile].add(1)
         pixels = jnp.asarray(tile.shape[0]).astype(dtype)
@@ -109,7 +110,7 @@ def _mirrored(size: Any, length: Any) -> Array:
     return jnp.minimum(place, 2 * size - 1 - place)
 
 
-def _neighbours(size: Any, length: Any, count: int, dtype: Any) -> tuple[Array, Array, Array]:
+def _neighbours(size: Any, length: Any, count: int, dtype: DTypeLike) -> tuple[Array, Array, Array]:
     """Returns, for each place, the tiles before and after it and how near the second one is."""
     whole = jnp.asarray(length).astype(dtype)
     place = jnp.arange(size).astype(dtype) / whole - 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from kgraph.checks import is_number
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base.core import label_of
-from kgraph.layers.image.base import RandomImageLayer
-from kgraph.types import Array, Tree
+from kgraph.layers.image.base import ImageOptions, RandomImageLayer
+from kgraph.types import Array
 
 Range = tuple[float, float]
 """The values of black and white."""
@@ -21,7 +21,7 @@ UNIT: Range = (0.0, 1.0)
 BYTES: Range = (0.0, 255.0)
 
 
-def value_limits(owner: str, value: Any) -> Range:
+def value_limits(owner: str, value: object) -> Range:
     """Returns the ends of an option `value_range`, sorted.
 
     Raises:
@@ -80,14 +80,14 @@ class RandomColorLayer(RandomImageLayer):
 
     channels: tuple[int, ...] = ()
 
-    def recolor(self, image: Array, drawn: Tree) -> Array:
+    def recolor(self, image: Array, drawn: Any) -> Array:
         """Returns one image, `[height, width, channels]`, changed by what `draw` returned."""
         raise ConfigError(
             f"{type(self).__name__} does not say what it does to colours",
             hint="define recolor(self, image, drawn)",
         )
 
-    def transform(self, image: Array, drawn: Tree) -> Array:
+    def transform(self, image: Array, drawn: Any) -> Array:
         wide = widened(image)
 
         def cast(number: Array) -> Array:
@@ -96,7 +96,7 @@ class RandomColorLayer(RandomImageLayer):
 
         return self.recolor(wide, jax.tree.map(cast, drawn)).astype(image.dtype)
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         super()._kgraph_check_call(args, kwargs)
         given = args[0] if args else kwargs.get("inputs")
         images = given["images"] if isinstance(given, Mapping) else given
@@ -111,7 +111,9 @@ class RangedColorLayer(RandomColorLayer):
         seed, data_format: see `RandomImageLayer`.
     """
 
-    def __init__(self, value_range: Any, seed: int | None = None, **options: Any) -> None:
+    def __init__(
+        self, value_range: Any, seed: int | None = None, **options: Unpack[ImageOptions]
+    ) -> None:
         super().__init__(seed, **options)
         self.value_range = value_limits(type(self).__name__, value_range)
 

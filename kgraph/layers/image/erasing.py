@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.checks import is_number
 from kgraph.errors import ConfigError
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.boxes import inside, random_span
 from kgraph.layers.image.color import RangedColorLayer
 from kgraph.layers.image.factors import chance, factor_range
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class RandomErasing(RangedColorLayer):
@@ -51,7 +52,7 @@ class RandomErasing(RangedColorLayer):
         value_range: Any = (0, 255),
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, seed, data_format=data_format, **options)
         self.factor = factor_range("RandomErasing", "factor", factor, 0.0)
@@ -59,13 +60,13 @@ class RandomErasing(RangedColorLayer):
         self.fill_value = None if fill_value is None else _fill_values(fill_value)
         self.channels = (3,) if self.fill_value is not None and len(self.fill_value) == 3 else ()
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Tree:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Any:
         keys = jax.random.split(key, 5)
         sides = jnp.sqrt(jax.random.uniform(keys[0], (2,), jnp.float32, *self.scale))
         spans = tuple(random_span(keys[i + 1], size[i], sides[i]) for i in range(2))
         return {"chosen": chance(keys[3], self.factor), "spans": spans, "noise": keys[4]}
 
-    def recolor(self, image: Array, drawn: Tree) -> Array:
+    def recolor(self, image: Array, drawn: Any) -> Array:
         if self.fill_value is None:
             filling = jax.random.normal(drawn["noise"], image.shape, image.dtype)
             filling = filling * self.value_range[1]
@@ -75,8 +76,8 @@ class RandomErasing(RangedColorLayer):
         return jnp.where(erased[:, :, None], self.clipped(filling), image)
 
 
-def _fill_values(value: Any) -> tuple[float, ...]:
-    values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+def _fill_values(value: object) -> tuple[float, ...]:
+    values: tuple[Any, ...] = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     numbers = all(map(is_number, values))
     if len(values) not in (1, 3) or not numbers:
         raise ConfigError(

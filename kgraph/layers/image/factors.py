@@ -16,7 +16,7 @@ Range = tuple[float, float]
 
 
 def factor_range(
-    owner: str, option: str, value: Any, lowest: float = -1.0, highest: float = 1.0
+    owner: str, option: str, value: object, lowest: float = -1.0, highest: float = 1.0
 ) -> Range:
     """Returns the range that an option stands for.
 

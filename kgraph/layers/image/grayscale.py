@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.checks import check_rate
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import RandomColorLayer, RangedColorLayer
 from kgraph.layers.image.color_spaces import gray
 from kgraph.layers.image.factors import factor_range, uniform
@@ -46,12 +47,12 @@ class RandomColorDegeneration(RangedColorLayer):
         value_range: Any = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, seed, data_format=data_format, **options)
         self.factor = factor_range("RandomColorDegeneration", "factor", factor, 0.0)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         return uniform(key, self.factor)
 
     def recolor(self, image: Array, drawn: Array) -> Array:
@@ -86,13 +87,13 @@ class RandomGrayscale(RandomColorLayer):
         factor: float = 0.5,
         data_format: str | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(seed, data_format=data_format, **options)
         check_rate("RandomGrayscale", "factor", factor)
         self.factor = float(factor)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         return jax.random.bernoulli(key, self.factor)
 
     def recolor(self, image: Array, drawn: Array) -> Array:

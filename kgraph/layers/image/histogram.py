@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 
 from kgraph.checks import check_count
 from kgraph.errors import ConfigError
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.color import BYTES, rescaled, value_limits, widened
-from kgraph.types import Array, Function, Tree
+from kgraph.types import Array, Function
 
 
 class ToneLayer(ImageLayer):
@@ -23,7 +24,9 @@ class ToneLayer(ImageLayer):
         data_format: see `ImageLayer`.
     """
 
-    def __init__(self, value_range: Any, data_format: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, value_range: Any, data_format: str | None = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(data_format, **options)
         self.value_range = value_limits(type(self).__name__, value_range)
 
@@ -43,7 +46,7 @@ class ToneLayer(ImageLayer):
         changed = rescaled(changed, BYTES, self.value_range)
         return jnp.moveaxis(changed, -3, -1) if channels_last else changed
 
-    def change_images(self, images: Array, drawn: Tree) -> Array:
+    def change_images(self, images: Array, drawn: Any) -> Array:
         images = images.astype(self.compute_dtype)
         return self.remap(widened(images)).astype(images.dtype)
 
@@ -68,7 +71,7 @@ class AutoContrast(ToneLayer):
     [0.0, 127.5, 255.0]
     """
 
-    def __init__(self, value_range: Any = (0, 255), **options: Any) -> None:
+    def __init__(self, value_range: Any = (0, 255), **options: Unpack[LayerOptions]) -> None:
         super().__init__(value_range, **options)
 
     def remap(self, images: Array) -> Array:
@@ -110,7 +113,7 @@ class Equalization(ToneLayer):
         value_range: Any = (0, 255),
         bins: int = 256,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, data_format, **options)
         self.bins = check_count("Equalization", "bins", bins)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.config import epsilon
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import UNIT, RangedColorLayer, rescaled
 from kgraph.layers.image.color_spaces import hsv_to_rgb, rgb_to_hsv
 from kgraph.layers.image.factors import factor_range, uniform
@@ -46,12 +47,12 @@ class RandomHue(RangedColorLayer):
         value_range: Any = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, seed, data_format=data_format, **options)
         self.factor = factor_range("RandomHue", "factor", factor, 0.0)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         first, second = jax.random.split(key)
         return 0.5 * uniform(first, self.factor) * jax.random.rademacher(second, (), jnp.float32)
 
@@ -93,12 +94,12 @@ class RandomSaturation(RangedColorLayer):
         value_range: Any = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, seed, data_format=data_format, **options)
         self.factor = factor_range("RandomSaturation", "factor", factor, 0.0)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         factor = uniform(key, self.factor)
         return factor / (1 - factor + epsilon())
 

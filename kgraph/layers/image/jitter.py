@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.brightness import RandomBrightness, RandomContrast
 from kgraph.layers.image.color import RandomColorLayer
 from kgraph.layers.image.hue import RandomHue, RandomSaturation
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class RandomColorJitter(RandomColorLayer):
@@ -49,7 +50,7 @@ class RandomColorJitter(RandomColorLayer):
         hue_factor: Any = None,
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(seed, data_format, **options)
         given = (
@@ -61,11 +62,11 @@ class RandomColorJitter(RandomColorLayer):
         self.steps = [kind(factor, value_range) for kind, factor in given if factor is not None]
         self.channels = (3,) if any(step.channels for step in self.steps) else ()
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Tree:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Any:
         keys = jax.random.split(key, max(len(self.steps), 1))
         return [step.draw(keys[i], size) for i, step in enumerate(self.steps)]
 
-    def recolor(self, image: Array, drawn: Tree) -> Array:
+    def recolor(self, image: Array, drawn: Any) -> Array:
         for step, numbers in zip(self.steps, drawn):
             image = step.recolor(image, numbers)
         return image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,12 @@ from kgraph.checks import check_positive
 from kgraph.errors import GraphError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base.core import label_of, next_key
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.boxes import as_float, inside, random_span
 from kgraph.layers.image.color import widened
 from kgraph.layers.image.factors import factor_range, uniform
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class MixingLayer(
@@ -32,11 +33,13 @@ class MixingLayer(
         data_format: see `ImageLayer`.
     """
 
-    def __init__(self, seed: int | None, data_format: str | None, **options: Any) -> None:
+    def __init__(
+        self, seed: int | None, data_format: str | None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(data_format, **options)
         self.seed = seed
 
-    def mix(self, values: Array, drawn: Tree) -> Array:
+    def mix(self, values: Array, drawn: Any) -> Array:
         """Returns each row of `values` mixed with that of its partner, in the compute dtype."""
         values = values.astype(self.compute_dtype)
         if drawn is None:
@@ -46,10 +49,10 @@ class MixingLayer(
         weight = weight.reshape(weight.shape + (1,) * (wide.ndim - 1))
         return (weight * wide + (1 - weight) * wide[drawn["order"]]).astype(values.dtype)
 
-    def change_labels(self, labels: Array, drawn: Tree) -> Array:
+    def change_labels(self, labels: Array, drawn: Any) -> Array:
         return self.mix(labels, drawn)
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         super()._kgraph_check_call(args, kwargs)
         given = args[0] if args else kwargs.get("inputs")
         if not isinstance(given, Mapping) or given.get("labels") is None:
@@ -93,22 +96,22 @@ class MixUp(MixingLayer):
         alpha: float = 0.2,
         data_format: str | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(seed, data_format, **options)
         self.alpha = check_positive("MixUp", "alpha", alpha)
 
-    def draw_batch(self, images: Array) -> Tree:
+    def draw_batch(self, images: Array) -> Any:
         if images.ndim == 3:
             return None
         first, second = jax.random.split(next_key(self))
         weight = jax.random.beta(first, self.alpha, self.alpha, images.shape[:1], jnp.float32)
         return {"order": shuffled(second, images.shape[0]), "weight": weight}
 
-    def change_images(self, images: Array, drawn: Tree) -> Array:
+    def change_images(self, images: Array, drawn: Any) -> Array:
         return self.mix(images, drawn)
 
-    def change_masks(self, masks: Array, drawn: Tree) -> Array:
+    def change_masks(self, masks: Array, drawn: Any) -> Array:
         return self.mix(masks, drawn)
 
 
@@ -144,12 +147,12 @@ class CutMix(MixingLayer):
         factor: Any = 1.0,
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(seed, data_format, **options)
         self.factor = factor_range("CutMix", "factor", factor, 0.0)
 
-    def draw_batch(self, images: Array) -> Tree:
+    def draw_batch(self, images: Array) -> Any:
         if images.ndim == 3:
             return None
         batch, size = images.shape[0], self.size_of(images)
@@ -162,7 +165,7 @@ class CutMix(MixingLayer):
         area = (bottom - top) * (right - left) / (as_float(size[0]) * as_float(size[1]))
         return {"order": shuffled(keys[4], batch), "weight": 1 - area, "spans": spans}
 
-    def change_images(self, images: Array, drawn: Tree) -> Array:
+    def change_images(self, images: Array, drawn: Any) -> Array:
         images = images.astype(self.compute_dtype)
         if drawn is None:
             return images
@@ -171,7 +174,7 @@ class CutMix(MixingLayer):
         channels = -3 if self.data_format == "channels_first" else -1
         return jnp.where(jnp.expand_dims(replaced, channels), images[drawn["order"]], images)
 
-    def change_masks(self, masks: Array, drawn: Tree) -> Array:
+    def change_masks(self, masks: Array, drawn: Any) -> Array:
         return self.change_images(masks, drawn)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.options import LayerOptions
 from kgraph.types import Tree
 
 
@@ -31,14 +32,14 @@ class Pipeline(Layer):
 
     _kgraph_masks_inside = True
 
-    def __init__(self, layers: Sequence[Layer], **options: Any) -> None:
+    def __init__(self, layers: Sequence[Layer], **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         for layer in layers:
             if not isinstance(layer, Layer):
                 raise ConfigError("Pipeline takes a list of layers", received=repr(layer))
         self.layers = list(layers)
 
-    def call(self, inputs: Tree, training: bool = True) -> Tree:
+    def call(self, inputs: Tree, training: bool = True) -> Any:
         for layer in self.layers:
             inputs = layer(inputs)
         return inputs

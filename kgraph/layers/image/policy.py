@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.base import ImageLayer, RandomImageLayer
 from kgraph.layers.image.blur import RandomSharpness
 from kgraph.layers.image.brightness import RandomBrightness, RandomContrast
@@ -47,7 +48,7 @@ class PolicyLayer(RandomImageLayer):
         colors: bool,
         seed: int | None,
         data_format: str | None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(seed, data_format, **options)
         owner = type(self).__name__
@@ -83,12 +84,12 @@ class PolicyLayer(RandomImageLayer):
             functions: from an image and a key to an image.
         """
 
-        def step(image: Array, now: Tree) -> tuple[Array, None]:
+        def step(image: Array, now: Any) -> tuple[Array, None]:
             return jax.lax.switch(now[0], functions, image, now[1]), None
 
         return jax.lax.scan(step, image, steps)[0]
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         super()._kgraph_check_call(args, kwargs)
         given = args[0] if args else kwargs.get("inputs")
         images = given["images"] if isinstance(given, Mapping) else given

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 
 from kgraph.checks import check_count
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import widened
 from kgraph.layers.image.policy import PolicyLayer, on_image, on_mask
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class RandAugment(PolicyLayer):
@@ -50,18 +51,18 @@ class RandAugment(PolicyLayer):
         interpolation: str = "bilinear",
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, factor, interpolation, True, seed, data_format, **options)
         self.num_ops = check_count("RandAugment", "num_ops", num_ops)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Tree:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Any:
         first, second = jax.random.split(key)
         chosen = jax.random.randint(first, (self.num_ops,), 0, len(self.changes))
         return chosen, jax.random.split(second, self.num_ops)
 
-    def transform(self, image: Array, drawn: Tree) -> Array:
+    def transform(self, image: Array, drawn: Any) -> Array:
         return self.chain(widened(image), drawn, [on_image(layer) for layer in self.changes])
 
-    def transform_mask(self, mask: Array, drawn: Tree) -> Array:
+    def transform_mask(self, mask: Array, drawn: Any) -> Array:
         return self.chain(mask, drawn, [on_mask(layer) for layer in self.changes])

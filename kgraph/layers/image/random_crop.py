@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.checks import check_count
 from kgraph.layers.base.core import next_key
+from kgraph.layers.base.options import OptionsButName
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.window import crop_or_fit, fit
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class RandomCrop(ImageLayer):
@@ -43,14 +44,14 @@ class RandomCrop(ImageLayer):
         seed: int | None = None,
         data_format: str | None = None,
         name: str | None = None,
-        **options: Any,
+        **options: Unpack[OptionsButName],
     ) -> None:
         super().__init__(data_format, name=name, **options)
         owner = type(self).__name__
         self.size = check_count(owner, "height", height), check_count(owner, "width", width)
         self.seed = seed
 
-    def draw_batch(self, images: Array) -> Tree:
+    def draw_batch(self, images: Array) -> Any:
         """Returns the top left corner of the window."""
         keys = jax.random.split(next_key(self))
         rooms = [have - wanted for have, wanted in zip(self.size_of(images), self.size)]
@@ -59,13 +60,13 @@ class RandomCrop(ImageLayer):
             jax.random.randint(key, (), 0, count, jnp.int32) for key, count in zip(keys, counts)
         )
 
-    def change_images(self, images: Array, drawn: Tree) -> Array:
+    def change_images(self, images: Array, drawn: Any) -> Array:
         return self._cropped(images.astype(self.compute_dtype), drawn, "bilinear")
 
-    def change_masks(self, masks: Array, drawn: Tree) -> Array:
+    def change_masks(self, masks: Array, drawn: Any) -> Array:
         return self._cropped(masks, drawn, "nearest")
 
-    def _cropped(self, images: Array, start: Tree, method: str) -> Array:
+    def _cropped(self, images: Array, start: Any, method: str) -> Array:
         if start is None:
             return fit(images, self.height_axis, self.size, method)
         return crop_or_fit(images, self.height_axis, self.size, start, method)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.factors import chance, factor_range, uniform
 from kgraph.layers.image.warp import RandomWarp
 from kgraph.types import Array
@@ -57,7 +58,7 @@ class RandomElasticTransform(RandomWarp):
         value_range: tuple[float, float] = (0, 255),
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             fill_mode, interpolation, seed, fill_value, data_format, ("mirror",), **options
@@ -66,7 +67,7 @@ class RandomElasticTransform(RandomWarp):
         self.scale = factor_range("RandomElasticTransform", "scale", scale, lowest=0.0)
         self.value_range = value_range
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Drawn:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Drawn:
         """Returns whether to change the image, how much, and the noise for x and for y."""
         for_chance, for_strength, for_noise = jax.random.split(key, 3)
         return Drawn(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.errors import check_choice
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.base import RandomImageLayer
 from kgraph.types import Array
 
@@ -39,13 +40,13 @@ class RandomFlip(RandomImageLayer):
         mode: str = "horizontal_and_vertical",
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(seed, data_format, **options)
         check_choice(type(self).__name__, "mode", mode, _AXES)
         self.mode = mode
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         """Returns whether to mirror."""
         return jax.random.bernoulli(key)
 

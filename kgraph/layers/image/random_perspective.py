@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.checks import check_rate
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.factors import chance, factor_range
 from kgraph.layers.image.warp import RandomWarp
 from kgraph.types import Array
@@ -49,14 +50,14 @@ class RandomPerspective(RandomWarp):
         fill_value: float = 0.0,
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__("constant", interpolation, seed, fill_value, data_format, **options)
         self.factor = factor_range("RandomPerspective", "factor", factor, lowest=0.0)
         check_rate("RandomPerspective", "scale", scale)
         self.scale = float(scale)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Drawn:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Drawn:
         """Returns whether to change the image, and the new corners."""
         for_chance, for_corners = jax.random.split(key)
         moves = jax.random.uniform(
@@ -74,7 +75,7 @@ class RandomPerspective(RandomWarp):
         )
 
 
-def _corners(size: tuple[Any, Any]) -> Array:
+def _corners(size: tuple[int, ...]) -> Array:
     """Returns x and y of top left, top right, bottom left and bottom right, `[4, 2]`."""
     bottom, right = (jnp.asarray(length - 1, jnp.float32) for length in size)
     none = jnp.zeros_like(right)

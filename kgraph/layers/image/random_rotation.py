@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.factors import factor_range, uniform
 from kgraph.layers.image.warp import RandomWarp, middle
 from kgraph.types import Array
@@ -40,12 +41,12 @@ class RandomRotation(RandomWarp):
         seed: int | None = None,
         fill_value: float = 0.0,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **options)
         self.factor = factor_range("RandomRotation", "factor", factor)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         """Returns the angle in radians."""
         return uniform(key, self.factor) * (2 * math.pi)
 

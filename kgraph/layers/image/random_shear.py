@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.factors import Range, factor_range, uniform
 from kgraph.layers.image.warp import RandomWarp
 from kgraph.types import Array
@@ -40,13 +41,13 @@ class RandomShear(RandomWarp):
         fill_value: float = 0.0,
         data_format: str | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **options)
         self.x_factor = _shear_range("x_factor", x_factor)
         self.y_factor = _shear_range("y_factor", y_factor)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> tuple[Array, Array]:
+    def draw(self, key: Array, size: tuple[int, ...]) -> tuple[Array, Array]:
         """Returns the slants along x and along y."""
         for_x, for_y, for_sign = jax.random.split(key, 3)
         sign = jnp.where(jax.random.bernoulli(for_sign), 1.0, -1.0).astype(jnp.float32)
@@ -56,6 +57,6 @@ class RandomShear(RandomWarp):
         return x + drawn[0] * y, y + drawn[1] * x
 
 
-def _shear_range(option: str, value: Any) -> Range:
+def _shear_range(option: str, value: object) -> Range:
     low, high = factor_range("RandomShear", option, value, lowest=0.0)
     return (low, high) if isinstance(value, (list, tuple)) else (-high, high)

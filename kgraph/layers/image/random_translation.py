@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.factors import factor_range, uniform
 from kgraph.layers.image.warp import RandomWarp
 from kgraph.types import Array
@@ -41,13 +42,13 @@ class RandomTranslation(RandomWarp):
         seed: int | None = None,
         fill_value: float = 0.0,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **options)
         self.height_factor = factor_range("RandomTranslation", "height_factor", height_factor)
         self.width_factor = factor_range("RandomTranslation", "width_factor", width_factor)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> tuple[Array, Array]:
+    def draw(self, key: Array, size: tuple[int, ...]) -> tuple[Array, Array]:
         """Returns by how many pixels the image goes right, and down."""
         for_x, for_y = jax.random.split(key)
         height, width = (jnp.asarray(length, jnp.float32) for length in size)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 
 from kgraph.errors import ConfigError
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.factors import Range, factor_range, uniform
 from kgraph.layers.image.warp import RandomWarp, middle
 from kgraph.types import Array
@@ -41,7 +42,7 @@ class RandomZoom(RandomWarp):
         seed: int | None = None,
         fill_value: float = 0.0,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **options)
         self.height_factor = _zoom_range("height_factor", height_factor)
@@ -49,7 +50,7 @@ class RandomZoom(RandomWarp):
             None if width_factor is None else _zoom_range("width_factor", width_factor)
         )
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> tuple[Array, Array]:
+    def draw(self, key: Array, size: tuple[int, ...]) -> tuple[Array, Array]:
         """Returns the shares of width and height that are shown."""
         for_x, for_y = jax.random.split(key)
         height = 1 + uniform(for_y, self.height_factor)
@@ -62,7 +63,7 @@ class RandomZoom(RandomWarp):
         return center_x + (x - center_x) * drawn[0], center_y + (y - center_y) * drawn[1]
 
 
-def _zoom_range(option: str, value: Any) -> Range:
+def _zoom_range(option: str, value: object) -> Range:
     found = factor_range("RandomZoom", option, value)
     if value == -1 or (isinstance(value, (list, tuple)) and found[0] == -1):
         raise ConfigError(

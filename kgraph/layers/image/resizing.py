@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from kgraph.checks import check_count
 from kgraph.errors import ConfigError, check_choice
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.window import crop_to_aspect_ratio, pad_to_aspect_ratio, resize
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 _INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 
@@ -49,7 +50,7 @@ class Resizing(ImageLayer):
         fill_value: float = 0.0,
         antialias: bool = False,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(data_format, **options)
         owner = type(self).__name__
@@ -66,10 +67,10 @@ class Resizing(ImageLayer):
         self.crops, self.pads = crop_to_aspect_ratio, pad_to_aspect_ratio
         self.fill_value = fill_value
 
-    def change_images(self, images: Array, drawn: Tree) -> Array:
+    def change_images(self, images: Array, drawn: Any) -> Array:
         return self._resized(images, self.interpolation)
 
-    def change_masks(self, masks: Array, drawn: Tree) -> Array:
+    def change_masks(self, masks: Array, drawn: Any) -> Array:
         return self._resized(masks, "nearest")
 
     def _resized(self, images: Array, method: str) -> Array:

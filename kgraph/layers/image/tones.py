@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import BYTES, RangedColorLayer, rescaled
 from kgraph.layers.image.factors import chance, factor_range, uniform
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 _BITS = 8
 
@@ -43,12 +44,12 @@ class RandomInvert(RangedColorLayer):
         value_range: Any = (0, 255),
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, seed, data_format=data_format, **options)
         self.factor = factor_range("RandomInvert", "factor", factor, 0.0)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         return chance(key, self.factor)
 
     def recolor(self, image: Array, drawn: Array) -> Array:
@@ -85,7 +86,7 @@ class RandomPosterization(RangedColorLayer):
         value_range: Any = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, seed, data_format=data_format, **options)
         pair = factor if isinstance(factor, (list, tuple)) else (factor, factor)
@@ -96,7 +97,7 @@ class RandomPosterization(RangedColorLayer):
             )
         self.factor = int(bits[0]), int(bits[1])
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Array:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Array:
         return jax.random.randint(key, (), self.factor[0], self.factor[1] + 1)
 
     def recolor(self, image: Array, drawn: Array) -> Array:
@@ -136,18 +137,18 @@ class Solarization(RangedColorLayer):
         threshold_factor: Any = 0.0,
         value_range: Any = (0, 255),
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, seed, **options)
         owner = "Solarization"
         self.addition = factor_range(owner, "addition_factor", addition_factor, 0.0)
         self.threshold = factor_range(owner, "threshold_factor", threshold_factor, 0.0)
 
-    def draw(self, key: Array, size: tuple[Any, Any]) -> Tree:
+    def draw(self, key: Array, size: tuple[int, ...]) -> Any:
         first, second = jax.random.split(key)
         return uniform(first, self.addition), uniform(second, self.threshold)
 
-    def recolor(self, image: Array, drawn: Tree) -> Array:
+    def recolor(self, image: Array, drawn: Any) -> Array:
         addition, threshold = drawn
         low, high = self.value_range
         light = self.clipped(image + addition * (high - low))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
 from kgraph.errors import check_choice
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.base import RandomImageLayer
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 _ORDERS = {"nearest": 0, "bilinear": 1}
 FILL_MODES = ("reflect", "wrap", "constant", "nearest")
@@ -46,7 +47,7 @@ class RandomWarp(RandomImageLayer):
         fill_value: float,
         data_format: str | None,
         also: tuple[str, ...] = (),
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(seed, data_format, **options)
         check_choice(type(self).__name__, "fill_mode", fill_mode, FILL_MODES + also)
@@ -54,17 +55,17 @@ class RandomWarp(RandomImageLayer):
         self.fill_mode, self.interpolation = fill_mode, interpolation
         self.fill_value = fill_value
 
-    def source(self, x: Array, y: Array, drawn: Tree) -> tuple[Array, Array]:
+    def source(self, x: Array, y: Array, drawn: Any) -> tuple[Array, Array]:
         """Returns where the pixels at columns `x` and rows `y` of the result read the image."""
         return x, y
 
-    def transform(self, image: Array, drawn: Tree) -> Array:
+    def transform(self, image: Array, drawn: Any) -> Array:
         return self.warp(image, drawn, self.interpolation)
 
-    def transform_mask(self, mask: Array, drawn: Tree) -> Array:
+    def transform_mask(self, mask: Array, drawn: Any) -> Array:
         return self.warp(mask, drawn, "nearest")
 
-    def warp(self, image: Array, drawn: Tree, interpolation: str) -> Array:
+    def warp(self, image: Array, drawn: Any, interpolation: str) -> Array:
         """Returns `[height, width, channels]` read at the places that `source` says."""
         height, width = image.shape[:2]
         steps = jnp.arange(height, dtype=jnp.float32), jnp.arange(width, dtype=jnp.float32)
@@ -90,7 +91,7 @@ def read_at(
     return moved.astype(image.dtype)
 
 
-def middle(size: tuple[Any, Any]) -> tuple[Array, Array]:
+def middle(size: tuple[int, ...]) -> tuple[Array, Array]:
     """Returns column and row of the middle of an image of this height and width."""
     height, width = (jnp.asarray(length - 1, jnp.float32) for length in size)
     return width / 2, height / 2

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax.core import max_dim, min_dim
 
-from kgraph.types import Array
+from kgraph.types import Array, DTypeLike
 
 Size = tuple[int, int]
 """A height and a width."""
 
 
-def crop(images: Array, axis: int, start: tuple[Any, Any], size: tuple[Any, Any]) -> Array:
+def crop(images: Array, axis: int, start: tuple[Any, Any], size: tuple[int, ...]) -> Array:
     """Returns a window; its start may be traced numbers."""
     for i, (first, length) in enumerate(zip(start, size)):
         if isinstance(first, jax.Array):
@@ -27,7 +27,7 @@ def crop(images: Array, axis: int, start: tuple[Any, Any], size: tuple[Any, Any]
     return images
 
 
-def centred(images: Array, axis: int, size: tuple[Any, Any]) -> tuple[Any, Any]:
+def centred(images: Array, axis: int, size: tuple[int, ...]) -> tuple[Any, Any]:
     """Returns the start of the window of this size in the middle, rounded to the top left."""
     return tuple((images.shape[axis + i] - size[i]) // 2 for i in (0, 1))  # type: ignore[return-value]
 
@@ -50,14 +50,19 @@ def pad_to_aspect_ratio(images: Array, axis: int, target: Size, fill_value: floa
         images = images.astype(jnp.float32)
     height, width = images.shape[axis], images.shape[axis + 1]
     by_width, by_height = width * target[0] // target[1], height * target[1] // target[0]
-    borders = [(0, 0)] * images.ndim
+    borders: list[Any] = [(0, 0)] * images.ndim
     borders[axis] = ((max_dim(height, by_width) - height) // 2,) * 2
     borders[axis + 1] = ((max_dim(width, by_height) - width) // 2,) * 2
     return jnp.pad(images, borders, constant_values=jnp.asarray(fill_value, images.dtype))
 
 
 def resize(
-    images: Array, axis: int, target: Size, method: str, antialias: bool = False, dtype: Any = None
+    images: Array,
+    axis: int,
+    target: Size,
+    method: str,
+    antialias: bool = False,
+    dtype: DTypeLike | None = None,
 ) -> Array:
     """Returns the images resized, in `dtype` (theirs): integers are rounded and stay in range."""
     dtype = jnp.dtype(dtype or images.dtype)

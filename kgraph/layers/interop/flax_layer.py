@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from kgraph.errors import ConfigError
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.interop.jax_layer import JaxLayer
 from kgraph.layers.interop.linen import linen_functions
 from kgraph.layers.interop.nnx import nnx_functions
@@ -42,7 +43,7 @@ class FlaxLayer(JaxLayer):
         module: Any,
         method: str | Function | None = None,
         variables: Tree = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         from flax import linen, nnx
 
@@ -60,7 +61,7 @@ class FlaxLayer(JaxLayer):
         super().__init__(made.call_fn, made.init_fn, made.params, made.state, **options)
         self.needs_rng = made.needs_rng
 
-    def pick_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
+    def pick_inputs(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         return args
 
     def build(self, input_shape: Any) -> None:
@@ -71,5 +72,5 @@ class FlaxLayer(JaxLayer):
 
     def call(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, *inputs: Any, training: bool | None = None
-    ) -> Tree:
+    ) -> Any:
         return self.compute(inputs, bool(training))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from kgraph.initializers import RandomInitializer
 from kgraph.initializers.variates import derived_words
-from kgraph.types import Array, Function
+from kgraph.types import AnyArray, Function
 
 
 class TreeStart:
@@ -23,9 +23,9 @@ class TreeStart:
     def __init__(self, function: Function) -> None:
         self.function = function
         self._words: Any = None
-        self._left: dict[int, Array] = {}
+        self._left: dict[int, AnyArray] = {}
 
-    def leaf(self, index: int, words: Array, path: int, xp: ModuleType) -> Array:
+    def leaf(self, index: int, words: AnyArray, path: int, xp: ModuleType) -> AnyArray:
         """Returns one leaf. The first to be asked for decides the key, by its weight's path."""
         if self._words is not words or index not in self._left:
             data = jnp.asarray(derived_words(words, path, xp=xp))
@@ -45,5 +45,5 @@ class LeafStart(RandomInitializer):
         super().__init__(seed=0)
         self.start, self.index = start, index
 
-    def draw(self, shape: tuple[int, ...], words: Array, path: int, xp: ModuleType) -> Array:
+    def draw(self, shape: tuple[int, ...], words: AnyArray, path: int, xp: ModuleType) -> AnyArray:
         return self.start.leaf(self.index, words, path, xp)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kgraph.types import Function, Tree
+from kgraph.types import Function
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class ModuleFunctions:
 
     call_fn: Function
     init_fn: Function | None
-    params: Tree
-    state: Tree
+    params: Any
+    state: Any
     needs_rng: Callable[[Any], bool]
 
 

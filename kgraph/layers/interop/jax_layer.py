@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from kgraph.initializers import Constant
 from kgraph.layers.base import Layer
 from kgraph.layers.base.calling import spec_like
 from kgraph.layers.base.core import label_of, next_key
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.interop.from_init import LeafStart, TreeStart
 from kgraph.types import Array, Function, Tree
 
@@ -57,7 +58,7 @@ class JaxLayer(Layer, traits=Traits(rows_independent=False)):  # nobody knows wh
         params: Tree = None,
         state: Tree = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**{"autocast": False, **options})
         self.call_fn, self.init_fn, self.seed = call_fn, init_fn, seed
@@ -71,14 +72,14 @@ class JaxLayer(Layer, traits=Traits(rows_independent=False)):  # nobody knows wh
             raise ConfigError("JaxLayer needs init_fn, or params, to know how its weights start")
         self.given = (params, state)
         self.draws = "rng" in self.call_names
-        self.example: Tree = None
+        self.example: Any = None
 
-    def _kgraph_ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_ensure_built(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         if not self.built:
             self.example = _example(self.pick_inputs(args, kwargs))
             self.build(None)
 
-    def pick_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
+    def pick_inputs(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """Returns what is passed to the functions as `inputs`."""
         return args[0] if args else kwargs["inputs"]
 
@@ -100,7 +101,7 @@ class JaxLayer(Layer, traits=Traits(rows_independent=False)):  # nobody knows wh
         self.params, self.params_tree = self._declare(found[0], starts[:first], True)
         self.state, self.state_tree = self._declare(found[1], starts[first:], False)
 
-    def _initial(self, key: Array) -> tuple[Tree, Tree]:
+    def _initial(self, key: Array) -> tuple[Any, Any]:
         """Returns parameters and state for a key, from `init_fn`."""
         assert self.init_fn is not None
         inputs = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), self.example)
@@ -116,10 +117,10 @@ class JaxLayer(Layer, traits=Traits(rows_independent=False)):  # nobody knows wh
             weights[-1].rename(_path_name(path))  # it may have a "/", as no name given by hand
         return weights, structure
 
-    def call(self, inputs: Tree, training: bool | None = None) -> Tree:
+    def call(self, inputs: Tree, training: bool | None = None) -> Any:
         return self.compute(inputs, bool(training))
 
-    def compute(self, inputs: Tree, training: bool) -> Tree:
+    def compute(self, inputs: Tree, training: bool) -> Any:
         """Calls the function, and keeps the state that it returns."""
         known = {
             "params": jax.tree.unflatten(self.params_tree, self.params),
@@ -155,7 +156,7 @@ def _named(function: Function, what: str, known: tuple[str, ...]) -> tuple[str, 
     return names
 
 
-def _example(inputs: Tree) -> Tree:
+def _example(inputs: Tree) -> Any:
     """Returns shape and dtype of each input, with a number for each unknown size."""
 
     def one(item: Any) -> Any:

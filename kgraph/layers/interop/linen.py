@@ -14,11 +14,11 @@ def linen_functions(module: Any, method: str | Function | None, variables: Tree)
     """Returns a linen module as functions of its collection "params" and of all others."""
     target = getattr(module, method) if isinstance(method, str) else method or module.__call__
 
-    def init_fn(rng: Any, inputs: Any) -> tuple[Tree, Tree]:
+    def init_fn(rng: Any, inputs: Any) -> tuple[Any, Any]:
         keys = {name: jax.random.fold_in(rng, i) for i, name in enumerate(("params", "dropout"))}
         return _split(module.init(keys, *inputs, method=method, **mode_options(target, True)))
 
-    def call_fn(params: Tree, state: Tree, rng: Any, inputs: Any, training: bool) -> Any:
+    def call_fn(params: Any, state: Any, rng: Any, inputs: Any, training: bool) -> Any:
         given = {"params": params, **state} if params else state
         # Streams of other names are derived by linen from "params".
         keys = None if rng is None else {"params": rng, "dropout": jax.random.fold_in(rng, 1)}
@@ -47,6 +47,6 @@ def linen_functions(module: Any, method: str | Function | None, variables: Tree)
     return ModuleFunctions(call_fn, init_fn, *_split(variables), needs_rng)
 
 
-def _split(variables: Any) -> tuple[Tree, Tree]:
+def _split(variables: Any) -> tuple[Any, Any]:
     rest = {name: tree for name, tree in variables.items() if name != "params"}
     return variables.get("params", {}), rest

@@ -42,7 +42,7 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _rekeyed(streams: Tree, rng: Array) -> Tree:
+def _rekeyed(streams: Tree, rng: Array) -> Any:
     """Returns random streams in which each key is a new one, of a number in the order of leaves."""
     leaves, structure = jax.tree.flatten(streams)
     new = [jax.random.fold_in(rng, i) if _is_key(x) else x for i, x in enumerate(leaves)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import jax.numpy as jnp
 
@@ -12,8 +12,9 @@ from kgraph.checks import check_integer
 from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, sizes
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike
 
 
 class Concatenate(Layer):
@@ -36,11 +37,11 @@ class Concatenate(Layer):
     supports_masking = True
     exact: ClassVar[bool] = True
 
-    def __init__(self, axis: int = -1, **options: Any) -> None:
+    def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.axis = check_integer("Concatenate", "axis", axis)
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         tensors = check_list(self, args[0] if args else kwargs.get("inputs"), 1, None)
         ranks = {len(sizes(tensor)) for tensor in tensors}
         if len(ranks) > 1 or not -max(ranks) <= self.axis < max(ranks):
@@ -74,7 +75,7 @@ class Concatenate(Layer):
         return functools.reduce(jnp.logical_or, masks)
 
 
-def concatenate(inputs: Sequence[Any], axis: int = -1, **options: Any) -> Any:
+def concatenate(inputs: Sequence[ArrayLike], axis: int = -1, **options: Any) -> Any:
     """Returns tensors side by side; see `Concatenate`.
 
     >>> from kgraph.layers import Input

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,9 @@ from kgraph.config import epsilon
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, sizes
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike
 
 
 class Dot(Layer):
@@ -40,7 +41,9 @@ class Dot(Layer):
     exact: ClassVar[bool] = True
     supports_masking = True
 
-    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **options: Any) -> None:
+    def __init__(
+        self, axes: int | Sequence[int], normalize: bool = False, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
         both = (axes, axes) if isinstance(axes, int) else tuple(axes)
         if len(both) != 2 or not all(isinstance(axis, int) and axis != 0 for axis in both):
@@ -51,7 +54,7 @@ class Dot(Layer):
             )
         self.axes, self.normalize = both, normalize
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         tensors = check_list(self, args[0] if args else kwargs.get("inputs"), 2, 2)
         shapes = [sizes(tensor) for tensor in tensors]
         for i, (axis, shape) in enumerate(zip(self.axes, shapes)):
@@ -85,7 +88,7 @@ def _unit(vectors: Array, axis: int) -> Array:
     return vectors * jax.lax.rsqrt(jnp.maximum(squares, epsilon() ** 2))
 
 
-def dot(inputs: Sequence[Any], axes: int | Sequence[int] = -1, **options: Any) -> Any:
+def dot(inputs: Sequence[ArrayLike], axes: int | Sequence[int] = -1, **options: Any) -> Any:
     """Returns sums of products of two tensors; see `Dot`.
 
     >>> from kgraph.layers import Input

@@ -14,7 +14,7 @@ from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, same_rank, sizes
-from kgraph.types import Array, Function
+from kgraph.types import Array, ArrayLike, Function
 
 Masks = Sequence[Array | None]
 
@@ -27,7 +27,7 @@ class _Elementwise(Layer):
     least: ClassVar[int] = 1
     most: ClassVar[int | None] = None
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         inputs = args[0] if args else kwargs.get("inputs")
         tensors = check_list(self, inputs, self.least, self.most)
         if any(not sizes(tensor) for tensor in tensors):
@@ -58,10 +58,10 @@ class _Elementwise(Layer):
     def compute_mask(
         self, inputs: Sequence[Array], previous_mask: Masks | None = None
     ) -> Array | None:
-        masks = list(previous_mask or [None])
+        masks: list[Any] = list(previous_mask or [None])
         if any(mask is None for mask in masks):
             return None
-        return functools.reduce(jnp.logical_or, same_rank(list(masks)))
+        return functools.reduce(jnp.logical_or, same_rank(masks))
 
 
 def _expanded(shape: tuple[Any, ...], rank: int) -> tuple[Any, ...]:
@@ -181,7 +181,7 @@ class Minimum(_Extreme):
     choose = staticmethod(jnp.minimum)
 
 
-def add(inputs: Sequence[Any], **options: Any) -> Any:
+def add(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     """Returns the sum of tensors; see `Add`.
 
     >>> from kgraph.layers import Input
@@ -191,7 +191,7 @@ def add(inputs: Sequence[Any], **options: Any) -> Any:
     return Add(**options)(inputs)
 
 
-def subtract(inputs: Sequence[Any], **options: Any) -> Any:
+def subtract(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     """Returns the difference of two tensors; see `Subtract`.
 
     >>> from kgraph.layers import Input
@@ -201,7 +201,7 @@ def subtract(inputs: Sequence[Any], **options: Any) -> Any:
     return Subtract(**options)(inputs)
 
 
-def multiply(inputs: Sequence[Any], **options: Any) -> Any:
+def multiply(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     """Returns the product of tensors; see `Multiply`.
 
     >>> from kgraph.layers import Input
@@ -211,7 +211,7 @@ def multiply(inputs: Sequence[Any], **options: Any) -> Any:
     return Multiply(**options)(inputs)
 
 
-def average(inputs: Sequence[Any], **options: Any) -> Any:
+def average(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     """Returns the mean of tensors; see `Average`.
 
     >>> from kgraph.layers import Input
@@ -221,7 +221,7 @@ def average(inputs: Sequence[Any], **options: Any) -> Any:
     return Average(**options)(inputs)
 
 
-def maximum(inputs: Sequence[Any], **options: Any) -> Any:
+def maximum(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     """Returns the largest values of tensors; see `Maximum`.
 
     >>> from kgraph.layers import Input
@@ -231,7 +231,7 @@ def maximum(inputs: Sequence[Any], **options: Any) -> Any:
     return Maximum(**options)(inputs)
 
 
-def minimum(inputs: Sequence[Any], **options: Any) -> Any:
+def minimum(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     """Returns the smallest values of tensors; see `Minimum`.
 
     >>> from kgraph.layers import Input

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,14 @@ from kgraph.errors import GraphError
 from kgraph.graph.traits import Normalization, Traits
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.mask_check import check_mask
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.normalization.renorm import check_clipping, correction, root
 from kgraph.layers.normalization.statistics import (
-    Option,
     _ScaledNormalization,
     along,
     other_axes,
 )
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike, Shape
 
 
 def _traits(layer: Any) -> Traits:
@@ -87,19 +87,19 @@ class BatchNormalization(_ScaledNormalization, traits=_traits):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Option = "zeros",
-        gamma_initializer: Option = "ones",
-        moving_mean_initializer: Option = "zeros",
-        moving_variance_initializer: Option = "ones",
-        beta_regularizer: Option = None,
-        gamma_regularizer: Option = None,
-        beta_constraint: Option = None,
-        gamma_constraint: Option = None,
+        beta_initializer: InitializerLike = "zeros",
+        gamma_initializer: InitializerLike = "ones",
+        moving_mean_initializer: InitializerLike = "zeros",
+        moving_variance_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike | None = None,
+        gamma_regularizer: RegularizerLike | None = None,
+        beta_constraint: ConstraintLike | None = None,
+        gamma_constraint: ConstraintLike | None = None,
         renorm: bool = False,
         renorm_clipping: dict[str, float] | None = None,
         renorm_momentum: float = 0.99,
         synchronized: bool = False,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,

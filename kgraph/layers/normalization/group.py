@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from kgraph.checks import check_integer
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.normalization.statistics import (
-    Option,
     _ScaledNormalization,
     along,
     other_axes,
 )
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike, Shape
 
 
 class GroupNormalization(_ScaledNormalization):
@@ -50,13 +50,13 @@ class GroupNormalization(_ScaledNormalization):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Option = "zeros",
-        gamma_initializer: Option = "ones",
-        beta_regularizer: Option = None,
-        gamma_regularizer: Option = None,
-        beta_constraint: Option = None,
-        gamma_constraint: Option = None,
-        **options: Any,
+        beta_initializer: InitializerLike = "zeros",
+        gamma_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike | None = None,
+        gamma_regularizer: RegularizerLike | None = None,
+        beta_constraint: ConstraintLike | None = None,
+        gamma_constraint: ConstraintLike | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
-from kgraph.layers.normalization.statistics import Axes, Option, _ScaledNormalization, normalise
-from kgraph.types import Array, Shape
+from kgraph.layers.base.options import LayerOptions
+from kgraph.layers.normalization.statistics import Axes, _ScaledNormalization, normalise
+from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike, Shape
 
 
 class LayerNormalization(_ScaledNormalization):
@@ -42,13 +43,13 @@ class LayerNormalization(_ScaledNormalization):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Option = "zeros",
-        gamma_initializer: Option = "ones",
-        beta_regularizer: Option = None,
-        gamma_regularizer: Option = None,
-        beta_constraint: Option = None,
-        gamma_constraint: Option = None,
-        **options: Any,
+        beta_initializer: InitializerLike = "zeros",
+        gamma_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike | None = None,
+        gamma_regularizer: RegularizerLike | None = None,
+        beta_constraint: ConstraintLike | None = None,
+        gamma_constraint: ConstraintLike | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,

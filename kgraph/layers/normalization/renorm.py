@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, check_keys
-from kgraph.types import Array, Function
+from kgraph.types import Array, DTypeLike, Function
 
 
-def root(of: Function, shape: Sequence[int], dtype: Any) -> Array:
+def root(of: Function, shape: Sequence[int], dtype: DTypeLike) -> Array:
     """Returns the deviations that start where an initializer starts the variances."""
     return jnp.sqrt(of(shape, dtype))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.checks import check_not_negative
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.normalization.statistics import Axes, _Normalization, along
 from kgraph.types import Array, Shape
 
@@ -38,7 +39,9 @@ class RMSNormalization(_Normalization):
 
     supports_masking = False  # as in Keras
 
-    def __init__(self, axis: Axes = -1, epsilon: float = 1e-6, **options: Any) -> None:
+    def __init__(
+        self, axis: Axes = -1, epsilon: float = 1e-6, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(axis, **options)
         check_not_negative(label_of(self), "epsilon", epsilon)
         self.epsilon = epsilon

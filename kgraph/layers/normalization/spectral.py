@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,14 @@ from kgraph.checks import check_count
 from kgraph.errors import GraphError
 from kgraph.initializers import TruncatedNormal
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.core.wrapper import Wrapper
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array, Tree
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
+
 
 _MOST_ITERATIONS = 1_000
 
@@ -56,10 +61,10 @@ class SpectralNormalization(Wrapper):
 
     def __init__(
         self,
-        layer: Any,
+        layer: Layer,
         power_iterations: int = 1,
         divide_in_inference: bool = True,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(layer, **options)
         self.power_iterations = check_count(
@@ -85,7 +90,7 @@ class SpectralNormalization(Wrapper):
             name="vector_u",
         )  # fmt: skip
 
-    def call(self, inputs: Tree, training: bool | None = None) -> Tree:
+    def call(self, inputs: Tree, training: bool | None = None) -> Any:
         layer, target = self.layer, self.target or ""
         if not (training or self.divide_in_inference):
             return self._as_inputs(layer(inputs), inputs)
@@ -101,7 +106,7 @@ class SpectralNormalization(Wrapper):
         return self._as_inputs(outputs, inputs)
 
     @staticmethod
-    def _as_inputs(outputs: Tree, inputs: Tree) -> Tree:
+    def _as_inputs(outputs: Any, inputs: Any) -> Any:
         """Returns the outputs in the dtype of floating inputs."""
         floating = hasattr(inputs, "dtype") and jnp.issubdtype(inputs.dtype, jnp.floating)
         return outputs.astype(inputs.dtype) if floating else outputs

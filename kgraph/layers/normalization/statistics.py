@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,9 @@ from kgraph.checks import check_integer, check_not_negative
 from kgraph.errors import GraphError
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.base.weight_options import add_with_options, set_options
-from kgraph.types import Array, Shape
+from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike, Shape
 
 Axes: TypeAlias = int | Sequence[int]
 Option: TypeAlias = Any
@@ -29,7 +30,7 @@ class _Normalization(Layer):
 
     supports_masking = True
 
-    def __init__(self, axis: Axes, **options: Any) -> None:
+    def __init__(self, axis: Axes, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.autocast = False
         for one in axis if isinstance(axis, (list, tuple)) else [axis]:
@@ -95,13 +96,13 @@ class _ScaledNormalization(_Normalization):
         epsilon: float,
         center: bool,
         scale: bool,
-        beta_initializer: Option,
-        gamma_initializer: Option,
-        beta_regularizer: Option,
-        gamma_regularizer: Option,
-        beta_constraint: Option,
-        gamma_constraint: Option,
-        **options: Any,
+        beta_initializer: InitializerLike,
+        gamma_initializer: InitializerLike,
+        beta_regularizer: RegularizerLike | None,
+        gamma_regularizer: RegularizerLike | None,
+        beta_constraint: ConstraintLike | None,
+        gamma_constraint: ConstraintLike | None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(axis, **options)
         check_not_negative(label_of(self), "epsilon", epsilon)

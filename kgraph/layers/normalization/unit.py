@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.normalization.statistics import Axes, _Normalization
 from kgraph.types import Array
 
@@ -32,7 +33,7 @@ class UnitNormalization(_Normalization):
     [[0.0, 1.0]]
     """
 
-    def __init__(self, axis: Axes = -1, **options: Any) -> None:
+    def __init__(self, axis: Axes = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(axis, **options)
 
     def call(self, inputs: Array) -> Array:

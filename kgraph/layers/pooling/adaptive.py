@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import jax.numpy as jnp
 
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.layers.pooling.windowed import lowest
@@ -16,7 +17,10 @@ class _AdaptivePooling(_SpatialLayer):
     """Reduces each axis to a given size: a window of the axis, or of overlapping ones, a cell."""
 
     def __init__(
-        self, output_size: Sizes, data_format: DataFormat | None = None, **options: Any
+        self,
+        output_size: Sizes,
+        data_format: DataFormat | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(data_format, **options)
         self.output_size = self.per_axis("output_size", output_size)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import jax.numpy as jnp
 
 from kgraph.layers.base.mask_check import check_mask
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.convolution.spatial import DataFormat, _SpatialLayer
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array
@@ -21,7 +22,10 @@ class _GlobalPooling(_SpatialLayer):
     """
 
     def __init__(
-        self, data_format: DataFormat | None = None, keepdims: bool = False, **options: Any
+        self,
+        data_format: DataFormat | None = None,
+        keepdims: bool = False,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(data_format, **options)
         self.keepdims = keepdims

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.types import Array
+from kgraph.types import AnyArray, Array
 
 Steps: TypeAlias = tuple[int, ...]
 """A size for each axis of an array; 1 for batch and channels."""
@@ -39,7 +39,7 @@ def max_on_cpu(inputs: Array, window: Steps, strides: Steps, padding: str) -> Ar
 @max_on_cpu.defjvp
 def _tangent(
     window: Steps, strides: Steps, padding: str, primals: tuple[Array], tangents: tuple[Array]
-) -> tuple[Array, Array]:
+) -> tuple[Array, AnyArray]:
     (inputs,), (tangent,) = primals, tangents
     outputs = max_on_cpu(inputs, window, strides, padding)
     pads = jax.lax.padtype_to_pads(inputs.shape, window, strides, padding)

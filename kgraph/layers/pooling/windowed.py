@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from kgraph.graph.traits import Traits
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.convolution.spatial import DataFormat, Sizes, _SpatialLayer
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.layers.pooling.max_on_cpu import max_on_cpu
-from kgraph.types import Array
+from kgraph.types import Array, DTypeLike
 
 
 class _Pooling(_SpatialLayer):
@@ -25,7 +26,7 @@ class _Pooling(_SpatialLayer):
         strides: Sizes | None = None,
         padding: str = "valid",
         data_format: DataFormat | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(data_format, **options)
         self.pool_size = self.per_axis("pool_size", pool_size)
@@ -58,7 +59,7 @@ class _MaxPooling(_Pooling, traits=lambda layer: Traits(max_pooling=layer.pool_s
         strides: Sizes | None = None,
         padding: str = "valid",
         data_format: DataFormat | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(pool_size, strides, padding, data_format, **options)
 
@@ -85,7 +86,7 @@ class _AveragePooling(_Pooling):
         return (total / self.reduce(cells, zero, jax.lax.add)).astype(dtype)
 
 
-def lowest(dtype: Any) -> np.ndarray:
+def lowest(dtype: DTypeLike) -> np.ndarray:
     """Returns the value that no value of a dtype is below.
 
     As a NumPy scalar: JAX then knows the reduction for a maximum, which has a gradient.

@@ -144,7 +144,7 @@ def _holds_arrays(data: Any) -> bool:
     return any(is_array(item) and np.ndim(item) for item in data)
 
 
-def _as_array(value: Any, what: str) -> np.ndarray:
+def _as_array(value: object, what: str) -> np.ndarray:
     try:
         array = np.asarray(value)
         if array.dtype == object:  # pandas keeps texts so

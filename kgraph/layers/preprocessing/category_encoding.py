@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import jax
 import jax.core
@@ -12,6 +12,7 @@ from kgraph.checks import check_count
 from kgraph.errors import ConfigError, DataError, GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.preprocessing.encoding import COUNT, MODES, MULTI_HOT, check_encoding, encode
 from kgraph.types import Array
 
@@ -51,7 +52,7 @@ class CategoryEncoding(Layer):
         num_tokens: int | None = None,
         output_mode: str = MULTI_HOT,
         sparse: bool = False,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**{"autocast": False, **options})
         if num_tokens is None:
@@ -63,7 +64,7 @@ class CategoryEncoding(Layer):
         self.output_mode = MULTI_HOT if output_mode == "binary" else output_mode
         check_encoding(label_of(self), self.output_mode, sparse, MODES[1:])
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         given = dict(zip(("inputs", "count_weights"), args)) | kwargs
         if given.get("count_weights") is not None and self.output_mode != COUNT:
             raise GraphError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +11,12 @@ import numpy as np
 from kgraph.checks import check_count
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import Flags
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.layers.preprocessing.adapting import _AdaptiveLayer, not_adapted, numbers
 from kgraph.layers.preprocessing.encoding import INT, MODES, check_encoding, encode
 from kgraph.layers.preprocessing.quantiles import Sample, bin_boundaries
-from kgraph.types import Array
+from kgraph.types import Array, Config, PolicyLike
 
 
 class Discretization(_AdaptiveLayer):
@@ -57,9 +58,9 @@ class Discretization(_AdaptiveLayer):
         epsilon: float = 0.01,
         output_mode: str = INT,
         sparse: bool = False,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
         name: str | None = None,
-        **options: Any,
+        **options: Unpack[Flags],
     ) -> None:
         super().__init__(**{"autocast": False, "dtype": dtype, "name": name, **options})
         if (bin_boundaries is None) == (num_bins is None):
@@ -116,7 +117,7 @@ class Discretization(_AdaptiveLayer):
         return {**super().get_config(), "bin_boundaries": self.bin_boundaries}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Discretization:
+    def from_config(cls, config: Config) -> Discretization:
         """Makes a layer from `get_config`'s result, which has both if the layer was adapted."""
         learned = config["bin_boundaries"] if config.get("num_bins") is not None else None
         if learned is None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, check_choice
-from kgraph.types import Array
+from kgraph.types import Array, DTypeLike
 
 INT, ONE_HOT, MULTI_HOT, COUNT = MODES = ("int", "one_hot", "multi_hot", "count")
 
@@ -26,7 +26,7 @@ def check_encoding(owner: str, output_mode: Any, sparse: Any, modes: tuple[str, 
 
 
 def encode(
-    numbers: Array, output_mode: str, depth: int, dtype: Any, weights: Array | None = None
+    numbers: Array, output_mode: str, depth: int, dtype: DTypeLike, weights: Array | None = None
 ) -> Array:
     """Returns category numbers in one of the output modes.
 

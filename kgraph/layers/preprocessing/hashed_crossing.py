@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,12 +11,13 @@ import numpy as np
 from kgraph.errors import GraphError
 from kgraph.graph.structure import leaves
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import Flags
 from kgraph.layers.preprocessing.encoding import INT, ONE_HOT
 from kgraph.layers.preprocessing.fingerprint import cross, fingerprint
 from kgraph.layers.preprocessing.hashed_text import hash_on_host
 from kgraph.layers.preprocessing.hashing import _HashLayer, host_values
 from kgraph.layers.preprocessing.words import Words
-from kgraph.types import Array
+from kgraph.types import Array, PolicyLike
 
 _START = 0xDECAFCAFFE  # TensorFlow's key of crossed columns
 
@@ -53,13 +54,13 @@ class HashedCrossing(_HashLayer):
         output_mode: str = INT,
         sparse: bool = False,
         name: str | None = None,
-        dtype: Any = None,
-        **options: Any,
+        dtype: PolicyLike | None = None,
+        **options: Unpack[Flags],
     ) -> None:
         modes = (INT, ONE_HOT)
         super().__init__(num_bins, output_mode, sparse, dtype, modes, name=name, **options)
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         inputs = args[0] if args else kwargs.get("inputs")
         self._check(inputs if isinstance(inputs, (list, tuple)) else list(leaves(inputs)))
 

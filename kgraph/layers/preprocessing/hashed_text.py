@@ -105,6 +105,6 @@ def hash_on_host(values: np.ndarray, function: Callable[[Text], Any]) -> np.ndar
     return hashes[places.reshape(-1)].reshape(values.shape)
 
 
-def as_bytes(value: Any) -> bytes:
+def as_bytes(value: object) -> bytes:
     """Returns a text in UTF-8, bytes as they are, and anything else as its text."""
     return value if isinstance(value, bytes) else str(value).encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,11 @@ from kgraph.checks import check_count
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.preprocessing.encoding import INT, MODES, check_encoding, encode
 from kgraph.layers.preprocessing.fingerprint import fingerprint, keyed_hash
 from kgraph.layers.preprocessing.hashed_text import Decimal, Readable, hash_on_host
-from kgraph.types import Array
+from kgraph.types import Array, PolicyLike
 
 MOST_BINS = 2**31 - 1
 """Remainders are found in 32 bits."""
@@ -41,8 +42,9 @@ class _HashLayer(Layer):
         num_bins: int,
         output_mode: str,
         sparse: bool,
-        dtype: Any,
+        dtype: PolicyLike | None,
         modes: tuple[str, ...],
+        /,
         **options: Any,
     ) -> None:
         in_bins = output_mode == INT
@@ -114,7 +116,7 @@ class Hashing(_HashLayer):
         salt: int | Sequence[int] | None = None,
         output_mode: str = INT,
         sparse: bool = False,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         dtype = options.pop("dtype", None)
         super().__init__(num_bins, output_mode, sparse, dtype, MODES, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +11,7 @@ from kgraph.checks import check_count
 from kgraph.errors import ConfigError, check_choice
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.types import Array
 
@@ -69,7 +70,7 @@ class MelSpectrogram(Layer):
         mag_exp: float = 2.0,
         min_power: float = 1e-10,
         ref_power: float = 1.0,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**{"autocast": False, **options})
         self.fft_length = check_count(label_of(self), "fft_length", fft_length, most=_MOST_SAMPLES)

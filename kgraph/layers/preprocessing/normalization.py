@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +15,10 @@ from kgraph.errors import ConfigError, DataError, GraphError
 from kgraph.initializers.base import FixedInitializer
 from kgraph.layers.base import InputSpec, Variable
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.layers.preprocessing.adapting import _AdaptiveLayer, not_adapted, numbers
-from kgraph.types import Array, Shape
+from kgraph.types import Array, DTypeLike, Shape
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Normalization(_AdaptiveLayer):
         mean: Any = None,
         variance: Any = None,
         invert: bool = False,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**{"autocast": False, **options})
         self.axis = () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
@@ -161,7 +162,7 @@ class Normalization(_AdaptiveLayer):
             )
         return tuple(sorted(axis % rank for axis in self.axis))
 
-    def _statistics(self, rank: int, dtype: Any) -> tuple[Array, Array]:
+    def _statistics(self, rank: int, dtype: DTypeLike) -> tuple[Array, Array]:
         """Returns mean and variance with as many axes as the input."""
         kept = self._kept(rank)
         both = (self.mean, self.variance) if self.given is None else self.given

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from kgraph import config
 from kgraph.layers.base import Layer
+from kgraph.layers.base.options import LayerOptions
 from kgraph.types import Array
 
 
@@ -29,7 +30,7 @@ class Rescaling(Layer):
 
     supports_masking = True
 
-    def __init__(self, scale: Any, offset: Any = 0.0, **options: Any) -> None:
+    def __init__(self, scale: Any, offset: Any = 0.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.scale, self.offset = scale, offset
 
@@ -39,7 +40,7 @@ class Rescaling(Layer):
             outputs = outputs + self._factor(self.offset, inputs.ndim)
         return outputs
 
-    def _factor(self, value: Any, rank: int) -> Any:
+    def _factor(self, value: object, rank: int) -> Any:
         """Returns an option as a number or as an array with as many axes as the input."""
         array = np.asarray(value)
         if array.ndim == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from kgraph.checks import check_count
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.types import Array, Shape
 
 _MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
@@ -65,7 +66,7 @@ class STFTSpectrogram(Layer):
         padding: str = "valid",
         expand_dims: bool = False,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         layout = data_format or config.image_data_format()
@@ -100,7 +101,7 @@ class STFTSpectrogram(Layer):
             weight = self.add_weight(shape, initializer, name=f"{side}_kernel")
             setattr(self, f"{side}_kernel", weight)
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         shape = getattr(args[0] if args else kwargs.get("inputs"), "shape", ())
         time = shape[1 if self.data_format == "channels_last" else 2] if len(shape) == 3 else None
         if self.padding == "valid" and isinstance(time, int) and time < self.frame_length:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,13 @@ from kgraph.errors import ConfigError, StateError, check_choice
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.recurrent.recreate import recreate
-from kgraph.types import Array, Shape, Tree
+from kgraph.types import Array, Shape
+
+if TYPE_CHECKING:
+    from kgraph.layers import RNN
+
 
 _COMMON = ("stateful", "return_sequences", "return_state")
 
@@ -45,11 +50,11 @@ class Bidirectional(Layer):
 
     def __init__(
         self,
-        layer: Any,
+        layer: RNN,
         merge_mode: str | None = "concat",
         weights: Sequence[Any] | None = None,
         backward_layer: Any = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         check_choice(
             "Bidirectional", "merge_mode", merge_mode, ("concat", "sum", "ave", "mul", None)
@@ -72,7 +77,7 @@ class Bidirectional(Layer):
         self.return_sequences = layer.return_sequences
         self.input_spec = layer.input_spec
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         self.forward_layer._kgraph_check_call(args, kwargs)
 
     def build(self, input_shape: Shape) -> None:
@@ -103,7 +108,7 @@ class Bidirectional(Layer):
         initial_state: Sequence[Any] | None = None,
         mask: Array | None = None,
         training: bool | None = None,
-    ) -> Tree:
+    ) -> Any:
         half = None if initial_state is None else len(initial_state) // 2
         first = None if initial_state is None else initial_state[:half]
         second = None if initial_state is None else initial_state[half:]
@@ -121,7 +126,7 @@ class Bidirectional(Layer):
             return (*merged, *states)
         return (merged, *states) if self.return_state else merged
 
-    def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         mask = next(leaves(previous_mask))
         kept = mask if self.return_sequences else None
         if self.merge_mode is None:
@@ -139,7 +144,7 @@ def _merge(mode: str | None, ahead: Array, back: Array) -> Any:
     return ahead * back if mode == "mul" else (ahead, back)
 
 
-def _check_layer(layer: Any) -> None:
+def _check_layer(layer: Layer) -> None:
     if not isinstance(layer, Layer) or not all(hasattr(layer, name) for name in _COMMON):
         raise ConfigError(
             "Bidirectional wraps a recurrent layer",

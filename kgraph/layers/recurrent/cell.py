@@ -7,7 +7,7 @@ outside the loop; the second (`step`) is what remains to be done for each step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ from kgraph.checks import check_rate
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of, next_key
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
-from kgraph.types import Array, Tree
+from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike
 
 
 class RecurrentCell(Layer):
@@ -46,7 +47,7 @@ class RecurrentCell(Layer):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         self.dropout = check_rate(label_of(self), "dropout", dropout)
@@ -77,7 +78,7 @@ class RecurrentCell(Layer):
         sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]
         return [jnp.zeros((batch_size, size), self.compute_dtype) for size in sizes]
 
-    def call(self, inputs: Array, states: Any, training: bool | None = None) -> tuple[Array, Tree]:
+    def call(self, inputs: Array, states: Any, training: bool | None = None) -> tuple[Array, Any]:
         single = not isinstance(states, (list, tuple))
         states = [states] if single else list(states)
         projected = self.project(inputs, self.draw_mask(inputs, self.dropout, training))
@@ -85,7 +86,9 @@ class RecurrentCell(Layer):
         new = self.step(projected, states, mask)
         return new[0], new[0] if single else new
 
-    def draw_mask(self, like: Array, rate: float, training: bool | None) -> Array | None:
+    def draw_mask(
+        self, like: Array | jax.ShapeDtypeStruct, rate: float, training: bool | None
+    ) -> Array | None:
         """Returns a dropout mask (0 or `1 / (1 - rate)`) for an array, or None if none is due."""
         if not training or not 0 < rate < 1:
             return None
@@ -111,19 +114,19 @@ class WeightedCell(RecurrentCell, KernelAndBias):
     def __init__(
         self,
         use_bias: bool,
-        kernel_initializer: Any,
-        recurrent_initializer: Any,
-        bias_initializer: Any,
-        kernel_regularizer: Any,
-        recurrent_regularizer: Any,
-        bias_regularizer: Any,
-        kernel_constraint: Any,
-        recurrent_constraint: Any,
-        bias_constraint: Any,
+        kernel_initializer: InitializerLike,
+        recurrent_initializer: InitializerLike,
+        bias_initializer: InitializerLike,
+        kernel_regularizer: RegularizerLike | None,
+        recurrent_regularizer: RegularizerLike | None,
+        bias_regularizer: RegularizerLike | None,
+        kernel_constraint: ConstraintLike | None,
+        recurrent_constraint: ConstraintLike | None,
+        bias_constraint: ConstraintLike | None,
         dropout: float,
         recurrent_dropout: float,
         seed: int | None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(dropout, recurrent_dropout, seed, **options)
         self.use_bias = use_bias
@@ -133,11 +136,11 @@ class WeightedCell(RecurrentCell, KernelAndBias):
         )
         set_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
 
-    def recurrent_weights(self) -> Tree:
+    def recurrent_weights(self) -> Any:
         """Returns the weights that meet the state in `recur`."""
         return self.recurrent_kernel
 
-    def product(self, weights: Tree, state: Array, mask: Array | None) -> Array:
+    def product(self, weights: Any, state: Array, mask: Array | None) -> Array:
         """Returns what weights make of the states of one step, or of all; linear in the weights."""
         return masked_matmul(state, weights, mask)
 
@@ -150,7 +153,7 @@ class WeightedCell(RecurrentCell, KernelAndBias):
         kernel: Sequence[Any],
         recurrent_kernel: Sequence[int],
         bias: Sequence[int],
-        bias_initializer: Any = None,
+        bias_initializer: InitializerLike | None = None,
     ) -> None:
         """Declares the weights, given their shapes."""
         self.kernel = add_with_options(self, "kernel", kernel)

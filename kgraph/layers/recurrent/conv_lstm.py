@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,19 @@ from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.graph.traits import Convolution, Traits
 from kgraph.layers.base import InputSpec
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import CommonOptions, LayerOptions
 from kgraph.layers.recurrent.cell import WeightedCell, aligned
 from kgraph.layers.recurrent.forget_bias import ForgetBias
 from kgraph.layers.recurrent.lstm import lstm_step
 from kgraph.layers.recurrent.rnn import RNN
-from kgraph.types import Array, Shape, Tree
+from kgraph.types import (
+    ActivationLike,
+    Array,
+    ConstraintLike,
+    InitializerLike,
+    RegularizerLike,
+    Shape,
+)
 
 
 class ConvLSTMCell(WeightedCell, traits=Traits(convolution=Convolution())):
@@ -54,23 +62,23 @@ class ConvLSTMCell(WeightedCell, traits=Traits(convolution=Convolution())):
         padding: str = "valid",
         data_format: str | None = None,
         dilation_rate: int | Sequence[int] = 1,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_regularizer: RegularizerLike | None = None,
+        recurrent_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        recurrent_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
@@ -125,7 +133,7 @@ class ConvLSTMCell(WeightedCell, traits=Traits(convolution=Convolution())):
         ones = (1,) * (-self.channel_axis - 1)
         return made + aligned(self.bias.reshape((-1, *ones)), made.ndim)
 
-    def product(self, weights: Tree, state: Array, mask: Array | None) -> Array:
+    def product(self, weights: Any, state: Array, mask: Array | None) -> Array:
         one = (1,) * self.rank
         return self._convolve(state, weights, mask, one, "same", one)
 
@@ -205,20 +213,20 @@ class _ConvLSTM(RNN):
         padding: str = "valid",
         data_format: str | None = None,
         dilation_rate: int | Sequence[int] = 1,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_regularizer: RegularizerLike | None = None,
+        recurrent_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        activity_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        recurrent_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
@@ -226,7 +234,7 @@ class _ConvLSTM(RNN):
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
-        **options: Any,
+        **options: Unpack[CommonOptions],
     ) -> None:
         cell = ConvLSTMCell(
             self.rank, filters, kernel_size, strides, padding, data_format, dilation_rate,

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 
 from kgraph import activations
 from kgraph.checks import check_count
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import CommonOptions, LayerOptions
 from kgraph.layers.recurrent.cell import WeightedCell, add_bias, masked_matmul
 from kgraph.layers.recurrent.cudnn import check_use_cudnn
 from kgraph.layers.recurrent.gates import gru_gates, has_usual_activations
 from kgraph.layers.recurrent.rnn import RNN
-from kgraph.types import Array, Shape, Tree
+from kgraph.types import (
+    ActivationLike,
+    Array,
+    ConstraintLike,
+    InitializerLike,
+    RegularizerLike,
+    Shape,
+)
 
 
 class GRUCell(WeightedCell):
@@ -58,23 +66,23 @@ class GRUCell(WeightedCell):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        recurrent_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        recurrent_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         reset_after: bool = True,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
@@ -100,10 +108,10 @@ class GRUCell(WeightedCell):
             bias = bias[0]
         return add_bias(masked_matmul(inputs, self.kernel, mask), bias)
 
-    def recurrent_weights(self) -> Tree:
+    def recurrent_weights(self) -> Any:
         return self.recurrent_kernel, None if self.bias is None else self.bias[1]
 
-    def product(self, weights: Tree, state: Array, mask: Array | None) -> Array:
+    def product(self, weights: Any, state: Array, mask: Array | None) -> Array:
         kernel, bias = weights
         return add_bias(masked_matmul(state, kernel, mask), bias)
 
@@ -153,19 +161,19 @@ class GRU(RNN):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        recurrent_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        activity_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        recurrent_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
@@ -176,7 +184,7 @@ class GRU(RNN):
         unroll: bool = False,
         reset_after: bool = True,
         use_cudnn: bool | str = "auto",
-        **options: Any,
+        **options: Unpack[CommonOptions],
     ) -> None:
         cell = GRUCell(
             units, activation, recurrent_activation, use_bias,

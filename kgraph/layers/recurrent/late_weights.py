@@ -35,11 +35,11 @@ class LateWeights:
         step: from the input of a step, the states, a `Recur` and the mask to the new states.
     """
 
-    weights: Tree
+    weights: Any
     mask: Array | None
-    product: Callable[[Tree, Array, Array | None], Array]
+    product: Callable[[Any, Array, Array | None], Array]
     is_added: bool
-    step: Callable[[Array, Tree, Any, Array | None], Tree]
+    step: Callable[[Array, Any, Any, Array | None], Any]
 
     def taps(self, inputs: Array) -> Array | None:
         """Returns zeros whose tangent takes the place of the weights' one, where inputs cannot."""
@@ -55,7 +55,7 @@ class Recur:
         tap: its tangent is added to that of the product; None for none.
     """
 
-    def __init__(self, late: LateWeights, weights: Tree, tap: Array | None) -> None:
+    def __init__(self, late: LateWeights, weights: Any, tap: Array | None) -> None:
         self.late, self.weights, self.tap = late, weights, tap
         self.state: Array | None = None
 
@@ -80,7 +80,7 @@ def run_late(
     late: LateWeights,
     inputs: Array,
     rest: Tree,
-) -> Tree:
+) -> Any:
     """Returns the result of a loop whose weights are differentiated after it.
 
     Args:
@@ -96,7 +96,7 @@ def run_late(
     leaves, tree = jax.tree.flatten((closed.consts, rest))
     floating = [jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves]
 
-    def call(weights: Tree, mask: Any, inputs: Array, taps: Any, moving: Any, still: Any) -> Any:
+    def call(weights: Any, mask: Any, inputs: Array, taps: Any, moving: Any, still: Any) -> Any:
         moving, still = iter(moving), iter(still)
         consts, rest = tree.unflatten([next(moving if f else still) for f in floating])
         function = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))
@@ -104,7 +104,7 @@ def run_late(
         return jax.tree.unflatten(jax.tree.structure(made), results)
 
     @jax.custom_jvp
-    def run(weights: Tree, mask: Any, inputs: Array, moving: Any, still: Any) -> Tree:
+    def run(weights: Any, mask: Any, inputs: Array, moving: Any, still: Any) -> Any:
         return call(weights, mask, inputs, late.taps(inputs), moving, still)[0]
 
     @run.defjvp

@@ -41,7 +41,7 @@ def recurrence(
     return _called(cell, inputs, states, training, constants)
 
 
-def _hoisted(cell: RecurrentCell, inputs: Array, states: Tree, training: bool | None) -> Recurrence:
+def _hoisted(cell: RecurrentCell, inputs: Array, states: Any, training: bool | None) -> Recurrence:
     one_step = jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)
     projected = cell.project(inputs, cell.draw_mask(one_step, cell.dropout, training))
     states = cell.start(projected) if states is None else states
@@ -62,7 +62,7 @@ def _late(cell: RecurrentCell, mask: Array | None) -> LateWeights | None:
     if not isinstance(cell, WeightedCell) or is_added is None:
         return None
 
-    def step(x: Array, before: Tree, recur: Any, mask: Array | None) -> list[Array]:
+    def step(x: Array, before: Any, recur: Any, mask: Array | None) -> list[Array]:
         running = copy(cell)
         vars(running)["recur"] = recur
         return running.step(x, before, mask)
@@ -80,7 +80,7 @@ def _called(
     """
     options = {} if constants is None else {"constants": constants}
 
-    def step(x: Array, before: Tree) -> Tree:
+    def step(x: Array, before: Any) -> Any:
         output, after = _sealed(cell, x, before[0], training=training, **options)
         return (after if isinstance(after, (list, tuple)) else [after]), output
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import InputSpec, Layer, Variable
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.mask_check import check_mask
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.recurrent.recurrence import initial_states, layers_inside, recurrence
 from kgraph.layers.recurrent.scan import run
 from kgraph.layers.recurrent.stacked import StackedRNNCells
@@ -67,7 +68,7 @@ class RNN(Layer):
         stateful: bool = False,
         unroll: bool = False,
         zero_output_for_mask: bool = False,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         if isinstance(cell, (list, tuple)):
@@ -83,7 +84,7 @@ class RNN(Layer):
         self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
         self.zero_output_for_mask = zero_output_for_mask
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         shape = getattr((*args, kwargs.get("sequences"))[0], "shape", None)
         if shape is None or len(shape) < 3:
             return  # `input_spec` says what is wrong
@@ -153,7 +154,7 @@ class RNN(Layer):
         mask: Array | None = None,
         training: bool | None = None,
         constants: Tree = None,
-    ) -> Tree:
+    ) -> Any:
         if initial_state is None:
             initial_state = self.states
         check_mask(self, mask, sequences.shape[:2])
@@ -190,7 +191,7 @@ class RNN(Layer):
             unroll=self.unroll,
         )
 
-    def compute_mask(self, inputs: Tree, previous_mask: Tree = None) -> Tree:
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         mask = next(leaves(previous_mask))
         kept = mask if self.return_sequences else None
         return [kept] if self.return_state else kept

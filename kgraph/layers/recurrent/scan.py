@@ -28,10 +28,10 @@ class Recurrence:
     """
 
     inputs: Array
-    states: Tree
-    step: Callable[[Array, Tree], Tree]
-    output: Callable[[Tree], Array]
-    final: Callable[[Tree], list[Any]]
+    states: Any
+    step: Callable[[Array, Any], Any]
+    output: Callable[[Any], Array]
+    final: Callable[[Any], list[Any]]
     late: LateWeights | None = None
 
 
@@ -79,16 +79,14 @@ def _loop(
     """Returns the loop as `run_late` takes it; without late weights, those arguments are None."""
     late = recurrence.late
 
-    def step(
-        inputs: Array, states: Tree, tap: Any, weights: Tree, dropped: Any
-    ) -> tuple[Tree, Any]:
+    def step(inputs: Array, states: Tree, tap: Any, weights: Any, dropped: Any) -> tuple[Any, Any]:
         if late is None:
             return recurrence.step(inputs, states), None
         recur = Recur(late, weights, tap)
         return late.step(inputs, states, recur, dropped), recur.state
 
-    def loop(weights: Tree, dropped: Any, inputs: Array, taps: Any, rest: Any) -> Any:
-        def body(states: Tree, xs: Any) -> tuple[Tree, Any]:
+    def loop(weights: Any, dropped: Any, inputs: Array, taps: Any, rest: Any) -> Any:
+        def body(states: Tree, xs: Any) -> tuple[Any, Any]:
             inputs, keep, tap = xs
             new, met = step(inputs, states, tap, weights, dropped)
             new = _like(new, states)
@@ -115,7 +113,7 @@ def _where(keep: Array, now: Array, before: Array) -> Array:
     return jnp.where(jax.lax.expand_dims(keep, range(1, now.ndim)), now, before)
 
 
-def _like(new: Tree, old: Tree) -> Tree:
+def _like(new: Tree, old: Tree) -> Any:
     """Returns new states in the structure and dtypes of the old ones, as a loop needs them."""
     found, wanted = jax.tree.leaves(new), jax.tree.leaves(old)
     if [a.shape for a in found] != [a.shape for a in wanted]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.recurrent.recurrence import initial_states
 from kgraph.types import Array, Shape, Tree
 
@@ -28,7 +29,7 @@ class StackedRNNCells(Layer):
     (None, 4)
     """
 
-    def __init__(self, cells: Sequence[Any], **options: Any) -> None:
+    def __init__(self, cells: Sequence[Any], **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         for cell in cells:
             if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):

@@ -9,7 +9,7 @@ from kgraph.layers.base import InputSpec
 from kgraph.layers.base.call_spec import call_spec
 from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.core.wrapper import Wrapper
-from kgraph.types import Array, Shape, Tree
+from kgraph.types import Array, Shape
 
 
 class TimeDistributed(Wrapper):
@@ -40,7 +40,7 @@ class TimeDistributed(Wrapper):
     def build(self, input_shape: Shape) -> None:
         super().build((input_shape[0], *input_shape[2:]))
 
-    def call(self, inputs: Array, training: bool | None = None, mask: Array | None = None) -> Tree:
+    def call(self, inputs: Array, training: bool | None = None, mask: Array | None = None) -> Any:
         lead = inputs.shape[:2]
         check_mask(self, mask, lead)
         options: dict[str, Any] = {"training": training}

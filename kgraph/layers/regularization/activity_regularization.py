@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
+from kgraph.layers.base.options import CommonOptions
 from kgraph.regularizers import L1L2
 from kgraph.types import Array
 
@@ -28,7 +29,7 @@ class ActivityRegularization(Layer, traits=Traits(idle_at_inference=True)):
 
     supports_masking = True
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Unpack[CommonOptions]) -> None:
         super().__init__(activity_regularizer=L1L2(l1, l2), **options)
         self.l1, self.l2 = l1, l2
 

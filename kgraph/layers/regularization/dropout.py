@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,8 @@ from kgraph.errors import ConfigError, check_choice
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of, next_key
-from kgraph.types import Array
+from kgraph.layers.base.options import LayerOptions
+from kgraph.types import Array, PolicyLike
 
 
 class Dropout(Layer, traits=Traits(idle_at_inference=True)):
@@ -46,7 +47,7 @@ class Dropout(Layer, traits=Traits(idle_at_inference=True)):
         rate: float,
         noise_shape: Sequence[int | None] | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         check_rate(type(self).__name__, "rate", rate)
@@ -69,7 +70,7 @@ class Dropout(Layer, traits=Traits(idle_at_inference=True)):
             size if own is None else own for own, size in zip(self.noise_shape, inputs.shape)
         )
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         shape = getattr(args[0] if args else kwargs.get("inputs"), "shape", None)
         if self.noise_shape is None or shape is None:
             return
@@ -110,7 +111,11 @@ class SpatialDropout1D(Dropout):
     input_spec = InputSpec(ndim=3)
 
     def __init__(
-        self, rate: float, seed: int | None = None, name: str | None = None, dtype: Any = None
+        self,
+        rate: float,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(rate, seed=seed, name=name, dtype=dtype)
         self.data_format = "channels_last"
@@ -145,7 +150,7 @@ class SpatialDropout2D(SpatialDropout1D):
         data_format: str | None = None,
         seed: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: PolicyLike | None = None,
     ) -> None:
         super().__init__(rate, seed=seed, name=name, dtype=dtype)
         self.data_format = data_format or image_data_format()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from kgraph.errors import ConfigError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import next_key
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.regularization.dropout import Dropout
 from kgraph.types import Array
 
@@ -37,7 +38,9 @@ class GaussianNoise(Layer, traits=Traits(idle_at_inference=True)):
 
     supports_masking = True
 
-    def __init__(self, stddev: float, seed: int | None = None, **options: Any) -> None:
+    def __init__(
+        self, stddev: float, seed: int | None = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
         check_not_negative("GaussianNoise", "stddev", stddev)
         self.stddev, self.seed = stddev, seed
@@ -67,7 +70,9 @@ class GaussianDropout(Layer, traits=Traits(idle_at_inference=True)):
 
     supports_masking = True
 
-    def __init__(self, rate: float, seed: int | None = None, **options: Any) -> None:
+    def __init__(
+        self, rate: float, seed: int | None = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
         check_rate("GaussianDropout", "rate", rate)
         if rate == 1:
@@ -105,7 +110,7 @@ class AlphaDropout(Dropout):
         rate: float,
         noise_shape: Sequence[int | None] | None = None,
         seed: int | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(rate, noise_shape, seed, **options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import jax.numpy as jnp
 
@@ -13,6 +13,7 @@ from kgraph.config import image_data_format
 from kgraph.errors import ConfigError, GraphError, check_choice
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.types import Array
 
 
@@ -32,7 +33,7 @@ class Flatten(Layer):
 
     input_spec = InputSpec(min_ndim=1)
 
-    def __init__(self, data_format: str | None = None, **options: Any) -> None:
+    def __init__(self, data_format: str | None = None, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.data_format = data_format or image_data_format()
         check_choice(
@@ -64,7 +65,7 @@ class Reshape(Layer):
 
     input_spec = InputSpec(min_ndim=1)
 
-    def __init__(self, target_shape: Sequence[int | None], **options: Any) -> None:
+    def __init__(self, target_shape: Sequence[int | None], **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         sizes = (target_shape,) if isinstance(target_shape, int) else tuple(target_shape)
         sizes = tuple(-1 if size is None else size for size in sizes)
@@ -76,7 +77,7 @@ class Reshape(Layer):
             )
         self.target_shape = sizes
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         shape = getattr(args[0] if args else kwargs.get("inputs"), "shape", (None,))[1:]
         if not all(isinstance(size, int) for size in shape):
             return
@@ -116,7 +117,7 @@ class Permute(Layer):
     (None, 5, 4)
     """
 
-    def __init__(self, dims: Sequence[int], **options: Any) -> None:
+    def __init__(self, dims: Sequence[int], **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
@@ -150,7 +151,7 @@ class RepeatVector(Layer):
 
     input_spec = InputSpec(ndim=2)
 
-    def __init__(self, n: int, **options: Any) -> None:
+    def __init__(self, n: int, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.n = check_count("RepeatVector", "n", n)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from kgraph.errors import GraphError
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.reshaping.spatial import first_spatial_axis, layout, pairs
 from kgraph.types import Array
 
@@ -19,14 +20,14 @@ class _Cropping(Layer):
 
     rank: ClassVar[int]
 
-    def __init__(self, cropping: Any, data_format: str | None, options: dict[str, Any]) -> None:
+    def __init__(self, cropping: Any, data_format: str | None, options: LayerOptions) -> None:
         super().__init__(**options)
         owner = type(self).__name__
         self.cropping = pairs(owner, "cropping", cropping, self.rank)
         self.data_format = layout(owner, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         shape = getattr(args[0] if args else kwargs.get("inputs"), "shape", ())
         start = first_spatial_axis(self.data_format)
         for axis, (pair, size) in enumerate(zip(self.cropping, shape[start:]), start):
@@ -62,7 +63,7 @@ class Cropping1D(_Cropping):
 
     rank = 1
 
-    def __init__(self, cropping: Any = (1, 1), **options: Any) -> None:
+    def __init__(self, cropping: Any = (1, 1), **options: Unpack[LayerOptions]) -> None:
         super().__init__(cropping, "channels_last", options)
 
 
@@ -91,7 +92,7 @@ class Cropping2D(_Cropping):
         self,
         cropping: Any = ((0, 0), (0, 0)),
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(cropping, data_format, options)
 
@@ -113,7 +114,7 @@ class Cropping3D(_Cropping):
         self,
         cropping: Any = ((1, 1), (1, 1), (1, 1)),
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(cropping, data_format, options)
 
@@ -123,7 +124,7 @@ class _ZeroPadding(Layer):
 
     rank: ClassVar[int]
 
-    def __init__(self, padding: Any, data_format: str | None, options: dict[str, Any]) -> None:
+    def __init__(self, padding: Any, data_format: str | None, options: LayerOptions) -> None:
         super().__init__(**options)
         owner = type(self).__name__
         self.padding = pairs(owner, "padding", padding, self.rank)
@@ -157,7 +158,9 @@ class ZeroPadding1D(_ZeroPadding):
 
     rank = 1
 
-    def __init__(self, padding: Any = 1, data_format: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, padding: Any = 1, data_format: str | None = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(padding, data_format, options)
 
 
@@ -182,7 +185,7 @@ class ZeroPadding2D(_ZeroPadding):
     rank = 2
 
     def __init__(
-        self, padding: Any = (1, 1), data_format: str | None = None, **options: Any
+        self, padding: Any = (1, 1), data_format: str | None = None, **options: Unpack[LayerOptions]
     ) -> None:
         super().__init__(padding, data_format, options)
 
@@ -204,6 +207,6 @@ class ZeroPadding3D(_ZeroPadding):
         self,
         padding: Any = ((1, 1), (1, 1), (1, 1)),
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(padding, data_format, options)

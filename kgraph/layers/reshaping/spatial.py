@@ -24,7 +24,7 @@ def first_spatial_axis(data_format: str) -> int:
     return 2 if data_format == "channels_first" else 1
 
 
-def pairs(owner: str, option: str, value: Any, rank: int) -> Pairs:
+def pairs(owner: str, option: str, value: object, rank: int) -> Pairs:
     """Returns a pair for each spatial axis.
 
     Args:
@@ -52,7 +52,7 @@ def _fits(number: Any) -> bool:
     return is_whole(number, least=0)
 
 
-def factors(owner: str, option: str, value: Any, rank: int) -> tuple[int, ...]:
+def factors(owner: str, option: str, value: object, rank: int) -> tuple[int, ...]:
     """Returns a positive number for each spatial axis, from one number or one for each.
 
     Raises:

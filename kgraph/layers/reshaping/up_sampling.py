@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.errors import check_choice
 from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.reshaping.spatial import factors, first_spatial_axis, layout
 from kgraph.types import Array
 
@@ -22,7 +23,7 @@ class _UpSampling(Layer):
     rank: ClassVar[int]
 
     def __init__(
-        self, size: Any, data_format: str | None, interpolation: str, options: dict[str, Any]
+        self, size: Any, data_format: str | None, interpolation: str, options: LayerOptions
     ) -> None:
         super().__init__(**options)
         owner = type(self).__name__
@@ -73,7 +74,7 @@ class UpSampling1D(_UpSampling):
 
     rank = 1
 
-    def __init__(self, size: int = 2, **options: Any) -> None:
+    def __init__(self, size: int = 2, **options: Unpack[LayerOptions]) -> None:
         super().__init__(size, "channels_last", "nearest", options)
 
 
@@ -104,7 +105,7 @@ class UpSampling2D(_UpSampling):
         size: int | Sequence[int] = (2, 2),
         data_format: str | None = None,
         interpolation: str = "nearest",
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(size, data_format, interpolation, options)
 
@@ -133,6 +134,6 @@ class UpSampling3D(_UpSampling):
         self,
         size: int | Sequence[int] = (2, 2, 2),
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(size, data_format, "nearest", options)

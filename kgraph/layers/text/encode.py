@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from kgraph.layers.text.rows import Rows
+from kgraph.types import DTypeLike
 
 
-def one_hot(rows: Rows, ids: np.ndarray, depth: int, dtype: Any) -> np.ndarray:
+def one_hot(rows: Rows, ids: np.ndarray, depth: int, dtype: DTypeLike) -> np.ndarray:
     """Returns a vector with a 1 at the id for each value; an id that is no place gives zeros.
 
     A last axis of size 1 is dropped. Rows of different lengths are filled with zeros.

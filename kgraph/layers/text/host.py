@@ -20,7 +20,7 @@ class _HostLayer(Layer):
             return super().__call__(*args, **kwargs)
         return self.call(*args, **kwargs)
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         raise self.outside_graphs()
 
     def outside_graphs(self) -> GraphError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from kgraph.errors import ConfigError, DataError, GraphError, check_choice
 from kgraph.graph.structure import leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import OptionsButName
 from kgraph.layers.preprocessing.encoding import encode
 from kgraph.layers.preprocessing.hashed_text import Decimal
 from kgraph.layers.text.index import IntegerIndex
@@ -86,7 +87,7 @@ class IntegerLookup(_Lookup):
         oov_method: str = "floormod",
         salt: int | Sequence[int] | None = None,
         name: str | None = None,
-        **options: Any,
+        **options: Unpack[OptionsButName],
     ) -> None:
         check_choice("IntegerLookup", "vocabulary_dtype", vocabulary_dtype, ["int64"])
         check_choice("IntegerLookup", "oov_method", oov_method, ["floormod", "farmhash"])
@@ -141,7 +142,7 @@ class IntegerLookup(_Lookup):
         found = self.values_of(rows.values) if self.invert else self.numbers(rows.values)
         return found.reshape(rows.shape)
 
-    def _kgraph_check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         inputs = args[0] if args else kwargs.get("inputs")
         limits = np.iinfo(_canonical())
         beyond = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from kgraph.checks import check_count
 from kgraph.errors import ConfigError, DataError, StateError, check_choice
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.preprocessing.adapting import items, not_adapted
 from kgraph.layers.preprocessing.fingerprint import fingerprint, keyed_hash
 from kgraph.layers.preprocessing.hashed_text import Readable, hash_on_host
@@ -20,6 +21,7 @@ from kgraph.layers.text.counting import Counts
 from kgraph.layers.text.encode import bags, one_hot
 from kgraph.layers.text.rows import Rows
 from kgraph.layers.text.vocabulary import Vocabulary, make_vocabulary, read_vocabulary_file
+from kgraph.types import Config
 
 _MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 _OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
@@ -55,7 +57,7 @@ class _Lookup(Layer):
         pad_to_max_tokens: bool,
         invert: bool = False,
         salt: int | Sequence[int] | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**{"autocast": False, **options})
         name = type(self).__name__
@@ -98,7 +100,7 @@ class _Lookup(Layer):
         """Returns what a user passes as rows of values."""
         raise TypeError(f"{type(self).__name__} has to define read")
 
-    def plain(self, value: Any) -> Any:
+    def plain(self, value: object) -> Any:
         """Returns a value of a vocabulary as str or int."""
         raise TypeError(f"{type(self).__name__} has to define plain")
 
@@ -287,7 +289,7 @@ class _Lookup(Layer):
         return config
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> Any:
         """Makes a layer from `get_config`'s result. Reads no file, whatever the config says."""
         if isinstance(config.get("vocabulary"), str):
             raise ConfigError(

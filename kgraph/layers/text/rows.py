@@ -71,7 +71,7 @@ class Rows:
         return made.reshape(*self.shape[:-1], width)
 
 
-def read_rows(owner: str, value: Any) -> Rows:
+def read_rows(owner: str, value: object) -> Rows:
     """Returns an array-like, nested lists or a single value, flat and with its shape.
 
     Lists of lists may have different lengths at the innermost level.
@@ -103,7 +103,7 @@ def read_rows(owner: str, value: Any) -> Rows:
     return Rows(values, (len(parts), max(lengths)), lengths)
 
 
-def _has_items(item: Any) -> bool:
+def _has_items(item: object) -> bool:
     return isinstance(item, (list, tuple)) or getattr(item, "ndim", 0) > 0
 
 

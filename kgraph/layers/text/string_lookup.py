@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import OptionsButName
 from kgraph.layers.text.host import _HostLayer
 from kgraph.layers.text.index import TextIndex
 from kgraph.layers.text.lookup import _Lookup
@@ -22,7 +23,7 @@ class _TextLookup(_HostLayer, _Lookup):
     make_index = TextIndex
     encoding: str = "utf-8"
 
-    def plain(self, value: Any) -> str:
+    def plain(self, value: object) -> str:
         if isinstance(value, bytes):
             return value.decode(self.encoding)
         if not isinstance(value, str):
@@ -90,7 +91,7 @@ class StringLookup(_TextLookup):
         encoding: str = "utf-8",
         name: str | None = None,
         salt: int | Sequence[int] | None = None,
-        **options: Any,
+        **options: Unpack[OptionsButName],
     ) -> None:
         self.encoding = encoding
         super().__init__(

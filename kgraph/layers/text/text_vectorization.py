@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from kgraph.checks import check_count
 from kgraph.errors import ConfigError, DataError
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.options import OptionsButName
 from kgraph.layers.text.rows import Rows, concatenated, read_rows, texts
 from kgraph.layers.text.string_lookup import _TextLookup
 from kgraph.layers.text.words import SPLITTERS, STANDARDIZERS, check_function, ngrams_of
@@ -71,7 +72,7 @@ class TextVectorization(_TextLookup):
         ragged: bool = False,
         encoding: str = "utf-8",
         name: str | None = None,
-        **options: Any,
+        **options: Unpack[OptionsButName],
     ) -> None:
         owner = type(self).__name__
         self.standardize = check_function(owner, "standardize", standardize, STANDARDIZERS)

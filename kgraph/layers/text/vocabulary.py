@@ -84,7 +84,7 @@ def make_vocabulary(
     return Vocabulary(special, tokens, make_index(searched), weights)
 
 
-def _weights(owner: str, given: Any, count: int) -> np.ndarray:
+def _weights(owner: str, given: object, count: int) -> np.ndarray:
     weights = np.asarray(given, np.float32)
     if weights.shape != (count,):
         raise ConfigError(

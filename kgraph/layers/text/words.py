@@ -30,7 +30,7 @@ SPLITTERS: dict[str, Callable[[list[str]], list[list[str]]]] = {
 }
 
 
-def check_function(owner: str, option: str, value: Any, known: Mapping[str, Any]) -> Any:
+def check_function(owner: str, option: str, value: object, known: Mapping[str, Any]) -> Any:
     """Returns a function, None or a known name; a ConfigError says what is known."""
     if not callable(value):
         check_choice(owner, option, value, [*known, None])

@@ -10,7 +10,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.graph.symbol import SymbolicTensor
-from kgraph.types import Array, Function, Shape
+from kgraph.types import Array, ArrayLike, DTypeLike, Function, Shape
 
 __all__ = [
     "array", "cast", "convert_to_numpy", "convert_to_tensor", "custom_gradient", "dtype",
@@ -30,18 +30,21 @@ def get_item(x: Any, key: Any) -> Any:
     return x[key]
 
 
-def array(x: Any, dtype: Any = None) -> Array:
+def array(x: ArrayLike, dtype: DTypeLike | None = None) -> Array:
     """Returns a copy of anything like an array as an array."""
     return jnp.array(x, dtype=dtype)
 
 
-def cast(x: Any, dtype: Any) -> Array:
+def cast(x: ArrayLike, dtype: DTypeLike) -> Array:
     """Returns the array in another dtype."""
     return jnp.asarray(x, dtype=dtype)
 
 
 def convert_to_tensor(
-    x: Any, dtype: Any = None, sparse: bool | None = None, ragged: bool | None = None
+    x: ArrayLike,
+    dtype: DTypeLike | None = None,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
 ) -> Array:
     """Returns anything like an array as an array.
 
@@ -53,7 +56,7 @@ def convert_to_tensor(
     return jnp.asarray(x, dtype=dtype)
 
 
-def saturate_cast(x: Any, dtype: Any) -> Array:
+def saturate_cast(x: ArrayLike, dtype: DTypeLike) -> Array:
     """Returns the array in another dtype; values out of its range become its ends."""
     x, wanted = jnp.asarray(x), jnp.dtype(dtype)
     if wanted == jnp.bool_:
@@ -67,14 +70,14 @@ def saturate_cast(x: Any, dtype: Any) -> Array:
     return jnp.clip(x, ends[0], ends[1]).astype(wanted)
 
 
-def _ends(dtype: Any) -> tuple[Any, Any]:
+def _ends(dtype: DTypeLike) -> tuple[Any, Any]:
     if dtype == jnp.bool_:
         return 0, 1
     info = jnp.finfo(dtype) if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype)
     return info.min, info.max
 
 
-def view(x: Array, dtype: Any = None) -> Array:
+def view(x: Array, dtype: DTypeLike | None = None) -> Array:
     """Returns the same bytes read as another dtype; the last axis changes in size."""
     return jnp.asarray(x).view(dtype)
 
@@ -92,7 +95,7 @@ def shape(x: Any) -> Shape:
     return tuple(x.shape) if hasattr(x, "shape") else jnp.shape(x)
 
 
-def ndim(x: Any) -> int:
+def ndim(x: ArrayLike) -> int:
     """Returns the number of axes."""
     return len(shape(x))
 
@@ -102,12 +105,12 @@ def dtype(x: Any) -> str:
     return str(x.dtype) if hasattr(x, "dtype") else str(jnp.asarray(x).dtype)
 
 
-def is_tensor(x: Any) -> bool:
+def is_tensor(x: ArrayLike) -> bool:
     """Tells whether `x` is an array of JAX or a symbolic tensor."""
     return isinstance(x, (jax.Array, SymbolicTensor))
 
 
-def convert_to_numpy(x: Any) -> np.ndarray:
+def convert_to_numpy(x: ArrayLike) -> np.ndarray:
     """Returns a copy of an array on the host."""
     return np.array(x)
 

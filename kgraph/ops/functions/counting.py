@@ -8,13 +8,17 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike, DTypeLike
 
 __all__ = ["bincount", "in_top_k", "multi_hot", "one_hot", "top_k", "unique"]
 
 
 def one_hot(
-    x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False
+    x: ArrayLike,
+    num_classes: int,
+    axis: int = -1,
+    dtype: DTypeLike | None = None,
+    sparse: bool = False,
 ) -> Array:
     """Returns 1 at the place of each class number along a new axis, else 0."""
     _refuse_sparse("one_hot", sparse)
@@ -25,7 +29,7 @@ def multi_hot(
     inputs: Any,
     num_classes: int | None = None,
     axis: int = -1,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     sparse: bool = False,
     **kwargs: Any,
 ) -> Array:
@@ -44,7 +48,7 @@ def multi_hot(
 
 
 def bincount(
-    x: Any,
+    x: ArrayLike,
     weights: Any = None,
     minlength: int = 0,
     sparse: bool = False,

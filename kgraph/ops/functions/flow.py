@@ -19,7 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def cond(pred: Any, true_fn: Function, false_fn: Function, *operands: Tree) -> Tree:
+def cond(pred: Any, true_fn: Function, false_fn: Function, *operands: Tree) -> Any:
     """Returns `true_fn(*operands)` if `pred` holds, else `false_fn(*operands)`.
 
     Keras has no operands; its functions can only read arrays that they know.
@@ -27,19 +27,19 @@ def cond(pred: Any, true_fn: Function, false_fn: Function, *operands: Tree) -> T
     return jax.lax.cond(pred, true_fn, false_fn, *operands)
 
 
-def switch(index: Any, branches: Any, *operands: Tree) -> Tree:
+def switch(index: Any, branches: Any, *operands: Tree) -> Any:
     """Returns `branches[index](*operands)`; an index out of range counts as the nearest one."""
     return jax.lax.switch(index, list(branches), *operands)
 
 
-def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Tree) -> Tree:
+def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Tree) -> Any:
     """Returns what `value = body_fun(i, value)` makes of `init_val`, for each `i` below `upper`."""
     return jax.lax.fori_loop(lower, upper, body_fun, init_val)
 
 
 def while_loop(
     cond: Function, body: Function, loop_vars: Tree, maximum_iterations: int | None = None
-) -> Tree:
+) -> Any:
     """Returns what `body` makes of the variables while `cond` holds.
 
     Args:
@@ -72,26 +72,26 @@ def scan(
     length: int | None = None,
     reverse: bool = False,
     unroll: int | bool = 1,
-) -> tuple[Tree, Tree]:
+) -> tuple[Any, Any]:
     """Returns the last state and all outputs of `state, output = f(state, x)` over `xs`."""
     return jax.lax.scan(f, init, xs, length, reverse, unroll)
 
 
-def associative_scan(f: Function, elems: Tree, reverse: bool = False, axis: int = 0) -> Tree:
+def associative_scan(f: Function, elems: Tree, reverse: bool = False, axis: int = 0) -> Any:
     """Returns all partial results of an associative function along an axis."""
     return jax.lax.associative_scan(f, elems, reverse, axis)
 
 
-def map(f: Function, xs: Tree) -> Tree:
+def map(f: Function, xs: Tree) -> Any:
     """Returns `f` of each entry along the first axis, one after the other."""
     return jax.lax.map(f, xs)
 
 
-def vectorized_map(function: Function, elements: Tree) -> Tree:
+def vectorized_map(function: Function, elements: Tree) -> Any:
     """Returns the function of each entry along the first axis, all at once."""
     return jax.vmap(function)(elements)
 
 
-def jvp(fun: Function, primals: Any, tangents: Any, has_aux: bool = False) -> Tree:
+def jvp(fun: Function, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     """Returns the function's result and its derivative along the tangents (see `jax.jvp`)."""
     return jax.jvp(fun, tuple(primals), tuple(tangents), has_aux=has_aux)

@@ -49,7 +49,7 @@ def unstack(x: Array, num: int | None = None, axis: int = 0) -> list[Array]:
     return list(jnp.unstack(x, axis=axis))
 
 
-def divide_no_nan(x1: Any, x2: Any) -> Array:
+def divide_no_nan(x1: Array, x2: Array) -> Array:
     """Returns `x1 / x2`, and 0 where `x2` is 0."""
     zero = jnp.equal(x2, 0)
     return jnp.where(zero, 0, jnp.divide(x1, jnp.where(zero, jnp.ones_like(x2), x2)))

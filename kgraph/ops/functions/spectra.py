@@ -12,7 +12,7 @@ import numpy as np
 from kgraph.errors import ConfigError, check_choice
 from kgraph.layers.normalization.statistics import along
 from kgraph.ops.functions.patches import extract_sequences
-from kgraph.types import Array
+from kgraph.types import Array, DTypeLike
 
 __all__ = ["fft", "fft2", "ifft2", "irfft", "istft", "rfft", "stft"]
 
@@ -123,7 +123,7 @@ def _overlap(pieces: Array, stride: int) -> Array:
     return cut(pieces)[0]
 
 
-def _window(window: str | Array | None, length: int, fft_length: int, dtype: Any) -> Array:
+def _window(window: Any, length: int, fft_length: int, dtype: DTypeLike) -> Array:
     """Returns the window with zeros around it, `[fft_length]`; named ones are periodic."""
     if not 0 < length <= fft_length <= _MOST_SAMPLES:
         raise ConfigError(

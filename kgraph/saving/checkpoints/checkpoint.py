@@ -355,5 +355,5 @@ def _whole(step: Any) -> int:
     return int(step)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) or getattr(value, "ndim", None) == 0

@@ -87,7 +87,7 @@ def take(tree: Tree, copy: bool, spare: Spare, several: bool = False) -> NamedTr
 
 def _stored(
     spec: Spec,
-    leaf: Any,
+    leaf: object,
     copy: bool,
     spare: Spare,
     copies: dict[tuple[Path, Start], np.ndarray],
@@ -139,11 +139,11 @@ def nest(values: Mapping[Path, Any], hollow: Mapping[Path, str]) -> dict[str, An
     return tree
 
 
-def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
+def _put(tree: dict[str, Any], path: Path, value: object) -> None:
     for part in path[:-1]:
         tree = tree.setdefault(part, {})
     tree[path[-1]] = value
 
 
-def _is_hollow(value: Any) -> bool:
+def _is_hollow(value: object) -> bool:
     return value is None or (isinstance(value, dict) and not value)

@@ -26,7 +26,7 @@ def decode_meta(data: bytes) -> Any:
     return json.loads(data)
 
 
-def _check(value: Any, where: str, depth: int) -> None:
+def _check(value: object, where: str, depth: int) -> None:
     if value is None or isinstance(value, (str, bool, int, float)):
         return
     if depth > _MAX_DEPTH:

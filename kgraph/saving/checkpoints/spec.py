@@ -52,7 +52,7 @@ class Spec:
         return f"{list(self.shape)} {self.dtype}"
 
 
-def path_text(path: Path) -> str:
+def path_text(path: Any) -> str:
     """Returns a path as one string, different for different paths.
 
     >>> path_text(("params", "block/dense", "kernel"))
@@ -83,7 +83,7 @@ def path_of(keys: Sequence[Any]) -> Path:
     return tuple(parts)
 
 
-def spec_of(path: Path, leaf: Any) -> Spec:
+def spec_of(path: Any, leaf: Any) -> Spec:
     """Returns the spec of an array, or of what describes one.
 
     Raises:

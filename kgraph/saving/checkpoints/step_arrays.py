@@ -46,7 +46,7 @@ class StepArrays:
         found = self._in_parallel([(number, None) for number in range(len(specs))])
         return nest({spec.path: value for spec, value in zip(specs, found)}, self._manifest.hollow)
 
-    def placed(self, template: Tree) -> Tree:
+    def placed(self, template: Tree) -> Any:
         """Returns the arrays in the structure and the shardings of a template.
 
         A leaf of the template that is a NumPy array, or of a dtype that JAX does not have (64 bits,
@@ -67,7 +67,7 @@ class StepArrays:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
             return list(pool.map(lambda one: self._array(*one), wanted))
 
-    def _array(self, number: int, leaf: Any) -> Any:
+    def _array(self, number: int, leaf: object) -> Any:
         """Returns an array as a leaf of a template has it; without one, for the host."""
         spec = self._manifest.specs[number]
         region = _Region(self, number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from kgraph.errors import ModelFileError
 from kgraph.saving.files.file_error import shown
@@ -21,8 +20,8 @@ def damaged(
     *,
     member: str | None = None,
     array: str | None = None,
-    expected: Any = None,
-    received: Any = None,
+    expected: object = None,
+    received: object = None,
 ) -> DamagedStepError:
     """Returns the error for a step whose bytes are not those that were written."""
     facts = {"member": member, "array": array, "expected": expected, "received": received}

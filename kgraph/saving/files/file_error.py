@@ -18,14 +18,14 @@ _SHORTEST = 20
 _CAUSE = 2000
 
 
-def shown(value: Any, width: int = _LINE) -> str:
+def shown(value: object, width: int = _LINE) -> str:
     """Returns a value as one printable line: text of a file never reaches a terminal as it is."""
     text = value if isinstance(value, str) else _repr(value)
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
-def _repr(value: Any) -> str:
+def _repr(value: object) -> str:
     """Returns the repr of a value, without writing out all of a large one."""
     if isinstance(value, (list, tuple)) and len(value) > _LINE:
         value = value[:_LINE]
@@ -40,8 +40,8 @@ def file_error(
     *,
     member: str | None = None,
     at: str | None = None,
-    expected: Any = None,
-    received: Any = None,
+    expected: object = None,
+    received: object = None,
     hint: str | None = None,
 ) -> ModelFileError:
     """Returns the error for one file, of at most 500 characters.

@@ -11,7 +11,7 @@ import numpy as np
 _ALIGNMENT = 64
 
 
-def on_host(value: Any, copy: bool, spare: np.ndarray | None = None) -> np.ndarray:
+def on_host(value: object, copy: bool, spare: np.ndarray | None = None) -> np.ndarray:
     """Returns a JAX or NumPy array as a NumPy array in C order.
 
     Args:
@@ -30,7 +30,7 @@ def on_host(value: Any, copy: bool, spare: np.ndarray | None = None) -> np.ndarr
     return spare
 
 
-def is_view(value: Any) -> bool:
+def is_view(value: object) -> bool:
     """Tells whether NumPy sees the memory of `value` itself: of JAX arrays, those on a CPU."""
     if not isinstance(value, jax.Array) or value.sharding.memory_kind not in (None, "device"):
         return True

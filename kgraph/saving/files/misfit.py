@@ -9,7 +9,7 @@ from typing import Any
 class Misfit(ValueError):
     """Data are not what they must be: `place`, what was `expected` there, what was `received`."""
 
-    def __init__(self, place: str, expected: str, received: Any) -> None:
+    def __init__(self, place: str, expected: str, received: object) -> None:
         super().__init__(f"{place} is not {expected}")
         self.place, self.expected, self.received = place, expected, received
 

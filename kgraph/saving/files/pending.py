@@ -7,9 +7,9 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from kgraph.saving.files.background import Background
+from kgraph.types import FilePath
 
 _pending: dict[Path, PendingSave] = {}
 _guard = threading.Lock()
@@ -67,7 +67,7 @@ def start_save(path: Path, write: Callable[[], None], model: object) -> PendingS
     return save
 
 
-def settle(path: Any, model: object = None) -> None:
+def settle(path: FilePath, model: object = None) -> None:
     """Waits for the save to a path that is under way, if one is.
 
     Args:

@@ -15,7 +15,7 @@ MAX_DEPTH = 64
 MAX_INTEGER = 2**53 - 1  # what every reader of JSON keeps exactly
 
 
-def encode(value: Any, what: str) -> bytes:
+def encode(value: object, what: str) -> bytes:
     """Returns plain data as JSON bytes.
 
     Raises:
@@ -78,7 +78,7 @@ def _bounded(text: str) -> int:
     return int(text)
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: object) -> None:
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         outer = [item for item in level if isinstance(item, (dict, list))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.layers.base import Layer
 from kgraph.saving.files.file_error import refusing
@@ -12,13 +12,17 @@ from kgraph.saving.keras_format.archive import CONFIG
 from kgraph.saving.keras_format.names import SPELLED
 from kgraph.saving.keras_format.objects_in import CUSTOM, ObjectReader
 
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
+
 KNOWN = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
 _IGNORED = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
 """How Keras runs steps. What they compute is the same."""
 _KINDS = {"loss": "loss", "metrics": "metric", "weighted_metrics": "metric"}
 
 
-def read_compile_options(path: Path, model: Any, data: Any) -> None:
+def read_compile_options(path: Path, model: Model, data: Any) -> None:
     """Compiles a model as its file says.
 
     Raises:
@@ -55,7 +59,7 @@ def compile_config(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {**said, **fixed}
 
 
-def _spelled(item: Any, names: Mapping[str, str]) -> Any:
+def _spelled(item: object, names: Mapping[str, str]) -> Any:
     """Returns options with names as Keras spells them."""
     if isinstance(item, str):
         return names.get(item, item)

@@ -25,7 +25,7 @@ from kgraph.saving.keras_format.calls_in import (
 )
 from kgraph.saving.keras_format.inputs_in import InputSizes, input_layer
 from kgraph.saving.keras_format.objects_in import ObjectReader
-from kgraph.types import Tree
+from kgraph.types import Config
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class _Function:
 class FunctionalParts:
     """What a functional config describes: symbols, and the layers in the order of the file."""
 
-    inputs: Tree
-    outputs: Tree
+    inputs: Any
+    outputs: Any
     layers: list[Layer]
 
 
 def read_functional(
-    reader: ObjectReader, config: Mapping[str, Any], at: str, sizes: InputSizes
+    reader: ObjectReader, config: Config, at: str, sizes: InputSizes
 ) -> FunctionalParts:
     """Returns the symbols and layers of a functional config. Checks all names before any call."""
     entries = config.get("layers")
@@ -150,7 +150,7 @@ def _replay(
     return made
 
 
-def _is_ref(item: Any) -> bool:
+def _is_ref(item: object) -> bool:
     return isinstance(item, TensorRef)
 
 
@@ -179,7 +179,7 @@ def _call(
     return found
 
 
-def _given(layer: Layer, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _given(layer: Layer, kwargs: Mapping[str, object]) -> dict[str, Any]:
     """Returns the keywords that say something: Keras also notes those which are None.
 
     It notes `training` as well, its default if nobody gave it (so False for Dropout), and does not
@@ -196,7 +196,7 @@ def _run_function(thing: _Function, args: Any, kwargs: Any) -> Any:
     operation._kgraph.kept_name = thing.name
     if operation.supports_masking:
 
-        def bare(item: Any) -> Any:
+        def bare(item: object) -> Any:
             masked = isinstance(item, SymbolicTensor) and item.mask is not None
             return lift("copy")(item) if masked else item
 
@@ -209,12 +209,12 @@ def _run_function(thing: _Function, args: Any, kwargs: Any) -> Any:
 
 def _structure(
     reader: ObjectReader,
-    config: Mapping[str, Any],
+    config: Config,
     which: str,
     at: str,
     things: Mapping[str, Any],
     made: Mapping[tuple[str, int], list[Any]],
-) -> Tree:
+) -> Any:
     """Returns the symbols of `input_layers` or `output_layers` in their structure."""
     key = f"{which}_layers"
     if key not in config:

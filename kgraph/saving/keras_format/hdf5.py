@@ -230,7 +230,7 @@ class ArrayFile:
     def _too_many(self, path: str) -> Exception:
         return self._error("holds too many objects", path, MAX_OBJECTS, "more")
 
-    def _error(self, what: str, path: str, expected: Any, received: Any) -> Exception:
+    def _error(self, what: str, path: str, expected: object, received: object) -> Exception:
         return file_error(
             self.path, what, member=self.member, at=path or None, expected=expected,
             received=received,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +25,12 @@ def kept_arrays(model: Layer, places: Mapping[str, Variable]) -> dict[str, np.nd
     }
 
 
-def _divided(layer: Layer) -> Iterator[tuple[int, np.ndarray]]:
+def _divided(layer: Any) -> Iterator[tuple[int, np.ndarray]]:
     """Yields the kernels to be divided by the ids of their weights, inner divisions first."""
     for _, child in children(layer):
         yield from _divided(child)
     if isinstance(layer, SpectralNormalization) and layer.divide_in_inference and layer.built:
         kernel: Variable = vars(layer.layer)[layer.target or ""]
-        array, _ = layer.divided(kernel.value, layer.vector_u.value)
+        vector: Variable = vars(layer)["vector_u"]
+        array, _ = layer.divided(kernel.value, vector.value)
         yield id(kernel), np.asarray(array)

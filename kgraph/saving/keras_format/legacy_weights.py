@@ -19,7 +19,7 @@ def is_legacy(file: ArrayFile) -> bool:
     return _root(file) is not None
 
 
-def legacy_places(file: ArrayFile, model: Any, by_name: bool) -> dict[str, Variable]:
+def legacy_places(file: ArrayFile, model: Layer, by_name: bool) -> dict[str, Variable]:
     """Returns the model's weights by the path of their arrays, those that have one.
 
     Layers with weights are paired by name if both sides have the same names, or another number of

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,13 +21,18 @@ from kgraph.saving.keras_format.hdf5 import ArrayFile, StoredArray
 from kgraph.saving.keras_format.models_in import ModelReader
 from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
 from kgraph.saving.keras_format.weight_paths import LayerOrder, trained_in_order, weight_paths
+from kgraph.types import CustomObjects
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 _OPTIMIZER = "optimizer/"
 
 
 def load_keras_model(
     path: Path,
-    custom_objects: Mapping[str, Any] | None = None,
+    custom_objects: CustomObjects | None = None,
     compile: bool = True,
     expect_sha256: str | None = None,
 ) -> Any:
@@ -106,7 +111,7 @@ def fitting(file: ArrayFile, at: str, weight: Variable) -> np.ndarray:
 # --- optimizer -----------------------------------------------------------------------------------
 
 
-def _training_state(file: ArrayFile, model: Any, order: LayerOrder) -> dict[str, Any] | None:
+def _training_state(file: ArrayFile, model: Model, order: LayerOrder) -> dict[str, Any] | None:
     """Returns what training had reached; None if the file is of a model that was never trained."""
     stored = [at for at in file.arrays if at.startswith(_OPTIMIZER)]
     if _is_unused(file, stored):
@@ -143,7 +148,7 @@ def _is_unused(file: ArrayFile, stored: Sequence[str]) -> bool:
     )
 
 
-def _slots(file: ArrayFile, model: Any, order: LayerOrder) -> OptimizerSlots:
+def _slots(file: ArrayFile, model: Model, order: LayerOrder) -> OptimizerSlots:
     with refusing(
         file.path, "has an optimizer state that kgraph cannot take", member=WEIGHTS,
         hint="load it with compile=False",
@@ -155,7 +160,7 @@ def _slots(file: ArrayFile, model: Any, order: LayerOrder) -> OptimizerSlots:
         return OptimizerSlots(model.optimizer, state, trained_places(model, order))
 
 
-def trained_places(model: Any, order: LayerOrder) -> Sequence[tuple[tuple[str, ...], Variable]]:
+def trained_places(model: Model, order: LayerOrder) -> Sequence[tuple[tuple[str, ...], Variable]]:
     """Returns path in the parameters and weight, for all that is trained, in Keras' order."""
     paths = {id(place.weight): place.path for place in model._kgraph.programs.plain().places}
     return [(paths[id(weight)], weight) for weight in trained_in_order(model, order)]

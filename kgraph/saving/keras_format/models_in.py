@@ -20,6 +20,7 @@ from kgraph.saving.keras_format.functional_in import keep_name, read_functional
 from kgraph.saving.keras_format.inputs_in import InputSizes, Sharing, input_layer
 from kgraph.saving.keras_format.objects_in import CUSTOM, ObjectReader
 from kgraph.saving.keras_format.weight_paths import LayerOrder
+from kgraph.types import Config
 
 _SHARING: tuple[Sharing, ...] = ("none", "axis", "all")
 _GRAPH = {"layers", "input_layers", "output_layers"}
@@ -141,7 +142,7 @@ class ModelReader:
         return model
 
 
-def _name(reader: ObjectReader, model: Layer, config: Mapping[str, Any], at: str) -> None:
+def _name(reader: ObjectReader, model: Layer, config: Config, at: str) -> None:
     name = config.get("name")
     if isinstance(name, str) and name:
         keep_name(reader, model, name, at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.lower import graph_of, is_model
 from kgraph.declared import is_own
@@ -18,6 +18,9 @@ from kgraph.saving.keras_format.names import FUNCTIONAL, SEQUENTIAL
 from kgraph.saving.keras_format.objects_out import ObjectWriter, policy
 from kgraph.saving.keras_format.weight_paths import LayerOrder
 from kgraph.types import Tree
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
 
 
 class ModelWriter(ObjectWriter):
@@ -52,7 +55,7 @@ class ModelWriter(ObjectWriter):
             made["build_config"] = {"input_shape": shape}
         return made
 
-    def _sequential(self, model: Any, place: str, name: str) -> dict[str, Any]:
+    def _sequential(self, model: Model, place: str, name: str) -> dict[str, Any]:
         layers: list[Layer] = list(model.layers)
         self.order[id(model)] = layers
         names = {id(layer): key for key, layer in model._kgraph.layers.items()}
@@ -113,7 +116,7 @@ class ModelWriter(ObjectWriter):
             "kwargs": {key: self._argument(item, place) for key, item in kwargs.items()},
         }
 
-    def _argument(self, item: Any, place: str) -> Any:
+    def _argument(self, item: object, place: str) -> Any:
         """Returns an argument of a call: tensors are marked already, the rest is plain."""
         if isinstance(item, _Tensor):
             return item.plain
@@ -175,12 +178,12 @@ class _Scope:
         """Returns the arguments of a call with tensors in Keras' form."""
         tensors = [self._tensor(ref) for ref in node.inputs]
 
-        def filled(item: Any) -> Any:
+        def filled(item: object) -> Any:
             return tensors[item.index] if isinstance(item, Slot) else item
 
         return map_structure(filled, tuple(node.args)), map_structure(filled, dict(node.kwargs))
 
-    def ends(self, structure: Tree, refs: tuple[Ref, ...]) -> Tree:
+    def ends(self, structure: Tree, refs: tuple[Ref, ...]) -> Any:
         """Returns inputs or outputs of the model in their structure."""
         found: list[Any] = []
         for ref in refs:
@@ -202,7 +205,7 @@ class _Scope:
         return _Tensor({"class_name": "__keras_tensor__", "config": config})
 
 
-def _unwrapped(tree: Tree) -> Any:
+def _unwrapped(tree: Any) -> Any:
     if isinstance(tree, _Tensor):
         return tree.plain["history"]
     if isinstance(tree, dict):
@@ -210,14 +213,14 @@ def _unwrapped(tree: Tree) -> Any:
     return [_unwrapped(item) for item in tree]
 
 
-def _class_of(model: Any) -> tuple[str, str]:
+def _class_of(model: Model) -> tuple[str, str]:
     cls = type(model)
     if is_own(cls):
         return SEQUENTIAL if model._kgraph_is_sequential else FUNCTIONAL
     return "custom", cls.__name__
 
 
-def _input_shape(model: Any) -> list[int | None] | None:
+def _input_shape(model: Model) -> list[int | None] | None:
     """Returns the shape of a model's one input, which Keras builds it for."""
     graph = graph_of(model)
     if graph is None or not isinstance(graph.input_structure, Slot):

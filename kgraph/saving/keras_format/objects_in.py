@@ -24,6 +24,7 @@ from kgraph.saving.keras_format.names import (
     NEEDED,
     is_exchanged,
 )
+from kgraph.types import Config
 
 CUSTOM = "pass classes and functions of your own: load_model(path, custom_objects={'Name': Name})"
 _LAMBDA = (
@@ -164,7 +165,7 @@ class ObjectReader:
                 received=cls.__name__, hint="load it with compile=False",
             )  # fmt: skip
 
-    def _plain(self, cls: Any, is_own: bool, config: Mapping[str, Any], at: str) -> Any:
+    def _plain(self, cls: Any, is_own: bool, config: Config, at: str) -> Any:
         options = {
             key: self.value(item, f"{at}.config.{key[:40]}")
             for key, item in config.items()
@@ -212,7 +213,7 @@ def _own_class(kind: str, name: str) -> Any:
     return found
 
 
-def _says_nothing(cls: Any, key: str, item: Any) -> bool:
+def _says_nothing(cls: Any, key: str, item: object) -> bool:
     """Tells whether an option of Keras' can be left out: kgraph has no other behaviour."""
     if key in MEANINGLESS.get(cls.__name__, ()):
         return True

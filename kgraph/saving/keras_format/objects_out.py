@@ -22,6 +22,7 @@ from kgraph.saving.keras_format.names import (
     UNWRITTEN,
     is_exchanged,
 )
+from kgraph.types import Config
 
 _REPORTED = 50
 _HINT = (
@@ -58,7 +59,7 @@ class ObjectWriter:
 
     # --- values ----------------------------------------------------------------------------------
 
-    def value(self, item: Any, place: str) -> Any:
+    def value(self, item: object, place: str) -> Any:
         """Returns a value as JSON types in Keras' form."""
         if isinstance(item, Layer):
             return self.layer(item, place)
@@ -172,7 +173,7 @@ class ObjectWriter:
         return _object(MODULES["layer"], "InputLayer", config)
 
 
-def known_to_all(config: Mapping[str, Any]) -> dict[str, Any]:
+def known_to_all(config: Config) -> dict[str, Any]:
     """Returns options without those that older releases of Keras do not know, nor need here."""
     return {k: v for k, v in config.items() if not (k in LEFT_OUT and v == LEFT_OUT[k])}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kgraph import ops
+from kgraph.types import Config
 
 _NUMPY, _NN = "keras.src.ops.numpy", "keras.src.ops.nn"
 _MATH, _CORE, _LINALG = "keras.src.ops.math", "keras.src.ops.core", "keras.src.ops.linalg"
@@ -169,7 +170,7 @@ def is_keras_operation(module: Any) -> bool:
     return isinstance(module, str) and module.startswith("keras.src.ops.")
 
 
-def from_keras(module: Any, class_name: Any, config: Mapping[str, Any]) -> tuple[str, dict]:
+def from_keras(module: Any, class_name: Any, config: Config) -> tuple[str, dict]:
     """Returns the function's name and its arguments besides tensors.
 
     Raises:
@@ -188,7 +189,7 @@ def from_keras(module: Any, class_name: Any, config: Mapping[str, Any]) -> tuple
     return pair.function, arguments
 
 
-def to_keras(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def to_keras(function: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Any:
     """Returns the pair, Keras' config, and the arguments that stay in the call.
 
     Raises:

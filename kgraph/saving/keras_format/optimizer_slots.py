@@ -194,7 +194,7 @@ class OptimizerSlots:
                 found.append(np.asarray(self._leaves[entry.leaf]) * _unit(entry))
         return found
 
-    def from_keras(self, arrays: Sequence[np.ndarray]) -> Tree:
+    def from_keras(self, arrays: Sequence[np.ndarray]) -> Any:
         """Returns a state that holds Keras' arrays, which have the shapes of `entries`."""
         iterations = int(arrays[self.count_at])
         leaves: list[Any] = [None] * len(self._leaves)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,11 +31,15 @@ from kgraph.saving.kgraph_format.description import live_classes
 from kgraph.saving.kgraph_format.manifest import KGRAPH_VERSION
 from kgraph.saving.kgraph_format.stored_arrays import tree_specs
 
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
+
 KERAS_VERSION = "3.15.1"
 """The release whose layout is written."""
 
 
-def save_keras_model(model: Any, path: Path, include_optimizer: bool = True) -> None:
+def save_keras_model(model: Model, path: Path, include_optimizer: bool = True) -> None:
     """Writes a model as a `.keras` file that Keras loads in safe mode.
 
     Args:
@@ -86,9 +90,10 @@ def write_file(path: Path, members: Mapping[str, bytes] | bytes) -> None:
         put_in_place(new, path)
 
 
-def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], OptimizerSlots | None]:
+def _training(model: Model, writer: ModelWriter) -> tuple[dict[str, Any], OptimizerSlots | None]:
     """Returns the compile options, and what the optimizer remembers if it has made a step."""
     options = model._kgraph.trainer.given()
+    assert options is not None
     config = compile_config({key: _written(writer, item, key) for key, item in options.items()})
     if "loss_fn" in options:
         writer.cannot("compile", "a loss_fn")
@@ -126,7 +131,7 @@ def _written(writer: ModelWriter, option: Any, name: str) -> Any:
     return writer.value(plain, name)
 
 
-def _prove(model: Any, path: Path, config: bytes, writer: ModelWriter) -> None:
+def _prove(model: Model, path: Path, config: bytes, writer: ModelWriter) -> None:
     """Rebuilds the model from what will be written, and compares the weights.
 
     Raises:
@@ -151,7 +156,7 @@ def _specs(places: Mapping[str, Any]) -> dict[str, str]:
     return {at: f"{list(weight.shape)} {weight.dtype}" for at, weight in places.items()}
 
 
-def _unprovable(model: Any, reason: str) -> ConfigError:
+def _unprovable(model: Model, reason: str) -> ConfigError:
     return ConfigError(
         f"{label_of(model)} cannot be saved as a Keras file: "
         "what would be read back is another model",

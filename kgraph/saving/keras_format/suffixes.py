@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
+
+from kgraph.types import FilePath
 
 Format: TypeAlias = Literal["model", "weights", "hdf5"]
 
 
-def keras_format_of(filepath: Any) -> Format | None:
+def keras_format_of(filepath: FilePath) -> Format | None:
     """Returns what a name stands for: a `.keras` model, `.weights.h5`, another `.h5`, or None."""
     text = os.fspath(filepath)
     name = text.decode() if isinstance(text, bytes) else text

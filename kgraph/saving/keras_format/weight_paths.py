@@ -84,7 +84,11 @@ def _walk_all(
 
 
 def _walk_value(
-    value: Any, path: str, order: Mapping[int, list[Layer]], seen: set[int], names: dict[str, str]
+    value: Any,
+    path: str,
+    order: Mapping[int, list[Layer]],
+    seen: set[int],
+    names: dict[str, str],
 ) -> list[tuple[str, Layer]]:
     if isinstance(value, Layer):
         return _walk_all(value, path, order, seen, names)

@@ -92,7 +92,7 @@ def shard_name(path: str, start: Sequence[int], shape: Sequence[int]) -> str:
     return f"{path}[{','.join(slices)}]"
 
 
-def is_digest(value: Any) -> bool:
+def is_digest(value: object) -> bool:
     """Tells whether a value is a SHA-256 in hexadecimal."""
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 

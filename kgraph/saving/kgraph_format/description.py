@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -24,10 +24,14 @@ from kgraph.registry import (
     restore,
 )
 
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
+
 _REGISTER = "decorate it with @kgraph.saving.register_keras_serializable(), or use a name"
 
 
-def model_document(model: Any) -> dict[str, Any]:
+def model_document(model: Model) -> dict[str, Any]:
     """Returns a model as plain data.
 
     `model` is its class and config. A model that is defined by code has `inputs` too: structure and

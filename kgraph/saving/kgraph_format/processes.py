@@ -40,7 +40,7 @@ class Processes:
         """Returns where they meet, once the first process has made it."""
         return _wait(lambda: next(folder.glob(WORKSHOPS + self.token), None), "process 0")
 
-    def report(self, aside: Path, note: Any) -> None:
+    def report(self, aside: Path, note: object) -> None:
         """Says that this process has done its part, or (a text) why it could not."""
         new = aside / f"note-{self.index}.new"
         new.write_text(json.dumps(note))

@@ -113,7 +113,7 @@ def put_together(
     return target
 
 
-def _is_spread(value: Any) -> bool:
+def _is_spread(value: object) -> bool:
     if not isinstance(value, jax.Array) or not value.size:
         return False
     return not (value.is_fully_replicated and value.addressable_shards)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from kgraph.declared import method_of
 from kgraph.registry import Recorded
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 Logs: TypeAlias = dict[str, Any]
 Mode: TypeAlias = Literal["train", "test", "predict"]
@@ -50,14 +54,14 @@ class Callback(Recorded):
         return self._model
 
     @model.setter
-    def model(self, model: Any) -> None:
+    def model(self, model: Model) -> None:
         self._model = model
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Takes what the loop knows, before the first hook."""
         self.params = params
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: Model) -> None:
         """Takes the model, before the first hook."""
         self._model = model
 

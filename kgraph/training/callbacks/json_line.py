@@ -14,7 +14,7 @@ def as_json(record: dict[str, Any]) -> str:
     return json.dumps({key: _plain(value) for key, value in record.items()}, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if hasattr(value, "dtype"):  # of NumPy or JAX

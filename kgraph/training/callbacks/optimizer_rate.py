@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.optimizers import LossScaleOptimizer, MultiOptimizer
 from kgraph.optimizers.learning_rate import LearningRateError
 
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
 
-def read_rate(callback: object, model: Any) -> float:
+
+def read_rate(callback: object, model: Model) -> float:
     """Returns the learning rate as a number.
 
     Raises:
@@ -30,7 +33,7 @@ def read_rate(callback: object, model: Any) -> float:
     return float(rate)
 
 
-def current_rates(model: Any) -> dict[str, float]:
+def current_rates(model: Model) -> dict[str, float]:
     """Returns the rate of the next step as `learning_rate`, also where a schedule gives it.
 
     The optimizers of a `MultiOptimizer` have one each: `learning_rate_adam`, with a number behind a

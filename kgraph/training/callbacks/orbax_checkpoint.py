@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 
@@ -15,6 +15,9 @@ from kgraph.training.callbacks.callback import Logs
 from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.monitor import MonitorCallback
 from kgraph.training.console import announce
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
 
 
 class OrbaxCheckpoint(MonitorCallback):
@@ -100,7 +103,7 @@ class OrbaxCheckpoint(MonitorCallback):
         """Returns when the last step is on the disk; raises what kept it from being saved."""
         self.checkpoint.wait()
 
-    def restore(self, model: Any, step: int | None = None) -> int:
+    def restore(self, model: Model, step: int | None = None) -> int:
         """Brings a step back into a model: its weights and, if they were saved, its training state.
 
         Args:

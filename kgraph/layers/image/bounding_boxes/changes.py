@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, check_choice
 from kgraph.layers.image.bounding_boxes.formats import as_boxes, sides
-from kgraph.types import Array, Tree
+from kgraph.types import Array, ArrayLike
 
 
 def clip_to_image_size(
@@ -17,7 +17,7 @@ def clip_to_image_size(
     height: Any = None,
     width: Any = None,
     bounding_box_format: str = "xyxy",
-) -> Tree:
+) -> Any:
     """Returns boxes cut off at the borders of the image; those with nothing left are labelled -1.
 
     Args:
@@ -46,7 +46,12 @@ def clip_to_image_size(
 
 
 def crop(
-    boxes: Any, top: Any, left: Any, height: Any, width: Any, bounding_box_format: str = "xyxy"
+    boxes: ArrayLike,
+    top: Any,
+    left: Any,
+    height: Any,
+    width: Any,
+    bounding_box_format: str = "xyxy",
 ) -> Array:
     """Returns the boxes of an image of which a window is cut out.
 
@@ -59,7 +64,7 @@ def crop(
 
 
 def pad(
-    boxes: Any, top: Any, left: Any, height: Any = None, width: Any = None,
+    boxes: ArrayLike, top: Any, left: Any, height: Any = None, width: Any = None,
     bounding_box_format: str = "xyxy",
 ) -> Array:  # fmt: skip
     """Returns the boxes of an image that has got borders.
@@ -74,7 +79,7 @@ def pad(
 
 
 def affine_transform(
-    boxes: Any,
+    boxes: ArrayLike,
     angle: Any,
     translate_x: Any,
     translate_y: Any,
@@ -106,7 +111,7 @@ def affine_transform(
     check_choice("affine_transform", "bounding_box_format", bounding_box_format, ("xyxy",))
     boxes = as_boxes(boxes, "float32")
 
-    def per_image(value: Any) -> Array:
+    def per_image(value: object) -> Array:
         return jnp.broadcast_to(jnp.asarray(value).astype(boxes.dtype), boxes.shape[:1])
 
     wide, high = (per_image(size) - 1 for size in (width, height))
@@ -131,7 +136,7 @@ def affine_transform(
     return jnp.concatenate([placed.min(-2), placed.max(-2)], -1)
 
 
-def _moved(owner: str, boxes: Any, x: Any, y: Any, form: str) -> Array:
+def _moved(owner: str, boxes: ArrayLike, x: ArrayLike, y: Any, form: str) -> Array:
     check_choice(owner, "bounding_box_format", form, ("xyxy",))
     boxes = as_boxes(boxes)
     x, y = (jnp.asarray(step).astype(boxes.dtype) for step in (x, y))

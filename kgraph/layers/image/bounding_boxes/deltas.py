@@ -17,7 +17,7 @@ _ENCODINGS = ("center_xywh", "center_yxhw")
 
 def encode_box_to_deltas(
     anchors: Any,
-    boxes: Any,
+    boxes: Array,
     anchor_format: str,
     box_format: str,
     encoding_format: str = "center_yxhw",
@@ -55,7 +55,7 @@ def decode_deltas_to_boxes(
     encoded_format: str = "center_yxhw",
     variance: Any = None,
     image_shape: Sequence[int] | None = None,
-) -> Tree:
+) -> Any:
     """Returns the boxes that `encode_box_to_deltas` made deltas of.
 
     Args:

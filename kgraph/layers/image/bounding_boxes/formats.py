@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError, DataError, check_choice
-from kgraph.types import Array, Tree
+from kgraph.types import Array, ArrayLike, DTypeLike
 
 FORMATS = (
     "xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw",
@@ -17,13 +17,13 @@ FORMATS = (
 
 
 def convert_format(
-    boxes: Tree,
+    boxes: Any,
     source: str,
     target: str,
     height: Any = None,
     width: Any = None,
-    dtype: Any = "float32",
-) -> Tree:
+    dtype: DTypeLike = "float32",
+) -> Any:
     """Returns boxes in another format.
 
     `x` is the left, `y` the top; a second pair is the right and the bottom, or width and height.
@@ -70,7 +70,7 @@ def convert_format(
     return jnp.stack(_in_format(left, top, right, bottom, target.removeprefix("rel_")), axis=-1)
 
 
-def as_boxes(boxes: Any, dtype: Any = None) -> Array:
+def as_boxes(boxes: ArrayLike, dtype: DTypeLike | None = None) -> Array:
     """Returns boxes as a JAX array, in `dtype` or their own.
 
     Raises:

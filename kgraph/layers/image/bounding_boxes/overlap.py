@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 
 from kgraph.config import epsilon
 from kgraph.errors import ConfigError, DataError
 from kgraph.layers.image.bounding_boxes.formats import convert_format, sides
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike
 
 
 def compute_iou(
-    boxes1: Any,
-    boxes2: Any,
+    boxes1: ArrayLike,
+    boxes2: ArrayLike,
     bounding_box_format: str,
     use_masking: bool = False,
     mask_val: float = -1,
@@ -59,7 +58,10 @@ def compute_iou(
 
 
 def compute_ciou(
-    boxes1: Any, boxes2: Any, bounding_box_format: str, image_shape: Sequence[int] | None = None
+    boxes1: ArrayLike,
+    boxes2: ArrayLike,
+    bounding_box_format: str,
+    image_shape: Sequence[int] | None = None,
 ) -> Array:
     """Returns the complete intersection over union of pairs of boxes, for losses.
 
@@ -91,7 +93,7 @@ def compute_ciou(
     return overlap - (middles**2).sum(-1) / diagonal - shape * weight
 
 
-def _corners(boxes: Any, form: str, image_shape: Sequence[int] | None) -> Array:
+def _corners(boxes: ArrayLike, form: str, image_shape: Sequence[int] | None) -> Array:
     if form.lower().startswith("rel_") and image_shape is None:
         raise ConfigError(f"{form!r} takes the size of the image", expected="image_shape")
     height, width = (None, None) if image_shape is None else image_shape[:2]
