@@ -25,6 +25,7 @@ from benchmarks import (
     recurrent,
     saving_cost,
     step_time,
+    threads,
     whole_passes,
 )
 from benchmarks.measure import Result, table
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[list[Result]]]] = {
     "first": build_time.first_step,
     "step": step_time.run,
     "passes": whole_passes.run,
+    "threads": threads.run,
     "layers": layer_times.run,
     "checkpoint": checkpoint_cost.run,
     "building": building.run,

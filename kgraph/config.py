@@ -160,6 +160,11 @@ def set_random_seed(seed: int) -> None:
     _settings.draws = itertools.count()
 
 
+def stream() -> object:
+    """Returns what stands for the stream of `next_seed`: another object after `set_random_seed`."""
+    return _settings.draws
+
+
 def next_seed() -> tuple[int, int]:
     """Returns (seed of the process, running number): a fresh pair at each call.
 

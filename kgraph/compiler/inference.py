@@ -10,6 +10,7 @@ from jax.core import Tracer
 from kgraph.compiler.folded import folded_values
 from kgraph.compiler.layout import Variables
 from kgraph.compiler.program import Program
+from kgraph.layers.base.variable import values_of
 from kgraph.types import Array
 
 
@@ -32,7 +33,8 @@ class Inference:
 
     def variables(self) -> Variables:
         """Returns the weights as they are now, for `program`, folded if anything is to fold."""
-        values: dict[int, Any] = {id(p.weight): p.weight.value for p in self.program.places}
+        weights = [place.weight for place in self.program.places]
+        values: dict[int, Any] = dict(zip(map(id, weights), values_of(weights)))
         now = [values[id(weight)] for weight in self._sources]
         if any(isinstance(array, Tracer) for array in now):
             return self.program.nest(values)  # what is traced must not be kept

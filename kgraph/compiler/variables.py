@@ -12,8 +12,9 @@ from kgraph.compiler.folded import Fold, folded_values
 from kgraph.compiler.layout import BOTH, Layout, Place, Variables
 from kgraph.compiler.packing import Bundle
 from kgraph.compiler.stacked import Stack, StackedWeight
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.variable import initial_values, root_key
+from kgraph.layers.base.variable import Variable, by_key, initial_values
 
 
 class VariableTrees:
@@ -85,23 +86,27 @@ class VariableTrees:
 
     def create_values(self) -> None:
         """Gives a value to each weight that has none; those of repeated blocks are kept stacked."""
-        missing = {
-            id(place.weight): ("/".join(place.path), place.weight)
-            for place in self.places
-            if not place.weight.has_value
-        }
-        if not missing:
-            return
-        rows = [stacked.members for stacked in self.stacked_weights]
-        groups = [members for members in rows if all(id(w) in missing for w in members)]
-        stacks = [[missing.pop(id(member)) for member in members] for members in groups]
-        pairs = list(missing.values())
-        with jax.ensure_compile_time_eval():  # real arrays, even while somebody's jit is tracing
-            arrays = iter(initial_values(pairs, root_key(), None, stacks))
-        for _, weight in pairs:
-            weight.take_back(next(arrays))
-        for members in groups:
-            Bundle(next(arrays), members)
+        with between_blocks:  # two threads that need the same weight get the same
+            missing = {
+                id(place.weight): ("/".join(place.path), place.weight)
+                for place in self.places
+                if not place.weight.has_value
+            }
+            if missing:
+                self._create(missing)
+
+    def _create(self, missing: dict[int, tuple[str, Variable]]) -> None:
+        for key, pairs in by_key(missing.values()):
+            alone = {id(weight): (path, weight) for path, weight in pairs}
+            rows = [stacked.members for stacked in self.stacked_weights]
+            groups = [members for members in rows if all(id(w) in alone for w in members)]
+            stacks = [[alone.pop(id(member)) for member in members] for members in groups]
+            with jax.ensure_compile_time_eval():  # real arrays, even while a jit is tracing
+                arrays = iter(initial_values(list(alone.values()), key, None, stacks))
+            for _, weight in alone.values():
+                weight.take_back(next(arrays))
+            for members in groups:
+                Bundle(next(arrays), members)
 
     def fold(self, variables: Mapping[str, Any]) -> Variables:
         """Returns variables in which normalisations are part of the weights of the layers before.

@@ -11,6 +11,7 @@ from kgraph.graph.structure import leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.graph.walk import reachable
 from kgraph.layers.base import Layer, create_values
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.tree import children
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ def deep_copy(model: Model, memo: dict[int, Any]) -> Model:
         memo: copies made so far, as `copy.deepcopy` keeps them.
     """
     create_values(model._kgraph_paths_of_values())
+    with between_blocks:  # weights and the state of training are of one moment
+        return _deep_copy(model, memo)
+
+
+def _deep_copy(model: Model, memo: dict[int, Any]) -> Model:
     core, twin = model._kgraph, object.__new__(type(model))
     memo[id(model)] = twin
     outputs = [x.call for x in leaves(core.symbols) if isinstance(x, SymbolicTensor)]

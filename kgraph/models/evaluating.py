@@ -76,7 +76,7 @@ def evaluate(
             place_rows(data, engine.placement)
         progress = Progress(verbose, 1, source.steps, each=each)
         evaluation = Evaluation(engine)
-        with progress, trainer.telling(compilations(progress)):
+        with progress, trainer.compiler.telling(compilations(progress)):
             progress.epoch_begin(0)
             work = evaluation_work(evaluation, engine, data, steps)
             logs = run_evaluation(work, evaluation, engine, call_list, progress)
@@ -116,7 +116,7 @@ def predict(
         if each == 1 and not listened and not is_one_batch(data.source):
             place_rows(data, predictor.placement)
         progress = Progress(verbose, 1, source.steps, each=each)
-        with progress, trainer.telling(compilations(progress)):
+        with progress, trainer.compiler.telling(compilations(progress)):
             progress.epoch_begin(0)
             outputs = _predict(predictor, data, call_list, progress, steps)
             progress.epoch_end({})

@@ -106,7 +106,6 @@ def fit(
     """
     trainer = self._kgraph.trainer
     trainer.require_compiled("fit")
-    trainer.refuse_second_fit()
     pending.raise_failed(self)
     _check_epochs(epochs, initial_epoch)
     epochs = limited_epochs(epochs)
@@ -121,7 +120,7 @@ def fit(
         checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
     placement = trainer.programs.placement()
     saver = Unsaved() if checkpoint is None else Recovery(checkpoint)
-    with together("fit", Preempted), arriving(), saver as recovery:
+    with trainer.alone(), together("fit", Preempted), arriving(), saver as recovery:
         seeds = recovery.seeds(trainer.seeds(seed))
         source = make_source(
             x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight,
@@ -166,7 +165,10 @@ def fit(
         )
         self.stop_training = False
         engine.checks_finite = check_finite
-        with trainer.owning(engine, reached, metrics), trainer.telling(compilations(progress)):
+        with (
+            trainer.owning(engine, reached, metrics),
+            trainer.compiler.telling(compilations(progress)),
+        ):
             _train(run, recovery, start)
     return history
 
@@ -214,13 +216,14 @@ def train_on_batch(
     trainer.require_compiled("train_on_batch")
     rows = number_of_rows(x)
     source = make_source(x, y, sample_weight, rows or 1, shuffle=False, class_weight=class_weight)
-    data = open_data(trainer.programs, source)
-    engine = trainer.engine_for(data.first)
-    check_data(data, engine)
-    reached = trainer.reached_by(engine, trainer.seeds(None))
-    with trainer.owning(engine, reached):
-        engine.train_batch(*spread_batch(engine, data.first))
-        logs = engine.logs()
+    with trainer.alone():
+        data = open_data(trainer.programs, source)
+        engine = trainer.engine_for(data.first)
+        check_data(data, engine)
+        reached = trainer.reached_by(engine, trainer.seeds(None))
+        with trainer.owning(engine, reached):
+            engine.train_batch(*spread_batch(engine, data.first))
+            logs = engine.logs()
     return answer(engine.objective, logs, return_dict)
 
 

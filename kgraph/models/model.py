@@ -16,6 +16,7 @@ from kgraph.graph.traits import Traits
 from kgraph.layers.base import InputLayer, Layer, Variable
 from kgraph.layers.base.calling import has_symbols
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.first_keys import FirstKeys
 from kgraph.layers.base.tree import named_weights
 from kgraph.models import compiling, copies, costing, display, evaluating, fitting, forecasting
 from kgraph.models.core import ModelCore
@@ -98,6 +99,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         verify(frozen.graph)
         core = self._kgraph
         core.graph, core.layers, core.symbols = frozen.graph, frozen.layers, (inputs, outputs)
+        core.programs.claim(frozen.layers)
         self.autocast = False  # inputs get the dtype of their InputLayer; layers cast
         self.built = True
 
@@ -128,6 +130,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         """Makes the weights of a subclassed model for inputs of this shape (with batch axis)."""
         if self._kgraph_inner_graph is None:
             self.compute_output_shape(input_shape)
+            self._kgraph.programs.claim({self.name: self})
 
     def _kgraph_ensure_built(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Builds the model for these call arguments; its layers are built by the call itself."""
@@ -143,6 +146,10 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     def _kgraph_inner_graph(self) -> Graph | None:
         own_call = type(self).call is not Model.call  # comes first
         return None if own_call else self._kgraph.graph
+
+    @property
+    def _kgraph_keys(self) -> FirstKeys:
+        return self._kgraph.programs.keys
 
     @property
     def _kgraph_is_plain(self) -> bool:

@@ -27,11 +27,14 @@ from kgraph.errors import StateError
 from kgraph.graph import freeze
 from kgraph.graph.structure import leaves, map_structure
 from kgraph.layers.base import InputLayer, Layer
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.calling import eager_key, numbers_as_array
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.first_keys import FirstKeys, draws_values
 from kgraph.layers.base.platform import platform
 from kgraph.layers.base.stateless_scope import current_scope
-from kgraph.layers.base.tree import children
+from kgraph.layers.base.tree import children, named_weights
+from kgraph.layers.base.variable import values_of
 from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Tree
 
@@ -62,12 +65,13 @@ class Programs:
         lowering: what `compile` was told about it.
         seen: what the model was last called on, as shapes; a model defined by code gets its graph
             from that.
+        keys: what initial values and the first training are drawn by.
         on_leaving_devices: called when a distribution has ended and the weights leave its devices.
     """
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self.lowering = Lowering()
+        self.lowering, self.keys = Lowering(), FirstKeys()
         self.seen: Any = None
         self._trace: tuple[Any, LiveGraph] | None = None
         self._plain: tuple[Any, Program, Callable[..., Any]] | None = None
@@ -90,9 +94,10 @@ class Programs:
         graph = model._kgraph_inner_graph
         if graph is not None:
             return LiveGraph(graph, model._kgraph.layers)
-        if self._trace is None and self.seen is not None:
-            self.trace(self.seen)
-        return self._trace[1] if self._trace else None
+        with between_blocks:
+            if self._trace is None and self.seen is not None:
+                self.trace(self.seen)
+            return self._trace[1] if self._trace else None
 
     @property
     def known_live(self) -> LiveGraph:
@@ -122,7 +127,23 @@ class Programs:
         symbols = map_structure(symbol, inputs)
         frozen = freeze(symbols, model(symbols), lambda s: s)
         self._trace = (key, LiveGraph(frozen.graph, frozen.layers, model.name))
+        self.claim(frozen.layers)
         self.forget()
+
+    def claim(self, layers: Mapping[str, Layer]) -> None:
+        """Has the weights of layers drawn by this model's keys, unless another model has them.
+
+        So a value is the same whether the layer, the model or `fit` needs it first.
+        """
+        found = False
+        for name, layer in layers.items():
+            prefix = "" if layer is self._model else f"{name}/"
+            for path, weight in named_weights(layer):
+                if weight.origin is None:
+                    weight.origin = self.keys, prefix + path
+                    found = True
+        if found and draws_values():
+            self.keys.reserve()
 
     def state_key(self) -> Any:
         """Returns what decides how the model is lowered: its graph, and which weights train."""
@@ -171,11 +192,13 @@ class Programs:
         return self._plain_and_jitted()[0]
 
     def _plain_and_jitted(self) -> tuple[Program, Callable[..., Any]]:
-        known, key = self._plain, self.state_key()
-        if known is None or known[0] != key:
-            program = lower_graph(self.known_live, DEFAULT_PASSES)
-            known = self._plain = key, program, jax.jit(program.apply, static_argnames="training")
-        return known[1:]
+        with between_blocks:
+            known, key = self._plain, self.state_key()
+            if known is None or known[0] != key:
+                program = lower_graph(self.known_live, DEFAULT_PASSES)
+                jitted = jax.jit(program.apply, static_argnames="training")
+                known = self._plain = key, program, jitted
+            return known[1:]
 
     def training(self, appended: Sequence[Pass]) -> Program:
         """Returns a program to train; `appended` are the passes that its loss wants."""
@@ -187,13 +210,14 @@ class Programs:
         return self._inference_and_jitted()[0]
 
     def _inference_and_jitted(self) -> tuple[Inference, Callable[..., Any]]:
-        known = self._inference
-        key = (*self.state_key(), self.lowering.passes, self.placement())
-        if known is None or known[0] != key:
-            made = Inference(self.lower(INFERENCE_PASSES))
-            known = self._inference = key, made, jax.jit(made.program.apply)
-        self.create_values(known[1].program)
-        return known[1:]
+        with between_blocks:
+            known = self._inference
+            key = (*self.state_key(), self.lowering.passes, self.placement())
+            if known is None or known[0] != key:
+                made = Inference(self.lower(INFERENCE_PASSES))
+                known = self._inference = key, made, jax.jit(made.program.apply)
+            self.create_values(known[1].program)
+            return known[1:]
 
     def forget_folded(self) -> None:
         """Frees the weights that inference has made of the model's: those are about to change."""
@@ -214,7 +238,8 @@ class Programs:
     def variables(self, program: Program) -> dict[str, Any]:
         """Returns the weights as the program's variables; those without a value get one now."""
         self.create_values(program)
-        return program.nest({id(place.weight): place.weight.value for place in program.places})
+        weights = [place.weight for place in program.places]
+        return program.nest(dict(zip(map(id, weights), values_of(weights))))
 
     def assign(self, variables: Mapping[str, Any]) -> None:
         """Sets the weights to variables: all that are there fit, or none is set.
@@ -241,9 +266,10 @@ class Programs:
                     expected=place.weight.shape,
                     received=jnp.shape(value),
                 )
-        for place in places:
-            place.weight.path = place.weight.path or "/".join(place.path)
-            place.weight.assign(values[id(place.weight)])
+        with between_blocks:
+            for place in places:
+                place.weight.path = place.weight.path or "/".join(place.path)
+                place.weight.assign(values[id(place.weight)])
 
     def create_values(self, program: Program) -> None:
         """Gives values to the weights that have none, and brings all to where they have to lie."""
@@ -259,7 +285,7 @@ class Programs:
         """Brings back to one device what a distribution that has ended had spread."""
         with jax.ensure_compile_time_eval():
             for place in program.places:
-                if place.weight.has_value and not place.weight.is_lent:
+                if place.weight.has_value and place.weight.owner is None:
                     place.weight.assign(on_one_device(place.weight.value))
         self._placement = None
         self.on_leaving_devices()
@@ -296,9 +322,10 @@ class Programs:
                 hint="use kgraph.lower(model).apply, which returns the new state",
             )
         values = program.by_weight({"state": state}, ("state",))
-        for place in program.places:
-            if place.collection == "state":
-                place.weight.assign(values[id(place.weight)])
+        with between_blocks:
+            for place in program.places:
+                if place.collection == "state":
+                    place.weight.assign(values[id(place.weight)])
 
 
 def _flags(layer: Layer) -> Iterator[bool]:

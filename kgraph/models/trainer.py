@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,11 @@ from kgraph.compiler.changed import without_changed
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
 from kgraph.hooks import is_overridden, refuse_overrides
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.variable import root_key
 from kgraph.models.programs import Programs
 from kgraph.registry import describe, find_opaque
-from kgraph.training.compilation import Compilation, Compiler
+from kgraph.training.compilation import Compiler
 from kgraph.training.compile_options import CompileOptions, make_objective
 from kgraph.training.custom_loss import logged_names
 from kgraph.training.engine import Engine
@@ -66,6 +67,7 @@ class Trainer:
         self._predictor: Predictor | None = None
         self.running: Engine | None = None
         self.reached: Reached | None = None
+        self._fitting = threading.Lock()
         programs.on_leaving_devices = self._leave_devices
 
     def copy_for(self, model: Model, programs: Programs, memo: dict[int, Any]) -> Trainer:
@@ -97,6 +99,10 @@ class Trainer:
 
     def engine_for(self, batch: Batch) -> Engine:
         """Returns the engine for targets of these shapes; the last one, if nothing changed."""
+        with between_blocks:  # of two threads that need one, one makes it
+            return self._engine_for(batch)
+
+    def _engine_for(self, batch: Batch) -> Engine:
         programs, placement = self.programs, self.programs.placement()
         shapes = tuple(None if t is None else (t.ndim, t.shape[1:][-1:]) for t in batch.targets)
         key = (*programs.state_key(), shapes, placement)
@@ -137,19 +143,11 @@ class Trainer:
     def predictor(self) -> Predictor:
         """Returns what predicts; the last one, if nothing changed."""
         refuse_overrides(self._model, "Model")
-        inference = self.programs.inference()
-        if self._predictor is None or self._predictor.inference is not inference:
-            self._predictor = Predictor(inference, self.compiler, self.programs.placement())
-        return self._predictor
-
-    @contextlib.contextmanager
-    def telling(self, notice: Callable[[Compilation | None], None]) -> Iterator[None]:
-        """Tells a display about compilations within the block."""
-        before, self.compiler.notice = self.compiler.notice, notice
-        try:
-            yield
-        finally:
-            self.compiler.notice = before
+        with between_blocks:
+            inference = self.programs.inference()
+            if self._predictor is None or self._predictor.inference is not inference:
+                self._predictor = Predictor(inference, self.compiler, self.programs.placement())
+            return self._predictor
 
     def direction_of(self, key: str) -> str | None:
         """Returns "up" if more is better for a key in logs, "down" if less is, None if unknown."""
@@ -167,7 +165,8 @@ class Trainer:
             if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
                 raise ConfigError("A seed is a whole number from 0 to 2**32 - 1", received=seed)
             return np.array([0, seed], np.uint32)
-        return root_key() if self.reached is None else np.asarray(self.reached.key)
+        reached = self.reached
+        return self.programs.keys.training() if reached is None else np.asarray(reached.key)
 
     def reached_by(self, engine: Engine, seeds: np.ndarray) -> Reached:
         """Returns optimizer state, step, key and epoch to go on from; made now if there are none.
@@ -187,7 +186,6 @@ class Trainer:
     @contextlib.contextmanager
     def owning(self, engine: Engine, reached: Reached, metrics: Tree = None) -> Iterator[None]:
         """Runs the engine from what training has reached, and keeps what it reaches."""
-        self.refuse_second_fit()
         key = jax.random.wrap_key_data(jax.device_put(reached.key), impl="threefry2x32")
         self.programs.create_values(engine.program)
         with engine.running(reached.optimizer, key, reached.step, metrics):
@@ -197,17 +195,23 @@ class Trainer:
             try:
                 yield
             finally:
-                self.running = None
-                reached.optimizer, reached.step = engine.optimizer_state, engine.state.step
+                with between_blocks:
+                    self.running = None
+                    reached.optimizer, reached.step = engine.optimizer_state, engine.state.step
                 if (own := engine.objective.own) is not None:
                     own.keep(engine.objective.own_states(engine.state.metrics))
 
-    def refuse_second_fit(self) -> None:
-        """Raises StateError while the model is being trained."""
-        if self.running is not None:
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Lets nobody else train the model within the block; raises StateError if somebody does."""
+        if not self._fitting.acquire(blocking=False):
             raise StateError(
                 f"{label_of(self._model)} is being trained already", hint="wait for that fit"
             )
+        try:
+            yield
+        finally:
+            self._fitting.release()
 
     def _leave_devices(self) -> None:
         """Brings back to one device what a distribution that has ended had spread."""
@@ -219,16 +223,17 @@ class Trainer:
         if self.reached is None:
             return None
         optimizer = self._model.optimizer
-        if self.running is not None:  # steps reuse its arrays
-            self.running.sync_learning_rate()
-            state = self.running.plain_state
-            return self.reached.as_tree() | copied(
-                {"optimizer": state.optimizer, "step": state.step}
-            )
-        if optimizer is not None:  # a rate may have been set since
-            waiting = self._plain_optimizer_state(self.reached.optimizer)
-            self.reached.optimizer = optimizer._kgraph_sync_rate(waiting)
-        return self.reached.as_tree()
+        with between_blocks:
+            if self.running is not None:  # steps reuse its arrays
+                self.running.sync_learning_rate()
+                state = self.running.plain_state
+                return self.reached.as_tree() | copied(
+                    {"optimizer": state.optimizer, "step": state.step}
+                )
+            if optimizer is not None:  # a rate may have been set since
+                waiting = self._plain_optimizer_state(self.reached.optimizer)
+                self.reached.optimizer = optimizer._kgraph_sync_rate(waiting)
+            return self.reached.as_tree()
 
     def _plain_optimizer_state(self, optimizer_state: Any) -> Any:
         """Returns the optimizer's state by parameter, of a training that has left it packed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from kgraph.layers.base import Variable
 from kgraph.registry import Record
@@ -35,3 +36,7 @@ class OptimizerRecord(Record):
     excluded: tuple[str, ...] = ()
     spared: list[Variable] = field(default_factory=list)
     built: list[InPlace] = field(default_factory=list)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has the number of now: it is not the one that is trained with."""
+        return {**vars(self), "steps": partial(int, self.steps())}

@@ -13,7 +13,7 @@ from kgraph.checks import is_whole
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.binding import Bindable
 from kgraph.layers.base.core import Core
-from kgraph.layers.base.variable import root_key
+from kgraph.layers.base.first_keys import root_key
 from kgraph.types import Array
 
 _ALGORITHM = "threefry2x32"

@@ -16,6 +16,7 @@ from kgraph.distribution.current import distribution
 from kgraph.distribution.stored import stored_shardings
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.registry import custom_object_scope, get_registered_object
@@ -132,9 +133,10 @@ def _load(container: Container, compile: bool, shardings: ShardingOf | None) -> 
 
 def assign(model: Layer, arrays: Mapping[str, Array]) -> None:
     """Sets the weights of which there are arrays, by path."""
-    for name, weight in named_weights(model):
-        if (array := arrays.get(WEIGHTS + name)) is not None:
-            weight.assign(array)
+    with between_blocks:
+        for name, weight in named_weights(model):
+            if (array := arrays.get(WEIGHTS + name)) is not None:
+                weight.assign(array)
 
 
 def _rebuilt(container: Container, document: Any) -> Any:

@@ -11,6 +11,7 @@ from kgraph.compiler.lower import graph_of
 from kgraph.distribution.coordination import is_leader
 from kgraph.distribution.together import write_once
 from kgraph.errors import ConfigError
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.registry import custom_object_scope
@@ -117,10 +118,11 @@ def _content(model: Model, include_optimizer: bool, spread: bool) -> Content:
     if compiled is not None:
         data = strict_json.encode({"compile": compiled}, f"The training of {label_of(model)}")
         documents[TRAINING_OPTIONS] = data
-    training = model._kgraph.trainer.state() if compiled is not None else None
+    with between_blocks:  # a training that runs goes on when both are read
+        training = model._kgraph.trainer.state() if compiled is not None else None
+        values: dict[str, Any] = weight_values(model)
     if not _prove(model, documents, training):
         training = None
-    values: dict[str, Any] = weight_values(model)
     if training is not None:
         values |= tree_paths(training)
     graph = graph_of(model)

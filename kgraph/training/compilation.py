@@ -6,10 +6,12 @@ letter, so a loop that builds the same model again compiles nothing again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -46,6 +48,10 @@ class Compilation:
     temporary_bytes: int | None
 
 
+Notice: TypeAlias = Callable[[Compilation | None], None]
+"""What is told of compilations; see `Compiler.telling`."""
+
+
 class CompileReport(Sequence[Compilation]):
     """The executables of a model in the order in which they came; printed as a table."""
 
@@ -79,6 +85,12 @@ class CompileReport(Sequence[Compilation]):
         return "\n".join([title, *lines])
 
 
+class _Listening(threading.local):
+    """What each thread tells of its compilations."""
+
+    notice: Notice = staticmethod(lambda _: None)
+
+
 class Compiler:
     """Makes executables for one model and remembers why.
 
@@ -87,14 +99,27 @@ class Compiler:
 
     Attributes:
         entries: what was made so far.
-        notice: called with None before something is compiled, and with its `Compilation` after.
+        lock: held while something is compiled, so that of two threads one does it for both.
     """
 
     def __init__(self, eager: bool = False) -> None:
         self.eager = eager
         self.entries: list[Compilation] = []
-        self.notice: Callable[[Compilation | None], None] = lambda _: None
+        self.lock = threading.RLock()
+        self._listening = _Listening()
         self._forms: dict[str, Form] = {}
+
+    @contextlib.contextmanager
+    def telling(self, notice: Notice) -> Iterator[None]:
+        """Tells a display about what this thread compiles within the block.
+
+        `notice` is called with None before something is compiled, and with its `Compilation` after.
+        """
+        before, self._listening.notice = self._listening.notice, notice
+        try:
+            yield
+        finally:
+            self._listening.notice = before
 
     def report(self) -> CompileReport:
         """Returns what was made so far."""
@@ -115,7 +140,7 @@ class Compiler:
         """
         if self.eager:
             return function
-        self.notice(None)
+        self._listening.notice(None)
         reason = self._reason(name, form)
         start = time.perf_counter()
         placed = {} if out_shardings is None else {"out_shardings": out_shardings}
@@ -133,7 +158,7 @@ class Compiler:
         compiled = 0.0 if shared else time.perf_counter() - start - traced
         entry = Compilation(name, reason, traced, compiled, shared, _temporary_bytes(executable))
         self.entries.append(entry)
-        self.notice(entry)
+        self._listening.notice(entry)
         return executable
 
     def _reason(self, name: str, form: Form) -> str:
@@ -175,14 +200,15 @@ class Function:
 
     def prepared(self, form: Form, *args: Any) -> Callable[..., Any]:
         """Returns the executable for arguments of this form."""
-        found = self._executables.get(form)
-        if found is None:
-            placed = None if self._placed is None else self._placed(args)
-            found = self._compiler.compile(
-                self._name, self._function, self._donate, form, args, placed
-            )
-            self._executables[form] = found
-        return found
+        if (found := self._executables.get(form)) is not None:
+            return found
+        with self._compiler.lock:
+            if form not in self._executables:
+                placed = None if self._placed is None else self._placed(args)
+                self._executables[form] = self._compiler.compile(
+                    self._name, self._function, self._donate, form, args, placed
+                )
+            return self._executables[form]
 
     def __call__(self, form: Form, *args: Any) -> Any:
         return self.prepared(form, *args)(*args)

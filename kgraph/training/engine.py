@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -12,14 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.compiler import Place, Program
+from kgraph.compiler import Program
 from kgraph.compiler.layout import Layout
 from kgraph.distribution.together import wait_for_devices
-from kgraph.layers.base.variable import root_key
+from kgraph.layers.base.between_blocks import between_blocks
+from kgraph.layers.base.first_keys import root_key
+from kgraph.layers.base.variable import Variable
 from kgraph.optimizers import Optimizer
 from kgraph.training.blocks import Cut, Spread, on_one_device, train_blocks
 from kgraph.training.compilation import Compiler, Form, Function, shapes_of
 from kgraph.training.device_rows import DeviceRows
+from kgraph.training.finished_blocks import FinishedBlocks
 from kgraph.training.interrupt import Guard
 from kgraph.training.nonfinite import explain, is_finite
 from kgraph.training.objective import Objective
@@ -28,7 +32,7 @@ from kgraph.training.packing import Packing
 from kgraph.training.padding import loops_well, padding_is_exact
 from kgraph.training.placement import Placement, as_before
 from kgraph.training.sizes import Sizes
-from kgraph.training.state import TrainState
+from kgraph.training.state import TrainState, copied
 from kgraph.training.step import Batch, make_test_step, make_train_step, merge_params
 from kgraph.types import Array, Tree
 
@@ -73,8 +77,10 @@ class Engine:
         self._last_batch: Callable[[], Batch] | None = None
         self._loops: bool | None = None
         self.checks_finite = False
+        self._thread: int | None = None
         self._results = Function(compiler, "results", objective.results)
         self._packing = Packing(program, objective, optimizer, placement)
+        self._finished = FinishedBlocks(self._packing)
         self.test_step = make_test_step(program, objective)
         self._train_step = None
         if optimizer is not None:
@@ -143,18 +149,30 @@ class Engine:
         return self._loops
 
     def variables(self) -> TrainState:
-        """Returns parameters and state to evaluate with; the other fields are None."""
-        if self.is_running:
+        """Returns parameters and state to evaluate with; the other fields are None.
+
+        They are safe to use in `between_blocks`.
+        """
+        if self.is_running and not self.is_elsewhere:
             return replace(self.state, optimizer=None, metrics=None, key=None, step=None)
-        nested = self._packing.variables()
+        if self.is_running:
+            nested = self._finished.read(self.state).variables
+        else:
+            nested = self._packing.variables()
         return TrainState(nested["params"], nested["state"], None, None, None, None)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it trains in another thread than the one that asks."""
+        return self.is_running and self._thread != threading.get_ident()
 
     def evaluation_key(self) -> Array | None:
         """Returns a key to evaluate with, for a program that draws random numbers always."""
         if not self.program.draws_always:
             return None
-        if self.is_running:  # the same after a resume
-            return jax.random.fold_in(jax.random.fold_in(self.state.key, self.state.step), 1)
+        with between_blocks:
+            if self.is_running:  # the same after a resume
+                return jax.random.fold_in(jax.random.fold_in(self.state.key, self.state.step), 1)
         key = jax.random.wrap_key_data(jnp.asarray(root_key()), impl="threefry2x32")
         return self.put_whole(key)
 
@@ -195,36 +213,53 @@ class Engine:
         """
         metrics = self.objective.init() if metrics is None else metrics
         step = jnp.asarray(step, jnp.int32)
-        self._state = self.placed(self._packing.taken_over(optimizer_state, metrics, key, step))
-        self._form = (("state", shapes_of(self._state)),)
-        self.is_running = True
+        with between_blocks:
+            taken = self._packing.taken_over(optimizer_state, metrics, key, step)
+            self._state = self.placed(taken)
+            self._form = (("state", shapes_of(self._state)),)
+            self.is_running, self._thread = True, threading.get_ident()
         if self.optimizer is not None:
-            self.optimizer._kgraph_watch(lambda: int(self.state.optimizer.step))
+            self.optimizer._kgraph_watch(self._count)
         try:
-            for place in self.program.places:
-                place.weight.borrow(*self._access(place))
-            self._packing.close()
+            with between_blocks:
+                for place in self.program.places:
+                    place.weight.borrow(self)
+                self._packing.close()
             with self.guard.installed():
                 yield self
         finally:
-            self.is_running = self.checks_finite = False
-            self._last_batch = None
-            self.throttle.fetched()
-            self._packing.give_back(self.state)
-            if self.optimizer is not None:
-                self.optimizer._kgraph_watch(partial(int, self.state.optimizer.step))
-            self._state = None  # or it would keep the old arrays alive when weights are set
+            with between_blocks:
+                self.is_running = self.checks_finite = False
+                self._last_batch = None
+                self.throttle.fetched()
+                self._packing.give_back(self.state)
+                if self.optimizer is not None:
+                    self.optimizer._kgraph_watch(partial(int, self.state.optimizer.step))
+                self._finished.forget()
+                self._state = None  # or it would keep the old arrays alive when weights are set
 
-    def _access(self, place: Place) -> tuple[Callable[[], Array], Callable[[Array], None]]:
-        """Returns how a weight is read and set while the engine owns its array."""
+    def _count(self) -> int:
+        """Returns the number of updates so far."""
+        with between_blocks:
+            step = copied(self.state.optimizer.step)
+        return int(step)
 
-        def fetch() -> Array:
-            return self._packing.fetch(self.state, place)
+    # What a weight asks for whose array the engine owns, in `between_blocks`.
 
-        def store(array: Array) -> None:
-            self._state = self.placed(self._packing.store(self.state, place, array))
+    def fetch(self, weight: Variable) -> Array:
+        """Returns a copy of a weight's array."""
+        return self._packing.fetch(self.state, weight)
 
-        return fetch, store
+    def finished(self) -> Mapping[int, Array]:
+        """Returns the arrays of all weights by identity, of the last block that is done."""
+        if self.is_elsewhere:
+            return self._finished.read(self.state).values
+        return {id(place.weight): self.fetch(place.weight) for place in self.program.places}
+
+    def store(self, weight: Variable, array: Array) -> None:
+        """Sets a weight for the blocks to come."""
+        self._state = self.placed(self._packing.store(self.state, weight, array))
+        self._finished.forget()
 
     # --- training --------------------------------------------------------------------------------
 
@@ -268,7 +303,8 @@ class Engine:
         executable = function.prepared(form, self.state, *data, *bounds)
         self.throttle.ready()
         before = jax.tree.map(jnp.copy, self.state) if self.checks_finite else None
-        with self.guard.commit(), self.eagerly():
+        with self.guard.commit(), between_blocks, self.eagerly():
+            self._finished.given_away(self.state)
             self._state, ticket = executable(self.state, *data, *bounds)
         self.throttle.sent(ticket, steps)
         if before is not None and not is_finite(self.state):
@@ -280,9 +316,10 @@ class Engine:
     def sync_learning_rate(self) -> None:
         """Writes a learning rate that was set on the host into the state."""
         assert self.optimizer is not None
-        optimizer_state = self.optimizer._kgraph_sync_rate(self.state.optimizer)
-        if optimizer_state is not self.state.optimizer:
-            self._state = self.placed(replace(self.state, optimizer=optimizer_state))
+        with between_blocks:
+            optimizer_state = self.optimizer._kgraph_sync_rate(self.state.optimizer)
+            if optimizer_state is not self.state.optimizer:
+                self._state = self.placed(replace(self.state, optimizer=optimizer_state))
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -320,7 +357,9 @@ class Engine:
 
     def reset_metrics(self) -> None:
         """Starts the accumulators anew."""
-        self._state = replace(self.state, metrics=self.fresh_metrics())
+        metrics = self.fresh_metrics()
+        with between_blocks:
+            self._state = replace(self.state, metrics=metrics)
 
     def logs(self) -> dict[str, Any]:
         """Returns losses and metrics so far, by key in alphabetical order, fetched at once."""
@@ -342,10 +381,11 @@ class Engine:
         """Lets the optimizer put its final parameters in place (averages, with `use_ema`)."""
         if self.optimizer is None or not getattr(self.optimizer, "use_ema", False):
             return
-        trained, frozen = self._packing.layout.split(self.state.params)
-        final = self.optimizer._kgraph_finalize(trained, self.state.optimizer)
-        params = merge_params(jax.tree.map(jnp.asarray, final), frozen)
-        self._state = self.placed(replace(self.state, params=params))
+        with between_blocks:
+            trained, frozen = self._packing.layout.split(self.state.params)
+            final = self.optimizer._kgraph_finalize(trained, self.state.optimizer)
+            params = merge_params(jax.tree.map(jnp.asarray, final), frozen)
+            self._state = self.placed(replace(self.state, params=params))
 
 
 def _plain(value: object) -> Any:

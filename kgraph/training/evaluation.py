@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.training.blocks import Cut, test_blocks
 from kgraph.training.compilation import Form, Function, shapes_of
 from kgraph.training.device_rows import DeviceRows
@@ -21,6 +22,9 @@ from kgraph.types import Array, Tree
 class Evaluation:
     """One pass over data. Weights are read, not copied; a running training does not notice.
 
+    Beside a training in another thread it computes with the weights of the last block that was done
+    when it began.
+
     Args:
         engine: whose program and objective evaluate.
     """
@@ -30,6 +34,8 @@ class Evaluation:
         self._metrics: Any = engine.fresh_metrics()
         self._key = engine.evaluation_key()
         self._number = 0
+        with between_blocks:
+            self._kept = engine.variables() if engine.is_elsewhere else None
         self._form: Form = (("variables", shapes_of(self._variables())),)
 
     def rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:
@@ -55,15 +61,15 @@ class Evaluation:
         self._number += 1
 
     def _variables(self) -> TrainState:
-        return replace(self._engine.variables(), key=self._key)
+        with between_blocks:
+            return replace(self._kept or self._engine.variables(), key=self._key)
 
     def _run(self, function: Function, form: Form, data: tuple[Any, ...], steps: int) -> None:
         engine = self._engine
-        args = (self._variables(), self._metrics, *data)  # a callback may have set weights
-        executable = function.prepared(form, *args)
+        executable = function.prepared(form, self._variables(), self._metrics, *data)
         engine.test_throttle.ready()
-        with engine.eagerly():
-            self._metrics = executable(*args)
+        with between_blocks, engine.eagerly():  # a callback, or a thread, may have set weights
+            self._metrics = executable(self._variables(), self._metrics, *data)
         engine.test_throttle.sent(jax.tree.leaves(self._metrics)[0], steps)
 
     def logs(self) -> dict[str, Any]:

@@ -224,7 +224,8 @@ def evaluate(
                 callbacks.on_test_batch_end(count - 1, evaluation.logs())
             if progress is not None:
                 progress.update(count, evaluation.logs)
-            engine.guard.check()
+            if not engine.is_elsewhere:
+                engine.guard.check()
     logs = evaluation.logs()
     callbacks.on_test_end(logs)
     return logs

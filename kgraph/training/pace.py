@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from typing import Any
@@ -58,8 +59,10 @@ class Pace:
             self._step_seconds /= 2
 
 
-class Throttle:
+class Throttle(threading.local):
     """Keeps the device busy with a block in reserve, and no more; measures how long blocks take.
+
+    Threads that use it share the pace, and each has blocks of its own.
 
     Args:
         pace: told of the measurements.

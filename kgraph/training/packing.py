@@ -18,6 +18,8 @@ import jax
 from kgraph.compiler import Layout, Place, Program, Variables
 from kgraph.compiler.packing import Bundle, stack_rows
 from kgraph.distribution.layout import put
+from kgraph.errors import StateError
+from kgraph.layers.base.variable import Variable
 from kgraph.optimizers import Optimizer
 from kgraph.optimizers.elementwise import is_elementwise
 from kgraph.training.objective import Objective
@@ -88,7 +90,7 @@ class Packing:
 
     def _whole(self, place: Place) -> Array:
         members = [row.weight for row in place.rows]
-        if not any(member.is_lent for member in members):  # to another model that shares it
+        if all(member.owner is None for member in members):  # to another model that shares it
             bundle = Bundle.of(members)
             self._bundles.append(bundle)
             if bundle.whole is not None:  # else a thread has read one of them just now
@@ -109,7 +111,16 @@ class Packing:
         Args:
             optimizer_state: the optimizer's state; None for that before the first step.
             metrics, key, step: as in TrainState.
+
+        Raises:
+            StateError: another model is being trained that shares a weight with this one.
         """
+        for place in self._program.places:
+            if place.weight.owner is not None:
+                raise StateError(
+                    f"The weight {place.weight.path!r} is being trained already, by another model",
+                    hint="wait for its fit: of what both change, one part would be lost",
+                )
         values = self._held()
         if not self._stays:
             values = self.layout.pack_values(values)
@@ -173,10 +184,10 @@ class Packing:
         variables = self.layout.unpack(state.variables)
         return replace(state, **variables, optimizer=self.layout.unpack_state(state.optimizer))
 
-    def fetch(self, state: TrainState, place: Place) -> Array:
+    def fetch(self, state: TrainState, weight: Variable) -> Array:
         """Returns a copy of one weight."""
-        return self.layout.fetch(state.variables, place.weight)
+        return self.layout.fetch(state.variables, weight)
 
-    def store(self, state: TrainState, place: Place, array: Array) -> TrainState:
+    def store(self, state: TrainState, weight: Variable, array: Array) -> TrainState:
         """Returns the state with one weight replaced."""
-        return replace(state, **self.layout.store(state.variables, place.weight, array))
+        return replace(state, **self.layout.store(state.variables, weight, array))

@@ -66,7 +66,7 @@ class Placement(BatchPlacement):
         create_values(pairs, sharding_of=rule)
         with jax.ensure_compile_time_eval():  # real arrays, even while somebody's jit is tracing
             for path, weight in pairs:
-                value = None if weight.is_lent else weight.value
+                value = weight.value if weight.owner is None else None
                 if value is None or isinstance(value, Tracer):
                     continue
                 where = rule(path, weight.shape)

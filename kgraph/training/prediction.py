@@ -16,7 +16,7 @@ import numpy as np
 from kgraph.compiler.inference import Inference
 from kgraph.data import ArraySource
 from kgraph.distribution.together import wait_for_devices
-from kgraph.layers.base.variable import root_key
+from kgraph.layers.base.first_keys import root_key
 from kgraph.training.blocks import Cut, on_one_device, predict_blocks
 from kgraph.training.callbacks import CallbackList
 from kgraph.training.compilation import Compiler, Function, shapes_of

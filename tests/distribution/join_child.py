@@ -6,7 +6,7 @@ import os
 
 from kgraph import distribution, utils
 from kgraph.distribution.coordination import gather
-from kgraph.layers.base.variable import root_key
+from kgraph.layers.base.first_keys import root_key
 
 
 def main() -> None:

@@ -31,11 +31,12 @@ from kgraph.layers.base.call_spec import (
 )
 from kgraph.layers.base.context import Context, widened
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.first_keys import root_key
 from kgraph.layers.base.input_spec import check_input
 from kgraph.layers.base.stateless_scope import current_scope, scoped
 from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
 from kgraph.layers.base.tree import name_paths, named_weights
-from kgraph.layers.base.variable import create_values, root_key
+from kgraph.layers.base.variable import create_values
 from kgraph.source import Source, deepest_source, user_source
 from kgraph.types import Array, Tree
 
@@ -221,7 +222,8 @@ def _create_built(copy: Any) -> None:
     context: Context = copy._kgraph.context
     if not context.describing:
         here = f"{context.path}/{copy._kgraph.segment}".removeprefix("/")
-        create_values((f"{here}/{path}", w) for path, w in named_weights(copy._kgraph.origin))
+        named = named_weights(copy._kgraph.origin)
+        context.create_values((f"{here}/{path}", weight) for path, weight in named)
 
 
 def cast_inputs(layer: Layer, args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -272,6 +274,7 @@ def call_on_arrays(layer: Layer, args: tuple[object, ...], kwargs: dict[str, obj
     create_values(layer._kgraph_paths_of_values())
     weights = {id(weight): weight for _, weight in named_weights(layer)}
     context = Context(key=eager_key)
+    context.first_keys = layer._kgraph_keys
     copy = binding.bind(layer, context, layer.name)
     outputs = copy(*args, **kwargs)
     weights |= context.assigned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,9 +11,10 @@ import jax.numpy as jnp
 
 from kgraph.errors import StateError
 from kgraph.initializers import path_hash
+from kgraph.layers.base.first_keys import FirstKeys
 from kgraph.layers.base.handles import current_trace, handle, swapped
 from kgraph.layers.base.stateless_scope import Scope, current_scope, scoped
-from kgraph.layers.base.variable import Variable, create_values
+from kgraph.layers.base.variable import Named, Variable, create_values
 from kgraph.types import Array
 
 
@@ -27,6 +28,7 @@ class Context:
         losses: what `add_loss` and activity regularizers reported.
         effects: which of "random", "state" and "loss" happened.
         builds: whether a layer was built in it.
+        first_keys: those of the model that is called on arrays, if it is one.
         mesh: the devices that outputs are spread over, where a graph says so; None for one device.
         describing: True while shapes are inferred; unknown weights then read as zeros.
     """
@@ -43,6 +45,7 @@ class Context:
         self.losses: list[Array] = []
         self.effects: set[str] = set()
         self.mesh: Any = None
+        self.first_keys: FirstKeys | None = None
         self.builds = False
         self.bound: dict[int, Any] = {}
         self.placed: dict[int, Array] = {}
@@ -84,10 +87,18 @@ class Context:
             if self.describing:
                 found = jnp.zeros(weight.shape, weight.dtype)
             else:
-                create_values([(f"{self.path}/{weight.name}", weight)])
+                self.create_values([(f"{self.path}/{weight.name}", weight)])
                 found = weight.value
             self.values[id(weight)] = found
         return found
+
+    def create_values(self, weights: Iterable[Named]) -> None:
+        """Gives initial values to weights; a model that is called draws all with its own keys."""
+        named, keys = list(weights), self.first_keys
+        for path, weight in named:
+            if keys is not None and weight.origin is None:
+                weight.origin = keys, path.partition("/")[2]
+        create_values(named)
 
     def place(self, weight: Variable, array: Array) -> Array:
         """Remembers which array a copy got for a weight, to tell later whether it was assigned."""

@@ -19,6 +19,7 @@ from kgraph.layers.base import calling
 from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, as_policy, context_of, label_of, next_key, set_name
+from kgraph.layers.base.first_keys import FirstKeys
 from kgraph.layers.base.options import unknown_options
 from kgraph.layers.base.stateless import stateless_call
 from kgraph.layers.base.traits import traits_of
@@ -233,6 +234,11 @@ class Layer(Weighted):
     def _kgraph_makes_mask(self) -> bool:
         """Whether the layer itself decides about the mask of its output."""
         return self._kgraph_masks_inside or type(self).compute_mask is not Layer.compute_mask
+
+    @property
+    def _kgraph_keys(self) -> FirstKeys | None:
+        """What initial values are drawn by, if this is a model."""
+        return None
 
     @property
     def _kgraph_opens_path(self) -> bool:

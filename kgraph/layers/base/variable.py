@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from kgraph import config, initializers
+from kgraph import initializers
 from kgraph.config import floatx
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.arithmetic import ReadsAsArray, plain
+from kgraph.layers.base.between_blocks import between_blocks
+from kgraph.layers.base.first_keys import FirstKeys, root_key
 from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.types import AnyArray, Array, DTypeLike, Function, InitializerLike
 
@@ -43,6 +45,21 @@ class Keeper(Protocol):
         """Gives its array to each weight that is still kept (by `take_back`)."""
 
 
+class Owner(Protocol):
+    """What has the arrays of weights for a while: a training that runs."""
+
+    def fetch(self, weight: Variable) -> Array:
+        """Returns a copy of a weight's array, as of the last block that was handed over."""
+        ...
+
+    def finished(self) -> Mapping[int, Array]:
+        """Returns the arrays of all its weights by identity: of the last block that is done."""
+        ...
+
+    def store(self, weight: Variable, array: Array) -> None:
+        """Sets a weight for the blocks to come."""
+
+
 class Variable(ReadsAsArray):
     """An array with a name that is read and set in place: a weight, or state of a metric, say.
 
@@ -64,15 +81,31 @@ class Variable(ReadsAsArray):
 
     Attributes:
         path: the name behind those of the layers that it is part of (`"encoder/dense/kernel"`).
+        origin: what its initial value is drawn by, the keys of a model and a path there: of the
+            first model that it was part of. None outside of models.
 
     Raises:
         ConfigError: an initializer has no shape, or the name has a "/".
     """
 
     __slots__ = (
-        "__weakref__", "_fetch", "_keeper", "_name", "_store", "_value", "aggregation",
-        "autocast", "constraint", "dtype", "initializer", "overwrite_with_gradient", "path",
-        "regularizer", "shape", "synchronization", "trainable",
+        "__weakref__",
+        "_keeper",
+        "_name",
+        "_owner",
+        "_value",
+        "aggregation",
+        "autocast",
+        "constraint",
+        "dtype",
+        "initializer",
+        "origin",
+        "overwrite_with_gradient",
+        "path",
+        "regularizer",
+        "shape",
+        "synchronization",
+        "trainable",
     )  # fmt: skip
 
     def __init__(
@@ -115,8 +148,8 @@ class Variable(ReadsAsArray):
         self.regularizer, self.constraint = regularizer, constraint
         self._name, self.path = name, name or "variable"
         self._keeper: Keeper | None = None
-        self._fetch: Callable[[], Array] | None = None
-        self._store: Callable[[Array], None] | None = None
+        self._owner: Owner | None = None
+        self.origin: tuple[FirstKeys, str] | None = None
 
     @property
     def name(self) -> str:
@@ -135,7 +168,7 @@ class Variable(ReadsAsArray):
     @property
     def has_value(self) -> bool:
         """Whether an array exists yet."""
-        return self._value is not None or self._fetch is not None or self._keeper is not None
+        return self._value is not None or self._owner is not None or self._keeper is not None
 
     @property
     def value(self) -> Array:
@@ -145,14 +178,17 @@ class Variable(ReadsAsArray):
             if (found := scope.get_current_value(self)) is not None:
                 return found
             scope = scope.outer
-        if (keeper := self._keeper) is not None:
-            keeper.part()
-        if self._fetch is not None:
-            return self._fetch()
-        if self._value is None:
-            create_values([(self.path, self)])
+        if (value := self._value) is not None:
+            return value
+        with between_blocks:
+            if (keeper := self._keeper) is not None:
+                keeper.part()
+            if self._owner is not None:
+                return self._owner.fetch(self)
+            if self._value is None:
+                create_values([(self.path, self)])
             assert self._value is not None
-        return self._value
+            return self._value
 
     def assign(self, value: object) -> Array:
         """Sets the array, and returns it.
@@ -177,10 +213,11 @@ class Variable(ReadsAsArray):
                     "elsewhere return the value, or use kgraph.StatelessScope",
                 ],
             )
-        elif self._store is not None:
-            self._store(array)
-        else:
-            self._value, self._keeper = array, None
+        with between_blocks:
+            if self._owner is not None:
+                self._owner.store(self, array)
+            else:
+                self._value, self._keeper = array, None
 
     def assign_add(self, value: object) -> Array:
         """Adds to the array, and returns the sum."""
@@ -208,20 +245,20 @@ class Variable(ReadsAsArray):
 
     def keep_in(self, keeper: Keeper) -> None:
         """Hands the array to something that gives it back when it is read."""
-        self._value, self._keeper, self._fetch, self._store = None, keeper, None, None
+        self._value, self._keeper, self._owner = None, keeper, None
 
-    def borrow(self, fetch: Callable[[], Array], store: Callable[[Array], None]) -> None:
+    def borrow(self, owner: Owner) -> None:
         """Hands the array to an owner: it is read and set there until `take_back`."""
-        self._value, self._keeper, self._fetch, self._store = None, None, fetch, store
+        self._value, self._keeper, self._owner = None, None, owner
 
     def take_back(self, value: Array) -> None:
         """Ends `borrow` or `keep_in` with the owner's last array."""
-        self._value, self._keeper, self._fetch, self._store = value, None, None, None
+        self._value, self._keeper, self._owner = value, None, None
 
     @property
-    def is_lent(self) -> bool:
-        """Whether the array has another owner: a training that runs."""
-        return self._fetch is not None
+    def owner(self) -> Owner | None:
+        """What else has the array: a training that runs."""
+        return self._owner
 
     @property
     def ndim(self) -> int:
@@ -241,7 +278,7 @@ class Variable(ReadsAsArray):
     def __getstate__(self) -> object:
         """Copies of a weight have an array of their own, whoever has this one's now."""
         state = {name: getattr(self, name) for name in self.__slots__ if name != "__weakref__"}
-        state |= {"_keeper": None, "_fetch": None, "_store": None}
+        state |= {"_keeper": None, "_owner": None, "origin": None}
         return None, state | {"_value": self.value if self.has_value else None}
 
     def __repr__(self) -> str:
@@ -262,8 +299,12 @@ def _first_value(value: object, dtype: DTypeLike | None) -> Array:
     return array
 
 
+Named: TypeAlias = tuple[str, Variable]
+"""A path and the weight that it names."""
+
+
 def create_values(
-    weights: Iterable[tuple[str, Variable]],
+    weights: Iterable[Named],
     key: Array | None = None,
     sharding_of: Callable[[str, Sequence[int]], Any] | None = None,
 ) -> None:
@@ -271,18 +312,47 @@ def create_values(
 
     Args:
         weights: pairs of path and weight. The path decides the random numbers, so adding a layer
-            does not change the others.
-        key: the root key; by default the next of the process (see `set_random_seed`).
+            does not change the others; of a weight that is part of a model, the path there.
+        key: the root key; by default that of the model, or the next of the process (see
+            `set_random_seed`).
         sharding_of: says, from path and shape, how a weight lies on several devices.
     """
-    missing = [(path, weight) for path, weight in weights if not weight.has_value]
-    if not missing:
-        return
-    with jax.ensure_compile_time_eval():  # real arrays, even while somebody's jit is tracing
-        where = sharding_of and [sharding_of(path, weight.shape) for path, weight in missing]
-        arrays = initial_values(missing, root_key() if key is None else key, where)
-    for (_, weight), array in zip(missing, arrays):
-        weight._value = array
+    with between_blocks:  # two threads that need the same weight get the same
+        missing = [(path, weight) for path, weight in weights if not weight.has_value]
+        at = {id(weight): path for path, weight in missing}
+        groups = by_key(missing) if key is None else [(key, missing)]
+        for root, pairs in groups if missing else ():
+            where = sharding_of and [sharding_of(at[id(w)], w.shape) for _, w in pairs]
+            with jax.ensure_compile_time_eval():  # real arrays, even while a jit is tracing
+                arrays = initial_values(pairs, root, where)
+            for (_, weight), array in zip(pairs, arrays):
+                weight._value = array
+
+
+def by_key(weights: Iterable[Named]) -> list[tuple[Array, list[Named]]]:
+    """Returns root keys with the weights that are drawn by each.
+
+    Those that are in no model get the given paths and the next key of the process.
+    """
+    groups: dict[FirstKeys | None, list[Named]] = {}
+    for path, weight in weights:
+        keys, path = weight.origin or (None, path)
+        groups.setdefault(keys, []).append((path, weight))
+    return [(root_key() if k is None else k.initial(), pairs) for k, pairs in groups.items()]
+
+
+def values_of(weights: Sequence[Variable]) -> list[Array]:
+    """Returns the arrays of weights to compute with, all of one moment.
+
+    Of a training that runs in another thread they are those of the last block that is done.
+    """
+    with between_blocks:
+        owners = {id(w.owner): w.owner for w in weights if w.owner is not None}
+        found: dict[int, Array] = {}
+        for owner in owners.values() if current_scope() is None else ():
+            found |= owner.finished()
+        recent = [found.get(id(weight)) for weight in weights]
+        return [w.value if array is None else array for w, array in zip(weights, recent)]
 
 
 def initial_values(
@@ -302,8 +372,3 @@ def initial_values(
 
 def _request(path: str, weight: Variable) -> initializers.Request:
     return initializers.Request(weight.initializer, weight.shape, weight.dtype, path)
-
-
-def root_key() -> np.ndarray:
-    """Returns the next raw key (2 words) of the process."""
-    return np.array(config.next_seed(), dtype=np.uint32)

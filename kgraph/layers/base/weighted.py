@@ -10,6 +10,7 @@ import numpy as np
 from kgraph import constraints, initializers, regularizers
 from kgraph.config import DTypePolicy
 from kgraph.errors import GraphError, StateError
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, label_of
 from kgraph.layers.base.tree import children, members, named_weights, walk_weights
@@ -166,7 +167,9 @@ class Weighted(Recorded):
     def get_weights(self) -> list[np.ndarray]:
         """Returns a copy of each weight on the host, in the order of `weights`."""
         create_values(self._kgraph_paths_of_values())
-        return [weight.numpy() for weight in self.weights]
+        with between_blocks:
+            arrays = [weight.value for weight in self.weights]
+        return [np.array(array) for array in arrays]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets all weights, in the order of `weights`; all fit or none is set."""
@@ -182,8 +185,9 @@ class Weighted(Recorded):
                     expected=weight.shape,
                     received=np.shape(array),
                 )
-        for (_, weight), array in zip(own, weights):
-            weight.assign(array)
+        with between_blocks:  # of a training that runs, all or none of a block's weights
+            for (_, weight), array in zip(own, weights):
+                weight.assign(array)
 
     def count_params(self) -> int:
         """Returns the number of scalars in all weights."""

@@ -12,7 +12,8 @@ import numpy as np
 
 from kgraph.errors import StateError
 from kgraph.layers.base import Layer
-from kgraph.layers.base.variable import Variable, root_key
+from kgraph.layers.base.first_keys import root_key
+from kgraph.layers.base.variable import Variable
 from kgraph.registry import custom_object_scope
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive

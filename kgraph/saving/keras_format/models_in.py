@@ -13,6 +13,7 @@ from kgraph.compiler.lower import is_model
 from kgraph.declared import is_own
 from kgraph.errors import GraphError, KGraphError, ModelFileError
 from kgraph.layers.base import InputLayer, Layer
+from kgraph.layers.base.first_keys import with_values
 from kgraph.registry import describe
 from kgraph.saving.files.file_error import refusing
 from kgraph.saving.keras_format.archive import CONFIG
@@ -49,7 +50,8 @@ class ModelReader:
             raise ObjectReader(self.path, self._make).error(
                 "describes no model", "", expected="class_name and config"
             )
-        model = self._attempt(data)
+        with with_values():
+            model = self._attempt(data)
         if not is_model(model):
             raise ObjectReader(self.path, self._make).error(
                 "describes no model", "", received=type(model).__name__

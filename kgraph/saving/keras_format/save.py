@@ -11,6 +11,7 @@ import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.layers.base import create_values
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.registry import custom_object_scope, describe
@@ -52,6 +53,12 @@ def save_keras_model(model: Model, path: Path, include_optimizer: bool = True) -
         OSError: the disk is full, or fails.
     """
     import_h5py()
+    with between_blocks:  # of a training that runs, weights and optimizer's state are of one moment
+        members = _members(model, path, include_optimizer)
+    write_file(path, members)
+
+
+def _members(model: Any, path: Path, include_optimizer: bool) -> dict[str, bytes]:
     writer = ModelWriter()
     document = writer.layer(model, "")
     check_order(model, writer)
@@ -71,12 +78,11 @@ def save_keras_model(model: Model, path: Path, include_optimizer: bool = True) -
     arrays = kept_arrays(model, places) | state
     names = {**group_names(model, writer.order), **named}
     metadata = {"keras_version": KERAS_VERSION, "kgraph_version": KGRAPH_VERSION}
-    members = {
+    return {
         METADATA: strict_json.encode(metadata, "The metadata"),
         CONFIG: config,
         WEIGHTS: write_arrays(arrays, names),
     }
-    write_file(path, members)
 
 
 def write_file(path: Path, members: Mapping[str, bytes] | bytes) -> None:

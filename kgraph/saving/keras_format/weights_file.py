@@ -11,6 +11,7 @@ import numpy as np
 
 from kgraph.errors import StateError
 from kgraph.layers.base import Layer, create_values
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.layers.base.variable import Variable
@@ -41,7 +42,9 @@ def save_keras_weights(model: Layer, path: Path) -> None:
     if not places:
         raise StateError(f"{label_of(model)} has no weights yet", hint="call it on data once")
     create_values(named_weights(model))
-    write_file(path, write_arrays(kept_arrays(model, places), group_names(model, order)))
+    with between_blocks:
+        arrays = kept_arrays(model, places)
+    write_file(path, write_arrays(arrays, group_names(model, order)))
 
 
 class KerasWeights:

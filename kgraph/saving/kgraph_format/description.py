@@ -12,6 +12,7 @@ from kgraph.declared import is_own
 from kgraph.errors import ConfigError
 from kgraph.graph.structure import Slot, fill
 from kgraph.layers.base import Layer
+from kgraph.layers.base.first_keys import with_values
 from kgraph.layers.base.tree import children
 from kgraph.registry import (
     Opaque,
@@ -63,6 +64,11 @@ def model_from_document(document: Mapping[str, Any]) -> Any:
 
     Runs constructors of known classes only, under the custom objects in force.
     """
+    with with_values():
+        return _model_from_document(document)
+
+
+def _model_from_document(document: Mapping[str, Any]) -> Any:
     model = restore(document["model"])
     if not isinstance(model, Layer) or not is_model(model):
         raise ConfigError(f"The file describes a {type(model).__name__}, which is no model")

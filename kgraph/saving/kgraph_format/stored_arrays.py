@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from kgraph.layers.base import Layer, create_values
+from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.tree import named_weights
 from kgraph.saving.files.file_error import file_error
 from kgraph.saving.kgraph_format.array_entry import ArrayEntry
@@ -22,7 +23,8 @@ TRAINING = "training/"
 def weight_values(model: Layer) -> dict[str, Array]:
     """Returns the array of each weight by path, first values made where there are none yet."""
     create_values(named_weights(model))
-    return {WEIGHTS + path: weight.value for path, weight in named_weights(model)}
+    with between_blocks:
+        return {WEIGHTS + path: weight.value for path, weight in named_weights(model)}
 
 
 def weight_specs(model: Layer) -> dict[str, str]:
