@@ -14,6 +14,7 @@ from kgraph.optimizers.elementwise import is_elementwise
 from kgraph.optimizers.lookup import get, serialize
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.options import Options, check_whole
+from kgraph.optimizers.state import one_more
 from kgraph.registry import Recorded
 from kgraph.types import Array, Tree
 
@@ -118,7 +119,7 @@ class LossScaleOptimizer(
             return jax.tree.map(lambda u: jnp.zeros(u.shape, u.dtype), shapes), state.inner
 
         updates, inner = jax.lax.cond(finite, apply, skip)
-        steps = jnp.where(finite, state.finite_steps + 1, 0)
+        steps = jnp.where(finite, one_more(state.finite_steps), 0)
         grows = steps == self.dynamic_growth_steps
         factor = jnp.where(finite, jnp.where(grows, 2.0, 1.0), 0.5).astype(jnp.float32)
         scale = jnp.clip(state.scale * factor, _LEAST, _MOST)

@@ -14,6 +14,7 @@ from kgraph.optimizers.learning_rate import LearningRateError
 from kgraph.optimizers.loss_scale import LossScaleOptimizer
 from kgraph.optimizers.optimizer import Optimizer, path_of
 from kgraph.optimizers.optimizer_map import OptimizerMap, Parameter
+from kgraph.optimizers.state import one_more
 from kgraph.registry import Recorded, restore
 from kgraph.types import Array, Config, Tree
 
@@ -108,7 +109,7 @@ class MultiOptimizer(Optimizer):
                 own, state.parts[place], _nested(group), **extra
             )
             updates |= _by_path(changes)
-        return _like(params, updates), MultiState(state.step + 1, parts)
+        return _like(params, updates), MultiState(one_more(state.step), parts)
 
     def _kgraph_averaged(self, state: Any) -> Any:
         """Raises ConfigError: there may be averages of some parameters only. See `finalize`."""

@@ -11,6 +11,7 @@ from kgraph.optimizers.learning_rate import LearningRate
 from kgraph.optimizers.optimizer import Optimizer
 from kgraph.optimizers.options import Options
 from kgraph.optimizers.per_parameter import Formula, Slots, per_parameter
+from kgraph.optimizers.state import one_more
 from kgraph.types import Array
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Nadam(Optimizer, elementwise=True):
             return NadamState(one, per_parameter(make_slots, self._formula(one, one)).init(params))
 
         def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, NadamState]:
-            t = (state.moments.count + 1).astype(jnp.float32)
+            t = one_more(state.moments.count).astype(jnp.float32)
             product = state.u_product * self._momentum(t)
             rule = per_parameter(make_slots, self._formula(learning_rate, product))
             changes, after = rule.update(updates, state.moments, params)

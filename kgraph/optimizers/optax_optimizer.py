@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from kgraph.errors import ConfigError
 from kgraph.optimizers.learning_rate import LearningRateError
 from kgraph.optimizers.optimizer import Optimizer
-from kgraph.optimizers.state import OptimizerState
+from kgraph.optimizers.state import OptimizerState, one_more
 from kgraph.types import Array, Tree
 
 
@@ -54,7 +54,7 @@ class OptaxOptimizer(Optimizer):
 
         rule = optax.with_extra_args_support(self._transformation)
         updates, inner = rule.update(grads, state.inner, params, **extra)
-        return updates, state._replace(step=state.step + 1, inner=inner)
+        return updates, state._replace(step=one_more(state.step), inner=inner)
 
     @property
     def learning_rate(self) -> Any:

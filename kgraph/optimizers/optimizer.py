@@ -21,7 +21,7 @@ from kgraph.optimizers.learning_rate import LearningRate, as_learning_rate, is_s
 from kgraph.optimizers.options import check_clipping, check_known, check_whole
 from kgraph.optimizers.own_rules import rule_of, standing_in, through_apply
 from kgraph.optimizers.per_parameter import zeros_like
-from kgraph.optimizers.state import OptimizerState
+from kgraph.optimizers.state import OptimizerState, one_more
 from kgraph.patterns import compiled
 from kgraph.registry import describe, snake_case
 from kgraph.types import Array, Config, Tree
@@ -255,7 +255,7 @@ class Optimizer(_Adjustable):
         if decay is not None:
             # Not `decay + updates`: params + ((shrunk + u) - params) rounds as Keras' two steps do.
             updates = jax.tree.map(lambda s, u, p: (s + u) - p, shrunk, updates, params)
-        after = state._replace(step=state.step + 1, inner=inner)
+        after = state._replace(step=one_more(state.step), inner=inner)
         if not self.use_ema:
             return updates, after
         new = jax.tree.map(jnp.add, params, updates)

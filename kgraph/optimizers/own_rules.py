@@ -16,6 +16,7 @@ from kgraph import initializers
 from kgraph.errors import StateError
 from kgraph.layers.base import StatelessScope, Variable
 from kgraph.optimizers.in_place import ADDED, InPlace
+from kgraph.optimizers.state import one_more
 from kgraph.types import Array, Tree
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def rule_of(optimizer: Optimizer, learning_rate: Array) -> GradientTransformatio
                 optimizer.update_step(gradient, variable, learning_rate)
         changes = [now(scope, v) - before for v, before in zip(hand.parameters, old)]
         after = {str(i): now(scope, variable) for i, variable in enumerate(hand.added)}
-        return hand.tree(changes), {"count": state["count"] + 1, ADDED: after}
+        return hand.tree(changes), {"count": one_more(state["count"]), ADDED: after}
 
     return optax.GradientTransformation(init, update)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from kgraph.optimizers.state import one_more
 from kgraph.types import Array, Tree
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def per_parameter(make_slots: MakeSlots, formula: Formula) -> GradientTransforma
         leaves, structure = jax.tree.flatten(params)
         gradients = structure.flatten_up_to(updates)
         columns = {name: structure.flatten_up_to(tree) for name, tree in state.slots.items()}
-        count = state.count + 1
+        count = one_more(state.count)
         t = count.astype(jnp.float32)
         changes, rows = [], []
         for i, (gradient, parameter) in enumerate(zip(gradients, leaves, strict=True)):

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 
 from kgraph.checks import check_positive
 from kgraph.errors import ConfigError
@@ -206,7 +207,10 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Array:
         step = jnp.asarray(step)
-        passed = step > jnp.asarray(self.boundaries).astype(step.dtype)
+        boundaries = np.asarray(self.boundaries)
+        if jnp.issubdtype(step.dtype, jnp.integer):  # a boundary beyond is never passed
+            boundaries = np.minimum(boundaries, np.iinfo(step.dtype).max)
+        passed = step > jnp.asarray(boundaries.astype(step.dtype))
         return jnp.asarray(self.values, jnp.float32)[jnp.sum(passed)]
 
 

@@ -77,7 +77,7 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
             optimizer=optimizer_state,
             metrics=objective.update(state.metrics, batch, scored, kept),
             key=state.key,
-            step=state.step + 1,
+            step=state.step + 1,  # may wrap around: it only makes each step's key another
         )
 
     return train_step
