@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -89,7 +90,7 @@ def test_the_usual_order_draws_what_it_always_drew() -> None:
     model.compile(kgraph.optimizers.SGD(0.0), "mse")
     model.fit(X, X[:, :2], verbose=0)
     program = kgraph.lower(model)
-    key = np.array([3, 1], np.uint32)  # the second of the stream: the first is the training's
+    key = jnp.array([3, 1], jnp.uint32)  # the second of the stream: the first is the training's
     for path, array in [("hidden", model.weights[0]), ("dense", model.weights[2])]:
         expected = program.init(key)["params"][path]["kernel"]
         np.testing.assert_allclose(array.numpy(), expected, rtol=1e-6)

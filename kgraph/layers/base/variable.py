@@ -329,7 +329,7 @@ def create_values(
                 weight._value = array
 
 
-def by_key(weights: Iterable[Named]) -> list[tuple[Array, list[Named]]]:
+def by_key(weights: Iterable[Named]) -> list[tuple[AnyArray, list[Named]]]:
     """Returns root keys with the weights that are drawn by each.
 
     Those that are in no model get the given paths and the next key of the process.
