@@ -16,6 +16,8 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
 
+from kgraph.interrupts import held
+
 
 class LazyNames:
     """The names of one package, and the modules that have them.
@@ -44,7 +46,8 @@ class LazyNames:
 
     def load(self, module: str) -> Any:
         """Imports a module of the table and puts its names into the package."""
-        loaded = importlib.import_module(module)
+        with held():
+            loaded = importlib.import_module(module)
         for name in self.rows[module]:
             vars(sys.modules[self.package]).setdefault(name, getattr(loaded, name))
         return loaded

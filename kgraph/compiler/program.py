@@ -23,6 +23,7 @@ from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
 from kgraph.graph.stack import stacks_in
 from kgraph.graph.structure import fill
+from kgraph.interrupts import tracing
 from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.layer import Layer
@@ -224,6 +225,7 @@ class Program(VariableTrees):
         flags = {id(place.weight): place.trained for place in self.places}
         return self.nest(flags, ("params",))["params"]
 
+    @tracing
     def jaxpr(self, batch: int = 2, training: bool = False) -> Any:
         """Returns the jaxpr of `apply` for a batch of this size; unknown sizes count as 8."""
         variables = self.specs()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
+
+from kgraph.interrupts import heard, wait_until
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -51,11 +54,19 @@ def ahead(
             end = (_END, end[1] or error)
         put(end)
 
+    taken: list[Any] = []
+
+    def arrives(seconds: float) -> bool:
+        with contextlib.suppress(queue.Empty):
+            taken.append(waiting.get(timeout=seconds))
+        return bool(taken)
+
     thread = threading.Thread(target=work, name="kgraph-data", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while True:
-            item, error = waiting.get()
+            wait_until(arrives)
+            item, error = taken.pop()
             if item is _END:
                 if error is not None:
                     raise error
@@ -63,4 +74,6 @@ def ahead(
             yield item
     finally:
         stopped.set()
-        thread.join(_JOIN_SECONDS)
+        with heard():
+            if thread.is_alive():
+                thread.join(_JOIN_SECONDS)

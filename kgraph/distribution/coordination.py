@@ -15,6 +15,7 @@ import jax
 from jax._src import distributed  # the client has no public name; Orbax takes it from here as well
 
 from kgraph.errors import ProcessError, StateError
+from kgraph.interrupts import heard
 
 TURN_SECONDS = 0.5
 """After so long a wait, a process looks whether another one has failed."""
@@ -76,7 +77,8 @@ def look_for(key: str, seconds: float = 0.0) -> str | None:
     """
     try:
         if seconds:
-            return _client().blocking_key_value_get(key, int(1000 * seconds))
+            with heard():
+                return _client().blocking_key_value_get(key, int(1000 * seconds))
         return _client().key_value_try_get(key)
     except jax.errors.JaxRuntimeError as error:
         if "NOT_FOUND" in str(error) or "DEADLINE_EXCEEDED" in str(error):

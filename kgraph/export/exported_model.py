@@ -14,6 +14,7 @@ from kgraph.export.exporting import require_flatbuffers
 from kgraph.export.package import Package, read_package
 from kgraph.export.signature import TensorInfo
 from kgraph.graph.structure import fill
+from kgraph.interrupts import tracing
 from kgraph.saving.files.file_error import refusing, shown
 from kgraph.types import Array, FilePath, Tree
 
@@ -45,6 +46,7 @@ class ExportedModel:
         self._signature, self._exported = signature, exported
         self._call = jax.jit(exported.call)
 
+    @tracing
     def __call__(self, inputs: Tree) -> Any:
         """Returns the outputs as JAX arrays, in the structure of the model's outputs.
 

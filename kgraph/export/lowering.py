@@ -16,6 +16,7 @@ from kgraph.errors import ConfigError
 from kgraph.export.signature import Signature, TensorInfo
 from kgraph.graph.dims import dim_names, rename_dims
 from kgraph.graph.node import TensorSpec
+from kgraph.interrupts import tracing
 from kgraph.layers.base.symbolic import abstract_value
 from kgraph.types import Array, Dims
 
@@ -77,6 +78,7 @@ def place_name(place: Any) -> str:
     return "/".join((place.collection, *place.path))
 
 
+@tracing
 def _export(function: Any, args: Any, platforms: Sequence[str] | None) -> jax.export.Exported:
     def attempt(chosen: Sequence[str]) -> jax.export.Exported:
         return jax.export.export(jax.jit(function), platforms=chosen)(*args)
@@ -100,7 +102,7 @@ def _export(function: Any, args: Any, platforms: Sequence[str] | None) -> jax.ex
         f"The model is exported for {' and '.join(fine)} only. "
         f"Not for {' or '.join(failed)}: {_first_line(next(iter(failed.values())))}",
         UserWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
     return attempt(fine)
 

@@ -26,6 +26,7 @@ from jax import export
 from kgraph.distribution.chips import Slice
 from kgraph.errors import ConfigError, StateError
 from kgraph.forecast import child
+from kgraph.interrupts import tracing
 from kgraph.types import Function
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
@@ -136,6 +137,7 @@ def require_compiler(where: Slice) -> None:
         )
 
 
+@tracing
 def _exported(where: Slice, traced: Traced) -> bytearray:
     wanted = None if traced.results is None else tuple(traced.results)
     donated = tuple(range(traced.donated))

@@ -10,6 +10,7 @@ from typing import Any
 from kgraph.compiler.lower import LiveGraph
 from kgraph.data import ArraySource, Source, make_source, unpack_x_y_sample_weight
 from kgraph.errors import DataError
+from kgraph.interrupts import heard, listening
 from kgraph.models.limits import limited_steps
 from kgraph.models.programs import Programs
 from kgraph.training.callbacks import CallbackList
@@ -76,7 +77,8 @@ def open_data(
         live = programs.known_live
         return Data(live, source, flat_batch(live.graph, *source.arrays), None)
     iterator = iter(()) if over else source.epoch(epoch, start)
-    raw = next(iterator, None)
+    with heard():
+        raw = next(iterator, None)
     begun = iter(()) if raw is None else with_first(raw, iterator)
     raw = example if raw is None else raw
     if raw is None:
@@ -215,7 +217,7 @@ def prediction_batches(data: Data, most: int | None) -> Iterator[Batch]:
     source = data.source
     raw = data.begun if data.begun is not None else source.epoch(0)
     make = prepare(data)
-    flat = (make((x, None, None)) for x, _, _ in raw)
+    flat = (make((x, None, None)) for x, _, _ in listening(raw))
     return flat if most is None else itertools.islice(flat, most)
 
 

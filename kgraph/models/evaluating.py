@@ -11,6 +11,7 @@ from kgraph.distribution.together import together
 from kgraph.errors import DataError
 from kgraph.graph.graph import Graph
 from kgraph.graph.structure import fill
+from kgraph.interrupts import held
 from kgraph.models.data import (
     Data,
     answer,
@@ -61,7 +62,7 @@ def evaluate(
     trainer = self._kgraph.trainer
     trainer.require_compiled("evaluate")
     batch_size, steps = limited_steps(x, batch_size, steps)
-    with together("evaluate"):
+    with held(), together("evaluate"):
         source = make_source(x, y, sample_weight, batch_size, shuffle=False, steps_per_epoch=steps)
         data = open_data(trainer.programs, source)
         engine = trainer.engine_for(data.first)
@@ -102,7 +103,7 @@ def predict(
     if not is_dataset(x) and number_of_rows(x) == 0:
         return _no_rows(trainer.programs.known_live.graph)
     batch_size, steps = limited_steps(x, batch_size, steps)
-    with together("predict"):
+    with held(), together("predict"):
         source = make_source(x, None, None, batch_size, shuffle=False, steps_per_epoch=steps)
         data = open_data(trainer.programs, source)
         data.first = data.first._replace(targets=[], weights=[])

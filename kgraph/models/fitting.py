@@ -11,6 +11,7 @@ from kgraph.data import Source, check_validation_split, make_source, refuse_with
 from kgraph.data import split as split_rows
 from kgraph.distribution.together import together
 from kgraph.errors import ConfigError
+from kgraph.interrupts import held
 from kgraph.models.data import (
     Data,
     answer,
@@ -31,7 +32,7 @@ from kgraph.training import callbacks as callback_classes
 from kgraph.training.callbacks import CallbackList, History
 from kgraph.training.engine import Engine
 from kgraph.training.identity import training_identity
-from kgraph.training.interrupt import Preempted, arriving
+from kgraph.training.interrupt import Preempted
 from kgraph.training.loop import Fit
 from kgraph.training.progress import Progress
 from kgraph.training.recovery import Recovery, Saving, Start, Unsaved
@@ -114,13 +115,13 @@ def fit(
         check_validation_split(validation_split)
         refuse_with_dataset(x, validation_split=validation_split)
     if validation_split and validation_data is None:
-        (x, y, sample_weight), held = split_rows((x, y, sample_weight), validation_split)
-        validation_data = held
+        (x, y, sample_weight), apart = split_rows((x, y, sample_weight), validation_split)
+        validation_data = apart
     if checkpoint is None and callbacks is not None:
         checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
     placement = trainer.programs.placement()
     saver = Unsaved() if checkpoint is None else Recovery(checkpoint)
-    with trainer.alone(), together("fit", Preempted), arriving(), saver as recovery:
+    with held(), trainer.alone(), together("fit", Preempted), saver as recovery:
         seeds = recovery.seeds(trainer.seeds(seed))
         source = make_source(
             x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight,
@@ -216,7 +217,7 @@ def train_on_batch(
     trainer.require_compiled("train_on_batch")
     rows = number_of_rows(x)
     source = make_source(x, y, sample_weight, rows or 1, shuffle=False, class_weight=class_weight)
-    with trainer.alone():
+    with held(), trainer.alone():
         data = open_data(trainer.programs, source)
         engine = trainer.engine_for(data.first)
         check_data(data, engine)

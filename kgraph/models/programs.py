@@ -26,6 +26,7 @@ from kgraph.distribution.current import distribution
 from kgraph.errors import StateError
 from kgraph.graph import freeze
 from kgraph.graph.structure import leaves, map_structure
+from kgraph.interrupts import tracing
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.calling import eager_key, numbers_as_array
@@ -296,6 +297,7 @@ class Programs:
         """Takes note of what the model was called on."""
         self.seen = map_structure(_spec_of_array, numbers_as_array(inputs))
 
+    @tracing
     def call(self, inputs: Tree, training: bool | None = None, mask: None = None) -> Any:
         """Runs the model on arrays; state that changes is kept."""
         inputs = map_structure(_to_jax, numbers_as_array(inputs))

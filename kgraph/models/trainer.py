@@ -18,6 +18,7 @@ from kgraph.compiler.changed import without_changed
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
 from kgraph.hooks import is_overridden, refuse_overrides
+from kgraph.interrupts import tracing
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.models.programs import Programs
@@ -248,6 +249,7 @@ class Trainer:
             else optimizer_state
         )
 
+    @tracing
     def abstract_state(self) -> dict[str, Any]:
         """Returns what `state` will be like: a tree of shapes and dtypes."""
         program, optimizer = self.programs.plain(), self._model.optimizer

@@ -17,14 +17,16 @@ from typing import Any, TypeAlias
 
 import jax
 
+from kgraph.interrupts import PATIENCE, held, wait_until
 from kgraph.training.xla_options import xla_options
 
 Form: TypeAlias = tuple[tuple[str, Any], ...]
 """What an executable is for: pairs of a label and a hashable value."""
 
-_SHARED: OrderedDict[Any, Any] = OrderedDict()
+_SHARED: OrderedDict[Any, Making] = OrderedDict()
 _MOST_SHARED = 64
 _CALLBACKS = ("callback", "host_transfer")
+_LEFT = "XLA cannot be stopped: it goes on in the background, and the program ends when it has"
 
 
 @dataclass(frozen=True)
@@ -144,17 +146,19 @@ class Compiler:
         reason = self._reason(name, form)
         start = time.perf_counter()
         placed = {} if out_shardings is None else {"out_shardings": out_shardings}
-        lowered = jax.jit(function, donate_argnums=donate, **placed).lower(*args)
-        text = lowered.as_text()
-        key = _fingerprint(lowered, text, args)
-        traced = time.perf_counter() - start
-        shared = key in _SHARED
-        executable = _SHARED[key] if shared else lowered.compile(xla_options(text) or None)
-        if key is not None:
-            _SHARED[key] = executable
-            _SHARED.move_to_end(key)
-            while len(_SHARED) > _MOST_SHARED:
-                _SHARED.popitem(last=False)
+        with held(PATIENCE):
+            lowered = jax.jit(function, donate_argnums=donate, **placed).lower(*args)
+            text = lowered.as_text()
+            key = _fingerprint(lowered, text, args)
+            traced = time.perf_counter() - start
+            shared = key in _SHARED and not _SHARED[key].has_failed
+            making = _SHARED[key] if shared else Making(lowered, xla_options(text) or None)
+            if key is not None:
+                _SHARED[key] = making
+                _SHARED.move_to_end(key)
+                while len(_SHARED) > _MOST_SHARED:
+                    _SHARED.popitem(last=False)
+        executable = making.result()
         compiled = 0.0 if shared else time.perf_counter() - start - traced
         entry = Compilation(name, reason, traced, compiled, shared, _temporary_bytes(executable))
         self.entries.append(entry)
@@ -173,6 +177,52 @@ class Compiler:
             if old.get(label) != value
         ]
         return "; ".join(changed) or "compile() or the model's trainable layers changed"
+
+
+class Making:
+    """An executable that XLA is making, in a thread that Ctrl-C can leave behind.
+
+    XLA cannot be stopped, so the thread ends when it has. Whoever wants the same by then gets it.
+
+    Args:
+        lowered: what `jax.jit(...).lower(...)` returned.
+        options: of the compiler.
+    """
+
+    def __init__(self, lowered: Any, options: Any) -> None:
+        self._lowered: Any = lowered
+        self._options = options
+        self._found: Any = None
+        self._error: BaseException | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._make, name="kgraph-compile")
+        self._thread.start()
+
+    def _make(self) -> None:
+        try:
+            self._found = self._lowered.compile(self._options)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._lowered = None
+            self._ended.set()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether XLA has raised something."""
+        return self._error is not None
+
+    def result(self) -> Callable[..., Any]:
+        """Returns the executable when it is there; raises what XLA has raised."""
+        try:
+            wait_until(self._ended.wait)
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(_LEFT)
+            raise
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._found
 
 
 class Function:

@@ -298,12 +298,12 @@ class Engine:
     def _dispatch(
         self, function: Function, form: Form, data: tuple[Any, ...], bounds: Any, steps: int
     ) -> None:
-        """Hands a block over. An interrupt arrives before it or after it, never between."""
+        """Hands a block over. Ctrl-C arrives after it (in `sent`), never between."""
         self.sync_learning_rate()
         executable = function.prepared(form, self.state, *data, *bounds)
         self.throttle.ready()
         before = jax.tree.map(jnp.copy, self.state) if self.checks_finite else None
-        with self.guard.commit(), between_blocks, self.eagerly():
+        with between_blocks, self.eagerly():
             self._finished.given_away(self.state)
             self._state, ticket = executable(self.state, *data, *bounds)
         self.throttle.sent(ticket, steps)

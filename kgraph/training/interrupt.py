@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: never between a step and the moment its result is kept."""
+"""SIGTERM during training: a training that is saved ends where it can be saved."""
 
 from __future__ import annotations
 
@@ -24,28 +24,11 @@ class Preempted(SystemExit):
         super().__init__(EXIT_STATUS if saved else 128 + signal.SIGTERM)
 
 
-@contextlib.contextmanager
-def arriving() -> Iterator[None]:
-    """Lets Ctrl-C arrive as KeyboardInterrupt wherever in the block it comes.
-
-    Of whatever is raised while JAX 0.12 compares the keys of its caches, it makes a ValueError that
-    quotes it.
-    """
-    try:
-        yield
-    except ValueError as error:
-        if "comparable using __eq__" in str(error) and "KeyboardInterrupt" in str(error):
-            raise KeyboardInterrupt from error
-        raise
-
-
 class Guard:
-    """Defers KeyboardInterrupt while a step is handed over, and SIGTERM until a training is saved.
+    """Defers SIGTERM until a training is saved.
 
-    A step is given the old arrays to reuse (donation), so an interrupt after it has started and
-    before the new ones are kept would leave a model with no arrays at all. Outside `commit`, an
-    interrupt arrives at once. SIGTERM is left alone, unless `defer_termination` asks for it; and
-    always where JAX handles it for all processes of a job.
+    It is left alone, unless `defer` asks for it; and always where JAX handles it for all processes
+    of a job. Ctrl-C is the matter of `kgraph/interrupts.py`: a training is `held`.
 
     Attributes:
         decides: whether this process may end its training by itself, without others.
@@ -53,34 +36,33 @@ class Guard:
 
     def __init__(self) -> None:
         self.decides = True
-        self._busy = False
-        self._pending = False
-        self._terminated = False
-        self._restore: dict[int, Any] = {}
+        self._terminated = self._has_taken_over = False
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[Guard]:
-        """Handles SIGINT by this guard within the block; only the main thread can.
+        """Gives SIGTERM back at the end of the block.
 
-        Raises Preempted at the end if SIGTERM has come after the last `check`.
+        Raises Preempted if it has come after the last `check`.
         """
-        self._pending = self._terminated = False
-        self._take_over(signal.SIGINT, signal.default_int_handler, self._interrupt)
+        self._terminated = False
         try:
             yield self
         except Preempted:
             self._terminated = False
             raise
         finally:
-            for number, handler in self._restore.items():
-                signal.signal(number, handler)
-            self._restore.clear()
+            if self._has_taken_over:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                self._has_taken_over = False
         self.check()
 
-    def defer_termination(self) -> None:
+    def defer(self) -> None:
         """From now on, until `installed` ends, SIGTERM waits for `check`."""
-        if not hears_signals():
-            self._take_over(signal.SIGTERM, signal.SIG_DFL, self._terminate)
+        if hears_signals() or threading.current_thread() is not threading.main_thread():
+            return
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # else it is somebody else's
+            self._has_taken_over = True
+            signal.signal(signal.SIGTERM, self._terminate)
 
     @property
     def terminated(self) -> bool:
@@ -93,32 +75,5 @@ class Guard:
             self._terminated = False
             raise Preempted
 
-    def _take_over(self, number: int, default: Any, handler: Any) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        previous = signal.getsignal(number)
-        if previous is default:  # else somebody else's; it is theirs to handle
-            self._restore[number] = previous
-            signal.signal(number, handler)
-
     def _terminate(self, signum: int, frame: Any) -> None:
         self._terminated = True
-
-    def _interrupt(self, signum: int, frame: Any) -> None:
-        # Remembered even if it is raised at once: an exception that a handler raises inside a
-        # finalizer is swallowed by Python, and the next step then raises it again.
-        self._pending = True
-        if not self._busy:
-            raise KeyboardInterrupt
-
-    @contextlib.contextmanager
-    def commit(self) -> Iterator[None]:
-        """Marks a block that an interrupt must not split."""
-        self._busy = True
-        try:
-            yield
-        finally:
-            self._busy = False
-        if self._pending:
-            self._pending = False
-            raise KeyboardInterrupt

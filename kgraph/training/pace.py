@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any
 
 from kgraph.distribution.together import wait_for_devices
+from kgraph.interrupts import heard
 
 BLOCK_SECONDS = 0.075
 """What a block of steps should take: long enough to hide its dispatch, short for Ctrl-C."""
@@ -99,8 +100,9 @@ class Throttle(threading.local):
     def _wait_for_oldest(self) -> None:
         ticket, steps = self._pending.popleft()
         was_ready = self.pace.is_known and ticket.is_ready()
-        wait_for_devices(ticket)
-        ticket.block_until_ready()
+        with heard():
+            wait_for_devices(ticket)
+            ticket.block_until_ready()
         now = time.perf_counter()
         if was_ready:  # the device was idle, so this is not the time of the steps
             self.pace.grow()

@@ -14,6 +14,7 @@ import numpy as np
 
 from kgraph.distribution.coordination import gather, is_leader
 from kgraph.errors import StateError
+from kgraph.interrupts import heard
 from kgraph.saving import checkpoints
 from kgraph.training.callback_states import join_arrays, like_arrays, split_arrays
 from kgraph.training.callbacks import Callback, CallbackList
@@ -190,7 +191,8 @@ class Recovery:
         """Brings data that move on by themselves to where they were."""
         self._get_position = getattr(source, "get_position", None)
         if self._meta is not None and self._get_position is not None:
-            source.set_position(self._at[2], self._meta["batches"])
+            with heard():
+                source.set_position(self._at[2], self._meta["batches"])
 
     def position(self) -> Callable[[], Any] | None:
         """Returns what tells where the data are; None for data of which epoch and batch say all."""
@@ -231,7 +233,7 @@ class Recovery:
             f"{name} {names[:place].count(name)}": callback
             for place, (name, callback) in enumerate(zip(names, callbacks.callbacks))
         }
-        engine.guard.defer_termination()
+        engine.guard.defer()
         for name, state in self._states.items():
             if name in self._callbacks:
                 give_state(self._callbacks[name], state)

@@ -35,8 +35,6 @@ def _usable(model: Any) -> None:
     model.fit(features(), classes(), epochs=1, verbose=0)
 
 
-# An interrupt inside JAX's own compilation cache leaves a file to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_at_any_time_leaves_the_weights_of_a_finished_step(model: Any) -> None:
     model.fit(features(), classes(), epochs=1, verbose=0)
     random = np.random.default_rng(0)

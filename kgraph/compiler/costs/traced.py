@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from kgraph.compiler.costs.work import Work, elements
 from kgraph.graph.node import Node, TensorSpec
 from kgraph.graph.structure import fill, flatten
+from kgraph.interrupts import tracing
 from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.symbolic import is_array
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _SAMPLE = (8, 16)
 
 
+@tracing
 def trace_call(
     layer: Layer,
     node: Node,
@@ -62,6 +64,7 @@ def trace_call(
     return measure(function, chosen, arrays, array_masks, key, fixed=weights, to_inputs=to_inputs)
 
 
+@tracing
 def measure(
     function: Callable[..., list[Array]],
     weights: Any,

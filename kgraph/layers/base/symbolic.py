@@ -23,6 +23,7 @@ from kgraph.graph.dims import dim_names, rename_dims
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import Slot, flatten, leaves, map_structure
 from kgraph.graph.symbol import SymbolicTensor
+from kgraph.interrupts import tracing
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.traits import has_same_shapes
 from kgraph.layers.base.tree import named_weights, parts_of
@@ -123,6 +124,7 @@ def _facts(spec: TensorSpec | None) -> Any:
     return None if spec is None else [list(spec.dims), spec.dtype]
 
 
+@tracing
 def _evaluate(layer: Layer, run: Function, inputs: Any, masks: Any, names: list[str]) -> Inferred:
     scope = jax.export.SymbolicScope(_not_empty([*inputs, *masks]))
     weights = {id(w): jax.ShapeDtypeStruct(w.shape, w.dtype) for _, w in named_weights(layer)}

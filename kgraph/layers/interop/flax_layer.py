@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from kgraph.errors import ConfigError
+from kgraph.interrupts import held
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.interop.jax_layer import JaxLayer
 from kgraph.layers.interop.linen import linen_functions
@@ -45,7 +46,8 @@ class FlaxLayer(JaxLayer):
         variables: Tree = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        from flax import linen, nnx
+        with held():
+            from flax import linen, nnx
 
         self.module, self.method = module, method
         if isinstance(module, linen.Module):

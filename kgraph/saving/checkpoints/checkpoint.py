@@ -16,6 +16,7 @@ import numpy as np
 
 from kgraph.distribution.notices import Notices
 from kgraph.errors import ConfigError, ProcessError, StateError
+from kgraph.interrupts import heard
 from kgraph.saving.checkpoints import step_files
 from kgraph.saving.checkpoints.frequency import parse_every
 from kgraph.saving.checkpoints.host_arrays import Spare, take
@@ -139,6 +140,7 @@ class Checkpoint(StepReader):
         """
         if self._notices is not None:
             return self
+        self.wait()
         raise_abandoned(self.directory)
         notices = Notices(f"checkpoint {next(_opened)}")
         with self._together(notices):
@@ -178,6 +180,8 @@ class Checkpoint(StepReader):
     def close(self) -> None:
         """Waits for the write in flight and gives the lock back; `open` and `save` take it again.
 
+        If Ctrl-C ends the wait, the write goes on, and the lock is given back at its end.
+
         Raises:
             OSError: the write in flight failed.
         """
@@ -185,7 +189,7 @@ class Checkpoint(StepReader):
             self.wait()
         finally:
             self._spare, self._notices = {}, None
-            self._lock.release()
+            self._background.when_done(self._lock.release)
 
     @property
     def is_open(self) -> bool:
@@ -253,7 +257,8 @@ class Checkpoint(StepReader):
                 dtype, random keys included.
             meta: JSON types; NaN and infinities are fine.
             metrics: numbers by name, for `best`; arrays among them are left out.
-            wait: whether to return only when the step is on the disk.
+            wait: whether to return only when the step is on the disk. Ctrl-C ends the wait; unless
+                this Checkpoint is not asynchronous, the write goes on.
 
         Raises:
             ConfigError: an array or a value cannot be saved; says which. Nothing is written.
@@ -268,19 +273,21 @@ class Checkpoint(StepReader):
         self._check_order(step)
         data = encode_meta(dict(meta))
         numbers = {name: float(v) for name, v in (metrics or {}).items() if _is_number(v)}
-        later = self.asynchronous and not wait
         assert self._notices is not None
         notices = Notices(f"{self._notices.name} {self._saves}")
         self._saves += 1
-        tree = take(arrays, later, self._spare, notices.count > 1)
+        tree = take(arrays, self.asynchronous, self._spare, notices.count > 1)
         abandoned = [s for s in self.steps() if self.step is not None and s > self.step]
         writer = step_files.StepWriter(self.directory, step, tree, data, numbers, notices)
         write = partial(writer.finish, abandoned, partial(self._remove_old, step))
         self.step, self._spare = step, tree.copies
-        if later:
+        if self.asynchronous:
             self._background.start(write, f"checkpoint step {step}")
+            if wait:
+                self.wait()
         else:
-            write()
+            with heard():
+                write()
         self._saved_at = time.monotonic()
 
     def wait(self) -> None:

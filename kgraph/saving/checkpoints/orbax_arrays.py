@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from kgraph.distribution.notices import Notices
+from kgraph.interrupts import held
 from kgraph.saving.checkpoints.spec import Spec
 
 _CACHE_BYTES = 2**26
@@ -41,7 +42,8 @@ class ArraysWriter:
     """
 
     def __init__(self, folder: Path, tree: dict[str, Any], notices: Notices) -> None:
-        import orbax.checkpoint as orbax
+        with held():
+            import orbax.checkpoint as orbax
 
         self._folder = folder
         self._leads = notices.leads
@@ -96,7 +98,8 @@ class ArraysReader:
     """
 
     def __init__(self, folder: Path) -> None:
-        import tensorstore
+        with held():
+            import tensorstore
 
         base, self._driver = folder, "zarr"
         if not (folder / "manifest.ocdbt").exists():  # the first version of the format

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.errors import ConfigError
+from kgraph.interrupts import tracing
 from kgraph.types import Tree
 
 DTYPES = frozenset(
@@ -83,6 +84,7 @@ def path_of(keys: Sequence[Any]) -> Path:
     return tuple(parts)
 
 
+@tracing
 def spec_of(path: Any, leaf: Any) -> Spec:
     """Returns the spec of an array, or of what describes one.
 

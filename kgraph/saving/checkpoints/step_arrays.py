@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.interrupts import listening
 from kgraph.saving.checkpoints.host_arrays import nest
 from kgraph.saving.checkpoints.orbax_arrays import ArraysReader
 from kgraph.saving.checkpoints.spec import Spec, path_of
@@ -65,7 +66,7 @@ class StepArrays:
 
     def _in_parallel(self, wanted: Sequence[tuple[int, Any]]) -> list[Any]:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
-            return list(pool.map(lambda one: self._array(*one), wanted))
+            return list(listening(pool.map(lambda one: self._array(*one), wanted)))
 
     def _array(self, number: int, leaf: object) -> Any:
         """Returns an array as a leaf of a template has it; without one, for the host."""

@@ -14,6 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from pathlib import Path
 
+from kgraph.interrupts import held, wait_until
+
 _all: weakref.WeakSet[Background] = weakref.WeakSet()
 _unheard: list[Background] = []
 """Those that failed and have told nobody; they outlive whoever started them."""
@@ -33,14 +35,19 @@ class Background:
     def __init__(self, owner: object, place: Path) -> None:
         self._owner, self._place = weakref.ref(owner), place
         self._future: Future[None] | None = None
+        self._change = threading.Lock()
+        self._is_busy = False
+        self._last: list[Callable[[], None]] = []
         _all.add(self)
 
     def start(self, work: Callable[[], None], name: str) -> None:
         """Starts the work. What was started before must have been waited for."""
         assert self._future is None
-        pool = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._future = pool.submit(self._run, work)
-        pool.shutdown(wait=False)  # the thread ends with its work
+        with held():  # or it would run unknown to us
+            self._is_busy = True
+            pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+            self._future = pool.submit(self._run, work)
+            pool.shutdown(wait=False)  # the thread ends with its work
 
     @property
     def running(self) -> bool:
@@ -60,9 +67,26 @@ class Background:
             _unheard.append(self)
             _drop_locals(error)
             raise
+        finally:
+            with self._change:
+                self._is_busy, last, self._last = False, self._last, []
+            for call in last:
+                call()
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Calls something when no work is under way: now, or in the thread at its end."""
+        with self._change:
+            if self._is_busy:
+                self._last.append(call)
+                return
+        call()
 
     def wait(self) -> None:
-        """Returns when the work is done; raises, once, what it raised."""
+        """Returns when the work is done; raises, once, what it raised.
+
+        After Ctrl-C the work goes on, and may be waited for again.
+        """
+        self.finish()
         future, self._future = self._future, None
         if future is not None and (error := future.exception()) is not None:
             _unheard.remove(self)
@@ -70,8 +94,9 @@ class Background:
 
     def finish(self) -> None:
         """Returns when the work is done, well or not: `wait` still raises what it raised."""
-        if self._future is not None:
-            wait_for([self._future])
+        future = self._future
+        if future is not None:
+            wait_until(lambda seconds: not wait_for([future], seconds).not_done)
 
     def forget(self) -> None:
         """Leaves the work, and its failure, to the process that this one was forked from."""

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.errors import ConfigError
+from kgraph.interrupts import held
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.hdf5_texts import TextReader
 
@@ -276,7 +277,8 @@ def import_h5py() -> Any:
         ConfigError: it is not installed.
     """
     try:
-        import h5py
+        with held():
+            import h5py
     except ImportError:
         raise ConfigError("Keras' files need h5py, which is not installed", hint=_INSTALL) from None
     return h5py

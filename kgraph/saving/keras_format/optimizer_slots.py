@@ -213,7 +213,7 @@ class OptimizerSlots:
         if missing:
             raise SlotError(f"Keras keeps nothing for {missing[0]}")
         filled = [
-            jax.numpy.asarray(value, dtype=leaf.dtype).reshape(leaf.shape)
+            jax.device_put(np.asarray(value, leaf.dtype).reshape(leaf.shape))
             for value, leaf in zip(leaves, self._leaves)
         ]
         return jax.tree.unflatten(self._structure, filled)

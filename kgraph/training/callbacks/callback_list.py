@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kgraph.errors import ConfigError
+from kgraph.interrupts import heard
 from kgraph.training.callbacks.callback import Callback, Logs, Mode, wants_batches
 from kgraph.training.callbacks.history import History
 from kgraph.training.callbacks.progbar_logger import ProgbarLogger
@@ -85,7 +86,8 @@ class CallbackList(Callback):
         *index, logs = about
         logs = {} if logs is None else _as_numbers(logs)
         for callback in self.callbacks:
-            getattr(callback, hook)(*index, logs)
+            with heard():
+                getattr(callback, hook)(*index, logs)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._tell("on_train_begin", logs)
