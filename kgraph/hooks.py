@@ -40,23 +40,19 @@ _BUILD = "declare the weights in build(self, input_shape), which loading calls"
 
 HOOKS: dict[str, Hooks] = {
     "Model": Hooks(
-        honoured="compile compile_from_config compute_loss get_compile_config metrics",
+        honoured="compile compile_from_config compute_loss compute_loss_and_updates "
+        "compute_metrics get_compile_config get_metrics_result metrics reset_metrics "
+        "stateless_compute_loss test_step train_step",
         no_hook="evaluate export fit get_layer get_quantization_layer_structure get_state_tree "
         "jit_compile layers load_weights metrics_names predict predict_on_batch run_eagerly save "
-        "save_weights set_state_tree stateless_compute_loss summary test_on_batch to_json "
+        "save_weights set_state_tree summary test_on_batch to_json "
         "train_on_batch",
         refused={
-            "compute_loss_and_updates": "compute_loss(self, x, y, y_pred, sample_weight, training)",
-            "compute_metrics": "metrics of compile(metrics=[...]), or what loss_fn returns to log",
-            "get_metrics_result": "metrics of compile(metrics=[...])",
             "jax_state_sync": "model.assign(variables) brings weights back",
             "make_predict_function": _FUNCTIONS,
             "make_test_function": _FUNCTIONS,
             "make_train_function": _FUNCTIONS,
             "predict_step": "change what call returns, or predict with kgraph.lower(model).apply",
-            "reset_metrics": "metrics with a reset_state of their own",
-            "test_step": _OWN_LOOP,
-            "train_step": "compute_loss, or " + _OWN_LOOP,
         },
     ),
     "Sequential": Hooks(no_hook="add input_shape inputs output_shape outputs pop"),
@@ -124,6 +120,13 @@ HOOKS: dict[str, Hooks] = {
 }
 
 
+STEP_HOOKS = (
+    "train_step", "test_step", "compute_metrics", "get_metrics_result", "reset_metrics",
+    "compute_loss_and_updates", "stateless_compute_loss",
+)  # fmt: skip
+"""A model whose class overrides one of these is trained and evaluated by its steps."""
+
+
 def is_overridden(thing: object, name: str) -> bool:
     """Tells whether the user's class, and none of kgraph's, says what a name is."""
     return next((not is_own(cls) for cls in type(thing).__mro__ if name in vars(cls)), False)
@@ -155,6 +158,13 @@ def _refuse(thing: object, refused: dict[str, str]) -> None:
                 received=f"an object of the class {type(thing).__name__}",
                 hint=refused[name],
             )
+
+
+def place_of(thing: object, name: str) -> Source | None:
+    """Returns the line where the user's class defines a method; None if it does not."""
+    if not is_overridden(thing, name):
+        return None
+    return _place(next(vars(cls)[name] for cls in type(thing).__mro__ if name in vars(cls)))
 
 
 def _place(item: object) -> Source | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -117,6 +118,15 @@ class Program(VariableTrees):
         return any(
             "state" in node.effects and not graph.layers[node.layer].own for node in graph.nodes
         )
+
+    def training_only(self, weights: Container[int]) -> Program:
+        """Returns the program that trains some of its weights (by identity) and no others."""
+        twin = copy.copy(self)
+        places = (replace(p, trained=p.trained and id(p.weight) in weights) for p in self.places)
+        vars(twin)["layout"] = Layout(tuple(places))
+        for derived in ("packed", "folded", "trained"):
+            vars(twin).pop(derived, None)
+        return twin
 
     # --- the pure functions ----------------------------------------------------------------------
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from kgraph.compiler.lower import LiveGraph
 from kgraph.data import ArraySource, Source, make_source, unpack_x_y_sample_weight
 from kgraph.errors import DataError
 from kgraph.interrupts import heard, listening
 from kgraph.models.limits import limited_steps
-from kgraph.models.programs import Programs
 from kgraph.training.callbacks import CallbackList
 from kgraph.training.callbacks.callback import Mode
 from kgraph.training.device_rows import DeviceRows, fits_on_device, on_device
 from kgraph.training.engine import Engine
 from kgraph.training.evaluation import Evaluation
-from kgraph.training.feed import check_ids, flat_batch, with_first
+from kgraph.training.feed import Feed, GraphFeed, with_first
 from kgraph.training.grouping import rows_at_once
 from kgraph.training.loop import Logs, Work, evaluate
-from kgraph.training.objective import Objective
 from kgraph.training.placement import Placement
 from kgraph.training.progress import Progress
 from kgraph.training.recovery import Start
@@ -31,13 +28,16 @@ from kgraph.training.stream_work import PaddedSize, Stream
 from kgraph.training.validation_place import ValidationPlace
 from kgraph.types import DataLike
 
+FeedFor: TypeAlias = Callable[[Any, Any, Any], Feed]
+"""Returns what makes batches flat, from the first of them: x, y and sample weights."""
+
 
 @dataclass
 class Data:
     """A source, what was taken off it, and its arrays on the device where they fit.
 
     Fields:
-        live: the graph that is to run on them.
+        feed: makes flat batches of them.
         source: gives the batches.
         first: the first batch, or all rows of an ArraySource, flat.
         begun: the batches of the first epoch, where an iterator has been started; else None.
@@ -46,7 +46,7 @@ class Data:
         example: a batch as the source gives it; None for an ArraySource.
     """
 
-    live: LiveGraph
+    feed: Feed
     source: Source
     first: Batch
     begun: Iterator[Any] | None
@@ -56,7 +56,7 @@ class Data:
 
 
 def open_data(
-    programs: Programs,
+    feed_for: FeedFor,
     source: Source,
     epoch: int = 0,
     start: int = 0,
@@ -66,16 +66,15 @@ def open_data(
     """Takes a first look at the data, by which a subclassed model gets its graph.
 
     Args:
-        programs: of the model that is to run on them.
+        feed_for: of the model that is to run on them.
         source: gives the batches.
         epoch, start: where to begin.
         example: stands for the first batch where there may be none: at the end of the data.
         over: whether no batch is wanted, so that the data are left alone.
     """
     if isinstance(source, ArraySource):
-        programs.trace(source.arrays[0])
-        live = programs.known_live
-        return Data(live, source, flat_batch(live.graph, *source.arrays), None)
+        feed = feed_for(*source.arrays)
+        return Data(feed, source, feed.flat(*source.arrays), None)
     iterator = iter(()) if over else source.epoch(epoch, start)
     with heard():
         raw = next(iterator, None)
@@ -83,9 +82,8 @@ def open_data(
     raw = example if raw is None else raw
     if raw is None:
         raise DataError("The data have no batch", hint="pass at least one row")
-    programs.trace(raw[0])
-    live = programs.known_live
-    return Data(live, source, flat_batch(live.graph, *raw), begun, example=raw)
+    feed = feed_for(*raw)
+    return Data(feed, source, feed.flat(*raw), begun, example=raw)
 
 
 def check_data(data: Data, engine: Engine | None) -> None:
@@ -93,14 +91,11 @@ def check_data(data: Data, engine: Engine | None) -> None:
 
     Without an engine, for predictions, there are no labels.
     """
-    live = data.live  # and not `data`: in a cycle, its iterator and threads would outlive the fit
-    graph = live.graph
-    shapes = [graph.spec(ref).shape for ref in graph.outputs]
+    feed = data.feed  # and not `data`: in a cycle, its iterator and threads would outlive the fit
+    objective = None if engine is None else engine.objective
 
     def check(batch: Batch) -> None:
-        check_ids(live.layers, graph, batch.inputs)
-        if engine is not None:
-            engine.objective.check_labels(batch.targets, shapes)
+        feed.check(batch, objective)
 
     if isinstance(data.source, ArraySource):
         check(data.first)
@@ -129,10 +124,10 @@ def spread_batch(engine: Engine, batch: Batch) -> tuple[Batch, Any]:
 
 def prepare(data: Data) -> Callable[[Any], Batch]:
     """Returns a function that makes a flat, checked batch of what a source yields."""
-    graph, check = data.live.graph, data.check
+    feed, check = data.feed, data.check
 
     def make(raw: Any) -> Batch:
-        batch = flat_batch(graph, *raw)
+        batch = feed.flat(*raw)
         if check is not None:
             check(batch)
         return batch
@@ -207,7 +202,9 @@ def in_larger_batches(
     arrays = isinstance(source, ArraySource)
     if not arrays or not rows_are_independent or callbacks.wants_batches(mode):
         return 1
-    size = rows_at_once(data.live.graph)
+    if not isinstance(data.feed, GraphFeed):
+        return 1
+    size = rows_at_once(data.feed.live.graph)
     data.source = source.with_batch_size(size)
     return size // source.batch_size
 
@@ -222,7 +219,7 @@ def prediction_batches(data: Data, most: int | None) -> Iterator[Batch]:
 
 
 def validator(
-    programs: Programs,
+    feed_for: FeedFor,
     engine: Engine,
     given: object,
     batch_size: int | None,
@@ -246,7 +243,7 @@ def validator(
     place.begin(source)
     if place.warn_if_ended():
         return lambda epoch: None
-    data = open_data(programs, source)
+    data = open_data(feed_for, source)
     check_data(data, engine)
     place_rows(data, engine.placement)
     if batch_size is None and steps is None:
@@ -292,9 +289,9 @@ def number_of_rows(x: DataLike) -> int | None:
     return shape[0] if shape else None
 
 
-def answer(objective: Objective, logs: Logs, return_dict: bool) -> Any:
+def answer(engine: Engine, logs: Logs, return_dict: bool) -> Any:
     """Returns logs in the form that Keras' methods return: a number, a list, or a dict."""
     if return_dict:
         return logs
-    values = objective.in_order(logs)
+    values = engine.in_order(logs)
     return values[0] if len(values) == 1 else values

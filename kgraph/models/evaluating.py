@@ -64,8 +64,8 @@ def evaluate(
     batch_size, steps = limited_steps(x, batch_size, steps)
     with held(), together("evaluate"):
         source = make_source(x, y, sample_weight, batch_size, shuffle=False, steps_per_epoch=steps)
-        data = open_data(trainer.programs, source)
-        engine = trainer.engine_for(data.first)
+        data = open_data(trainer.feed_for, source)
+        engine = trainer.engine_for(data.first, data.feed)
         check_data(data, engine)
         call_list = CallbackList(callbacks, self, {"steps": source.steps})
         trainer.programs.create_values(engine.program)
@@ -82,7 +82,7 @@ def evaluate(
             work = evaluation_work(evaluation, engine, data, steps)
             logs = run_evaluation(work, evaluation, engine, call_list, progress)
             progress.epoch_end(logs)
-    return answer(engine.objective, logs, return_dict)
+    return answer(engine, logs, return_dict)
 
 
 def predict(
@@ -105,7 +105,8 @@ def predict(
     batch_size, steps = limited_steps(x, batch_size, steps)
     with held(), together("predict"):
         source = make_source(x, None, None, batch_size, shuffle=False, steps_per_epoch=steps)
-        data = open_data(trainer.programs, source)
+        data = open_data(trainer.graph_feed, source)
+        graph = trainer.programs.known_live.graph
         data.first = data.first._replace(targets=[], weights=[])
         check_data(data, None)
         predictor = trainer.predictor()
@@ -123,7 +124,7 @@ def predict(
             progress.epoch_end({})
     if outputs is None:
         raise DataError("The data gave no batch to predict on")
-    return fill(data.live.graph.output_structure, outputs)
+    return fill(graph.output_structure, outputs)
 
 
 def _predict(

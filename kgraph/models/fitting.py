@@ -146,7 +146,7 @@ def fit(
         call_list = CallbackList([callbacks, history], self, params)
         progress = Progress(0 if call_list.shows_progress else verbose, epochs, source.steps)
         validate = validator(
-            trainer.programs, engine, validation_data, validation_batch_size or batch_size,
+            trainer.feed_for, engine, validation_data, validation_batch_size or batch_size,
             validation_steps, validation_freq, call_list, recovery.validation,
         )  # fmt: skip
         metrics = recovery.restore(engine, reached)
@@ -181,9 +181,9 @@ def _opened(
     if not over:
         recovery.seek(source)
     number = start.number(start.epoch)
-    data = open_data(trainer.programs, source, number, start.batch, recovery.example(), over)
-    engine = trainer.engine_for(data.first)
-    recovery.require(lambda: {"model": trainer.programs.known_live.graph.content_hash})
+    data = open_data(trainer.feed_for, source, number, start.batch, recovery.example(), over)
+    engine = trainer.engine_for(data.first, data.feed)
+    recovery.require(lambda: {"model": trainer.programs.fingerprint()})
     check_data(data, engine)
     place_rows(data, engine.placement, spare=True)
     return data, engine
@@ -218,14 +218,14 @@ def train_on_batch(
     rows = number_of_rows(x)
     source = make_source(x, y, sample_weight, rows or 1, shuffle=False, class_weight=class_weight)
     with held(), trainer.alone():
-        data = open_data(trainer.programs, source)
-        engine = trainer.engine_for(data.first)
+        data = open_data(trainer.feed_for, source)
+        engine = trainer.engine_for(data.first, data.feed)
         check_data(data, engine)
         reached = trainer.reached_by(engine, trainer.seeds(None))
         with trainer.owning(engine, reached):
             engine.train_batch(*spread_batch(engine, data.first))
             logs = engine.logs()
-    return answer(engine.objective, logs, return_dict)
+    return answer(engine, logs, return_dict)
 
 
 def _check_epochs(epochs: Any, initial_epoch: Any) -> None:

@@ -18,8 +18,19 @@ from kgraph.layers.base.calling import has_symbols
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.first_keys import FirstKeys
 from kgraph.layers.base.tree import named_weights
-from kgraph.models import compiling, copies, costing, display, evaluating, fitting, forecasting
+from kgraph.metrics import Metric
+from kgraph.models import (
+    compiling,
+    copies,
+    costing,
+    display,
+    evaluating,
+    fitting,
+    forecasting,
+    stepping,
+)
 from kgraph.models.core import ModelCore
+from kgraph.models.meters import metrics_held, results
 from kgraph.models.plain import graph_from_config, graph_to_config
 from kgraph.models.programs import Programs
 from kgraph.models.trainer import Trainer
@@ -101,7 +112,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         core.graph, core.layers, core.symbols = frozen.graph, frozen.layers, (inputs, outputs)
         core.programs.claim(frozen.layers)
         self.autocast = False  # inputs get the dtype of their InputLayer; layers cast
-        self.built = True
+        self.built = core.settled = True
 
     # --- as a layer ------------------------------------------------------------------------------
 
@@ -301,6 +312,38 @@ class Model(Layer, traits=Traits(same_shapes=False)):
             training: False in an evaluation.
         """
         return self._kgraph.trainer.compute_loss(self, y, y_pred, sample_weight)
+
+    train_step = stepping.train_step
+    test_step = stepping.test_step
+    predict_step = stepping.predict_step
+    compute_loss_and_updates = stepping.compute_loss_and_updates
+    stateless_compute_loss = stepping.stateless_compute_loss
+    compute_metrics = stepping.compute_metrics
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics: of the loss and of `compile`, then those in attributes and in layers."""
+        meters = self._kgraph.trainer.meters
+        return [*(meters.metrics if meters else ()), *metrics_held(self, Model)]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of `metrics`."""
+        return [metric.name for metric in self.metrics]
+
+    @property
+    def metrics_variables(self) -> list[Variable]:
+        """The variables of `metrics`."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the value of each of `metrics` by name."""
+        return results(self.metrics)
+
+    def reset_metrics(self) -> None:
+        """Lets all of `metrics` start anew: what `fit` does before an epoch."""
+        for metric in self.metrics:
+            metric.reset_state()
 
     @extra
     def compiled(self) -> bool:

@@ -24,8 +24,9 @@ from kgraph.compiler.inference import Inference
 from kgraph.compiler.lower import LiveGraph, Remat, Stacking
 from kgraph.distribution.current import distribution
 from kgraph.errors import StateError
-from kgraph.graph import freeze
+from kgraph.graph import Graph, freeze
 from kgraph.graph.structure import leaves, map_structure
+from kgraph.hooks import is_overridden
 from kgraph.interrupts import tracing
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.layers.base.between_blocks import between_blocks
@@ -34,7 +35,7 @@ from kgraph.layers.base.core import label_of
 from kgraph.layers.base.first_keys import FirstKeys, draws_values
 from kgraph.layers.base.platform import platform
 from kgraph.layers.base.stateless_scope import current_scope
-from kgraph.layers.base.tree import children, named_weights
+from kgraph.layers.base.tree import children, named_weights, parts_of
 from kgraph.layers.base.variable import values_of
 from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Tree
@@ -110,6 +111,21 @@ class Programs:
             )
         return live
 
+    @property
+    def is_callable(self) -> bool:
+        """Whether the model computes outputs of its own, by a graph or by code."""
+        model = self._model
+        return (
+            model._kgraph.graph is not None
+            or model._kgraph_is_sequential
+            or is_overridden(model, "call")
+        )
+
+    @property
+    def is_built(self) -> bool:
+        """Whether all layers are built."""
+        return all(part.built for part in parts_of(self._model))
+
     def trace(self, inputs: Tree) -> None:
         """Gives a model that has no graph yet one, from inputs like these arrays."""
         model = self._model
@@ -148,11 +164,35 @@ class Programs:
 
     def state_key(self) -> Any:
         """Returns what decides how the model is lowered: its graph, and which weights train."""
-        return self.known_live.graph, tuple(_flags(self._model))
+        live = self.live
+        return None if live is None else live.graph, tuple(_flags(self._model))
+
+    def fingerprint(self) -> str:
+        """Returns what tells this model from others: its graph or, without one, its weights."""
+        live = self.live
+        if live is not None:
+            return live.graph.content_hash
+        return " ".join(f"{path}{list(w.shape)}" for path, w in named_weights(self._model))
 
     def forget(self) -> None:
         """Lowers the model anew when it is next needed: its layers are others now."""
         self._plain = self._inference = None
+
+    def bare(self) -> Program:
+        """Returns a program of the weights alone, for steps of a model that has no graph.
+
+        Raises:
+            StateError: a layer is not built, so that weights are missing.
+        """
+        model = self._model
+        for part in parts_of(model):
+            if part is not model and not part.built:
+                raise StateError(
+                    f"{label_of(part)} in {label_of(model)} has no weights yet",
+                    hint="build it, or call it once, before fit",
+                )
+        empty = Graph((), (), (), {}, (), ())
+        return Program([("weights", empty)], {}, {model.name: model}, model.name)
 
     # --- lowered ---------------------------------------------------------------------------------
 

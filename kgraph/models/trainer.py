@@ -17,17 +17,21 @@ from kgraph.compiler import Run
 from kgraph.compiler.changed import without_changed
 from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
-from kgraph.hooks import is_overridden, refuse_overrides
+from kgraph.hooks import STEP_HOOKS, is_overridden, refuse_overrides
 from kgraph.interrupts import tracing
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.stateless_scope import current_scope
+from kgraph.models.meters import Meters
+from kgraph.models.own import own_steps
 from kgraph.models.programs import Programs
 from kgraph.registry import describe, find_opaque
 from kgraph.training.compilation import Compiler
-from kgraph.training.compile_options import CompileOptions, make_objective
+from kgraph.training.compile_options import CompileOptions, make_objective, plain_loss
 from kgraph.training.custom_loss import logged_names
 from kgraph.training.engine import Engine
-from kgraph.training.feed import flat_targets
+from kgraph.training.feed import Feed, GraphFeed, OwnFeed, flat_targets
+from kgraph.training.objective import Objective
 from kgraph.training.optimizer_state import PackedOptimizerState, new_optimizer_state
 from kgraph.training.own_loss import OwnLoss
 from kgraph.training.pairing import by_output
@@ -56,6 +60,7 @@ class Trainer:
         engine: the last one, which may be used again.
         running: the engine that trains just now.
         reached: where the last training ended; None before the first.
+        meters: the metrics that `compile` adds to those of the model; None before it.
     """
 
     def __init__(self, model: Model, programs: Programs) -> None:
@@ -69,12 +74,14 @@ class Trainer:
         self.running: Engine | None = None
         self.reached: Reached | None = None
         self._fitting = threading.Lock()
+        self.meters: Meters | None = None
         programs.on_leaving_devices = self._leave_devices
 
     def copy_for(self, model: Model, programs: Programs, memo: dict[int, Any]) -> Trainer:
         """Returns the trainer of a copy of the model, as far as this one; nothing is compiled."""
         twin = Trainer(model, programs)
         twin.options = copy.deepcopy(self.options, memo)
+        twin.meters = None if twin.options is None else Meters(twin.options)
         twin.block_size, twin.compiler.eager = self.block_size, self.compiler.eager
         state = copy.deepcopy(self.state(), memo)
         if state is not None and self.reached is not None:
@@ -85,6 +92,7 @@ class Trainer:
         """Takes what `compile` was given; the optimizer starts anew."""
         self.options, self.block_size, self.compiler.eager = options, block_size, eager
         self.engine = self.reached = None
+        self.meters = Meters(options)
 
     def require_compiled(self, what: str) -> CompileOptions:
         """Returns the options; raises StateError if there are none, in the name of a method."""
@@ -98,20 +106,48 @@ class Trainer:
 
     # --- engine ----------------------------------------------------------------------------------
 
-    def engine_for(self, batch: Batch) -> Engine:
-        """Returns the engine for targets of these shapes; the last one, if nothing changed."""
+    @property
+    def has_own_steps(self) -> bool:
+        """Whether the model's class says how steps go, or what is to be logged."""
+        return any(is_overridden(self._model, name) for name in STEP_HOOKS)
+
+    def feed_for(self, x: Tree, y: Tree, sample_weight: Tree) -> Feed:
+        """Returns what makes batches flat. The first gives a model defined by code its graph."""
+        if not self.has_own_steps:
+            return self.graph_feed(x)
+        wanted = self.options is not None and self.options.is_given
+        if self.programs.is_callable and (wanted or not self.programs.is_built):
+            self.programs.trace(x)
+        return OwnFeed(x, y, sample_weight)
+
+    def graph_feed(self, x: Tree, y: Tree = None, sample_weight: Tree = None) -> GraphFeed:
+        """The same for what runs the graph of the model, whatever steps its class has."""
+        self.programs.trace(x)
+        return GraphFeed(self.programs.known_live)
+
+    def engine_for(self, batch: Batch, feed: Feed | None = None) -> Engine:
+        """Returns the engine for such batches; the last one, if nothing changed.
+
+        Args:
+            batch: its shapes count.
+            feed: what has made it flat; None for a graph's.
+        """
         with between_blocks:  # of two threads that need one, one makes it
+            if isinstance(feed, OwnFeed):
+                return self._engine_of_own_steps(batch, feed)
             return self._engine_for(batch)
 
     def _engine_for(self, batch: Batch) -> Engine:
         programs, placement = self.programs, self.programs.placement()
+        if self.has_own_steps:
+            raise ConfigError(
+                f"{label_of(self._model)} has steps of its own, of which only data tell the shapes",
+                hint="fit it; memory and forecast know models that are trained by losses",
+            )
         shapes = tuple(None if t is None else (t.ndim, t.shape[1:][-1:]) for t in batch.targets)
-        key = (*programs.state_key(), shapes, placement)
+        key = (*programs.state_key(), shapes, placement, id(self._model.optimizer))
         if self.engine is None or self._engine_key != key:
-            assert self.options is not None
-            live = programs.known_live
-            graph = without_changed(live.graph, live.layers)
-            objective = make_objective(self.options, graph, _shapes(batch))
+            objective = self._objective(batch)
             if any(is_overridden(self._model, name) for name in ("compute_loss", "metrics")):
                 objective = replace(objective, own=OwnLoss.of(self._model))
             if programs.lowering.passes is not None or objective.own is not None:
@@ -126,6 +162,33 @@ class Trainer:
             self._engine_key = key
         return self.engine
 
+    def _objective(self, batch: Batch) -> Objective:
+        """Returns the losses and metrics of the outputs, and tells the metrics of the model."""
+        assert self.options is not None
+        assert self.meters is not None
+        live = self.programs.known_live
+        graph = without_changed(live.graph, live.layers)
+        objective = make_objective(self.options, graph, _shapes(batch), self.meters.means)
+        self.meters.connect(objective, graph)
+        return objective
+
+    def _engine_of_own_steps(self, batch: Batch, feed: OwnFeed) -> Engine:
+        programs, placement, model = self.programs, self.programs.placement(), self._model
+        assert self.options is not None
+        shapes = tuple((a.ndim, str(a.dtype)) for part in batch for a in part)
+        key = (programs.state_key(), feed.nesting, shapes, placement, id(model.optimizer))
+        if self.engine is None or self._engine_key != key:
+            live = programs.live
+            if live is not None and self.options.is_given:
+                self._objective(flat_targets(live.graph, *feed.targets(batch)))
+            own, program, optimizer = own_steps(model, self.options, batch, feed)
+            self.engine = Engine(
+                program, Objective((), [], [], []), optimizer, self.compiler, self.block_size,
+                placement, own,
+            )  # fmt: skip
+            self._engine_key = key
+        return self.engine
+
     def compute_loss(self, model: Model, y: Tree, y_pred: Tree, sample_weight: Tree) -> Array:
         """Returns the loss that `compile` was given.
 
@@ -133,13 +196,21 @@ class Trainer:
             model: the model, or the copy of it that runs in a step.
             y, y_pred, sample_weight: targets, outputs and weights, as users have them.
         """
-        options, graph = self.require_compiled("compute_loss"), self.programs.known_live.graph
+        options, live = self.require_compiled("compute_loss"), self.programs.live
+        if live is None:
+            return plain_loss(options, y, y_pred, sample_weight, model.losses)
+        graph = live.graph
         batch = flat_targets(graph, y, sample_weight)
         objective = make_objective(options, graph, _shapes(batch))
         context, outputs = model._kgraph.context, by_output(graph, y_pred, "outputs")
+        rows = batch.rows if any(t is not None for t in batch.targets) else 1
         masks = [None if context is None else context.mask_of(output) for output in outputs]
         run = Run(outputs, masks, [], {})
-        return replace(objective, logits=()).loss_of(run, batch, model.losses)
+        total, parts = replace(objective, logits=()).loss_of(run, batch, model.losses)
+        if context is None and current_scope() is not None and self.meters is not None:
+            for key in parts.keys() & self.meters.means.keys():
+                self.meters.means[key].update_state(parts[key], sample_weight=jnp.float32(rows))
+        return total
 
     def predictor(self) -> Predictor:
         """Returns what predicts; the last one, if nothing changed."""
@@ -189,7 +260,10 @@ class Trainer:
         """Runs the engine from what training has reached, and keeps what it reaches."""
         key = jax.random.wrap_key_data(jax.device_put(reached.key), impl="threefry2x32")
         self.programs.create_values(engine.program)
-        with engine.running(reached.optimizer, key, reached.step, metrics):
+        optimizer_state = reached.optimizer
+        if engine.own is not None and (by_hand := engine.own.optimizer_state_by_hand()) is not None:
+            optimizer_state = by_hand
+        with engine.running(optimizer_state, key, reached.step, metrics):
             self.programs.forget_folded()
             reached.optimizer = None  # the engine has the only copy
             self.running = engine

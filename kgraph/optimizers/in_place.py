@@ -13,6 +13,7 @@ from kgraph import initializers
 from kgraph.errors import StateError
 from kgraph.layers.base import Variable
 from kgraph.layers.base.arithmetic import value_of
+from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.types import Array, DTypeLike, InitializerLike, Tree
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class InPlace:
         keys: the path of each parameter, made unique.
         iterations: the number of updates.
         added: what a rule written with `update_step` remembers.
+        by_training: whether a training has built it, for all that it trains.
     """
 
     def __init__(self, optimizer: Optimizer, parameters: Iterable[Variable]) -> None:
@@ -50,6 +52,7 @@ class InPlace:
         self.keys = _unique(variable.path for variable in self.parameters)
         optimizer._kgraph_locate(dict(zip(map(id, self.parameters), self.keys)))
         self.added: list[Variable] = []
+        self.by_training = False
         self.iterations = self._hold("iteration", np.int32(0))
         # The state is that of `Optimizer.init` for parameters in a flat dict, which JAX sorts.
         self._order = sorted(range(len(self.keys)), key=self.keys.__getitem__)
@@ -61,6 +64,30 @@ class InPlace:
         """Stands for the leaves of such a tree of parameters; scopes give the variables values."""
         self._order, self._structure = list(range(len(self.keys))), structure
         self._stands_in = True
+
+    def arrange(self, keys: Sequence[str], structure: Any) -> None:
+        """Takes parameters and state in the form of another tree: that of a training.
+
+        Args:
+            keys: the path of each parameter in the tree.
+            structure: of a tree with a leaf for each parameter.
+        """
+        self.keys, made = list(keys), self._slots
+        self.optimizer._kgraph_locate(dict(zip(map(id, self.parameters), self.keys)))
+        numbers = structure.unflatten(range(structure.num_leaves))
+        at = {
+            jax.tree_util.keystr(path, simple=True, separator="/"): number
+            for path, number in jax.tree_util.tree_leaves_with_path(numbers)
+        }
+        self._order = sorted(range(len(self.keys)), key=lambda i: at[self.keys[i]])
+        self._structure, self._stands_in, self._slots = structure, True, None
+        if made is not None:
+            self._slots = self.slots._replace(variables=made.variables)
+
+    def is_left_by(self, parameters: Iterable[Variable]) -> bool:
+        """Tells whether a training that was given these parameters trains others now."""
+        wanted = {id(variable) for variable in parameters}
+        return self.by_training and wanted != {id(variable) for variable in self.parameters}
 
     def is_for(self, variables: Iterable[Variable]) -> bool:
         """Tells whether all of these are updated."""
@@ -118,8 +145,9 @@ class InPlace:
 
     @property
     def known_variables(self) -> list[Variable]:
-        """The same as far as they have been made; none where values come from outside."""
-        return [] if self._slots is None or self._stands_in else self._slots.variables
+        """The same as far as they have a value: outside of scopes none that a training has."""
+        away = self._stands_in and current_scope() is None
+        return [] if self._slots is None or away else self._slots.variables
 
     @property
     def slots(self) -> Slots:
@@ -213,7 +241,10 @@ class Slots(NamedTuple):
 
     def state(self) -> Any:
         """Returns the state as the variables have it now."""
-        values = [variable.value for variable in self.variables]
+        return self.filled([variable.value for variable in self.variables])
+
+    def filled(self, values: Sequence[Any]) -> Any:
+        """Returns a state with a value for each variable, in their order."""
         return self.structure.unflatten([values[place] for place in self.places])
 
     def assign(self, state: Tree, skipped: Container[int | None] = ()) -> None:

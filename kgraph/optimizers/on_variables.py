@@ -76,6 +76,10 @@ class OnVariables(Recorded):
                 return found[0]
         return None
 
+    def scale_loss(self, loss: Array, state: Any = None) -> Array:
+        """Returns the loss to differentiate; see `Optimizer.scale_loss`."""
+        return loss
+
     def _kgraph_steps(self) -> int:
         """Returns the number of updates made so far, as far as the host knows."""
         return 0
@@ -118,6 +122,12 @@ class OnVariables(Recorded):
         with StatelessScope(given):
             self.apply(grads)
             return [v.value for v in hand.parameters], [v.value for v in hand.variables]
+
+    def _kgraph_scaled_loss(self, loss: Array, optimizer_variables: Sequence[Any]) -> Array:
+        """Returns the loss to differentiate, for a step that has the state as values of a list."""
+        slots = self._kgraph_hand().slots
+        with StatelessScope(zip(slots.variables, optimizer_variables, strict=True)):
+            return self.scale_loss(loss, slots.state())
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets `variables`, in their order."""

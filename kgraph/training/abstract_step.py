@@ -8,7 +8,7 @@ from typing import Any
 from kgraph.training.engine import Engine
 from kgraph.training.placement import as_before
 from kgraph.training.state import TrainState
-from kgraph.training.step import Batch, Step, make_train_step
+from kgraph.training.step import Batch, Step
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,7 @@ class AbstractStep:
 
 def abstract_step(engine: Engine, batch: Batch) -> AbstractStep:
     """Returns the step of an engine, for batches like these abstract arrays."""
-    program, optimizer, placement = engine.program, engine.optimizer, engine.placement
-    assert optimizer is not None
-    step = make_train_step(program, engine.objective, optimizer)
+    placement, step = engine.placement, engine.train.step
     state, results = engine.abstract_running_state, None
     if placement is not None:
         batch, results = placement.batch_specs(batch), as_before(0, None)((state,))

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
+
 from kgraph import losses, metrics
 from kgraph.compiler.passes.expose_logits import final_activation, is_linear
 from kgraph.errors import ConfigError
@@ -14,7 +16,7 @@ from kgraph.graph.graph import Graph
 from kgraph.training.custom_loss import LossFn
 from kgraph.training.objective import Objective, Tracked
 from kgraph.training.pairing import by_output, output_keys
-from kgraph.types import Shape
+from kgraph.types import Array, Shape
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,17 @@ class CompileOptions:
     weighted_metrics: Any = None
     loss_fn: LossFn | None = None
 
+    @property
+    def is_given(self) -> bool:
+        """Whether there is anything about the outputs of the model."""
+        return any(v is not None for v in (self.loss, self.metrics, self.weighted_metrics))
+
 
 def make_objective(
-    options: CompileOptions, graph: Graph, target_shapes: Sequence[Shape | None]
+    options: CompileOptions,
+    graph: Graph,
+    target_shapes: Sequence[Shape | None],
+    means: Mapping[str, metrics.Metric] | None = None,
 ) -> Objective:
     """Binds compile options to the outputs of a graph.
 
@@ -41,6 +51,7 @@ def make_objective(
         options: what the user gave.
         graph: the model's graph.
         target_shapes: public shape of each output's targets, or None where there are none.
+        means: of the losses by key, as far as there are any already.
     """
     names = output_keys(graph)
     shapes = [graph.spec(ref).shape for ref in graph.outputs]
@@ -52,7 +63,28 @@ def make_objective(
     tracked = _tracked(options, graph, found, target_shapes, shapes)
     _warn_of_linear_outputs(names, found, graph)
     logits = tuple(i for i, loss in enumerate(found) if loss is not None and _fits(graph, i, loss))
-    return Objective(names, found, weights, tracked, logits, options.loss_fn)
+    known = means or {}
+    return Objective(names, found, weights, tracked, logits, options.loss_fn, known=known)
+
+
+def plain_loss(
+    options: CompileOptions, y: Any, y_pred: Any, sample_weight: Any, terms: Sequence[Array]
+) -> Array:
+    """Returns the loss of one output that belongs to no graph, with terms that come from elsewhere.
+
+    Raises:
+        ConfigError: there is none, or several outputs would need one each.
+    """
+    total = jnp.zeros((), jnp.float32)
+    if options.loss is not None:
+        if not hasattr(y, "shape") or not hasattr(y_pred, "shape"):
+            raise ConfigError(
+                "Outputs of a model without a graph are paired with losses by the user",
+                hint="write compute_loss, or call the model once so that its outputs are known",
+            )
+        loss: Any = losses.resolve(options.loss, y.shape, y_pred.shape)
+        total = total + loss(y, y_pred, sample_weight=sample_weight)
+    return sum((jnp.asarray(term, jnp.float32) for term in terms), start=total)
 
 
 def check_options(options: CompileOptions, graph: Graph | None) -> None:

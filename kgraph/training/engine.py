@@ -25,15 +25,17 @@ from kgraph.training.compilation import Compiler, Form, Function, shapes_of
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.finished_blocks import FinishedBlocks
 from kgraph.training.interrupt import Guard
-from kgraph.training.nonfinite import explain, is_finite
+from kgraph.training.nonfinite import explain, is_finite, unexplained
 from kgraph.training.objective import Objective
+from kgraph.training.own_steps import OwnSteps
 from kgraph.training.pace import Pace, Throttle
 from kgraph.training.packing import Packing
 from kgraph.training.padding import loops_well, padding_is_exact
+from kgraph.training.phase import Phase, phases
 from kgraph.training.placement import Placement, as_before
 from kgraph.training.sizes import Sizes
 from kgraph.training.state import TrainState, copied
-from kgraph.training.step import Batch, make_test_step, make_train_step, merge_params
+from kgraph.training.step import Batch, merge_params
 from kgraph.types import Array, Tree
 
 
@@ -47,8 +49,10 @@ class Engine:
         compiler: makes the executables.
         block_size: how many steps go to the device at once; None measures.
         placement: where arrays lie on several devices; None for one device.
+        own: the steps, if the model's class says how they go.
 
     Attributes:
+        train, test: what runs in training and in evaluation.
         checks_finite: whether a step with a number that is not finite raises NonFiniteError. Steps
             then run one by one, and each is waited for.
     """
@@ -61,9 +65,10 @@ class Engine:
         compiler: Compiler,
         block_size: int | None = None,
         placement: Placement | None = None,
+        own: OwnSteps | None = None,
     ) -> None:
         self.program, self.objective, self.optimizer = program, objective, optimizer
-        self.compiler, self.placement = compiler, placement
+        self.compiler, self.placement, self.own = compiler, placement, own
         self.guard = Guard()
         self.is_running = False
         self._state: TrainState | None = None
@@ -78,15 +83,17 @@ class Engine:
         self._loops: bool | None = None
         self.checks_finite = False
         self._thread: int | None = None
-        self._results = Function(compiler, "results", objective.results)
-        self._packing = Packing(program, objective, optimizer, placement)
+        self._packing = Packing(
+            program, optimizer, placement, own is None and objective.is_of_outputs
+        )
         self._finished = FinishedBlocks(self._packing)
-        self.test_step = make_test_step(program, objective)
-        self._train_step = None
         if optimizer is not None:
             paths = {id(place.weight): "/".join(place.path) for place in program.places}
             optimizer._kgraph_locate(paths)
-            self._train_step = make_train_step(program, objective, optimizer)
+        self.train, self.test = (
+            phases(program, objective, optimizer) if own is None else (own.train, own.test)
+        )
+        self._results = Function(compiler, "results", self.test.results)
 
     @property
     def state(self) -> TrainState:
@@ -115,7 +122,7 @@ class Engine:
         state = TrainState(
             variables["params"], variables["state"],
             jax.eval_shape(self.optimizer._kgraph_init, layout.split(variables["params"])[0]),
-            jax.eval_shape(self.objective.init),
+            jax.eval_shape(self.train.init),
             jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32")),
             jax.ShapeDtypeStruct((), np.int32),
         )  # fmt: skip
@@ -134,17 +141,20 @@ class Engine:
     @cached_property
     def pads_training(self) -> bool:
         """Whether a smaller batch may be padded in training."""
-        return padding_is_exact(self.program, self.objective, True)
+        return self.own is None and padding_is_exact(self.program, self.objective, True)
 
     @cached_property
     def pads_evaluation(self) -> bool:
         """Whether a smaller batch may be padded in evaluation."""
-        return padding_is_exact(self.program, self.objective, False)
+        return self.own is None and padding_is_exact(self.program, self.objective, False)
 
     def loops(self, batch: Batch, size: int) -> bool:
         """Tells whether steps on batches of such rows may run in a loop on the device."""
         if self._loops is None:
-            well = loops_well(self.program, batch.inputs, size, jax.default_backend())
+            if self.own is not None:
+                well = self.own.loops_well(jax.default_backend())
+            else:
+                well = loops_well(self.program, batch.inputs, size, jax.default_backend())
             self._loops = not self.compiler.eager and well
         return self._loops
 
@@ -168,7 +178,7 @@ class Engine:
 
     def evaluation_key(self) -> Array | None:
         """Returns a key to evaluate with, for a program that draws random numbers always."""
-        if not self.program.draws_always:
+        if self.own is None and not self.program.draws_always:
             return None
         with between_blocks:
             if self.is_running:  # the same after a resume
@@ -186,9 +196,9 @@ class Engine:
         """Returns how a batch is spread over devices, in a trace; see `Placement.spread`."""
         return on_one_device if self.placement is None else self.placement.spread(pads)
 
-    def fresh_metrics(self) -> Any:
+    def fresh_metrics(self, phase: Phase) -> Any:
         """Returns accumulators that have seen nothing."""
-        found = self.objective.init()
+        found = phase.init()
         return found if self.placement is None else self.placement.whole(found)
 
     def placed(self, state: TrainState) -> TrainState:
@@ -211,7 +221,7 @@ class Engine:
             optimizer_state: the optimizer's state; None for the one before the first step.
             key, step, metrics: as in TrainState; without `metrics`, they have seen nothing.
         """
-        metrics = self.objective.init() if metrics is None else metrics
+        metrics = self.train.init() if metrics is None else metrics
         step = jnp.asarray(step, jnp.int32)
         with between_blocks:
             taken = self._packing.taken_over(optimizer_state, metrics, key, step)
@@ -225,7 +235,7 @@ class Engine:
                 for place in self.program.places:
                     place.weight.borrow(self)
                 self._packing.close()
-            with self.guard.installed():
+            with self.guard.installed(), self._lending():
                 yield self
         finally:
             with between_blocks:
@@ -243,6 +253,16 @@ class Engine:
         with between_blocks:
             step = copied(self.state.optimizer.step)
         return int(step)
+
+    def _lending(self) -> contextlib.AbstractContextManager[None]:
+        """Lets the variables of metrics and optimizer be used, if the user's steps have them."""
+        if self.own is None:
+            return contextlib.nullcontext()
+
+        def put(state: TrainState) -> None:
+            self._state = self.placed(state)
+
+        return self.own.lending(lambda: self.state, put)
 
     # What a weight asks for whose array the engine owns, in `between_blocks`.
 
@@ -265,8 +285,7 @@ class Engine:
 
     def train_rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:
         """Runs the steps from `start` to `stop` of an epoch over arrays on the device."""
-        step = self._train_step
-        assert step is not None
+        step = self.train.step
         self._last_batch = lambda: rows.batch_at(start, cut.size)
         function = self.function(
             ("train", cut), "train",
@@ -281,8 +300,7 @@ class Engine:
 
     def train_batch(self, batch: Batch, kept: Any = None) -> None:
         """Runs one step on a batch. `kept` tells which of its rows count, if not all do."""
-        step = self._train_step
-        assert step is not None
+        step = self.train.step
         self._last_batch = lambda: batch
 
         def block(state: TrainState, batch: Batch, kept: Any) -> tuple[TrainState, Array]:
@@ -309,6 +327,8 @@ class Engine:
         self.throttle.sent(ticket, steps)
         if before is not None and not is_finite(self.state):
             self._state = before
+            if self.own is not None:
+                raise unexplained(before)
             assert self._last_batch is not None
             plain = self._packing.unpack(before)
             raise explain(self.program, self.objective, plain, self._last_batch())
@@ -357,7 +377,7 @@ class Engine:
 
     def reset_metrics(self) -> None:
         """Starts the accumulators anew."""
-        metrics = self.fresh_metrics()
+        metrics = self.fresh_metrics(self.train)
         with between_blocks:
             self._state = replace(self.state, metrics=metrics)
 
@@ -376,6 +396,10 @@ class Engine:
         with self.eagerly():
             found = jax.device_get(self._results(form, metrics))
         return {key: _plain(found[key]) for key in sorted(found)}
+
+    def in_order(self, logs: dict[str, Any]) -> list[Any]:
+        """Returns logged values in the order in which `evaluate` gives them."""
+        return self.objective.in_order(logs) if self.own is None else self.own.in_order(logs)
 
     def finalize(self) -> None:
         """Lets the optimizer put its final parameters in place (averages, with `use_ema`)."""

@@ -31,7 +31,7 @@ class Evaluation:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._metrics: Any = engine.fresh_metrics()
+        self._metrics: Any = engine.fresh_metrics(engine.test)
         self._key = engine.evaluation_key()
         self._number = 0
         with between_blocks:
@@ -40,7 +40,7 @@ class Evaluation:
 
     def rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:
         """Takes in the batches from `start` to `stop` of arrays on the device."""
-        step = self._engine.test_step
+        step = self._engine.test.step
         engine = self._engine
 
         def make() -> Callable[..., Any]:
@@ -52,7 +52,7 @@ class Evaluation:
 
     def batch(self, batch: Batch, kept: Any = None) -> None:
         """Takes in one batch. `kept` tells which of its rows count, if not all do."""
-        step = self._engine.test_step
+        step = self._engine.test.step
         function = self._engine.function(
             "test batch", "evaluate (one batch)", lambda: _one_batch(step), like=1, ticket=False
         )

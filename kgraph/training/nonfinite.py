@@ -23,7 +23,7 @@ class NonFiniteError(StateError):
 
 def is_finite(state: TrainState) -> bool:
     """Tells whether the loss so far and all parameters are finite. Waits for the state."""
-    watched = (state.metrics["loss"], state.params)
+    watched = (state.metrics.get("loss", state.metrics), state.params)
     return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in jax.tree.leaves(watched))
 
 
@@ -65,6 +65,12 @@ def explain(
             what = f"the output of {node.name!r} ({kind}), for finite inputs and weights"
             return _error(place, what, "a smaller learning rate, or clipnorm=1.0", node.source)
     return _error(place, _bad_gradient(program, objective, state, batch, key), "clipnorm=1.0")
+
+
+def unexplained(state: TrainState) -> NonFiniteError:
+    """Returns the error for a step of the user's own, of which only results are seen."""
+    what = "a weight or a log after it"
+    return _error(f"step {int(state.step) + 1}", what, "look at the step with run_eagerly=True")
 
 
 def _bad_gradient(

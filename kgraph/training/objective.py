@@ -59,6 +59,7 @@ class Objective:
         loss_fn: what computes the loss in the place of all that; see `Model.compile`.
         extra: keys of the numbers that `loss_fn` returns beside the loss.
         own: what computes the loss if the model's class says how.
+        known: means of losses that there are already, by key.
     """
 
     names: tuple[str, ...]
@@ -69,6 +70,7 @@ class Objective:
     loss_fn: LossFn | None = None
     extra: tuple[str, ...] = ()
     own: OwnLoss | None = None
+    known: Mapping[str, metrics.Metric] = field(default_factory=dict)
     _means: dict[str, metrics.Metric] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,13 +78,18 @@ class Objective:
         parts = [f"{name}_loss" for name, loss in zip(self.names, self.losses) if loss is not None]
         if len(parts) > 1:  # a single loss is the total, as in Keras
             keys += parts
-        self._means = {key: metrics.Mean(name=key) for key in keys}
+        self._means = {key: self.known.get(key) or metrics.Mean(name=key) for key in keys}
         self._losses_on_logits = {i: self.losses[i]._kgraph_on_logits() for i in self.logits}
 
     @property
     def is_of_outputs(self) -> bool:
         """Whether the loss is the sum of losses of outputs, and not computed by the user's code."""
         return self.loss_fn is None and self.own is None
+
+    @property
+    def means(self) -> Mapping[str, metrics.Metric]:
+        """The means of the losses by key: of the total and, for several outputs, of each."""
+        return self._means
 
     # --- pure functions --------------------------------------------------------------------------
 
@@ -112,9 +119,15 @@ class Objective:
         terms = [*run.losses, program.penalties(variables["params"])]
         return Scored(self._total(parts, terms), parts, run.outputs, run.masks, run.state, own)
 
-    def loss_of(self, run: Run, batch: Any, terms: Sequence[Array]) -> Array:
-        """Returns the loss of a run's outputs, with terms that come from elsewhere."""
-        return self._total(self._losses(run, batch.targets, batch.weights, None), terms)
+    def loss_of(
+        self, run: Run, batch: Any, terms: Sequence[Array]
+    ) -> tuple[Array, dict[str, Array]]:
+        """Returns the loss of a run's outputs, with terms that come from elsewhere, and its parts.
+
+        A single part is the whole and has no key, as in Keras.
+        """
+        parts = self._losses(run, batch.targets, batch.weights, None)
+        return self._total(parts, terms), parts if len(parts) > 1 else {}
 
     def _total(self, parts: Mapping[str, Array], terms: Sequence[Array]) -> Array:
         named = zip(self.names, self.weights, self.losses)

@@ -23,7 +23,7 @@ from kgraph.layers.base.context import Context
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import members
 from kgraph.metrics import Metric
-from kgraph.types import Array
+from kgraph.types import Array, Function
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,15 @@ class OwnLoss:
             "y_pred": fill(graph.output_structure, outputs),
             "sample_weight": by_output(batch.weights),
         }
-        takes = inspect.signature(self.model.compute_loss).parameters.values()
-        if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in takes):
+        if takes_training(self.model.compute_loss):
             given["training"] = training
         return given
+
+
+def takes_training(compute_loss: Function) -> bool:
+    """Tells whether a `compute_loss` has the argument `training`: it may lack that."""
+    takes = inspect.signature(compute_loss).parameters.values()
+    return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in takes)
 
 
 def _scalar(model: Any, value: Any) -> Array:

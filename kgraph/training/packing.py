@@ -22,7 +22,6 @@ from kgraph.errors import StateError
 from kgraph.layers.base.variable import Variable
 from kgraph.optimizers import Optimizer
 from kgraph.optimizers.elementwise import is_elementwise
-from kgraph.training.objective import Objective
 from kgraph.training.optimizer_state import PackedOptimizerState, new_optimizer_state
 from kgraph.training.placement import Placement
 from kgraph.training.state import TrainState, copied
@@ -34,20 +33,20 @@ class Packing:
 
     Args:
         program: what is trained.
-        objective: a loss that the user's code computes gets variables by layer, never packed.
         optimizer: None for evaluation alone.
         placement: where arrays lie on several devices; None for one device.
+        allowed: False keeps all by layer, for a user's code that computes with the variables.
     """
 
     def __init__(
         self,
         program: Program,
-        objective: Objective,
         optimizer: Optimizer | None,
         placement: Placement | None = None,
+        allowed: bool = True,
     ) -> None:
         self._program, self._optimizer, self._placement = program, optimizer, placement
-        self._may = objective.is_of_outputs and optimizer is not None
+        self._may = allowed and optimizer is not None
         self._bundles: list[Bundle] = []
 
     @cached_property

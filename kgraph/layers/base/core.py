@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import itertools
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +43,10 @@ class Core(Record):
         inside: the records of the layers whose paths begin with this one's.
         trainable: False keeps them out of training.
         losses: what the last call on arrays added.
+        run_losses: the losses that a step has collected, in the place of all others; else None.
         first_call: where the layer stands in a graph, as long as somebody keeps that.
         building: whether its `build` is running.
+        settled: whether its weights are all there: variables in attributes are none from then on.
         context: the run of a bound copy; None for the layer itself.
         origin: the layer that a copy was made from.
         segment: what a copy adds to the path of its run.
@@ -61,8 +63,10 @@ class Core(Record):
     inside: list[Core] = field(default_factory=list)
     trainable: bool = True
     losses: list[Array] = field(default_factory=list)
+    run_losses: Sequence[Array] | None = None
     first_call: Callable[[], Call | None] | None = None
     building: bool = False
+    settled: bool = False
     context: Context | None = None
     origin: Any = None
     segment: str = ""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 
@@ -20,7 +20,23 @@ if TYPE_CHECKING:
     from kgraph.layers.base.layer import Layer
 
 
+Ran: TypeAlias = tuple[Any, Mapping[int, Array], list[Array]]
+"""Outputs, values of the variables (by identity) after a run, and losses."""
+Runner: TypeAlias = Callable[[dict[int, Any], Any, bool, Array | None], Ran]
+"""Runs what a layer was lowered to, on values of its variables, inputs, a mode and a key."""
+
+_runners: ContextVar[Mapping[int, Runner] | None] = ContextVar("kgraph_runners", default=None)
 _keys: ContextVar[Callable[[], Array] | None] = ContextVar("kgraph_stateless_keys", default=None)
+
+
+@contextlib.contextmanager
+def run_by(runners: Mapping[int, Runner]) -> Iterator[None]:
+    """Lets a `stateless_call` of some layers (by identity) run what they have been lowered to."""
+    token = _runners.set(runners)
+    try:
+        yield
+    finally:
+        _runners.reset(token)
 
 
 @contextlib.contextmanager
@@ -38,6 +54,12 @@ def keys_from(key: Array) -> Iterator[None]:
         yield
     finally:
         _keys.reset(token)
+
+
+def step_key() -> Array | None:
+    """Returns the next key of the step that runs; None outside of a step."""
+    source = _keys.get()
+    return None if source is None else source()
 
 
 def stateless_call(
@@ -60,11 +82,15 @@ def stateless_call(
                 hint=None if layer.built else "build the layer first, or call it once",
             )
         values |= {id(v): v.fitting(value) for v, value in zip(own, given)}
-    source = _keys.get()
-    context = Context(values, key=source() if key is None and source is not None else key)
+    key = step_key() if key is None else key
     args = tuple(numbers_as_array(arg) for arg in args)
-    outputs = binding.bind(layer, context, layer.name)(*args, **kwargs)
-    after = {**context.values, **binding.updates(context)}
+    runner = (_runners.get() or {}).get(id(layer))
+    if runner is not None and len(args) == 1 and kwargs.keys() <= {"training"}:
+        outputs, after, losses = runner(values, args[0], bool(kwargs.get("training")), key)
+    else:
+        context = Context(values, key=key)
+        outputs = binding.bind(layer, context, layer.name)(*args, **kwargs)
+        after, losses = {**context.values, **binding.updates(context)}, context.losses
     penalties = [w.regularizer(values[id(w)]) for w in layer.trainable_variables if w.regularizer]
     state = [after[id(variable)] for variable in layer.non_trainable_variables]
-    return outputs, state, [*context.losses, *penalties]
+    return outputs, state, [*losses, *penalties]

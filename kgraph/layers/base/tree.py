@@ -72,11 +72,15 @@ def walk_weights(
 ) -> Iterator[tuple[str, Variable, bool]]:
     """Yields path, weight and whether training changes it, for each place that has a weight."""
     core = layer._kgraph
-    if not layer.built:
+    if not core.settled:
         _adopt_variables(layer)
     trained = trained and core.trainable
+    taken: Counter[str] = Counter()
     for weight in sorted(core.weights, key=lambda w: not w.trainable):
-        yield f"{prefix}{weight.name}", weight, trained and weight.trainable
+        name, number = weight.name, taken[weight.name]
+        taken[name] += 1  # variables of two optimizers, say, that an attribute holds
+        path = f"{prefix}{name}_{number}" if number else f"{prefix}{name}"
+        yield path, weight, trained and weight.trainable
     for name, child in layer._kgraph_children():
         yield from walk_weights(child, f"{prefix}{name}/", trained)
 
@@ -84,6 +88,7 @@ def walk_weights(
 def name_weights(layer: Weighted) -> None:
     """Gives weights without a name that of their attribute, and makes names unique."""
     _adopt_variables(layer)
+    layer._kgraph.settled = True
     own: list[Variable] = layer._kgraph.weights
     places = {id(weight): path.replace("/", "_") for path, weight in members(layer, Variable)}
     taken = {path.partition("/")[0] for path, _ in children(layer)}

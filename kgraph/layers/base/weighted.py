@@ -200,5 +200,7 @@ class Weighted(Recorded):
     @property
     def losses(self) -> list[Array]:
         """What the last call on arrays added, and the current value of each weight regularizer."""
+        if (collected := self._kgraph.run_losses) is not None:
+            return list(collected)
         penalties = [w.regularizer(w.value) for w in self.trainable_weights if w.regularizer]
         return [*self._kgraph.losses, *penalties]

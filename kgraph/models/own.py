@@ -1,0 +1,52 @@
+"""The steps of a model whose class writes them, bound to its weights and its optimizer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kgraph.compiler import Program
+from kgraph.errors import ConfigError
+from kgraph.layers.base.core import label_of
+from kgraph.optimizers import Optimizer
+from kgraph.training.compile_options import CompileOptions
+from kgraph.training.feed import OwnFeed
+from kgraph.training.own_steps import OwnSteps, trained_by
+from kgraph.training.step import Batch
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
+
+def own_steps(
+    model: Model, options: CompileOptions, batch: Batch, feed: OwnFeed
+) -> tuple[OwnSteps, Program, Optimizer]:
+    """Returns the steps, the program whose variables they change, and the optimizer.
+
+    Args:
+        model: whose class writes them.
+        options: what `compile` was given.
+        batch: its shapes count.
+        feed: what has made it flat.
+
+    Raises:
+        ConfigError: `compile` was given what such a step cannot use.
+        StateError: a layer has no weights yet.
+    """
+    optimizer, programs = model.optimizer, model._kgraph.programs
+    if options.loss_fn is not None:
+        raise ConfigError(
+            f"{label_of(model)} has steps of its own, and a loss_fn", hint="give one of the two"
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise ConfigError(
+            f"{label_of(model)} has no optimizer",
+            expected="an optimizer of kgraph as model.optimizer",
+            received=repr(optimizer),
+            hint="the variables of a second one are state of the model if an attribute holds them: "
+            "self.second_state = list(self.second.variables)",
+        )
+    program = programs.bare() if programs.live is None else programs.training([])
+    program = program.training_only(trained_by(optimizer, model.trainable_variables))
+    own = OwnSteps(model, program, feed.nesting, batch)
+    own.optimize(optimizer)
+    return own, program, optimizer
