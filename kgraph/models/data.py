@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import jax
+
 from kgraph.data import ArraySource, Source, make_source, unpack_x_y_sample_weight
 from kgraph.errors import DataError
 from kgraph.interrupts import heard, listening
@@ -53,6 +55,16 @@ class Data:
     rows: DeviceRows | None = None
     check: Callable[[Batch], None] | None = None
     example: Any = None
+
+    @property
+    def like(self) -> Batch:
+        """Shapes and dtypes of one batch."""
+        source, rows = self.source, self.first.rows
+        if isinstance(source, ArraySource):
+            rows = min(rows, source.batch_size)
+        return jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), self.first
+        )
 
 
 def open_data(

@@ -65,7 +65,7 @@ def evaluate(
     with held(), together("evaluate"):
         source = make_source(x, y, sample_weight, batch_size, shuffle=False, steps_per_epoch=steps)
         data = open_data(trainer.feed_for, source)
-        engine = trainer.engine_for(data.first, data.feed)
+        engine = trainer.engine_for(data.like, data.feed)
         check_data(data, engine)
         call_list = CallbackList(callbacks, self, {"steps": source.steps})
         trainer.programs.create_values(engine.program)

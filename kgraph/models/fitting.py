@@ -182,7 +182,7 @@ def _opened(
         recovery.seek(source)
     number = start.number(start.epoch)
     data = open_data(trainer.feed_for, source, number, start.batch, recovery.example(), over)
-    engine = trainer.engine_for(data.first, data.feed)
+    engine = trainer.engine_for(data.like, data.feed)
     recovery.require(lambda: {"model": trainer.programs.fingerprint()})
     check_data(data, engine)
     place_rows(data, engine.placement, spare=True)
@@ -219,7 +219,7 @@ def train_on_batch(
     source = make_source(x, y, sample_weight, rows or 1, shuffle=False, class_weight=class_weight)
     with held(), trainer.alone():
         data = open_data(trainer.feed_for, source)
-        engine = trainer.engine_for(data.first, data.feed)
+        engine = trainer.engine_for(data.like, data.feed)
         check_data(data, engine)
         reached = trainer.reached_by(engine, trainer.seeds(None))
         with trainer.owning(engine, reached):
