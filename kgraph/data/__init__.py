@@ -14,6 +14,7 @@ from kgraph.data.checks import check_batch_size, check_finite, check_rows, check
 from kgraph.data.class_weight import class_weights_to_sample_weights
 from kgraph.data.indexed_source import IndexedSource
 from kgraph.data.iterable_source import IterableSource
+from kgraph.data.iterator_state import is_place_for_all
 from kgraph.data.kinds import is_dataset, refuse_with_dataset
 from kgraph.data.make_source import make_source
 from kgraph.data.mapped import mapped
@@ -42,6 +43,7 @@ __all__ = [
     "check_validation_split",
     "class_weights_to_sample_weights",
     "is_dataset",
+    "is_place_for_all",
     "make_source",
     "mapped",
     "pack_x_y_sample_weight",

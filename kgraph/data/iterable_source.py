@@ -23,7 +23,8 @@ class IterableSource:
 
     What can be iterated again (a list of batches, a torch `DataLoader`, a `tf.data` or grain
     dataset, a function that makes a generator) is, for each pass. A generator or another iterator
-    is used up across the epochs; `exhausted` says when it has ended.
+    is used up across the epochs; `exhausted` says when it has ended. Iterators with `get_state` and
+    `set_state`, as grain's are, tell where they are, and go there.
 
     Args:
         iterable: yields x, (x,), (x, y) or (x, y, sample_weight); or a function without arguments
@@ -128,7 +129,14 @@ class IterableSource:
         if restored is not self._live:
             self._live = _open(self._iterable)
             holder = self._live if hasattr(self._live, "set_state") else self._iterable
-            holder.set_state(decode_state(restored))  # pyright: ignore
+            try:
+                holder.set_state(decode_state(restored))  # pyright: ignore
+            except Exception as error:
+                raise DataError(
+                    f"{self._name} cannot go on where it was when the checkpoint was saved",
+                    received=str(error).strip()[:500] or type(error).__name__,
+                    hint="give fit the data that it had, made in the same way",
+                ) from error
         return start
 
     def _items(self, given: int = 0) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""The state of somebody's iterator as plain data: JSON, with bytes written as text."""
+"""The state of somebody's iterator as plain data: JSON, with bytes and arrays written as text."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from kgraph.errors import DataError
 
-_BYTES = "base64"
+_BYTES, _ARRAY = "base64", "array"
 
 
 def encode_state(state: Any) -> Any:
@@ -26,8 +28,10 @@ def encode_state(state: Any) -> Any:
         return {str(key): encode_state(value) for key, value in state.items()}
     if isinstance(state, (list, tuple)):
         return [encode_state(value) for value in state]
-    if hasattr(state, "tolist"):
-        return state.tolist()
+    if isinstance(state, np.ndarray) and not state.dtype.hasobject:
+        return {_ARRAY: [state.dtype.str, list(state.shape), encode_state(state.tobytes())]}
+    if isinstance(state, np.generic):
+        return state.item()
     if state is None or isinstance(state, (bool, int, float, str)):
         return state
     raise DataError(
@@ -42,5 +46,17 @@ def decode_state(state: Any) -> Any:
     if isinstance(state, dict):
         if set(state) == {_BYTES}:
             return base64.b64decode(state[_BYTES])
+        if set(state) == {_ARRAY}:
+            dtype, shape, data = state[_ARRAY]
+            return np.frombuffer(decode_state(data), dtype).reshape(shape).copy()
         return {key: decode_state(value) for key, value in state.items()}
     return [decode_state(value) for value in state] if isinstance(state, list) else state
+
+
+def is_place_for_all(state: Any) -> bool:
+    """Tells whether an encoded state says where all processes are, each with rows of its own.
+
+    So does that of grain's `ElasticIterator`, and of any that counts rows as it does: those
+    that all processes have read together.
+    """
+    return isinstance(state, dict) and set(state) == {"global_next_index"}

@@ -17,7 +17,8 @@ def mapped(dataset: Any, function: Callable[..., Any]) -> Any:
 
     Nothing is computed before a batch is asked for. The result can do what the base can: be read
     again, be asked for batches by number (so that training can be resumed in the middle, and
-    threads can work ahead), or, for a generator, be read once.
+    threads can work ahead), tell its position (as grain's iterators do), or, for a generator, be
+    read once.
 
     Args:
         dataset: a `PyDataset`, a list of batches, a function that makes a generator, a generator,
@@ -47,8 +48,33 @@ def mapped(dataset: Any, function: Callable[..., Any]) -> Any:
         by_pass = hasattr(dataset, "set_pass")
         return (_MappedByPass if by_pass else _MappedByNumber)(dataset, function)
     if isinstance(dataset, Iterator):
-        return (_apply(function, batch) for batch in dataset)
+        return _mapped_iterator(dataset, function)
     return (_Mapped if hasattr(dataset, "__len__") else _MappedOpen)(dataset, function)
+
+
+def _mapped_iterator(iterator: Iterator[Any], function: Callable[..., Any]) -> Iterator[Any]:
+    if hasattr(iterator, "get_state"):
+        return _MappedIterator(iterator, function)
+    return (_apply(function, batch) for batch in iterator)
+
+
+class _MappedIterator:
+    """Maps an iterator that can tell, and go to, its position."""
+
+    def __init__(self, iterator: Any, function: Callable[..., Any]) -> None:
+        self._iterator, self._function = iterator, function
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return _apply(self._function, next(self._iterator))
+
+    def get_state(self) -> Any:
+        return self._iterator.get_state()
+
+    def set_state(self, state: Any) -> None:
+        self._iterator.set_state(state)
 
 
 class _MappedOpen:
@@ -58,7 +84,7 @@ class _MappedOpen:
         self._dataset, self._function = dataset, function
 
     def __iter__(self) -> Iterator[Any]:
-        return (_apply(self._function, batch) for batch in _open(self._dataset))
+        return _mapped_iterator(_open(self._dataset), self._function)
 
 
 class _Mapped(_MappedOpen):

@@ -182,6 +182,8 @@ def _opened(
         recovery.seek(source)
     number = start.number(start.epoch)
     data = open_data(trainer.feed_for, source, number, start.batch, recovery.example(), over)
+    if not over:
+        recovery.check_rows(data.first.rows)
     engine = trainer.engine_for(data.like, data.feed)
     recovery.require(lambda: {"model": trainer.programs.fingerprint()})
     check_data(data, engine)

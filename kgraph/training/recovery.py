@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import jax
 import numpy as np
 
-from kgraph.distribution.coordination import gather, is_leader
+from kgraph.distribution.coordination import is_leader
 from kgraph.errors import StateError
 from kgraph.interrupts import heard
 from kgraph.saving import checkpoints
@@ -22,6 +20,7 @@ from kgraph.training.callbacks.callback import give_state, state_of
 from kgraph.training.engine import Engine
 from kgraph.training.identity import Identity, check_identity
 from kgraph.training.loop import Logs, Unwatched, Work
+from kgraph.training.own_places import check_rows, gather_places, own_place
 from kgraph.training.reached import Reached
 from kgraph.training.state import TrainState
 from kgraph.training.validation_place import ValidationPlace
@@ -76,6 +75,9 @@ class Unsaved(Unwatched):
 
     def example(self) -> Any:
         return None
+
+    def check_rows(self, rows: int) -> None:
+        pass
 
     def keep_example(self, batch: Any) -> None:
         pass
@@ -143,7 +145,7 @@ class Recovery:
             self._meta = meta
             self.start = Start(*(meta[name] for name in ("epoch", "batch", "offset")))
             self.finished, self.padded = meta["finished"], meta["padded"]
-            position, validation = _own_place(meta)
+            position, validation = own_place(meta)
             self.validation.restore(validation)
             self._batch = self.start.batch
             self._at = (self.start.epoch, self.start.batch, position)
@@ -180,6 +182,15 @@ class Recovery:
             return None
         plain, specs = self._meta["example"]
         return join_arrays(plain, like_arrays(specs))
+
+    def check_rows(self, rows: int) -> None:
+        """Compares the rows that this process reads with what all have read together.
+
+        Raises:
+            StateError: there are other processes now, and a batch of them all has other rows.
+        """
+        if self._meta is not None:
+            check_rows(self._meta, rows)
 
     def keep_example(self, batch: Any) -> None:
         """Saves from now on what a batch of these data looks like."""
@@ -301,7 +312,7 @@ class Recovery:
             "learning_rate": engine.optimizer._kgraph_host_rate,
             "callback_arrays": _specs(arrays), "example": self._example,
             "padded": self.padded, "validation": validation,
-            "places": _places(engine, [position, validation]),
+            "places": gather_places(engine, [position, validation]),
         }  # fmt: skip
         tree = {"state": engine.plain_state, "callbacks": arrays}
         self._checkpoint.save(self._steps, tree, meta, logs, wait=wait)
@@ -314,33 +325,6 @@ def _check_version(meta: Any) -> None:
             expected=VERSION,
             received=meta.get("version"),
         )
-
-
-def _places(engine: Engine, own: list[Any]) -> list[Any] | None:
-    """Returns where the data of each process are, if each reads rows of its own."""
-    placement = engine.placement
-    if placement is None or placement.distribution.auto_shard_dataset:
-        return None
-    return [json.loads(text) for text in gather("places in the data", json.dumps(own))]
-
-
-def _own_place(meta: dict[str, Any]) -> list[Any]:
-    """Returns where the data of this process, and its validation data, have been.
-
-    Raises:
-        StateError: each process reads rows of its own, and there are more of them now, or fewer.
-    """
-    places = meta.get("places")
-    if places is None or places == [[None, None]] * len(places):  # epoch and batch say all
-        return [meta["position"], meta.get("validation")]
-    if len(places) != jax.process_count():
-        raise StateError(
-            "The checkpoint has the places of processes that each read rows of their own",
-            expected=f"{len(places)} processes",
-            received=jax.process_count(),
-            hint="start as many again, or read data that have an index for all processes",
-        )
-    return places[jax.process_index()]
 
 
 def _specs(arrays: list[np.ndarray]) -> list[Any]:
