@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import kgraph
 
@@ -33,25 +34,48 @@ def free_address() -> str:
         return f"127.0.0.1:{free.getsockname()[1]}"
 
 
-def run_job(
+def start_job(
     program: Path | str, *arguments: object, count: int = 2, devices: int = 4,
-    variables: list[dict[str, str]] | None = None,
-) -> list[Ended]:  # fmt: skip
-    """Runs a program in several processes and returns how each ended.
+    variables: list[dict[str, str]] | None = None, by_environment: bool = False,
+    at: tuple[str, int] | None = None,
+) -> list[subprocess.Popen[str]]:  # fmt: skip
+    """Starts a program in several processes.
 
-    Each is given the address of the first, its own number, and the arguments.
+    Args:
+        program, *arguments: each is given the address of the first, its own number, and these.
+        count: of processes.
+        devices: of each.
+        variables: what each has in its environment beside.
+        by_environment: whether they are told address and number by their environment instead.
+        at: address of the first, and number of the first of these; by default a new job.
     """
-    address = free_address()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "NPROC": "16"}
-    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-u", str(program), address, str(index), *map(str, arguments)],
+    address, first = (free_address(), 0) if at is None else at
+    shared = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "NPROC": "16"}
+    shared["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    found = []
+    for index in range(count):
+        told, own = [address, str(first + index)], {}
+        if by_environment:
+            told, own = (
+                [],
+                {
+                    "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
+                    "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
+                    "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
+                    "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
+                },
+            )
+        environment = {**shared, **own, **(variables[index] if variables else {})}
+        found.append(subprocess.Popen(
+            [sys.executable, "-u", str(program), *told, *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            env={**environment, **(variables[index] if variables else {})},
-        )
-        for index in range(count)
-    ]  # fmt: skip
+            env=environment,
+        ))  # fmt: skip
+    return found
+
+
+def end_job(processes: list[subprocess.Popen[str]]) -> list[Ended]:
+    """Waits for the processes and returns how each ended; none may wait for ever."""
     try:
         said = [process.communicate(timeout=LIMIT) for process in processes]
     finally:
@@ -60,3 +84,8 @@ def run_job(
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(10)
     return [Ended(process.returncode, out, log) for process, (out, log) in zip(processes, said)]
+
+
+def run_job(program: Path | str, *arguments: object, **options: Any) -> list[Ended]:
+    """Runs a program in several processes, as `start_job` does, and returns how each ended."""
+    return end_job(start_job(program, *arguments, **options))
