@@ -6,7 +6,7 @@
 Weights and optimizer state are cut over all devices (FSDP), each process reads its own rows (grain),
 checkpoints and a JSON log go into `--run`, a folder that all processes see. Started again with the
 same arguments, it goes on where it was; so whatever restarts jobs (`#SBATCH --requeue`, a Kubernetes
-Job, a spot TPU's startup script) has only to start this command. Needs `pip install "kgraph[data]"`.
+Job, a spot TPU's startup script) has only to start this command. Needs `pip install "kgraph-jax[data]"`.
 """
 
 from __future__ import annotations

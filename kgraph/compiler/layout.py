@@ -169,12 +169,12 @@ class Layout:
         return Layout(tuple(places), self)
 
     def spread(
-        self, rule: Callable[[str, tuple[int, ...]], Any], over_rows: Callable[[Any], Any]
+        self, rule: Callable[[str, Variable], Any], over_rows: Callable[[Any], Any]
     ) -> Layout:
         """Returns the layout with leaves that lie on several devices.
 
         Args:
-            rule: from path and shape of a weight to where it lies.
+            rule: from the path and a weight to where it lies.
             over_rows: from where one row lies to where all rows lie as one leaf.
         """
 
@@ -183,7 +183,7 @@ class Layout:
             if rows:
                 sharding = over_rows(rows[0].sharding)
             else:
-                sharding = rule("/".join(place.path), place.weight.shape)
+                sharding = rule("/".join(place.path), place.weight)
             return replace(place, rows=rows, sharding=sharding)
 
         plain = self.plain and self.plain.spread(rule, over_rows)

@@ -20,6 +20,7 @@ from kgraph.distribution.processes import agree_on_seed
 from kgraph.errors import ConfigError
 
 if TYPE_CHECKING:
+    from kgraph.layers.base.variable import Variable
     from kgraph.models.model import Model
 
 
@@ -98,7 +99,7 @@ class Distribution:
         return TensorLayout(axes, self._device_mesh)
 
     def get_variable_layout(self, variable: Any) -> TensorLayout:
-        """Returns the layout of a weight, by its path and shape."""
+        """Returns the layout of a weight, by its path and shape; it need not have a value yet."""
         axes = self.axes_of(variable.path or variable.name or "", variable.shape)
         return TensorLayout([*axes, *[None] * (len(variable.shape) - len(axes))], self.device_mesh)
 
@@ -141,9 +142,31 @@ class Distribution:
                 )
         return axes
 
-    def sharding_of(self, path: str, shape: Sequence[int]) -> NamedSharding:
-        """Returns where a weight lies, by its path and shape; see `axes_of`."""
-        spec = partition_spec(self.axes_of(path, shape))
+    def ruled_path(self, *paths: str | None) -> str:
+        """Returns that of the paths of one thing for which there is a rule; else the first.
+
+        A weight has the path under which files keep it, and the one that Keras gives it.
+
+        Raises:
+            ConfigError: there are several rules.
+        """
+        names = [path for path in dict.fromkeys(paths) if path]
+        rules = {key: path for path in reversed(names) if (key := self.key_of(path)) is not None}
+        if len(rules) > 1:
+            raise ConfigError(
+                f"{' and '.join(map(repr, names))} are one, for which there are several rules",
+                expected="at most one", received=", ".join(map(repr, rules)),
+                hint="make the expressions narrower",
+            )  # fmt: skip
+        return next(iter(rules.values()), names[0])
+
+    def axes_of_weight(self, path: str, weight: Variable) -> Axes:
+        """Returns the axes along which a weight is spread that files keep under a path."""
+        return self.axes_of(self.ruled_path(path, weight.path), weight.shape)
+
+    def sharding_of(self, path: str, weight: Variable) -> NamedSharding:
+        """Returns where a weight lies that files keep under a path; see `axes_of`."""
+        spec = partition_spec(self.axes_of_weight(path, weight))
         return NamedSharding(self._device_mesh.backend_mesh, spec)
 
     def over(self, device_mesh: DeviceMesh) -> Self:

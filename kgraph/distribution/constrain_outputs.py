@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
 
 
+def ruled_output(distribution: Distribution, layer: str) -> str:
+    """Returns the path of what a layer returns, in the form for which there is a rule.
+
+    Args:
+        distribution: the rules.
+        layer: its path in the graph; in Keras that of a layer in a nested model is its name.
+    """
+    return distribution.ruled_path(f"{layer}/output", f"{layer.rpartition('/')[2]}/output")
+
+
 def constrain_outputs(
     distribution: Distribution, pins_batch: bool = False
 ) -> Callable[[Graph], Graph]:
@@ -33,7 +43,7 @@ def constrain_outputs(
         rows = {graph.spec(ref).dims[0] for ref in graph.inputs if graph.spec(ref).dims}
 
         def marked(node: Node) -> Node:
-            layout = distribution.get_tensor_layout(f"{node.layer}/output")
+            layout = distribution.get_tensor_layout(ruled_output(distribution, node.layer))
             if layout is not None:
                 return replace(node, layout=layout.axes)
             if pins_batch and all(spec.dims and spec.dims[0] in rows for spec in node.outputs):

@@ -15,8 +15,10 @@ class LayoutMap(MutableMapping[str, Any]):
     """Says by path how arrays are spread over a mesh.
 
     A key is a regular expression that has to match the whole path of a weight
-    (`"encoder/dense/kernel"`), or a layer's path with `/output` behind it, for what the layer
-    returns. A path that two keys match is an error; one that is itself a key needs no match.
+    (`"attn/query/kernel"`; that which files keep it under will do as well), or a layer's path with
+    `/output` behind it, for what the layer returns. A path that two keys match is an error; one
+    that is itself a key needs no match. A key that matches nothing is an error when a model is
+    compiled, unless it was given to `optional`.
 
     Args:
         device_mesh: of the layouts that have none.
@@ -30,6 +32,7 @@ class LayoutMap(MutableMapping[str, Any]):
 
     def __init__(self, device_mesh: DeviceMesh | None) -> None:
         self._layouts: dict[str, TensorLayout] = {}
+        self._optional: set[str] = set()
         self._device_mesh = device_mesh
 
     @property
@@ -76,8 +79,18 @@ class LayoutMap(MutableMapping[str, Any]):
             layout.device_mesh = self._device_mesh
         self._layouts[key] = layout
 
+    def optional(self, key: str, layout: Any) -> None:
+        """Sets the layout of a key that may match nothing, for rules that several models share."""
+        self[key] = layout
+        self._optional.add(key)
+
+    def needed(self) -> tuple[str, ...]:
+        """Returns the keys that have to match something."""
+        return tuple(key for key in self._layouts if key not in self._optional)
+
     def __delitem__(self, key: str) -> None:
         del self._layouts[key]
+        self._optional.discard(key)
 
     def __len__(self) -> int:
         return len(self._layouts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,14 +9,16 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 
 from kgraph.compiler.lower import graph_of
+from kgraph.distribution.constrain_outputs import ruled_output
 from kgraph.distribution.layout import Axes
-from kgraph.errors import StateError, nearest
+from kgraph.errors import ConfigError, StateError, nearest
 from kgraph.graph.graph import Graph
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
+    from kgraph.distribution.layout_map import LayoutMap
     from kgraph.models.model import Model
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -52,7 +53,7 @@ class Plan:
         mesh: shape by name of the axis.
         weights: a row for each.
         outputs: axes of what layers return, by path, where a rule says them.
-        unused: rules that nothing falls under.
+        unused: rules that nothing falls under and that are not optional.
         known: every path that a rule could have matched.
     """
 
@@ -72,15 +73,14 @@ class Plan:
         """Bytes of all weights, each counted once."""
         return sum(row.total for row in self.weights)
 
-    def warn_of_unused(self) -> None:
-        """Warns of each rule that nothing falls under."""
+    def refuse_unused(self) -> None:
+        """Raises ConfigError for a rule that nothing falls under, and that is not optional."""
         for key in self.unused:
-            hint = nearest(key, self.known)
-            warnings.warn(
-                f"The key {key!r} of the LayoutMap matches no path of the model whole"
-                + (f": {hint}" if hint else ""),
-                stacklevel=4,
-            )
+            raise ConfigError(
+                f"The key {key!r} of the LayoutMap matches no path of the model whole",
+                hint=[nearest(key, self.known) or "plan(model) lists the paths",
+                      f"or, if it need not be there: layouts.optional({key!r}, axes)"],
+            )  # fmt: skip
 
     def __repr__(self) -> str:
         axes = ", ".join(f"{name} {size}" for name, size in self.mesh.items())
@@ -112,25 +112,28 @@ def make_plan(distribution: Distribution, model: Model) -> Plan:
     for path, weight in named_weights(model):
         if id(weight) in rows:
             continue
-        axes = distribution.axes_of(path, weight.shape)
+        ruled = distribution.ruled_path(path, weight.path)
+        axes = distribution.axes_of(ruled, weight.shape)
         total = weight.nbytes
         parts = 1
         for axis in axes:
             parts *= mesh.size(axis)
         dtype = jnp.dtype(weight.dtype).name
         rows[id(weight)] = PlannedWeight(
-            path, weight.shape, dtype, axes, total // parts, total, distribution.key_of(path)
+            path, weight.shape, dtype, axes, total // parts, total, distribution.key_of(ruled)
         )
-    found = {f"{path}/output" for path in layer_paths(graph)}
+    found = {ruled_output(distribution, path) for path in layer_paths(graph)}
     outputs = {
         path: layout.axes
         for path in sorted(found)
         if (layout := distribution.get_tensor_layout(path)) is not None
     }
     used = {row.key for row in rows.values()} | {distribution.key_of(path) for path in outputs}
-    rules = getattr(distribution, "layout_map", None) or ()
-    unused = tuple(key for key in rules if key not in used)
-    known = (*(row.path for row in rows.values()), *sorted(found))
+    rules: LayoutMap | None = getattr(distribution, "layout_map", None)
+    needed = () if rules is None else rules.needed()
+    unused = tuple(key for key in needed if key not in used)
+    named = [weight.path or path for path, weight in named_weights(model)]
+    known = tuple(dict.fromkeys([*named, *(row.path for row in rows.values()), *sorted(found)]))
     sizes = dict(zip(mesh.axis_names, mesh.shape))
     return Plan(sizes, tuple(rows.values()), outputs, unused, known)
 

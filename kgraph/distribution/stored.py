@@ -27,7 +27,8 @@ def stored_shardings(
         model: built, without values: it knows the paths of weights. Moments in an optimizer lie as
             the weight with the same keys at the end of their path.
     """
-    known = {tuple(path.split("/")): weight.shape for path, weight in named_weights(model)}
+    weights = {tuple(path.split("/")): weight for path, weight in named_weights(model)}
+    known = {path: weight.shape for path, weight in weights.items()}
 
     def place(path: str, shape: tuple[int, ...]) -> Sharding:
         inside = path.partition("/")[2]
@@ -35,7 +36,7 @@ def stored_shardings(
         found = owner_of(names, shape, known)
         if found is None:
             return distribution.replicated
-        return distribution.sharding_of("/".join(found), shape)
+        return distribution.sharding_of("/".join(found), weights[found])
 
     return place
 

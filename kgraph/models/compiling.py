@@ -105,7 +105,7 @@ def compile(
     check_distribution(distribution)
     distribution = in_force() if distribution is None else distribution
     if distribution is not None and live is not None:
-        distribution.plan(self).warn_of_unused()
+        distribution.plan(self).refuse_unused()
     made = optimizers.get(optimizer)
     refuse_overrides(made, "Optimizer")
     scales = made.loss_scale_factor is not None or isinstance(made, optimizers.LossScaleOptimizer)

@@ -127,7 +127,18 @@ class Programs:
         return all(part.built for part in parts_of(self._model))
 
     def trace(self, inputs: Tree) -> None:
-        """Gives a model that has no graph yet one, from inputs like these arrays."""
+        """Gives a model that has no graph yet one, from inputs like these arrays.
+
+        Raises:
+            ConfigError: there are rules of its distribution that nothing in it falls under.
+        """
+        model, compiled_for = self._model, self.lowering.distribution
+        is_first = model._kgraph_inner_graph is None and self._trace is None
+        self._trace_once(inputs)
+        if is_first and compiled_for is not None:
+            compiled_for.plan(model).refuse_unused()
+
+    def _trace_once(self, inputs: Tree) -> None:
         model = self._model
         model._kgraph_connect(inputs)
         if model._kgraph_inner_graph is not None:

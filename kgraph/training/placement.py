@@ -69,7 +69,7 @@ class Placement(BatchPlacement):
                 value = weight.value if weight.owner is None else None
                 if value is None or isinstance(value, Tracer):
                     continue
-                where = rule(path, weight.shape)
+                where = rule(path, weight)
                 if not value.sharding.is_equivalent_to(where, value.ndim):
                     weight.assign(put(value, where))
 
@@ -89,7 +89,7 @@ class Placement(BatchPlacement):
         return all(len(set(map(self._axes_of, places))) == 1 for places in rows)
 
     def _axes_of(self, place: Place) -> Any:
-        return self.distribution.axes_of("/".join(place.path), place.weight.shape)
+        return self.distribution.axes_of_weight("/".join(place.path), place.weight)
 
 
 def _over_rows(one: Any) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import Any
 
 import jax
+import keras
 import numpy as np
 import pytest
 import spread_models as m
@@ -227,7 +229,7 @@ def test_the_plan_is_a_table_before_anything_is_allocated():
     layouts = distribution.LayoutMap(distribution.DeviceMesh((2, 4), ("batch", "model")))
     layouts["inner/wide/kernel"] = (None, "model")
     layouts["inner/wide/output"] = ("batch", "model")
-    layouts["wide/bias"] = ("model",)
+    layouts["wide/bais"] = ("model",)
     spread = distribution.ModelParallel(layout_map=layouts)
     lines = str(spread.plan(model)).splitlines()
     assert lines[0] == "4 weights, 588 B, on a mesh of batch 2, model 4: 300 B on each device"
@@ -236,15 +238,87 @@ def test_the_plan_is_a_table_before_anything_is_allocated():
     assert table[1] == ["inner/wide/kernel", "[8, 12]", "float32", "(None, 'model')", "96 B"]
     assert table[3] == ["head/kernel", "[12, 3]", "float32", "whole", "144 B"]
     assert table[5] == ["inner/wide/output", "('batch', 'model')"]
-    assert lines[-1] == "no path matches 'wide/bias'"
+    assert lines[-1] == "no path matches 'wide/bais'"
     assert not any(weight.has_value for weight in model.weights)
-    with pytest.warns(UserWarning, match=r"'wide/bias' of the LayoutMap[\s\S]*'inner/wide/bias'"):
+    text = r"'wide/bais' of the LayoutMap[\s\S]*'wide/bias'[\s\S]*optional\('wide/bais', axes\)"
+    with pytest.raises(ConfigError, match=text):
         model.compile("sgd", "mse", distribution=spread)
+    del layouts["wide/bais"]
+    layouts.optional("wide/bais", ("model",))
+    model.compile("sgd", "mse", distribution=spread)
     assert [
         node.layout
         for node in model._kgraph.programs.inference().program.graph.nodes
         if node.layout
     ]
+
+
+def attending(api: Any) -> Any:
+    """Returns a model whose paths in files are others than Keras'."""
+    inputs = api.Input((6, 8))
+    x = api.layers.MultiHeadAttention(2, 4, name="attn")(inputs, inputs)
+    x = api.layers.LSTM(8, name="lstm")(x)
+    inside = api.Input((8,))
+    x = api.Model(inside, api.layers.Dense(4, name="wide")(inside), name="inner")(x)
+    return api.Model(inputs, api.layers.Dense(2, name="head")(x))
+
+
+RULES = {
+    "attn/query/kernel": (None, "model", None), "attn/attention_output/kernel": ("model",),
+    "lstm/lstm_cell/kernel": (None, "model"), "wide/kernel": (None, "model"),
+    "wide/output": ("batch", "model"),
+}  # fmt: skip
+
+
+def test_rules_written_for_the_paths_of_keras_cut_what_they_cut_there():
+    found = []
+    for api in (kgraph, keras):
+        layouts = api.distribution.LayoutMap(
+            api.distribution.DeviceMesh((4, 2), ("batch", "model"), api.distribution.list_devices())
+        )
+        for key, axes in RULES.items():
+            layouts[key] = axes
+        spread = api.distribution.ModelParallel(layout_map=layouts)
+        with jax.numpy_rank_promotion("allow"):  # Keras' LSTM needs it
+            model = attending(api)
+        found.append({w.path: spread.get_variable_layout(w).axes for w in model.weights})
+    ours, theirs = found
+    padded = {path: (*axes, *[None] * 3)[:3] for path, axes in theirs.items()}
+    assert {path: (*axes, *[None] * 3)[:3] for path, axes in ours.items()} == padded
+    layouts = distribution.LayoutMap(distribution.DeviceMesh((4, 2), ("batch", "model")))
+    layouts.update(RULES)
+    model = attending(kgraph)
+    spread = distribution.ModelParallel(layout_map=layouts)
+    assert not any(weight.has_value for weight in model.weights)
+    plan = spread.plan(model)
+    assert plan.unused == ()
+    assert plan.outputs == {"wide/output": ("batch", "model")}
+    model.compile("adam", "mse", distribution=spread)
+    model.fit(np.zeros((8, 6, 8), "float32"), np.zeros((8, 2), "float32"), verbose=0)
+    cut = {
+        w.path: tuple(w.value.sharding.spec) for w in model.weights if any(w.value.sharding.spec)
+    }
+    assert set(cut) == set(RULES) - {"wide/output"}
+
+
+def test_rules_for_the_paths_of_files_are_still_heard_and_two_for_one_weight_are_not():
+    layouts = distribution.LayoutMap(distribution.DeviceMesh((4, 2), ("batch", "model")))
+    layouts["attn/query_dense/kernel"] = (None, "model")
+    spread = distribution.ModelParallel(layout_map=layouts)
+    rows = {row.path: row.axes for row in spread.plan(attending(kgraph)).weights}
+    assert rows["attn/query_dense/kernel"] == (None, "model")
+    layouts["attn/query/.*"] = ("model",)
+    with pytest.raises(ConfigError, match=r"are one, for which there are several rules"):
+        spread.plan(attending(kgraph))
+
+
+def test_a_model_that_gets_its_graph_later_refuses_rules_then():
+    layouts = distribution.LayoutMap(distribution.DeviceMesh((8,), ("batch",)))
+    layouts["nowhere/kernel"] = ("batch",)
+    model = kgraph.Sequential([Dense(3, name="head")])
+    model.compile("sgd", "mse", distribution=distribution.ModelParallel(layout_map=layouts))
+    with pytest.raises(ConfigError, match="'nowhere/kernel' of the LayoutMap matches no path"):
+        model.fit(m.X, np.zeros((m.ROWS, 3), "float32"), verbose=0)
 
 
 def refused(**layouts) -> None:

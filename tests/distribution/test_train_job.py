@@ -17,7 +17,7 @@ from jobs import LIMIT, ROOT, Ended, end_job, start_job
 from kgraph.models import load_model
 from kgraph.saving.checkpoints import Checkpoint
 
-pytest.importorskip("grain", reason="grain is not installed: pip install 'kgraph[data]'")
+pytest.importorskip("grain", reason="grain is not installed: pip install 'kgraph-jax[data]'")
 pytestmark = pytest.mark.slow
 
 PROGRAM = ROOT / "notebooks" / "train_job.py"

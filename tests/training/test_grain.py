@@ -15,7 +15,9 @@ from kgraph.data import make_source, mapped
 from kgraph.errors import DataError
 from kgraph.saving.checkpoints import Checkpoint
 
-grain = pytest.importorskip("grain", reason="grain is not installed: pip install 'kgraph[data]'")
+grain = pytest.importorskip(
+    "grain", reason="grain is not installed: pip install 'kgraph-jax[data]'"
+)
 
 EPOCHS = 3
 

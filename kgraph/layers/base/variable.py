@@ -306,7 +306,7 @@ Named: TypeAlias = tuple[str, Variable]
 def create_values(
     weights: Iterable[Named],
     key: Array | None = None,
-    sharding_of: Callable[[str, Sequence[int]], Any] | None = None,
+    sharding_of: Callable[[str, Variable], Any] | None = None,
 ) -> None:
     """Gives a value to each weight that has none, all at once.
 
@@ -315,14 +315,14 @@ def create_values(
             does not change the others; of a weight that is part of a model, the path there.
         key: the root key; by default that of the model, or the next of the process (see
             `set_random_seed`).
-        sharding_of: says, from path and shape, how a weight lies on several devices.
+        sharding_of: says, from the path and a weight, how it lies on several devices.
     """
     with between_blocks:  # two threads that need the same weight get the same
         missing = [(path, weight) for path, weight in weights if not weight.has_value]
         at = {id(weight): path for path, weight in missing}
         groups = by_key(missing) if key is None else [(key, missing)]
         for root, pairs in groups if missing else ():
-            where = sharding_of and [sharding_of(at[id(w)], w.shape) for _, w in pairs]
+            where = sharding_of and [sharding_of(at[id(w)], w) for _, w in pairs]
             with jax.ensure_compile_time_eval():  # real arrays, even while a jit is tracing
                 arrays = initial_values(pairs, root, where)
             for (_, weight), array in zip(pairs, arrays):
