@@ -61,16 +61,16 @@ class Positions(L.Layer):
         return inputs + self.table[None]
 
 
-def transformer(length: int, width: int, blocks: int, heads: int) -> Any:
+def transformer(length: int, width: int, blocks: int, heads: int, dropout: float) -> Any:
     """Returns a model from bytes to the logits of the bytes that follow each of them."""
     inputs = keras.Input((length,), dtype="int32")
     x = Positions()(L.Embedding(BYTES, width)(inputs))
     for _ in range(blocks):
         h = L.LayerNormalization()(x)
         h = L.MultiHeadAttention(heads, width // heads)(h, h, use_causal_mask=True)
-        x = L.Add()([x, L.Dropout(0.1)(h)])
+        x = L.Add()([x, L.Dropout(dropout)(h)])
         h = L.Dense(4 * width, activation="gelu")(L.LayerNormalization()(x))
-        x = L.Add()([x, L.Dropout(0.1)(L.Dense(width)(h))])
+        x = L.Add()([x, L.Dropout(dropout)(L.Dense(width)(h))])
     return keras.Model(inputs, L.Dense(BYTES)(L.LayerNormalization()(x)))
 
 
@@ -80,6 +80,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--run", type=Path, required=True, help="a folder that all processes see")
     parser.add_argument("--alone", action="store_true", help="there is one process only")
     parser.add_argument("--every", default="10min", help="how often to save; a number is of steps")
+    parser.add_argument("--dropout", type=float, default=0.1)
     for name, number in {
         "epochs": 10, "steps": 1000, "rows": 64, "length": 256, "width": 512, "blocks": 8, "heads": 8,
     }.items():  # fmt: skip
@@ -92,7 +93,8 @@ def main() -> None:
     if not options.alone:
         keras.distribution.initialize()
     keras.utils.set_random_seed(1)
-    model = transformer(options.length, options.width, options.blocks, options.heads)
+    sizes = options.length, options.width, options.blocks, options.heads
+    model = transformer(*sizes, options.dropout)
     model.compile(
         keras.optimizers.AdamW(3e-4, clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -217,7 +217,11 @@ def _end() -> None:
     """Comes at the end of the program. If that is an error, the others are not waited for."""
     error = getattr(sys, "last_value", None)
     text = "its program has ended" if error is None else f"{type(error).__name__}: {error}"
-    _tell(_place(next(_numbers)), text.partition("\n")[0][:300])
+    text = text.partition("\n")[0][:300]
+    _tell(_place(next(_numbers)), text)
+    if error is not None:
+        where = f"process {jax.process_index()} of {jax.process_count()}"
+        print(f"(in {where}; the others are told of {text})", file=sys.stderr)
     if coordination.has_failed() or error is not None:
         logging.shutdown()
         _leave_now()

@@ -67,8 +67,7 @@ def test_both_logs_name_the_process_and_the_cause(what, where, tmp_path):
         assert FAULTS[what] in process.log, process.log[-2000:]
         if index != where and what != "fewer batches":
             assert f"ProcessError: Process {where} has failed in " in process.log
-        if index != where or what != "program":  # what happens outside of a call is told as it is
-            assert f"process {where}" in process.log.lower()
+        assert f"process {where}" in process.log.lower()
 
 
 @pytest.mark.slow

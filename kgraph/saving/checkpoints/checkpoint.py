@@ -26,7 +26,6 @@ from kgraph.saving.checkpoints.retention import rises, superfluous
 from kgraph.saving.files.atomic import make_folder
 from kgraph.saving.files.background import Background, raise_abandoned
 from kgraph.saving.files.file_error import shown
-from kgraph.saving.files.lock import NAME as LOCK
 from kgraph.saving.files.lock import FolderLock
 from kgraph.types import Tree
 
@@ -146,10 +145,11 @@ class Checkpoint(StepReader):
         with self._together(notices):
             if notices.leads:
                 self._take_folder()
-                notices.tell("folder", "is made")
-            elif notices.ask("folder") and not (self.directory / LOCK).exists():
+                notices.tell("lock", self._lock.text)
+            elif not self._lock.is_seen(notices.ask("lock")):
                 raise StateError(
-                    f"Process {notices.index} does not see the folder of the checkpoint",
+                    f"Process {notices.index} does not see the folder of the checkpoint that "
+                    "process 0 writes to",
                     received=str(self.directory), hint="give them a folder that they share",
                 )  # fmt: skip
             notices.meet("opened")

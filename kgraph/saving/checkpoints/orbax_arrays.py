@@ -25,6 +25,9 @@ from kgraph.interrupts import held
 from kgraph.saving.checkpoints.spec import Spec
 
 _CACHE_BYTES = 2**26
+_NO_TIMEOUT = 10**8
+"""Seconds after which Orbax gives a save up, by a clock that can be set, and so may jump. A process
+that fails or dies is noticed without that, and a save may take as long as it takes."""
 
 
 class ArraysWriter:
@@ -69,7 +72,7 @@ class ArraysWriter:
                 type_handler_registry=handlers, multiprocessing_options=processes
             ),
             async_options=orbax.options.AsyncOptions(
-                barrier_sync_fn=meet if notices.count > 1 else None
+                timeout_secs=_NO_TIMEOUT, barrier_sync_fn=meet if notices.count > 1 else None
             ),
             multiprocessing_options=processes,
         )

@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import platform
+import secrets
+import time
 import weakref
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +39,7 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._file: IO[str] | None = None
+        self._text = ""
         _held.add(self)
 
     @property
@@ -62,10 +65,13 @@ class FolderLock:
                 file.close()
                 return self.acquire()
             since = datetime.now().astimezone().isoformat(timespec="seconds")
-            owner = {"pid": os.getpid(), "host": platform.node(), "since": since}
+            token = secrets.token_hex(8)  # what other processes of a job know this lock by
+            owner = {"pid": os.getpid(), "host": platform.node(), "since": since, "token": token}
+            self._text = json.dumps(owner)
             file.truncate(0)
-            file.write(json.dumps(owner))
+            file.write(self._text)
             file.flush()
+            os.fsync(file.fileno())
         except BaseException:
             file.close()
             raise
@@ -80,6 +86,30 @@ class FolderLock:
             except OSError:
                 pass
             file.close()
+
+    @property
+    def text(self) -> str:
+        """What stands in the file while this process holds the lock."""
+        assert self.held
+        return self._text
+
+    def is_seen(self, text: str, patience: float = 10.0) -> bool:
+        """Tells whether this process sees the file of a lock that another one holds.
+
+        Args:
+            text: what stands in it.
+            patience: seconds that a file system over a network may take to show it.
+        """
+        end = time.monotonic() + patience
+        while True:
+            try:
+                if (self.folder / NAME).read_text(encoding="utf-8") == text:
+                    return True
+            except OSError:
+                pass
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
 
     def remove(self) -> None:
         """Deletes the lock file, before its holder takes the whole folder away."""
