@@ -12,7 +12,7 @@ from kgraph.config import (
     set_image_data_format,
 )
 from kgraph.utils.dtypes import is_float_dtype, is_int_dtype, result_type, standardize_dtype
-from kgraph.utils.numerical import clear_session
+from kgraph.utils.session import clear_session
 from kgraph.utils.symbols import is_keras_tensor
 
 _counts: Counter[str] = Counter()

@@ -87,6 +87,11 @@ class CompileReport(Sequence[Compilation]):
         return "\n".join([title, *lines])
 
 
+def forget_shared() -> None:
+    """Lets go of the executables that models could share; those that have them keep them."""
+    _SHARED.clear()
+
+
 class _Listening(threading.local):
     """What each thread tells of its compilations."""
 

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from kgraph.utils.images import load_img as load_img
     from kgraph.utils.images import save_img as save_img
     from kgraph.utils.named_values import Config as Config
-    from kgraph.utils.numerical import clear_session as clear_session
     from kgraph.utils.numerical import normalize as normalize
     from kgraph.utils.numerical import to_categorical as to_categorical
     from kgraph.utils.progress_bar import Progbar as Progbar
     from kgraph.utils.sequences import Sequence as Sequence
     from kgraph.utils.sequences import pad_sequences as pad_sequences
+    from kgraph.utils.session import clear_session as clear_session
     from kgraph.utils.splitting import split_dataset as split_dataset
     from kgraph.utils.symbols import get_source_inputs as get_source_inputs
     from kgraph.utils.symbols import is_keras_tensor as is_keras_tensor

@@ -40,11 +40,6 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> np.ndarray:
     return np.eye(num_classes or largest + 1, dtype=np.float32)[whole]
 
 
-def clear_session(free_memory: bool = True) -> None:
-    """Does nothing: kgraph keeps no names or graphs for the process. Here for code from Keras."""
-    del free_memory
-
-
 def normalize(x: ArrayLike, axis: int = -1, order: int = 2) -> np.ndarray:
     """Returns the array divided by its norm of this order along an axis (0 stays 0)."""
     array = np.asarray(x)

@@ -52,6 +52,11 @@ Key: TypeAlias = tuple[str, tuple[type, ...]]
 _memory: OrderedDict[Key, Inferred] = OrderedDict()
 
 
+def forget_inferred() -> None:
+    """Lets go of the shapes that are kept for equal calls to come."""
+    _memory.clear()
+
+
 def infer(
     layer: Layer,
     run: Function,
