@@ -7,7 +7,6 @@ import logging
 import os
 import random
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ import numpy
 
 from kgraph.checks import is_whole
 from kgraph.errors import ConfigError, check_choice
+from kgraph.source import warn
 
 # --- one object for the process -------------------------------------------------------------------
 
@@ -44,6 +44,9 @@ class Settings:
     max_steps_per_epoch: int | None = _limit_from_environment("KERAS_MAX_STEPS_PER_EPOCH")
     interactive_logging: bool = True
     flash_attention: bool = False
+    traceback_filtering: bool = field(
+        default_factory=lambda: os.environ.get("KGRAPH_TRACEBACK_FILTERING", "").lower() != "off"
+    )
 
 
 _settings = Settings()
@@ -211,11 +214,11 @@ def _limit(owner: str, value: int | None) -> int | None:
     return value
 
 
-def within_limit(what: str, wanted: int | None, most: int | None, stacklevel: int) -> int | None:
+def within_limit(what: str, wanted: int | None, most: int | None) -> int | None:
     """Returns how many there may be, with a warning where that is fewer than wanted (None: all)."""
     if most is None or (wanted is not None and wanted <= most):
         return wanted
-    warnings.warn(f"{what} is limited to {most} (kgraph.config)", stacklevel=stacklevel)
+    warn(f"{what} is limited to {most} (kgraph.config)")
     return most
 
 
@@ -284,6 +287,24 @@ def is_flash_attention_enabled() -> bool:
     return _settings.flash_attention
 
 
+# --- tracebacks ----------------------------------------------------------------------------------
+
+
+def enable_traceback_filtering() -> None:
+    """Leaves the frames of kgraph and JAX out of tracebacks, as it is by default."""
+    _settings.traceback_filtering = True
+
+
+def disable_traceback_filtering() -> None:
+    """Shows the frames of kgraph and JAX in tracebacks: for the report of a fault in kgraph."""
+    _settings.traceback_filtering = False
+
+
+def is_traceback_filtering_enabled() -> bool:
+    """Tells whether tracebacks show the user's frames alone."""
+    return _settings.traceback_filtering
+
+
 # --- what Keras lets one switch and kgraph has one way of -----------------------------------------
 
 
@@ -307,24 +328,3 @@ def set_backend(backend: str) -> None:
 def is_nnx_enabled() -> bool:
     """Returns False: weights are kept by kgraph; see `layers.FlaxLayer` for modules of Flax."""
     return False
-
-
-def is_traceback_filtering_enabled() -> bool:
-    """Returns False: tracebacks are whole. The messages of errors name the line of the user."""
-    return False
-
-
-def disable_traceback_filtering() -> None:
-    """Leaves tracebacks whole, as they always are."""
-
-
-def enable_traceback_filtering() -> None:
-    """Refuses: kgraph hides no frames of a traceback.
-
-    Raises:
-        ConfigError: always.
-    """
-    raise ConfigError(
-        "kgraph does not filter tracebacks",
-        hint="its errors name your line after `at`; JAX_TRACEBACK_FILTERING is JAX's own switch",
-    )

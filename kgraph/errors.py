@@ -44,6 +44,10 @@ class SymbolError(KGraphError, TypeError):
     """A symbolic tensor was used as if it held values."""
 
 
+class CallError(KGraphError, TypeError):
+    """A function was called with arguments that it does not take."""
+
+
 class DataError(KGraphError, ValueError):
     """Arrays or batches do not fit the model or each other."""
 

@@ -45,6 +45,7 @@ def _hints(cls: type) -> dict[str, Any]:
             continue
         if not inspect.isfunction(init):  # that of `object`
             break
+        init = inspect.unwrap(init)
         known = _Known({**vars(builtins), **init.__globals__})
         found = get_type_hints(init, localns=known) | found
         if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(init).parameters.values()):

@@ -24,6 +24,7 @@ from kgraph.declared import is_own
 from kgraph.errors import ConfigError, nearest
 from kgraph.lazy import load_kind
 from kgraph.option_types import check_option_types
+from kgraph.tracebacks import entry
 from kgraph.types import Config, CustomObjects
 
 T = TypeVar("T")
@@ -93,6 +94,8 @@ class Recorded:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if is_own(cls) and "__init__" in vars(cls):
+            cls.__init__ = entry(vars(cls)["__init__"])  # type: ignore[method-assign]
         if is_own(cls) and not cls.__name__.startswith("_"):
             _own[cls._kgraph_kind, cls.__name__] = cls
             _own.setdefault((cls._kgraph_kind, snake_case(cls.__name__)), cls)

@@ -8,8 +8,9 @@ import re
 import site
 import sys
 import sysconfig
+import warnings
 from dataclasses import dataclass
-from types import TracebackType
+from types import FrameType, TracebackType
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 # Python's own files and what is installed. The name of a folder alone says nothing: a clone of this
@@ -41,13 +42,32 @@ def _short(file: str) -> str:
 
 def user_source() -> Source | None:
     """Returns the line of the innermost frame that is not inside kgraph."""
+    frame, _ = _users_frame()
+    return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
+
+
+def library_among_callers(*packages: str) -> str | None:
+    """Returns the one of these packages whose code has called, directly or not."""
     frame = sys._getframe(1)
     while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_PACKAGE) and not file.startswith("<frozen"):
-            return Source(file, frame.f_lineno)
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package in packages:
+            return package
         frame = frame.f_back
     return None
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warns at the line that `user_source` returns; as every warning, once for each line."""
+    warnings.warn(text, category, stacklevel=_users_frame()[1])
+
+
+def _users_frame() -> tuple[FrameType | None, int]:
+    """Returns the innermost frame outside of kgraph, and its distance from the caller of this."""
+    frame, distance = sys._getframe(1), 1
+    while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<frozen")):
+        frame, distance = frame.f_back, distance + 1
+    return frame, distance
 
 
 def is_own(file: str) -> bool:

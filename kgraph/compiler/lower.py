@@ -30,6 +30,7 @@ from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.platform import platform
 from kgraph.layers.base.variant import variant
 from kgraph.registry import restore
+from kgraph.tracebacks import entry
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -62,6 +63,7 @@ _LEAST_SAVED = 32
 """For "auto": fewer blocks, or fewer nodes saved, compile fast enough one by one."""
 
 
+@entry
 def lower(
     model: Model,
     passes: Sequence[Pass] | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,6 +29,8 @@ from kgraph.layers.base.context import Context
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.tree import walk_weights
 from kgraph.layers.base.variable import initial_values
+from kgraph.source import warn
+from kgraph.tracebacks import entries
 from kgraph.types import Array, Tree
 
 
@@ -50,6 +51,7 @@ class Run:
     state: Any
 
 
+@entries
 class Program(VariableTrees):
     """A compiled model: `init` makes variables, `apply` computes. Holds no arrays.
 
@@ -285,8 +287,7 @@ def _check_assigned(places: Sequence[Place], assigned: Container[int]) -> None:
                 hint="of a frozen layer, make its weights state one by one: "
                 "for w in layer.weights: w.trainable = False",
             )
-        warnings.warn(
+        warn(
             f"{place.weight.path!r} is trained, so what a call assigns to it holds for this "
             "run only, as in Keras; state is add_weight(..., trainable=False)",
-            stacklevel=2,
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgraph import config
 from kgraph.data.tree import map_leaves
-from kgraph.errors import DataError, KGraphError
+from kgraph.errors import DataError, KGraphError, listed
 from kgraph.types import AnyArray, DTypeLike, Tree
 
 _NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
@@ -35,7 +35,7 @@ def as_arrays(tree: Tree, name: str = "x", where: str | None = None) -> Any:
 
     def convert(leaf: object, path: str) -> AnyArray:
         array = _to_array(leaf, path, where)
-        _check_leaf(array, path, where)
+        _check_leaf(array, path, where, _texts_in(leaf))
         return _with_default_float(array)
 
     return map_leaves(convert, tree, name, is_leaf=_is_numbers)
@@ -98,13 +98,22 @@ def _from_torch(tensor: Any) -> np.ndarray:
     return tensor.numpy()
 
 
-def _check_leaf(array: AnyArray, path: str, where: str | None) -> None:
+def _texts_in(leaf: Any) -> str | None:
+    """Names the columns of a data frame that hold no numbers."""
+    types = getattr(leaf, "dtypes", None)
+    if not hasattr(types, "items"):
+        return None
+    columns = [name for name, dtype in types.items() if dtype.kind not in "biuf"]
+    return f"a data frame, and no numbers in its columns {listed(map(str, columns))}"
+
+
+def _check_leaf(array: AnyArray, path: str, where: str | None, received: str | None = None) -> None:
     if not (_is_float(array.dtype) or getattr(array.dtype, "kind", "O") in "biuc"):
         raise DataError(
             f"{path} does not hold numbers",
             at=where,
             expected="floats, integers or booleans",
-            received=f"dtype {array.dtype}, shape {tuple(array.shape)}",
+            received=received or f"dtype {array.dtype}, shape {tuple(array.shape)}",
             hint="encode text and categories as integers; pad sequences of different lengths",
         )
     if array.ndim == 0:

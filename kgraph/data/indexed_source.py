@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
@@ -14,6 +13,7 @@ from kgraph.data.checks import check_steps
 from kgraph.data.prefetch import in_order
 from kgraph.data.source import random_generator, span, warn_short
 from kgraph.errors import DataError
+from kgraph.source import warn
 
 
 class IndexedSource:
@@ -58,10 +58,7 @@ class IndexedSource:
                 f"{self._name} has no end", hint="say how many batches: steps_per_epoch=..."
             )
         if getattr(dataset, "use_multiprocessing", False):
-            warnings.warn(
-                f"{self._name}: use_multiprocessing is not used, its workers run in threads.",
-                stacklevel=2,
-            )
+            warn(f"{self._name}: use_multiprocessing is not used, its workers run in threads.")
 
     @property
     def steps(self) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from kgraph.data.checks import check_steps
 from kgraph.data.iterator_state import decode_state, encode_state
 from kgraph.data.source import warn_short
 from kgraph.errors import DataError
+from kgraph.source import warn
 
 _END = object()
 
@@ -78,10 +78,9 @@ class IterableSource:
         if position is not None:
             self._restored = position
             return
-        warnings.warn(
+        warn(
             f"{self._name} cannot tell its position (get_state, set_state): it is read again up to "
             "where training stopped, and has to give the same batches as before",
-            stacklevel=2,
         )
         if self._once:
             self._live = _open(self._iterable)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
 from kgraph.data.batch import Batch
+from kgraph.source import warn
 
 
 class Source(Protocol):
@@ -76,7 +76,4 @@ def random_generator(seed: int, number: int) -> np.random.Generator:
 def warn_short(index: int, wanted: int | None, given: int, hint: str) -> None:
     """Warns that an epoch had fewer batches than were wanted (None: any at all)."""
     wish = "at least one batch was" if wanted is None else f"{wanted} batches were"
-    warnings.warn(
-        f"The data ran out in epoch {index + 1}: {wish} wanted and {given} given. {hint}",
-        stacklevel=3,
-    )
+    warn(f"The data ran out in epoch {index + 1}: {wish} wanted and {given} given. {hint}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from kgraph.distribution.base import Distribution
 from kgraph.distribution.mesh import DeviceMesh, list_devices
 from kgraph.errors import ConfigError
+from kgraph.source import warn
 
 
 class DataParallel(Distribution):
@@ -40,9 +40,8 @@ class DataParallel(Distribution):
             chosen = list_devices() if devices is None else list(devices)
             device_mesh = DeviceMesh((len(chosen),), ("batch",), chosen)
         elif len(device_mesh.shape) > 1:
-            warnings.warn(
+            warn(
                 f"DataParallel spreads batches along {device_mesh.axis_names[0]!r} only: the "
                 "devices along the other axes of the mesh do the same work again",
-                stacklevel=2,
             )
         super().__init__(device_mesh, device_mesh.axis_names[0], auto_shard_dataset)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from kgraph.graph.dims import dim_names, rename_dims
 from kgraph.graph.node import TensorSpec
 from kgraph.interrupts import tracing
 from kgraph.layers.base.symbolic import abstract_value
+from kgraph.source import warn
 from kgraph.types import Array, Dims
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -98,11 +98,9 @@ def _export(function: Any, args: Any, platforms: Sequence[str] | None) -> jax.ex
             failed[platform] = error
     if not fine or not failed:
         raise _refused(PLATFORMS, first) from first
-    warnings.warn(
+    warn(
         f"The model is exported for {' and '.join(fine)} only. "
         f"Not for {' or '.join(failed)}: {_first_line(next(iter(failed.values())))}",
-        UserWarning,
-        stacklevel=6,
     )
     return attempt(fine)
 

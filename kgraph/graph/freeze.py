@@ -178,7 +178,7 @@ def _symbols(tree: Tree, what: str) -> tuple[list[SymbolicTensor], Any]:
             raise GraphError(
                 f"The {what} of a model are symbolic tensors",
                 expected="what kgraph.Input returned, or the result of calling a layer on it",
-                received=f"{type(item).__name__}: {str(item)[:80]}",
+                received=f"{type(item).__name__}: {' '.join(str(item).split())[:80]}",
                 hint="call the layer on a tensor first: outputs=layer(x), not outputs=layer"
                 if hasattr(item, "call")
                 else "to run a model on arrays, build it first and call model(array)",

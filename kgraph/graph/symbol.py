@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NoReturn
 
 from kgraph.errors import SymbolError
 from kgraph.graph.node import TensorSpec
-from kgraph.source import Source
+from kgraph.source import Source, library_among_callers
+from kgraph.tracebacks import entry
 from kgraph.types import Dims, Shape
 
 _order = itertools.count()
@@ -106,7 +107,11 @@ class SymbolicTensor:
     def __hash__(self) -> int:
         return id(self)
 
+    @entry
     def _refuse(self, *_: Any, use: str = "as an array", hint: str | None = None) -> NoReturn:
+        library = library_among_callers(*_OTHERS)
+        if library is not None:
+            use, hint = f"by {_OTHERS[library][0]}", _OTHERS[library][1]
         raise SymbolError(
             f"A symbolic tensor has no values and cannot be used {use}",
             made=f"{self.source} as {self.spec}" if self.source else str(self.spec),
@@ -117,17 +122,21 @@ class SymbolicTensor:
             ],
         )
 
+    @entry
     def __bool__(self) -> NoReturn:  # noqa: PLE0304
         self._refuse(use="in a condition (if, while, and, or, not)", hint="use kgraph.ops.where")
 
+    @entry
     def __float__(self) -> NoReturn:
         self._refuse(use="as a number")
 
     __int__ = __complex__ = __index__ = __float__
 
+    @entry
     def __len__(self) -> NoReturn:  # noqa: PLE0303
         self._refuse(use="in len()", hint="its sizes are in .shape")
 
+    @entry
     def __iter__(self) -> NoReturn:
         self._refuse(use="in a loop or by unpacking", hint="slice it, or use kgraph.ops.split")
 
@@ -138,14 +147,22 @@ class SymbolicTensor:
         """
         return _NoArray(self)
 
+    @entry
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         self._refuse(use="by a NumPy function")
 
+    @entry
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         """Lets `numpy_array + symbol` be a node; every other NumPy function is refused."""
         if method == "__call__" and ufunc.__name__ in _UFUNCS and not kwargs:
             return SymbolicTensor.apply(_UFUNCS[ufunc.__name__], *args)
         self._refuse(use=f"by numpy.{ufunc.__name__}")
+
+
+_OTHERS = {
+    "keras": ("a layer or function of Keras", "those of kgraph.layers and kgraph.ops take it"),
+    "flax": ("a module of Flax", "kgraph.layers.FlaxLayer(module) is a layer that takes it"),
+}
 
 
 class _NoArray:
@@ -156,6 +173,7 @@ class _NoArray:
     def __init__(self, symbol: SymbolicTensor) -> None:
         object.__setattr__(self, "symbol", symbol)
 
+    @entry
     def __getattribute__(self, name: str) -> Any:
         if name == "__class__":
             return _NoArray
@@ -199,6 +217,7 @@ _UNARY = {"neg": "negative", "abs": "absolute", "invert": "logical_not"}
 
 
 def _operator(function: str, swapped: bool = False) -> Callable[..., Any]:
+    @entry
     def method(self: SymbolicTensor, *other: Any) -> Any:
         return SymbolicTensor.apply(function, *((*other, self) if swapped else (self, *other)))
 

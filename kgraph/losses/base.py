@@ -18,6 +18,7 @@ from kgraph.losses.alignment import same_rank, wide_dtype
 from kgraph.losses.labels import check_numbers
 from kgraph.losses.reduction import Terms, check_reduction, combine_masks
 from kgraph.registry import Recorded, snake_case
+from kgraph.tracebacks import entries
 from kgraph.types import Array, ArrayLike, PolicyLike, Shape, Tree
 
 LossFunction = Callable[..., Array]
@@ -28,6 +29,7 @@ RowsWord: TypeAlias = bool | Callable[[Any], bool]
 """Whether rows are independent, or a function of a loss or metric that tells."""
 
 
+@entries
 class Loss(Recorded):
     """A loss: one value for each sample (`call`), and how these become one number.
 

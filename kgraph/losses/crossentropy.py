@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ from kgraph.losses.base import Loss
 from kgraph.losses.labels import check_class_labels
 from kgraph.ops.functions.entropies import log_probabilities
 from kgraph.registry import recorded_arguments
+from kgraph.source import warn
 from kgraph.types import Array, ArrayLike, PolicyLike, Shape
 
 
@@ -30,10 +30,9 @@ def paired_classes(
     hint = "loss='sparse_categorical_crossentropy' for class numbers, or one-hot targets"
     y_true, y_pred = paired(owner, y_true, y_pred, hint)
     if y_pred.shape[axis] == 1:
-        warnings.warn(
+        warn(
             f"{owner} over a single class is always 0; for two classes in one number, use "
             "'binary_crossentropy'",
-            stacklevel=4,
         )
     return y_true, y_pred
 

@@ -34,12 +34,14 @@ from kgraph.metrics.running import (
     read,
 )
 from kgraph.registry import Recorded, snake_case
+from kgraph.tracebacks import entries
 from kgraph.types import Array, ArrayLike, DTypeLike, PolicyLike, Shape
 
 MOST_NUMBERS = 2**28
 """How much state a metric may have: what it is for may come from a file."""
 
 
+@entries
 class Metric(Recorded):
     """A number (or several) computed over many batches.
 

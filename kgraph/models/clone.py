@@ -16,9 +16,11 @@ from kgraph.models.copies import classes_in
 from kgraph.models.model import Model
 from kgraph.models.sequential import Sequential
 from kgraph.registry import custom_object_scope
+from kgraph.tracebacks import entry
 from kgraph.types import Tree
 
 
+@entry
 def clone_model(
     model: Model,
     input_tensors: Tree = None,

@@ -250,7 +250,7 @@ def validator(
         x, y, sample_weight = unpack_x_y_sample_weight(tuple(given))
     else:
         x, y, sample_weight = given, None, None
-    size, steps = limited_steps(x, batch_size if y is not None else None, steps, 5)
+    size, steps = limited_steps(x, batch_size if y is not None else None, steps)
     source = make_source(x, y, sample_weight, size, False, steps)
     place.begin(source)
     if place.warn_if_ended():

@@ -36,12 +36,14 @@ from kgraph.models.programs import Programs
 from kgraph.models.trainer import Trainer
 from kgraph.optimizers import Optimizer
 from kgraph.registry import restore
+from kgraph.tracebacks import entries
 from kgraph.training.callbacks import History
 from kgraph.training.compilation import CompileReport
 from kgraph.types import Array, CustomObjects, FilePath, Shape, Tree
 
 
 # Configs of models are long: their shapes are inferred anew sooner than looked up.
+@entries
 class Model(Layer, traits=Traits(same_shapes=False)):
     """Layers grouped into something that can be trained, evaluated, saved and drawn.
 

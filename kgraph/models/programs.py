@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,6 +36,7 @@ from kgraph.layers.base.platform import platform
 from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.layers.base.tree import children, named_weights, parts_of
 from kgraph.layers.base.variable import values_of
+from kgraph.source import warn
 from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Tree
 
@@ -232,10 +232,9 @@ class Programs:
         remat = self.lowering.remat
         if not isinstance(remat, str):
             return remat
-        warnings.warn(
+        warn(
             f"remat={remat!r} has no effect: the blocks of {label_of(self._model)} are laid out in "
             "different ways, so that one body cannot stand for all",
-            stacklevel=5,
         )
         return None
 

@@ -12,9 +12,11 @@ from kgraph.layers.base import InputLayer, Layer
 from kgraph.layers.base.core import label_of
 from kgraph.models.model import Model
 from kgraph.registry import describe, restore
+from kgraph.tracebacks import entries
 from kgraph.types import Tree
 
 
+@entries
 class Sequential(Model):
     """A stack of layers, each with one input and one output.
 
@@ -36,6 +38,12 @@ class Sequential(Model):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, trainable=trainable)
+        if isinstance(layers, Layer):
+            raise ConfigError(
+                "Sequential takes its layers as one list",
+                received=label_of(layers),
+                hint="Sequential([first, second, ...])",
+            )
         for layer in layers or ():
             _append(self, layer)
         _rebuild(self)

@@ -14,6 +14,7 @@ from kgraph.ops.names import NAMESPACES, NEVER_NODES
 from kgraph.ops.operation import Operation
 from kgraph.ops.plain import function
 from kgraph.source import user_source
+from kgraph.tracebacks import entry
 
 _SPECIAL = (SymbolicTensor, ReadsAsArray)
 
@@ -23,6 +24,7 @@ def lift(name: str) -> Callable[..., Any]:
     """Returns the function of this name, able to take symbolic tensors."""
     plain = function(name)
 
+    @entry
     def lifted(*args: Any, **kwargs: Any) -> Any:
         special = [i for i in leaves([args, kwargs]) if isinstance(i, _SPECIAL)]
         if special:

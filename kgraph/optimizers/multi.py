@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
@@ -16,6 +15,7 @@ from kgraph.optimizers.optimizer import Optimizer, path_of
 from kgraph.optimizers.optimizer_map import OptimizerMap, Parameter
 from kgraph.optimizers.state import one_more
 from kgraph.registry import Recorded, restore
+from kgraph.source import warn
 from kgraph.types import Array, Config, Tree
 
 Choice = OptimizerMap | Callable[[Parameter], Optimizer]
@@ -223,10 +223,9 @@ class MultiOptimizer(Optimizer):
         used = {self._choose.key_for(path) for path in paths}
         unused = [key for key in self._choose if key not in used]
         if unused:
-            warnings.warn(
+            warn(
                 f"Keys of the OptimizerMap match no trained parameter: {listed(unused)}, "
                 f"among {', '.join(paths)}",
-                stacklevel=3,
             )
 
     def _refuse_rate(self, verb: str) -> NoReturn:

@@ -24,6 +24,7 @@ from kgraph.optimizers.per_parameter import zeros_like
 from kgraph.optimizers.state import OptimizerState, one_more
 from kgraph.patterns import compiled
 from kgraph.registry import describe, snake_case
+from kgraph.tracebacks import entries
 from kgraph.types import Array, Config, Tree
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _EXCLUDED = "exclude_from_weight_decay"
 
 
+@entries
 class Optimizer(_Adjustable):
     """Turns gradients into updates of parameters.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +38,8 @@ from kgraph.saving.kgraph_format.stored_arrays import (
     tree_specs,
     weight_specs,
 )
+from kgraph.source import warn
+from kgraph.tracebacks import entry
 from kgraph.types import Array, CustomObjects, FilePath
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ _OPTIONS = {
 _HDF5 = "build the model and call model.load_weights(path), or save it as .keras in Keras"
 
 
+@entry
 def load_model(
     filepath: FilePath,
     custom_objects: CustomObjects | None = None,
@@ -242,9 +244,7 @@ def _check_graph(container: Container, model: Model, document: Any) -> None:
             expected=saved.graph_hash, received=None if graph is None else graph.content_hash,
         )  # fmt: skip
     cause = f"your {shown(own[0])} has changed" if own else f"it was {saved.kgraph_version} then"
-    warnings.warn(
+    warn(
         f"The graph of {label_of(model)} is not quite the one that was saved (perhaps {cause}). "
         "Its weights fit.",
-        UserWarning,
-        stacklevel=4,
     )

@@ -12,6 +12,7 @@ from kgraph.saving.files.file_error import shown
 from kgraph.saving.files.misfit import Misfit, check, check_keys
 from kgraph.saving.kgraph_format.description import model_document, model_from_document
 from kgraph.saving.kgraph_format.document_check import OWN, check_document
+from kgraph.tracebacks import entry
 from kgraph.types import CustomObjects
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def model_to_json(model: Model, **options: Any) -> str:
     return json.dumps({**head, **model_document(model)}, **options)
 
 
+@entry
 def model_from_json(json_string: str, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the model that `Model.to_json` wrote, with fresh weights.
 

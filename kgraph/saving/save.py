@@ -37,12 +37,15 @@ from kgraph.saving.kgraph_format.stored_arrays import (
 from kgraph.saving.load import check_training
 from kgraph.saving.overridden import refuse_other_ways
 from kgraph.saving.paths import asks_for_folder, folder_path, save_path, target_path
+from kgraph.source import warn
+from kgraph.tracebacks import entry
 from kgraph.types import FilePath
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
 
 
+@entry
 def save_model(
     model: Model,
     filepath: FilePath,
@@ -153,11 +156,9 @@ def _prove(model: Model, documents: Mapping[str, bytes], training: Any) -> bool:
         rebuilt._kgraph.trainer.abstract_state()
     ):
         return training is not None
-    warnings.warn(
+    warn(
         f"{label_of(model)} is saved without its training state, which belongs to other trainable "
         "weights than it has now: compile it again after freezing or unfreezing layers",
-        UserWarning,
-        stacklevel=5,
     )
     return False
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -49,6 +48,8 @@ from kgraph.saving.load import assign
 from kgraph.saving.overridden import refuse_other_ways
 from kgraph.saving.paths import save_path, target_path
 from kgraph.saving.weight_report import WeightReport, compare_weights
+from kgraph.source import warn
+from kgraph.tracebacks import entry
 from kgraph.types import Array, FilePath
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ _DIGESTS = "kgraph_sha256"
 _LENIENT = "load it into the model it was saved from, or pass strict=False or skip_mismatch=True"
 
 
+@entry
 def save_weights(model: Model, filepath: FilePath, overwrite: bool = True) -> None:
     """Writes the weights of a model to one file, by layer path.
 
@@ -92,6 +94,7 @@ def _gathered(model: Layer) -> dict[str, Any]:
     return snapshot(weight_values(model), spread=False)
 
 
+@entry
 def load_weights(
     model: Model, filepath: FilePath, skip_mismatch: bool = False, strict: bool = True
 ) -> WeightReport:
@@ -146,7 +149,7 @@ def _chosen(
         raise report.error(file.path, _LENIENT)
     if skip_mismatch and not report.complete:
         error = report.error(file.path, "give layers the names that they have in the file")
-        warnings.warn(str(error), UserWarning, stacklevel=4)
+        warn(str(error))
     arrays: dict[str, Array] = {}
     weights = dict(named_weights(model))
     for name, array in file.read(set(report.loaded)):

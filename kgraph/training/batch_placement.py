@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +14,7 @@ from jax.core import Tracer
 from kgraph.distribution.coordination import gather_numbers
 from kgraph.distribution.layout import put
 from kgraph.errors import ConfigError, DataError
+from kgraph.source import warn
 from kgraph.training.step import Batch
 from kgraph.types import Array, Tree
 
@@ -158,11 +158,10 @@ class BatchPlacement:
         """Warns, once, of batches of which each device has to compute all."""
         if rows % self.parts and not pads and not self._warned:
             self._warned = True
-            warnings.warn(
+            warn(
                 f"Batches of {rows} rows cannot be cut into {self.parts} equal parts, and this "
                 "model has a layer, loss or metric for which they must not be padded, so each "
                 f"device computes all rows: use a batch_size divisible by {self.parts}",
-                stacklevel=2,
             )
 
     # --- several processes -----------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from kgraph import losses, metrics
 from kgraph.compiler.passes.expose_logits import final_activation, is_linear
 from kgraph.errors import ConfigError
 from kgraph.graph.graph import Graph
+from kgraph.source import warn
 from kgraph.training.custom_loss import LossFn
 from kgraph.training.objective import Objective, Tracked
 from kgraph.training.pairing import by_output, output_keys
@@ -122,10 +122,9 @@ def _warn_of_linear_outputs(names: Sequence[str], found: Sequence[Any], graph: G
     """Warns where a loss of probabilities gets the output of a layer without activation."""
     for i, (name, loss) in enumerate(zip(names, found)):
         if loss is not None and loss._kgraph_on_logits() is not None and is_linear(graph, i):
-            warnings.warn(
+            warn(
                 f"{loss.name} takes probabilities, and the output {name!r} has no softmax or "
                 "sigmoid: give its layer an activation, or the loss from_logits=True",
-                stacklevel=2,
             )
 
 

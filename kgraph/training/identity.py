@@ -20,7 +20,6 @@ A function without a registered name is known by its own name, so a changed body
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ import jax
 from kgraph.data import Source
 from kgraph.errors import ConfigError, StateError
 from kgraph.registry import Opaque, describe
+from kgraph.source import warn
 from kgraph.version import __version__
 
 if TYPE_CHECKING:
@@ -122,10 +122,9 @@ def check_identity(saved: Identity, ours: Identity, strict: bool) -> Identity:
                 "strict=False) goes on all the same",
             )
         note = _WARNED.get(name, _NEW_COUNTS)
-        warnings.warn(
+        warn(
             f"The checkpoint belongs to a training that differs in its {name}{at and ' at '}{at}: "
             f"{str(there)[:80]}, and not {str(here)[:80]}; {note}",
-            stacklevel=4,
         )
     kept = [name for name in _IF_BOTH_KNOWN if name in ours and saved.get(name) is not None]
     return {**ours, **{name: saved[name] for name in kept}}

@@ -143,7 +143,13 @@ class Objective:
             if loss is None:
                 continue
             if targets[i] is None:
-                raise ConfigError(f"The output {name!r} has a loss and no targets")
+                raise ConfigError(
+                    f"The output {name!r} has a loss and no targets",
+                    expected="targets for it: (x, y)",
+                    received="x alone, or no target of this name",
+                    hint="fit(x, y), validation_data=(x, y), a dataset or generator of (x, y); "
+                    "a loss that needs none: add_loss in a layer, and compile without a loss",
+                )
             output = run.outputs[i]
             if i in self.logits:
                 loss = self._losses_on_logits[i]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,6 +13,7 @@ from kgraph.distribution.coordination import is_leader
 from kgraph.errors import StateError
 from kgraph.interrupts import heard
 from kgraph.saving import checkpoints
+from kgraph.source import warn
 from kgraph.training.callback_states import join_arrays, like_arrays, split_arrays
 from kgraph.training.callbacks import Callback, CallbackList
 from kgraph.training.callbacks.callback import give_state, state_of
@@ -252,10 +252,7 @@ class Recovery:
             name for name, state in self._states.items() if state and name not in self._callbacks
         ]
         if lost:
-            warnings.warn(
-                f"The checkpoint has the states of callbacks that are not given now: {lost}",
-                stacklevel=5,
-            )
+            warn(f"The checkpoint has the states of callbacks that are not given now: {lost}")
 
     # --- saving (a Watch) ------------------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from kgraph.data import Source
+from kgraph.source import warn
 
 
 class ValidationPlace:
@@ -57,9 +57,8 @@ class ValidationPlace:
     def warn_if_ended(self) -> bool:
         """Tells whether there is nothing left to validate on, and the user as well."""
         if self.ended:
-            warnings.warn(
+            warn(
                 "The validation data have ended, so there are no val_ logs: pass a function that "
                 "makes the generator, or an endless one with validation_steps",
-                stacklevel=2,
             )
         return self.ended

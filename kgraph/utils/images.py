@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from kgraph import config
 from kgraph.errors import ConfigError, DataError, check_choice
+from kgraph.source import warn
 from kgraph.types import ArrayLike, DTypeLike, FilePath
 
 MODES = {"grayscale": ("L", "I;16", "I"), "rgb": ("RGB",), "rgba": ("RGBA",)}
@@ -163,7 +163,7 @@ def save_img(
         file_format = "jpeg" if file_format.lower() == "jpg" else file_format.lower()
     image = array_to_img(x, data_format, scale)
     if image.mode == "RGBA" and file_format == "jpeg":
-        warnings.warn("JPEG has no transparency: the fourth channel is left out", stacklevel=2)
+        warn("JPEG has no transparency: the fourth channel is left out")
         image = image.convert("RGB")
     image.save(path, format=file_format, **kwargs)
 

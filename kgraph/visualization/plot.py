@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.costs import Costs
 from kgraph.errors import ConfigError, StateError, check_keys, nearest
+from kgraph.tracebacks import entry
 from kgraph.visualization.dot import drawing_to_dot
 from kgraph.visualization.drawing import Drawing, Options, draw
 from kgraph.visualization.heat import Timed, colored
@@ -51,6 +52,7 @@ class Plot:
         return self.data if self.format in ("jpg", "jpeg") else None
 
 
+@entry
 def plot_model(
     model: Model,
     to_file: str | os.PathLike[str] | None = "model.png",

@@ -116,10 +116,3 @@ def test_there_is_one_backend():
     with pytest.raises(ConfigError, match=r"JAX alone[\s\S]*'torch'"):
         config.set_backend("torch")
     assert config.is_nnx_enabled() is False
-
-
-def test_tracebacks_are_whole():
-    config.disable_traceback_filtering()
-    assert config.is_traceback_filtering_enabled() is False
-    with pytest.raises(ConfigError, match=r"does not filter tracebacks[\s\S]*your line"):
-        config.enable_traceback_filtering()

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from kgraph.errors import GraphError, KGraphError, StateError
+from kgraph.errors import GraphError, KGraphError, StateError, SymbolError
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import Slot, fill, flatten, leaves, map_structure
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
@@ -37,7 +37,7 @@ from kgraph.layers.base.stateless_scope import current_scope, scoped
 from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
 from kgraph.layers.base.tree import name_paths, named_weights
 from kgraph.layers.base.variable import create_values
-from kgraph.source import Source, deepest_source, user_source
+from kgraph.source import Source, deepest_source, user_source, warn
 from kgraph.types import Array, Tree
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _warn_stopped_mask(layer: Layer, source: Source | None) -> None:
         "steps count like real ones from this layer on"
     )
     if source is None:
-        warnings.warn(text, UserWarning, stacklevel=2)
+        warn(text)
     else:
         warnings.warn_explicit(text, UserWarning, source.file, source.line)
 
@@ -165,7 +165,12 @@ def _explained(layer: Layer, error: Exception, inputs: Sequence[SymbolicTensor])
     unknown = any(not isinstance(d, int) for s in inputs for d in s.spec.dims)
     text = f"{type(error).__name__} {error}"
     hint = None
-    if "TracerArrayConversion" in text or "ConcretizationTypeError" in text:
+    if "TracerBoolConversion" in text:
+        hint = [
+            "a condition on numbers of a tensor is part of the computation:",
+            "jnp.where(condition, a, b), jax.lax.cond, or kgraph.ops.where and cond",
+        ]
+    elif "TracerArrayConversion" in text or "ConcretizationTypeError" in text:
         hint = "inside call use jax.numpy, not numpy, and jnp.where instead of if on values"
     elif unknown and ("_DimExpr" in text or "InconclusiveDimension" in text or "concrete" in text):
         hint = [
@@ -266,6 +271,9 @@ def _set_output_mask(copy: Any, first: Tree, mask: Tree, outputs: Tree) -> None:
 
 def call_on_arrays(layer: Layer, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     """Runs a layer now, on its own values; state that it updates is kept."""
+    for item in leaves([args, kwargs]):
+        if type(item).__name__ == "KerasTensor":
+            raise _of_keras(layer, item)
     args = tuple(map_structure(_as_jax, numbers_as_array(arg)) for arg in args)
     kwargs = map_structure(_as_jax, kwargs)
     spec = call_spec(type(layer))
@@ -284,6 +292,16 @@ def call_on_arrays(layer: Layer, args: tuple[object, ...], kwargs: dict[str, obj
         name_paths(layer, layer._kgraph.path or layer.name)
     layer._kgraph.losses = list(context.losses)
     return outputs
+
+
+def _of_keras(layer: Layer, tensor: Any) -> SymbolError:
+    return SymbolError(
+        f"{label_of(layer)} was called on a symbolic tensor of Keras",
+        at=user_source(),
+        expected="a symbolic tensor of kgraph, or arrays",
+        received=repr(tensor),
+        hint="make the inputs with kgraph.Input: one graph has layers of one library",
+    )
 
 
 def _keep_state(layer: Layer, context: Context, weights: dict[int, Any]) -> None:

@@ -19,6 +19,7 @@ from kgraph.graph.symbol import Call, SymbolicTensor
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.variable import check_wide
 from kgraph.source import user_source
+from kgraph.tracebacks import entry
 from kgraph.types import Array, DTypeLike
 
 
@@ -101,6 +102,7 @@ class InputLayer(Layer):
         return symbol
 
 
+@entry
 def Input(
     shape: Sequence[int | str | None] | int | None = None,
     batch_size: int | None = None,

@@ -27,9 +27,11 @@ from kgraph.layers.base.tree import name_paths, name_weights, named_weights, par
 from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
 from kgraph.registry import accepts, describe, get_registered_name, restored_options
+from kgraph.tracebacks import entries
 from kgraph.types import Array, Config, Function, RegularizerLike
 
 
+@entries
 class Layer(Weighted):
     """Base of all layers.
 

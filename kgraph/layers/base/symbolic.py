@@ -28,6 +28,7 @@ from kgraph.layers.base.context import Context
 from kgraph.layers.base.traits import has_same_shapes
 from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.registry import describe
+from kgraph.tracebacks import entry
 from kgraph.types import Dims, Function, Tree
 
 if TYPE_CHECKING:
@@ -248,6 +249,7 @@ def _two_arguments(text: str, start: int) -> tuple[str, str, int]:
 
 # A JAX function that is given a symbolic tensor flattens it first, and so gets to say what to do.
 # (`__jax_array__` alone is no longer asked by most functions; measured on jax 0.7.2 and 0.10.2.)
+@entry
 def _refuse_to_flatten(symbol: SymbolicTensor) -> NoReturn:
     symbol._refuse(use="by a JAX function")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +11,7 @@ from kgraph.saving.checkpoints.retention import best_of
 from kgraph.saving.checkpoints.step_error import DamagedStepError
 from kgraph.saving.checkpoints.step_files import open_step, read_manifest, read_meta, step_folders
 from kgraph.saving.files.file_error import shown
+from kgraph.source import warn
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class GoodSteps:
                 return step
             if is_new:
                 text = f"{error.what}; a step before it is used ({error.facts['member']})"
-                warnings.warn(text, UserWarning, stacklevel=5)
+                warn(text)
             first = first or error
         if first is not None:
             raise first

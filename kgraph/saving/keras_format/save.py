@@ -31,6 +31,7 @@ from kgraph.saving.keras_format.weight_paths import group_names, weight_paths
 from kgraph.saving.kgraph_format.description import live_classes
 from kgraph.saving.kgraph_format.manifest import KGRAPH_VERSION
 from kgraph.saving.kgraph_format.stored_arrays import tree_specs
+from kgraph.source import warn
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -107,12 +108,10 @@ def _training(model: Model, writer: ModelWriter) -> tuple[dict[str, Any], Optimi
     if state is None:
         return config, None
     if tree_specs(state) != tree_specs(model._kgraph.trainer.abstract_state()):
-        warnings.warn(
+        warn(
             f"{label_of(model)} is saved without its optimizer state, which belongs to other "
             "trainable weights than it has now: compile it again after freezing or unfreezing "
             "layers",
-            UserWarning,
-            stacklevel=5,
         )
         return config, None
     try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Literal
 
 from kgraph.errors import ConfigError, check_choice, nearest
+from kgraph.source import warn
 from kgraph.training.callbacks.callback import Callback, Logs
 
 
@@ -63,7 +63,7 @@ class MonitorCallback(Callback):
         value = (logs or {}).get(self.monitor)
         if value is None and not self._warned:
             self._warned = True
-            warnings.warn(self._missing(list(logs or {})), UserWarning, stacklevel=4)
+            warn(self._missing(list(logs or {})))
         return value
 
     def _missing(self, keys: list[str]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import urllib.parse
 import urllib.request
-import warnings
 from collections.abc import Mapping
 
 from kgraph.distribution.coordination import is_leader
 from kgraph.errors import ConfigError
+from kgraph.source import warn
 from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.callbacks.json_line import as_json
 
@@ -62,4 +62,4 @@ class RemoteMonitor(Callback):
             with urllib.request.urlopen(request, timeout=_SECONDS):
                 pass
         except OSError as error:  # URLError, HTTPError and timeouts are all of this kind
-            warnings.warn(f"RemoteMonitor could not reach {self.root}: {error}", stacklevel=2)
+            warn(f"RemoteMonitor could not reach {self.root}: {error}")
