@@ -19,10 +19,16 @@ if "--xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "
 # others: with eight threads, two sums at once can wait for each other for ever.
 os.environ.setdefault("NPROC", "32")
 
+import hypothesis
 import jax
 import pytest
 
 from kgraph import config
+
+# A machine that does other work too is no reason to fail.
+_untimed = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("untimed", **_untimed)
+hypothesis.settings.load_profile("untimed")
 
 _CACHE = Path(tempfile.gettempdir()) / f"kgraph-test-cache-{os.getuid()}"
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
