@@ -8,17 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from tests.training.own_step_models import (
-    X,
-    Y,
-    compared,
-    dense,
-    gan,
-    regression,
-    spread_weights,
-    values,
-)
+from own_step_models import X, Y, compared, dense, gan, regression, spread_weights, values
 
 
 @pytest.mark.parametrize(
