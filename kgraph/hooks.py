@@ -42,7 +42,7 @@ HOOKS: dict[str, Hooks] = {
     "Model": Hooks(
         honoured="compile compile_from_config compute_loss compute_loss_and_updates "
         "compute_metrics get_compile_config get_metrics_result metrics reset_metrics "
-        "stateless_compute_loss test_step train_step",
+        "predict_step stateless_compute_loss test_step train_step",
         no_hook="evaluate export fit get_layer get_quantization_layer_structure get_state_tree "
         "jit_compile layers load_weights metrics_names predict predict_on_batch run_eagerly save "
         "save_weights set_state_tree summary test_on_batch to_json "
@@ -52,7 +52,6 @@ HOOKS: dict[str, Hooks] = {
             "make_predict_function": _FUNCTIONS,
             "make_test_function": _FUNCTIONS,
             "make_train_function": _FUNCTIONS,
-            "predict_step": "change what call returns, or predict with kgraph.lower(model).apply",
         },
     ),
     "Sequential": Hooks(no_hook="add input_shape inputs output_shape outputs pop"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -115,11 +115,26 @@ class Program(VariableTrees):
 
     @cached_property
     def assigns_state(self) -> bool:
-        """Whether a layer may assign state outside of training as well: a user's, which counts."""
-        graph = self.model_graph
-        return any(
-            "state" in node.effects and not graph.layers[node.layer].own for node in graph.nodes
-        )
+        """Whether a layer assigns state outside of training as well: one that counts, say."""
+        if not _may_assign(self.model_graph):
+            return False
+        try:
+            return self._changes_state()
+        except (TypeError, ValueError):  # inputs of other sizes than it was tried with
+            return True
+
+    def _changes_state(self) -> bool:
+        """Tells whether a run outside of training returns other state than it was given."""
+        variables = self.folded.specs if self.folds else self.specs()
+        inputs = [_example(self.model_graph.spec(ref), 2) for ref in self.model_graph.inputs]
+        key = jax.eval_shape(lambda: jax.random.key(0))
+
+        def after(state: Tree, params: Tree, inputs: Sequence[Any], key: Array) -> Tree:
+            return self.run({"params": params, "state": state}, inputs, key=key).state
+
+        traced = jax.make_jaxpr(after)(variables["state"], variables["params"], inputs, key).jaxpr
+        given = traced.invars[: len(traced.outvars)]
+        return any(after is not before for after, before in zip(traced.outvars, given))
 
     def training_only(self, weights: Container[int]) -> Program:
         """Returns the program that trains some of its weights (by identity) and no others."""
@@ -201,6 +216,19 @@ class Program(VariableTrees):
         state = layout.nest(after, ("state",))["state"]
         return Run(outputs, masks, context.losses, state)
 
+    def as_runner(self) -> Callable[..., tuple[Any, dict[int, Any], list[Array]]]:
+        """Returns the program as what `stateless_call` runs: on values by weight."""
+
+        def call(
+            values: dict[int, Any], inputs: Tree, training: bool, key: Array | None
+        ) -> tuple[Any, dict[int, Any], list[Array]]:
+            run = self.run(self.layout.nest(values), inputs, training, key)
+            outputs = fill(self.model_graph.output_structure, run.outputs[: len(self.output_names)])
+            state = self.layout.by_weight({"state": run.state}, ("state",))
+            return outputs, values | state, run.losses
+
+        return call
+
     def _no_training(self) -> ConfigError:
         return ConfigError(
             "A program for inference cannot run in training",
@@ -263,6 +291,17 @@ class Program(VariableTrees):
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.passes[1:])
         return f"<Program of {len(self.graph.nodes)} nodes after {names or 'no pass'}>"
+
+
+def _may_assign(graph: Graph) -> bool:
+    """Tells whether a layer may assign state outside of training; normalizations do not."""
+    for node in graph.nodes:
+        spec = graph.layers[node.layer]
+        if "state" not in node.effects or (spec.own and spec.traits.normalization is not None):
+            continue
+        if not spec.own or spec.graph is None or _may_assign(spec.graph):
+            return True
+    return False
 
 
 def flat_graph(passes: Sequence[tuple[str, Graph]]) -> Graph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from kgraph.data import ArraySource, is_dataset, make_source
@@ -31,6 +32,7 @@ from kgraph.training.evaluation import Evaluation
 from kgraph.training.loop import evaluate as run_evaluation
 from kgraph.training.prediction import Predictor, predict_rows, predict_stream
 from kgraph.training.progress import Progress
+from kgraph.training.stateful_prediction import StatefulPredictor
 from kgraph.types import DataLike, Verbose
 
 if TYPE_CHECKING:
@@ -105,17 +107,17 @@ def predict(
     batch_size, steps = limited_steps(x, batch_size, steps)
     with held(), together("predict"):
         source = make_source(x, None, None, batch_size, shuffle=False, steps_per_epoch=steps)
-        data = open_data(trainer.graph_feed, source)
-        graph = trainer.programs.known_live.graph
+        data = open_data(trainer.feed_for_predictions, source)
         data.first = data.first._replace(targets=[], weights=[])
         check_data(data, None)
-        predictor = trainer.predictor()
+        predictor = trainer.predictor(data.feed)
         call_list = CallbackList(callbacks, self, {"steps": source.steps})
         each = 1
         if batch_size is None and steps is None:
             each = in_larger_batches(data, predictor.pads, call_list, "predict")
         listened = call_list.wants_batches("predict")
-        if each == 1 and not listened and not is_one_batch(data.source):
+        one_by_one = listened or predictor.keeps_state
+        if each == 1 and not one_by_one and not is_one_batch(data.source):
             place_rows(data, predictor.placement)
         progress = Progress(verbose, 1, source.steps, each=each)
         with progress, trainer.compiler.telling(compilations(progress)):
@@ -124,7 +126,9 @@ def predict(
             progress.epoch_end({})
     if outputs is None:
         raise DataError("The data gave no batch to predict on")
-    return fill(graph.output_structure, outputs)
+    if isinstance(predictor, StatefulPredictor) and predictor.own_step is not None:
+        return jax.tree.unflatten(predictor.own_step.structure, outputs)
+    return fill(trainer.programs.known_live.graph.output_structure, outputs)
 
 
 def _predict(

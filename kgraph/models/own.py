@@ -5,16 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kgraph.compiler import Program
+from kgraph.compiler.inference import Inference
 from kgraph.errors import ConfigError
 from kgraph.layers.base.core import label_of
 from kgraph.optimizers import Optimizer
+from kgraph.training.compilation import Compiler
 from kgraph.training.compile_options import CompileOptions
 from kgraph.training.feed import OwnFeed
 from kgraph.training.own_steps import OwnSteps, trained_by
+from kgraph.training.stateful_prediction import OwnPrediction, StatefulPredictor
 from kgraph.training.step import Batch
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
+
+
+def own_predictor(model: Model, feed: OwnFeed, compiler: Compiler) -> StatefulPredictor:
+    """Returns what predicts by the `predict_step` of a model's class."""
+    programs = model._kgraph.programs
+    program = programs.bare() if programs.live is None else programs.plain()
+    programs.create_values(program)
+    step = OwnPrediction(model, program, feed.nesting)
+    found = StatefulPredictor(Inference(program), compiler, programs.placement(), step, True)
+    found.own_step = step
+    return found
 
 
 def own_steps(

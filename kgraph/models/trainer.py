@@ -23,7 +23,7 @@ from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.models.meters import Meters
-from kgraph.models.own import own_steps
+from kgraph.models.own import own_predictor, own_steps
 from kgraph.models.programs import Programs
 from kgraph.registry import describe, find_opaque
 from kgraph.training.compilation import Compiler
@@ -39,6 +39,7 @@ from kgraph.training.placement import on_one_device
 from kgraph.training.prediction import Predictor
 from kgraph.training.reached import Reached
 from kgraph.training.state import copied
+from kgraph.training.stateful_prediction import StatefulPredictor, predict_step
 from kgraph.training.step import Batch
 from kgraph.types import Array, Shape, Tree
 
@@ -212,13 +213,28 @@ class Trainer:
                 self.meters.means[key].update_state(parts[key], sample_weight=jnp.float32(rows))
         return total
 
-    def predictor(self) -> Predictor:
+    def feed_for_predictions(self, x: Tree, y: Tree, sample_weight: Tree) -> Feed:
+        """Returns what makes batches flat that are predicted on."""
+        if not is_overridden(self._model, "predict_step"):
+            return self.graph_feed(x)
+        if self.programs.is_callable and not self.programs.is_built:
+            self.programs.trace(x)
+        return OwnFeed(x, None, None)
+
+    def predictor(self, feed: Feed) -> Predictor:
         """Returns what predicts; the last one, if nothing changed."""
         refuse_overrides(self._model, "Model")
         with between_blocks:
+            if isinstance(feed, OwnFeed):
+                return own_predictor(self._model, feed, self.compiler)
             inference = self.programs.inference()
             if self._predictor is None or self._predictor.inference is not inference:
-                self._predictor = Predictor(inference, self.compiler, self.programs.placement())
+                given = (inference, self.compiler, self.programs.placement())
+                if inference.program.assigns_state:
+                    step = predict_step(inference.program)
+                    self._predictor = StatefulPredictor(*given, step)
+                else:
+                    self._predictor = Predictor(*given)
             return self._predictor
 
     def direction_of(self, key: str) -> str | None:

@@ -14,6 +14,7 @@ from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.binding import Bindable
 from kgraph.layers.base.core import Core
 from kgraph.layers.base.first_keys import root_key
+from kgraph.layers.base.stateless import step_key
 from kgraph.types import Array
 
 _ALGORITHM = "threefry2x32"
@@ -23,7 +24,8 @@ _WORD = 0xFFFFFFFF
 class SeedGenerator(Bindable):
     """Gives a new random key for each draw.
 
-    As an attribute of a layer it draws in the layer's `call` as `self.next_key()` does: from the
+    In a step of a model's own (`train_step`) it draws from the step's key. As an attribute of a
+    layer it draws in the layer's `call` as `self.next_key()` does: from the
     run's key and the layer's path, or the seed in the place of the path. So it needs no state of
     its own there, works in every transformation of JAX, and each step draws anew.
     Elsewhere it counts its draws: the n-th key is a function of the seed and n. Keras' generator
@@ -57,6 +59,8 @@ class SeedGenerator(Bindable):
         """
         if self._kgraph.context is not None:
             return self._kgraph.context.next_key(self.seed)
+        if (key := step_key()) is not None:
+            return key if self.seed is None else jax.random.fold_in(key, self.seed & _WORD)
         _refuse_tracing("A SeedGenerator that belongs to no layer")
         if self._root is None:
             self._root = _process_key() if self.seed is None else _key_of(self.seed)
@@ -87,6 +91,8 @@ def draw_key(seed: int | SeedGenerator | None) -> Array:
     """
     if isinstance(seed, SeedGenerator):
         return seed.next()
+    if seed is None and (key := step_key()) is not None:
+        return key
     if seed is None:
         _refuse_tracing("A draw without a seed")
         return _process_key()

@@ -15,10 +15,12 @@ import jax.numpy as jnp
 
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, Given, Step
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 Spread: TypeAlias = Callable[[Batch, Any], tuple[Batch, Any]]
 """Spreads a batch, and which of its rows count, over several devices."""
+Found: TypeAlias = tuple[Any, Any]
+"""What an evaluation has so far: metrics, and the state of the layers; None if it stays."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +75,30 @@ def test_blocks(
     cut: Cut,
     spread: Spread = on_one_device,  # noqa: PT028 - no test
 ) -> Callable[..., Any]:
-    """Returns `block(variables, metrics, rows, start, stop)`: the metrics after batches in order.
+    """Returns `block(variables, found, rows, start, stop)`: what batches in order lead to.
 
     The last batch, if it is smaller, begins earlier and leaves out what the one before has had: all
     batches are slices of real rows.
     """
 
-    def block(variables: TrainState, metrics: Tree, rows: Batch, start: Array, stop: Array) -> Any:
-        def one(i: Array, metrics: Tree) -> Any:
+    def block(variables: TrainState, found: Found, rows: Batch, start: Array, stop: Array) -> Found:
+        def one(i: Array, found: Found) -> Found:
             batch, kept = spread(*_slice(rows, i, cut))
-            return step(replace(variables, metrics=metrics, step=i), batch, kept).metrics
+            return after_batch(step, variables, found, batch, kept, i)
 
-        return _steps(one, metrics, start, stop, cut.looped)
+        return _steps(one, found, start, stop, cut.looped)
 
     return block
+
+
+def after_batch(
+    step: Step, variables: TrainState, found: Found, batch: Batch, kept: Any, number: Array
+) -> Found:
+    """Returns what a batch of an evaluation leads to: see `Found`."""
+    metrics, state = found
+    given = replace(variables, metrics=metrics, step=number)
+    after = step(given if state is None else replace(given, state=state), batch, kept)
+    return after.metrics, None if state is None else after.state
 
 
 def predict_blocks(

@@ -146,7 +146,13 @@ class Engine:
     @cached_property
     def pads_evaluation(self) -> bool:
         """Whether a smaller batch may be padded in evaluation."""
-        return self.own is None and padding_is_exact(self.program, self.objective, False)
+        own = self.own is not None or self.keeps_state
+        return not own and padding_is_exact(self.program, self.objective, False)
+
+    @cached_property
+    def keeps_state(self) -> bool:
+        """Whether an evaluation may change state of layers."""
+        return self.own is not None or self.program.assigns_state
 
     def loops(self, batch: Batch, size: int) -> bool:
         """Tells whether steps on batches of such rows may run in a loop on the device."""
@@ -157,6 +163,19 @@ class Engine:
                 well = loops_well(self.program, batch.inputs, size, jax.default_backend())
             self._loops = not self.compiler.eager and well
         return self._loops
+
+    def keep_state(self, state: Tree) -> None:
+        """Takes over the state of layers that an evaluation has left."""
+        with between_blocks:
+            if self.is_running:
+                self._state = self.placed(replace(self.state, state=state))
+                self._finished.forget()
+                return
+            layout = self.program.layout_of({"state": state})
+            values = layout.unpack_values(layout.by_weight({"state": state}, ("state",)))
+            for place in self.program.places:
+                if place.collection == "state":
+                    place.weight.assign(values[id(place.weight)])
 
     def variables(self) -> TrainState:
         """Returns parameters and state to evaluate with; the other fields are None.

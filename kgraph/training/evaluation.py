@@ -10,13 +10,13 @@ import jax
 import numpy as np
 
 from kgraph.layers.base.between_blocks import between_blocks
-from kgraph.training.blocks import Cut, test_blocks
+from kgraph.training.blocks import Cut, Found, after_batch, test_blocks
 from kgraph.training.compilation import Form, Function, shapes_of
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.engine import Engine
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, Step
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 
 class Evaluation:
@@ -37,6 +37,9 @@ class Evaluation:
         with between_blocks:
             self._kept = engine.variables() if engine.is_elsewhere else None
         self._form: Form = (("variables", shapes_of(self._variables())),)
+        # State that layers assign goes from batch to batch, and stays; not beside a training.
+        keeps = engine.keeps_state and self._kept is None
+        self._state: Any = self._variables().state if keeps else None
 
     def rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:
         """Takes in the batches from `start` to `stop` of arrays on the device."""
@@ -66,10 +69,12 @@ class Evaluation:
 
     def _run(self, function: Function, form: Form, data: tuple[Any, ...], steps: int) -> None:
         engine = self._engine
-        executable = function.prepared(form, self._variables(), self._metrics, *data)
+        found = (self._metrics, self._state)
+        executable = function.prepared(form, self._variables(), found, *data)
         engine.test_throttle.ready()
         with between_blocks, engine.eagerly():  # a callback, or a thread, may have set weights
-            self._metrics = executable(self._variables(), self._metrics, *data)
+            found = executable(self._variables(), (self._metrics, self._state), *data)
+        self._metrics, self._state = found
         engine.test_throttle.sent(jax.tree.leaves(self._metrics)[0], steps)
 
     def logs(self) -> dict[str, Any]:
@@ -78,9 +83,16 @@ class Evaluation:
         self._engine.test_throttle.fetched()
         return logs
 
+    def end(self) -> None:
+        """Leaves state and metrics as the last batch has left them."""
+        if self._state is not None:
+            self._engine.keep_state(self._state)
+        if self._engine.own is not None:
+            self._engine.own.keep(self._metrics)
+
 
 def _one_batch(step: Step) -> Callable[..., Any]:
-    def block(variables: TrainState, metrics: Tree, batch: Batch, kept: Any, number: Array) -> Any:
-        return step(replace(variables, metrics=metrics, step=number), batch, kept).metrics
+    def block(variables: TrainState, found: Found, batch: Batch, kept: Any, number: Array) -> Found:
+        return after_batch(step, variables, found, batch, kept, number)
 
     return block

@@ -227,5 +227,6 @@ def evaluate(
             if not engine.is_elsewhere:
                 engine.guard.check()
     logs = evaluation.logs()
+    evaluation.end()
     callbacks.on_test_end(logs)
     return logs

@@ -21,7 +21,6 @@ from kgraph.compiler import Layout, Program
 from kgraph.compiler.primitives import equations
 from kgraph.data import pack_x_y_sample_weight
 from kgraph.errors import StateError, listed
-from kgraph.graph.structure import fill
 from kgraph.hooks import is_overridden
 from kgraph.layers.base import StatelessScope, Variable
 from kgraph.layers.base.core import label_of
@@ -116,20 +115,12 @@ class OwnSteps:
         self, name: str, given: tuple[Any, ...], batch: Batch, key: Array | None
     ) -> tuple[dict[str, Any], tuple[Any, ...]]:
         method = getattr(self.model, name)
-        runners = {} if self.model._kgraph_inner_graph is None else {id(self.model): self._call}
+        graph = self.model._kgraph_inner_graph
+        runners = {} if graph is None else {id(self.model): self._program.as_runner()}
         with running_step(self.model, name, self._held, key), run_by(runners):
             returned = method(given, self.nesting.data(batch))
         logs, after = check_returned(self.model, name, returned, given, self._names(len(given)))
         return check_logs(self.model, name, logs), after
-
-    def _call(
-        self, values: dict[int, Any], inputs: Tree, training: bool, key: Array | None
-    ) -> tuple[Tree, dict[int, Any], list[Array]]:
-        program = self._program
-        run = program.run(self._layout.nest(values), inputs, training, key)
-        outputs = run.outputs[: len(program.output_names)]
-        state = self._layout.by_weight({"state": run.state}, ("state",))
-        return fill(program.model_graph.output_structure, outputs), values | state, run.losses
 
     def _names(self, lists: int) -> list[tuple[str, list[Variable]]]:
         """Returns name and variables of each list in a state of so many."""

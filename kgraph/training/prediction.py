@@ -43,6 +43,8 @@ class Predictor:
         placement: where arrays lie on several devices; None for one device.
     """
 
+    keeps_state = False
+
     def __init__(
         self, inference: Inference, compiler: Compiler, placement: Placement | None = None
     ) -> None:
@@ -77,11 +79,14 @@ class Predictor:
         key = root_key() if self.program.draws_always else None
         return Given(self.inference.variables(), key)
 
-    def batch(self, given: Given, batch: Batch, number: int) -> list[Array]:
-        """Returns the outputs of one batch, on the device."""
+    def batch(self, given: Given, batch: Batch, number: int) -> tuple[list[Array], Given]:
+        """Returns the outputs of one batch, on the device, and what the next is predicted with."""
         form = (("data", shapes_of(batch.inputs)), ("variables", shapes_of(given.variables)))
         with self._eagerly():
-            return self._one(form, given, batch.inputs, np.int32(number))
+            return self._one(form, given, batch.inputs, np.int32(number)), given
+
+    def end(self, given: Given) -> None:
+        """Comes after the last batch."""
 
     def shapes(self, given: Given, batch: Batch) -> list[Any]:
         """Returns shape and dtype of each output for a batch like this."""
@@ -172,7 +177,7 @@ def predict_rows(
             result[low:high] = np.asarray(array)[low - base : high - base]
     if tail:  # the model mixes rows: a smaller batch cannot be padded
         last = jax.tree.map(lambda a: a[total - tail :], rows.batch)
-        for result, array in zip(results, predictor.batch(given, last, whole)):
+        for result, array in zip(results, predictor.batch(given, last, whole)[0]):
             result[total - tail :] = np.asarray(array)
         told(steps)
     return results
@@ -251,7 +256,7 @@ def predict_stream(
             listener.on_predict_batch_begin(number)
         most = max(most, batch.rows)
         filled = predictor.fit(batch, most)
-        outputs = predictor.batch(given, filled, number)
+        outputs, given = predictor.batch(given, filled, number)
         # What has no row for each row of the batch is not cut.
         waiting.append((batch.rows if filled.rows != batch.rows else _ALL, outputs))
         while len(waiting) > (1 if listener is None else 0):
@@ -263,4 +268,5 @@ def predict_stream(
         call.end_data()
     while waiting:
         fetch()
+    predictor.end(given)
     return [np.concatenate(parts) for parts in zip(*found)] if found else None

@@ -84,7 +84,7 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
 
 
 def make_test_step(program: Program, objective: Objective) -> Step:
-    """Returns the step of evaluation: forward, loss and metrics; nothing else changes.
+    """Returns the step of evaluation: forward, loss and metrics; state that layers assign.
 
     Of the state, `key` is None for a program that draws nothing outside of training; else it is the
     key of the evaluation, and `step` the number of the batch.
@@ -95,7 +95,8 @@ def make_test_step(program: Program, objective: Objective) -> Step:
         key = None if state.key is None else jax.random.fold_in(state.key, state.step)
         own = objective.own_states(state.metrics)
         scored = objective.score(program, variables, batch, key, kept, training=False, own=own)
-        return replace(state, metrics=objective.update(state.metrics, batch, scored, kept))
+        metrics = objective.update(state.metrics, batch, scored, kept)
+        return replace(state, metrics=metrics, state=scored.state)
 
     return test_step
 

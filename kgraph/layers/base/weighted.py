@@ -89,7 +89,9 @@ class Weighted(Recorded):
             initializer: by default glorot_uniform for floats and zeros for other dtypes.
             dtype: by default the policy's variable dtype.
             trainable: False for state that the layer updates itself by assignment.
-            autocast, aggregation, overwrite_with_gradient: accepted as in Keras; unused here.
+            autocast: False keeps its dtype in `call`, whatever the layer computes in.
+            aggregation: accepted as in Keras; unused here.
+            overwrite_with_gradient: whether an optimizer sets it to its gradient.
             regularizer, constraint: names, configs or functions.
             name: by default the attribute that the weight is assigned to.
         """
