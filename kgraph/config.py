@@ -194,12 +194,14 @@ def set_max_epochs(max_epochs: int | None) -> None:
 
 
 def max_steps_per_epoch() -> int | None:
-    """Returns the most batches of an epoch, an evaluation or a prediction; None for no limit."""
+    """Returns the most batches of an epoch or an evaluation; None for no limit."""
     return _settings.max_steps_per_epoch
 
 
 def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
-    """Limits the batches of every epoch, `evaluate` and `predict`; None lifts the limit.
+    """Limits the batches of every epoch and of `evaluate`; None lifts the limit.
+
+    `predict` returns a row for each that it is given.
 
     The environment variable KERAS_MAX_STEPS_PER_EPOCH does the same.
     """

@@ -145,6 +145,11 @@ class Program(VariableTrees):
             vars(twin).pop(derived, None)
         return twin
 
+    @cached_property
+    def adds_losses(self) -> bool:
+        """Whether a layer adds a term to the loss."""
+        return any("loss" in node.effects for node in self.model_graph.nodes)
+
     # --- the pure functions ----------------------------------------------------------------------
 
     def init(self, key: Array) -> Variables:

@@ -109,7 +109,7 @@ def compile(
     made = optimizers.get(optimizer)
     refuse_overrides(made, "Optimizer")
     scales = made.loss_scale_factor is not None or isinstance(made, optimizers.LossScaleOptimizer)
-    if auto_scale_loss and not scales and live is not None and _computes_in_float16(live):
+    if auto_scale_loss and not scales and _computes_in_float16(self, live):
         made = optimizers.LossScaleOptimizer(made)
     eager = run_eagerly or jit_compile is False
     self.optimizer, self.stop_training = made, False
@@ -122,5 +122,6 @@ def compile(
     )
 
 
-def _computes_in_float16(live: LiveGraph) -> bool:
-    return any(layer.compute_dtype == "float16" for layer in live.layers.values())
+def _computes_in_float16(model: Model, live: LiveGraph | None) -> bool:
+    layers = [] if live is None else live.layers.values()
+    return any(layer.compute_dtype == "float16" for layer in (model, *layers))

@@ -104,7 +104,6 @@ def predict(
     trainer = self._kgraph.trainer
     if not is_dataset(x) and number_of_rows(x) == 0:
         return _no_rows(trainer.programs.known_live.graph)
-    batch_size, steps = limited_steps(x, batch_size, steps)
     with held(), together("predict"):
         source = make_source(x, None, None, batch_size, shuffle=False, steps_per_epoch=steps)
         data = open_data(trainer.feed_for_predictions, source)

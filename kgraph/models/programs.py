@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,6 +17,7 @@ from kgraph.compiler import (
     INFERENCE_PASSES,
     Pass,
     Program,
+    Variables,
     lower_graph,
     platform_passes,
 )
@@ -24,7 +26,7 @@ from kgraph.compiler.lower import LiveGraph, Remat, Stacking
 from kgraph.distribution.current import distribution
 from kgraph.errors import StateError
 from kgraph.graph import Graph, freeze
-from kgraph.graph.structure import leaves, map_structure
+from kgraph.graph.structure import fill, leaves, map_structure
 from kgraph.hooks import is_overridden
 from kgraph.interrupts import tracing
 from kgraph.layers.base import InputLayer, Layer
@@ -247,7 +249,9 @@ class Programs:
             known, key = self._plain, self.state_key()
             if known is None or known[0] != key:
                 program = lower_graph(self.known_live, DEFAULT_PASSES)
-                jitted = jax.jit(program.apply, static_argnames="training")
+                jitted = jax.jit(
+                    partial(_outputs_state_losses, program), static_argnames="training"
+                )
                 known = self._plain = key, program, jitted
             return known[1:]
 
@@ -356,12 +360,16 @@ class Programs:
             inputs = placement.inputs(inputs)
         program, run = self._plain_and_jitted()
         # Folded weights are kept from call to call, which those of a scope must not be.
-        if not training and not program.assigns_state and current_scope() is None:
+        plain = program.assigns_state or program.adds_losses
+        if not training and not plain and current_scope() is None:
             inference, infer = self._inference_and_jitted()
             key = eager_key() if inference.program.draws_always else None
             return infer(inference.variables(), inputs, key=key)[0]
         key = eager_key() if training or program.draws_always else None
-        outputs, state = run(self.variables(program), inputs, training=bool(training), key=key)
+        outputs, state, losses = run(
+            self.variables(program), inputs, training=bool(training), key=key
+        )
+        self._model._kgraph.losses = losses
         if training or not any(isinstance(item, Tracer) for item in leaves(state)):
             self._keep(program, state)
         return outputs
@@ -378,6 +386,13 @@ class Programs:
             for place in program.places:
                 if place.collection == "state":
                     place.weight.assign(values[id(place.weight)])
+
+
+def _outputs_state_losses(
+    program: Program, variables: Variables, inputs: Any, training: bool, key: Array | None
+) -> tuple[Any, Any, list[Array]]:
+    run = program.run(variables, inputs, training, key)
+    return fill(program.model_graph.output_structure, run.outputs), run.state, run.losses
 
 
 def _flags(layer: Layer) -> Iterator[bool]:

@@ -51,8 +51,7 @@ def test_limits_cut_epochs_and_steps(model):
     assert {warning.filename for warning in caught} == {__file__}
     assert history.epoch == [0, 1]
     assert steps.count == {"train": 4, "test": 4, "predict": 0}  # 128 rows are 4 batches
-    with pytest.warns(UserWarning, match="steps_per_epoch is limited"):
-        assert model.predict(X, verbose=0).shape == (64, 1)
+    assert len(model.predict(X, verbose=0)) == len(X)  # a row for each that was given
     with pytest.warns(UserWarning, match="steps_per_epoch is limited"):
         model.evaluate(X, Y, verbose=0, callbacks=[steps])
     assert steps.count["test"] == 6

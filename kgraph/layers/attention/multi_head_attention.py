@@ -215,12 +215,15 @@ class MultiHeadAttention(Layer):
             mask = join_masks([mask, seen], self._score_rank(query), len(self.axes))
             causal = False
         if plain:
+            dtype = query.dtype
+            if dtype == jnp.float16 and platform() == "cpu":  # has no products that sum in float32
+                query, key, value = (x.astype(jnp.float32) for x in (query, key, value))
             with jax.numpy_dtype_promotion("standard"):  # its softmax of short floats needs that
                 picked = jax.nn.dot_product_attention(
                     query, key, value, mask=mask, scale=scale, is_causal=causal,
                     implementation=self._kernel(query, key),
                 )  # fmt: skip
-            return zero_unseen(picked, mask), None
+            return zero_unseen(picked.astype(dtype), mask), None
         repeats = self.num_heads // self.key_value_heads
         if repeats > 1:
             key, value = (jnp.repeat(x, repeats, axis=-2) for x in (key, value))
