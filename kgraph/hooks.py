@@ -41,9 +41,9 @@ _BUILD = "declare the weights in build(self, input_shape), which loading calls"
 HOOKS: dict[str, Hooks] = {
     "Model": Hooks(
         honoured="compile compile_from_config compute_loss compute_loss_and_updates "
-        "compute_metrics get_compile_config get_metrics_result metrics reset_metrics "
+        "compute_metrics evaluate get_compile_config get_metrics_result metrics reset_metrics "
         "predict_step stateless_compute_loss test_step train_step",
-        no_hook="evaluate export fit get_layer get_quantization_layer_structure get_state_tree "
+        no_hook="export fit get_layer get_quantization_layer_structure get_state_tree "
         "jit_compile layers load_weights metrics_names predict predict_on_batch run_eagerly save "
         "save_weights set_state_tree summary test_on_batch to_json "
         "train_on_batch",

@@ -262,16 +262,44 @@ def validator(
         in_larger_batches(data, engine.pads_evaluation, callbacks, "test")
 
     def validate(epoch: int) -> Logs | None:
-        due = (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
-        if not due or place.warn_if_ended():
+        if not _is_due(epoch, frequency) or place.warn_if_ended():
             return None
-        evaluation = Evaluation(engine)
+        evaluation = Evaluation(engine, data.like)
         work = evaluation_work(evaluation, engine, data, steps)
         logs = evaluate(work, evaluation, engine, callbacks, None)
         place.moved(getattr(work, "taken", 0))
         return logs
 
     return validate
+
+
+def own_validation(
+    model: Any,
+    given: object,
+    batch_size: int | None,
+    steps: int | None,
+    frequency: int | Sequence[int],
+    callbacks: Any,
+) -> Callable[[int], Logs | None]:
+    """Returns what validates by the `evaluate` of a model's class."""
+
+    def validate(epoch: int) -> Logs | None:
+        if given is None or not _is_due(epoch, frequency):
+            return None
+        data = tuple(given) if isinstance(given, (tuple, list)) else given
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        return model.evaluate(
+            x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps=steps, verbose=0,
+            callbacks=callbacks, return_dict=True,
+        )  # fmt: skip
+
+    return validate
+
+
+def _is_due(epoch: int, frequency: int | Sequence[int]) -> bool:
+    """Tells whether there is a validation after an epoch."""
+    number = epoch + 1
+    return number % frequency == 0 if isinstance(frequency, int) else number in frequency
 
 
 def compilations(progress: Progress) -> Callable[[Any], None]:

@@ -78,7 +78,7 @@ def evaluate(
         if each == 1 and not is_one_batch(data.source):
             place_rows(data, engine.placement)
         progress = Progress(verbose, 1, source.steps, each=each)
-        evaluation = Evaluation(engine)
+        evaluation = Evaluation(engine, data.like)
         with progress, trainer.compiler.telling(compilations(progress)):
             progress.epoch_begin(0)
             work = evaluation_work(evaluation, engine, data, steps)

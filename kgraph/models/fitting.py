@@ -11,6 +11,7 @@ from kgraph.data import Source, check_validation_split, make_source, refuse_with
 from kgraph.data import split as split_rows
 from kgraph.distribution.together import together
 from kgraph.errors import ConfigError
+from kgraph.hooks import is_overridden
 from kgraph.interrupts import held
 from kgraph.models.data import (
     Data,
@@ -19,6 +20,7 @@ from kgraph.models.data import (
     compilations,
     number_of_rows,
     open_data,
+    own_validation,
     place_rows,
     spread_batch,
     training_work,
@@ -145,10 +147,16 @@ def fit(
         params = {"verbose": verbose, "epochs": epochs, "steps": source.steps}
         call_list = CallbackList([callbacks, history], self, params)
         progress = Progress(0 if call_list.shows_progress else verbose, epochs, source.steps)
-        validate = validator(
-            trainer.feed_for, engine, validation_data, validation_batch_size or batch_size,
-            validation_steps, validation_freq, call_list, recovery.validation,
-        )  # fmt: skip
+        size = validation_batch_size or batch_size
+        if is_overridden(self, "evaluate"):
+            validate = own_validation(
+                self, validation_data, size, validation_steps, validation_freq, callbacks
+            )
+        else:
+            validate = validator(
+                trainer.feed_for, engine, validation_data, size, validation_steps,
+                validation_freq, call_list, recovery.validation,
+            )  # fmt: skip
         metrics = recovery.restore(engine, reached)
         recovery.keep_example(data.example)
         run = Fit(

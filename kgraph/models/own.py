@@ -11,7 +11,6 @@ from kgraph.layers.base.core import label_of
 from kgraph.optimizers import Optimizer
 from kgraph.training.compilation import Compiler
 from kgraph.training.compile_options import CompileOptions
-from kgraph.training.feed import OwnFeed
 from kgraph.training.own_steps import OwnSteps, trained_by
 from kgraph.training.stateful_prediction import OwnPrediction, StatefulPredictor
 from kgraph.training.step import Batch
@@ -20,19 +19,19 @@ if TYPE_CHECKING:
     from kgraph.models.model import Model
 
 
-def own_predictor(model: Model, feed: OwnFeed, compiler: Compiler) -> StatefulPredictor:
+def own_predictor(model: Model, compiler: Compiler) -> StatefulPredictor:
     """Returns what predicts by the `predict_step` of a model's class."""
     programs = model._kgraph.programs
     program = programs.bare() if programs.live is None else programs.plain()
     programs.create_values(program)
-    step = OwnPrediction(model, program, feed.nesting)
+    step = OwnPrediction(model, program)
     found = StatefulPredictor(Inference(program), compiler, programs.placement(), step, True)
     found.own_step = step
     return found
 
 
 def own_steps(
-    model: Model, options: CompileOptions, batch: Batch, feed: OwnFeed
+    model: Model, options: CompileOptions, batch: Batch
 ) -> tuple[OwnSteps, Program, Optimizer]:
     """Returns the steps, the program whose variables they change, and the optimizer.
 
@@ -40,7 +39,6 @@ def own_steps(
         model: whose class writes them.
         options: what `compile` was given.
         batch: its shapes count.
-        feed: what has made it flat.
 
     Raises:
         ConfigError: `compile` was given what such a step cannot use.
@@ -61,6 +59,6 @@ def own_steps(
         )
     program = programs.bare() if programs.live is None else programs.training([])
     program = program.training_only(trained_by(optimizer, model.trainable_variables))
-    own = OwnSteps(model, program, feed.nesting, batch)
+    own = OwnSteps(model, program, batch)
     own.optimize(optimizer)
     return own, program, optimizer

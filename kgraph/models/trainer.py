@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph import optimizers
 from kgraph.compiler import Run
 from kgraph.compiler.changed import without_changed
 from kgraph.compiler.passes import expose_logits
@@ -25,6 +26,7 @@ from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.models.meters import Meters
 from kgraph.models.own import own_predictor, own_steps
 from kgraph.models.programs import Programs
+from kgraph.optimizers import Optimizer
 from kgraph.registry import describe, find_opaque
 from kgraph.training.compilation import Compiler
 from kgraph.training.compile_options import CompileOptions, make_objective, plain_loss
@@ -119,7 +121,7 @@ class Trainer:
         wanted = self.options is not None and self.options.is_given
         if self.programs.is_callable and (wanted or not self.programs.is_built):
             self.programs.trace(x)
-        return OwnFeed(x, y, sample_weight)
+        return OwnFeed()
 
     def graph_feed(self, x: Tree, y: Tree = None, sample_weight: Tree = None) -> GraphFeed:
         """The same for what runs the graph of the model, whatever steps its class has."""
@@ -135,7 +137,7 @@ class Trainer:
         """
         with between_blocks:  # of two threads that need one, one makes it
             if isinstance(feed, OwnFeed):
-                return self._engine_of_own_steps(batch, feed)
+                return self._engine_of_own_steps(batch)
             return self._engine_for(batch)
 
     def _engine_for(self, batch: Batch) -> Engine:
@@ -146,7 +148,7 @@ class Trainer:
                 hint="fit it; memory and forecast know models that are trained by losses",
             )
         shapes = tuple(None if t is None else (t.ndim, t.shape[1:][-1:]) for t in batch.targets)
-        key = (*programs.state_key(), shapes, placement, id(self._model.optimizer))
+        key = (*programs.state_key(), shapes, placement, id(self._optimizer()))
         if self.engine is None or self._engine_key != key:
             objective = self._objective(batch)
             if any(is_overridden(self._model, name) for name in ("compute_loss", "metrics")):
@@ -163,6 +165,16 @@ class Trainer:
             self._engine_key = key
         return self.engine
 
+    def _optimizer(self) -> Optimizer | None:
+        """Returns the model's optimizer; one that was assigned since the last step starts anew."""
+        given = self._model.optimizer
+        if given is not None and not isinstance(given, Optimizer):
+            given = self._model.optimizer = optimizers.get(given)
+        last = None if self.engine is None else self.engine.optimizer
+        if last is not None and last is not given and self.reached is not None:
+            self.reached = replace(self.reached, optimizer=None)
+        return given
+
     def _objective(self, batch: Batch) -> Objective:
         """Returns the losses and metrics of the outputs, and tells the metrics of the model."""
         assert self.options is not None
@@ -173,19 +185,20 @@ class Trainer:
         self.meters.connect(objective, graph)
         return objective
 
-    def _engine_of_own_steps(self, batch: Batch, feed: OwnFeed) -> Engine:
+    def _engine_of_own_steps(self, batch: Batch) -> Engine:
         programs, placement, model = self.programs, self.programs.placement(), self._model
         assert self.options is not None
-        shapes = tuple((a.ndim, str(a.dtype)) for part in batch for a in part)
-        key = (programs.state_key(), feed.nesting, shapes, placement, id(model.optimizer))
+        shapes = tuple((a.ndim, str(a.dtype)) for a in jax.tree.leaves(batch))
+        nesting = jax.tree.structure(batch)
+        key = (programs.state_key(), nesting, shapes, placement, id(self._optimizer()))
         if self.engine is None or self._engine_key != key:
             live = programs.live
             if live is not None and self.options.is_given:
-                self._objective(flat_targets(live.graph, *feed.targets(batch)))
-            own, program, optimizer = own_steps(model, self.options, batch, feed)
+                self._objective(flat_targets(live.graph, batch.targets[0], batch.weights[0]))
+            own, program, optimizer = own_steps(model, self.options, batch)
             self.engine = Engine(
                 program, Objective((), [], [], []), optimizer, self.compiler, self.block_size,
-                placement, own,
+                placement, own, batch,
             )  # fmt: skip
             self._engine_key = key
         return self.engine
@@ -219,14 +232,14 @@ class Trainer:
             return self.graph_feed(x)
         if self.programs.is_callable and not self.programs.is_built:
             self.programs.trace(x)
-        return OwnFeed(x, None, None)
+        return OwnFeed()
 
     def predictor(self, feed: Feed) -> Predictor:
         """Returns what predicts; the last one, if nothing changed."""
         refuse_overrides(self._model, "Model")
         with between_blocks:
             if isinstance(feed, OwnFeed):
-                return own_predictor(self._model, feed, self.compiler)
+                return own_predictor(self._model, self.compiler)
             inference = self.programs.inference()
             if self._predictor is None or self._predictor.inference is not inference:
                 given = (inference, self.compiler, self.programs.placement())

@@ -50,6 +50,7 @@ class Engine:
         block_size: how many steps go to the device at once; None measures.
         placement: where arrays lie on several devices; None for one device.
         own: the steps, if the model's class says how they go.
+        like: a batch to train on, as shapes; needed by `own` alone.
 
     Attributes:
         train, test: what runs in training and in evaluation.
@@ -66,9 +67,11 @@ class Engine:
         block_size: int | None = None,
         placement: Placement | None = None,
         own: OwnSteps | None = None,
+        like: Batch | None = None,
     ) -> None:
         self.program, self.objective, self.optimizer = program, objective, optimizer
         self.compiler, self.placement, self.own = compiler, placement, own
+        self._like = like or Batch([], [], [])
         self.guard = Guard()
         self.is_running = False
         self._state: TrainState | None = None
@@ -122,7 +125,7 @@ class Engine:
         state = TrainState(
             variables["params"], variables["state"],
             jax.eval_shape(self.optimizer._kgraph_init, layout.split(variables["params"])[0]),
-            jax.eval_shape(self.train.init),
+            jax.eval_shape(partial(self.train.init, self._like)),
             jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32")),
             jax.ShapeDtypeStruct((), np.int32),
         )  # fmt: skip
@@ -215,9 +218,9 @@ class Engine:
         """Returns how a batch is spread over devices, in a trace; see `Placement.spread`."""
         return on_one_device if self.placement is None else self.placement.spread(pads)
 
-    def fresh_metrics(self, phase: Phase) -> Any:
+    def fresh_metrics(self, phase: Phase, like: Batch) -> Any:
         """Returns accumulators that have seen nothing."""
-        found = phase.init()
+        found = phase.init(like)
         return found if self.placement is None else self.placement.whole(found)
 
     def placed(self, state: TrainState) -> TrainState:
@@ -240,7 +243,7 @@ class Engine:
             optimizer_state: the optimizer's state; None for the one before the first step.
             key, step, metrics: as in TrainState; without `metrics`, they have seen nothing.
         """
-        metrics = self.train.init() if metrics is None else metrics
+        metrics = self.train.init(self._like) if metrics is None else metrics
         step = jnp.asarray(step, jnp.int32)
         with between_blocks:
             taken = self._packing.taken_over(optimizer_state, metrics, key, step)
@@ -396,7 +399,7 @@ class Engine:
 
     def reset_metrics(self) -> None:
         """Starts the accumulators anew."""
-        metrics = self.fresh_metrics(self.train)
+        metrics = self.fresh_metrics(self.train, self._like)
         with between_blocks:
             self._state = replace(self.state, metrics=metrics)
 

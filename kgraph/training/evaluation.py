@@ -27,11 +27,12 @@ class Evaluation:
 
     Args:
         engine: whose program and objective evaluate.
+        like: a batch of the data, as shapes.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, like: Batch) -> None:
         self._engine = engine
-        self._metrics: Any = engine.fresh_metrics(engine.test)
+        self._metrics: Any = engine.fresh_metrics(engine.test, like)
         self._key = engine.evaluation_key()
         self._number = 0
         with between_blocks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 
 from kgraph.compiler.inputs import arrange_inputs
@@ -14,7 +13,6 @@ from kgraph.data import Batch as Raw
 from kgraph.errors import DataError
 from kgraph.graph.graph import Graph
 from kgraph.training.objective import Objective
-from kgraph.training.own_steps import OwnBatch
 from kgraph.training.pairing import by_output
 from kgraph.training.step import Batch
 from kgraph.types import Tree
@@ -56,31 +54,11 @@ class GraphFeed:
 
 
 class OwnFeed:
-    """Batches for steps of the user's own: nested in any way, but all in the same.
-
-    Args:
-        x, y, sample_weight: of the first batch.
-    """
-
-    def __init__(self, x: Tree, y: Tree, sample_weight: Tree) -> None:
-        self.nesting = OwnBatch.of(x, y, sample_weight)
+    """Batches for steps of the user's own, nested as they are."""
 
     def flat(self, x: Tree, y: Tree, sample_weight: Tree) -> Batch:
-        """Returns a batch flat; raises DataError where it is nested otherwise than the first."""
-        found = OwnBatch.of(x, y, sample_weight)
-        if found != self.nesting:
-            raise DataError(
-                "A batch is nested otherwise than the first", expected=str(self.nesting),
-                received=str(found),
-            )  # fmt: skip
-        return Batch(*(list(jax.tree.leaves(part)) for part in (x, y, sample_weight)))
-
-    def targets(self, batch: Batch) -> tuple[Tree, Tree]:
-        """Returns y and sample weights as they were given."""
-        return (
-            self.nesting.y.unflatten(batch.targets),
-            self.nesting.sample_weight.unflatten(batch.weights),
-        )
+        """Returns a batch."""
+        return Batch([x], [y], [sample_weight])
 
     def check(self, batch: Batch, objective: Objective | None) -> None:
         """Checks nothing: what data mean, the step knows."""

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,32 +29,21 @@ from kgraph.layers.base.stateless_scope import scoped
 from kgraph.layers.base.step_scope import StepScope
 from kgraph.optimizers import Optimizer
 from kgraph.optimizers.in_place import InPlace
+from kgraph.training.compilation import shapes_of
 from kgraph.training.lending import VARIABLES, Lending
 from kgraph.training.phase import Phase
 from kgraph.training.returned import check_logs, check_returned, check_same_logs, flat_logs
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch
-from kgraph.types import Array, Tree
+from kgraph.types import Array
 
 LOGS = "logs"
 """Under this accumulators have what the last step returned."""
 
 
-class OwnBatch(NamedTuple):
-    """How x, y and sample weights of a batch are nested."""
-
-    x: Any
-    y: Any
-    sample_weight: Any
-
-    @staticmethod
-    def of(x: Tree, y: Tree, sample_weight: Tree) -> OwnBatch:
-        """Returns the nesting of a batch as a source gives it."""
-        return OwnBatch(*map(jax.tree.structure, (x, y, sample_weight)))
-
-    def data(self, batch: Batch) -> Any:
-        """Returns the batch as a step gets it: `x`, `(x, y)` or `(x, y, sample_weight)`."""
-        return pack_x_y_sample_weight(*(s.unflatten(leaves) for s, leaves in zip(self, batch)))
+def own_data(batch: Batch) -> Any:
+    """Returns a batch as a step of the user's gets it: `x`, `(x, y)` or `(x, y, sample_weight)`."""
+    return pack_x_y_sample_weight(*(part[0] if part else None for part in batch))
 
 
 class OwnSteps:
@@ -63,21 +52,21 @@ class OwnSteps:
     Args:
         model: whose class has the steps.
         program: whose variables the states have; a functional model runs as it.
-        nesting: of the batches.
         example: a batch; its shapes decide those of the logs.
     """
 
-    def __init__(self, model: Any, program: Program, nesting: OwnBatch, example: Batch) -> None:
-        self.model, self.nesting = model, nesting
+    def __init__(self, model: Any, program: Program, example: Batch) -> None:
+        self.model = model
         self._program, self._layout = program, program.layout
-        self._example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), example)
+        self._example = example
+        self._logs_of_test: dict[Any, Mapping[str, Any]] = {}
         self.trainable = list(model.trainable_variables)
         self.rest = list(model.non_trainable_variables)
         self.metrics = list(model.metrics_variables)
         self.hand: InPlace | None = None
         self._left: list[Array] = []
-        self.train = Phase(self._train_step, lambda: self._fresh(self._train_logs), self._results)
-        self.test = Phase(self._test_step, lambda: self._fresh(self._test_logs), self._results)
+        self.train = Phase(self._train_step, lambda _: self._fresh(self._train_logs), self._results)
+        self.test = Phase(self._test_step, self._fresh_for_test, self._results)
 
     def optimize(self, optimizer: Optimizer) -> None:
         """Lets a training use an optimizer; it is built now unless it is."""
@@ -118,7 +107,7 @@ class OwnSteps:
         graph = self.model._kgraph_inner_graph
         runners = {} if graph is None else {id(self.model): self._program.as_runner()}
         with running_step(self.model, name, self._held, key), run_by(runners):
-            returned = method(given, self.nesting.data(batch))
+            returned = method(given, own_data(batch))
         logs, after = check_returned(self.model, name, returned, given, self._names(len(given)))
         return check_logs(self.model, name, logs), after
 
@@ -183,9 +172,12 @@ class OwnSteps:
     def _train_logs(self) -> Mapping[str, Any]:
         return self._train_traced[1].metrics[LOGS]
 
-    @cached_property
-    def _test_logs(self) -> Mapping[str, Any]:
-        return jax.eval_shape(self._test_step, self._state(False), self._example).metrics[LOGS]
+    def _fresh_for_test(self, like: Batch) -> Any:
+        key = shapes_of(like)
+        if key not in self._logs_of_test:
+            after = jax.eval_shape(self._test_step, self._state(False), like)
+            self._logs_of_test[key] = after.metrics[LOGS]
+        return self._fresh(self._logs_of_test[key])
 
     def loops_well(self, backend: str) -> bool:
         """Tells whether training may loop on the device: see `padding.loops_well`."""

@@ -17,7 +17,7 @@ from kgraph.layers.base.core import label_of
 from kgraph.layers.base.stateless import run_by
 from kgraph.layers.base.variable import root_key
 from kgraph.training.compilation import Compiler, Function, shapes_of
-from kgraph.training.own_steps import OwnBatch, running_step
+from kgraph.training.own_steps import own_data, running_step
 from kgraph.training.placement import Placement
 from kgraph.training.prediction import Predictor
 from kgraph.training.step import Batch, Given
@@ -93,15 +93,13 @@ class OwnPrediction:
     Args:
         model: whose class has it.
         program: whose variables the step is given; a functional model runs as it.
-        nesting: of the batches.
 
     Attributes:
         structure: of the outputs, once the step has been traced.
     """
 
-    def __init__(self, model: Any, program: Program, nesting: OwnBatch) -> None:
-        self.model, self.nesting = model, nesting
-        self._program = program
+    def __init__(self, model: Any, program: Program) -> None:
+        self.model, self._program = model, program
         self._lists = (list(model.trainable_variables), list(model.non_trainable_variables))
         self.structure: Any = None
 
@@ -115,7 +113,7 @@ class OwnPrediction:
         runners = {} if graph is None else {id(self.model): program.as_runner()}
         key = given.key_of(number)
         with running_step(self.model, "predict_step", held, key), run_by(runners):
-            returned = self.model.predict_step(lists, self.nesting.data(Batch([*inputs], [], [])))
+            returned = self.model.predict_step(lists, own_data(Batch([*inputs], [], [])))
         state = self._checked(returned)
         values.update(zip(map(id, self._lists[1]), state))
         outputs, self.structure = jax.tree.flatten(returned[0])

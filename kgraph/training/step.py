@@ -34,7 +34,10 @@ class Given(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some rows, flat: inputs in the order of the graph, targets and weights by output."""
+    """Some rows, flat: inputs in the order of the graph, targets and weights by output.
+
+    For steps of a model's own each list has one item, nested as the data are.
+    """
 
     inputs: list[Any]
     targets: list[Any]
@@ -43,7 +46,7 @@ class Batch(NamedTuple):
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return next(x.shape[0] for x in (*self.inputs, *self.targets) if x is not None)
+        return jax.tree.leaves((self.inputs, self.targets))[0].shape[0]
 
 
 Step: TypeAlias = Callable[[TrainState, Batch, Array | None], TrainState]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from own_step_models import X, Y, regression, stepping, values
+from own_step_models import X, Y, gan, regression, stepping, values
 
 import kgraph
 from kgraph.errors import ConfigError, StateError
@@ -172,3 +172,56 @@ def test_what_would_become_a_constant_is_refused(reads: Any, message: str) -> No
     with pytest.raises(StateError, match=message) as caught:
         with_step(train_step).fit(X, Y, **GIVEN)
     assert "test_own_steps_in_fit.py:" in str(caught.value)
+
+
+def test_validation_data_may_be_nested_otherwise_than_those_of_training() -> None:
+    cls = type("Default", (kgraph.Model,), {"compute_metrics": counted_metrics})
+    inputs = kgraph.Input((4,))
+    model = cls(inputs, kgraph.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", metrics=["mae"])
+    given = {"sample_weight": np.ones(20), "validation_data": (X, Y)}
+    history = model.fit(X, Y, epochs=2, **given, **GIVEN).history
+    assert sorted(history) == ["loss", "mae", "rows", "val_loss", "val_mae", "val_rows"]
+    assert history["val_rows"] == [4.0, 4.0]
+
+
+def counted_metrics(self, x, y, y_pred, sample_weight=None):
+    found = kgraph.Model.compute_metrics(self, x, y, y_pred, sample_weight)
+    return {**found, "rows": jnp.float32(x.shape[0])}
+
+
+def test_an_evaluate_of_the_class_validates() -> None:
+    class Mine(kgraph.Model):
+        def evaluate(self, x=None, y=None, **options):
+            logs = super().evaluate(x, y, **options)
+            return {**logs, "seen": float(len(x))}
+
+    inputs = kgraph.Input((4,))
+    model = Mine(inputs, kgraph.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    history = model.fit(X, Y, epochs=2, validation_data=(X[:7], Y[:7]), **GIVEN).history
+    assert history["val_seen"] == [7.0, 7.0]
+
+
+def test_an_optimizer_that_is_assigned_takes_over() -> None:
+    inputs = kgraph.Input((4,))
+    model = kgraph.Model(inputs, kgraph.layers.Dense(1)(inputs))
+    model.compile(kgraph.optimizers.Adam(0.1), "mse")
+    model.fit(X, Y, **GIVEN)
+    before = model.get_weights()
+    model.optimizer = kgraph.optimizers.SGD(0.0)
+    model.fit(X, Y, **GIVEN)
+    same_bits(model.get_weights(), before)
+    model.optimizer = kgraph.optimizers.SGD(0.1)
+    model.fit(X, Y, **GIVEN)
+    assert not np.array_equal(model.get_weights()[0], before[0])
+
+
+def test_weights_of_a_model_without_a_call_are_saved_and_loaded(tmp_path: Path) -> None:
+    noise = np.ones((20, 2), np.float32)
+    for name in ("gan.weights.h5", "gan.kgraph", "gan.safetensors"):
+        one, other = gan(kgraph), gan(kgraph)
+        one.fit(X, noise, **GIVEN)
+        one.save_weights(tmp_path / name)
+        other.load_weights(tmp_path / name)
+        same_bits(one.get_weights(), other.get_weights())

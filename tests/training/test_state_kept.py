@@ -73,7 +73,7 @@ def test_a_counter_counts_validation_within_fit() -> None:
 
 def test_a_counter_outside_of_the_compute_dtype_counts_on() -> None:
     model = kgraph.Sequential([kgraph.Input((4,)), counting(kgraph, autocast=False)])
-    layer = model.layers[-1]
+    layer: Any = model.layers[-1]
     layer.calls.assign(2048.0)  # from where float16 counts by 2
     half = kgraph.Sequential([kgraph.Input((4,)), layer])
     layer._kgraph.policy = kgraph.dtype_policies.DTypePolicy("mixed_float16")
@@ -90,7 +90,7 @@ def test_nothing_is_slower_where_no_state_is_assigned() -> None:
             super().__init__()
             self.norm = kgraph.layers.BatchNormalization()
 
-        def call(self, inputs):
+        def call(self, inputs, training=None, mask=None):
             return self.norm(inputs)
 
     model = kgraph.Model(inputs, Inner()(hidden))
@@ -145,7 +145,8 @@ def test_a_predict_step_that_forgets_the_state_is_told() -> None:
 def test_a_predict_step_may_draw_and_call_on() -> None:
     class Samples(kgraph.Model):
         def predict_step(self, state, data):
-            outputs, rest = super().predict_step(state, data)
+            found: Any = super().predict_step(state, data)
+            outputs, rest = found
             return outputs + kgraph.random.normal(outputs.shape), rest
 
     inputs = kgraph.Input((4,))
