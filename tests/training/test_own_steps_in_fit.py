@@ -192,7 +192,7 @@ def counted_metrics(self, x, y, y_pred, sample_weight=None):
 
 def test_an_evaluate_of_the_class_validates() -> None:
     class Mine(kgraph.Model):
-        def evaluate(self, x=None, y=None, **options):
+        def evaluate(self, x: Any = None, y=None, **options):
             logs = super().evaluate(x, y, **options)
             return {**logs, "seen": float(len(x))}
 
