@@ -27,12 +27,12 @@ class Sums(layers.Layer):
         return total, [total]
 
 
-def simple(**options: Any) -> layers.Layer:
+def simple(**options: Any) -> layers.SimpleRNN:
     return layers.SimpleRNN(1, **ADDS, **options)
 
 
 # All weights are 1: each step adds 1 to the state. Two cells: 1, 1+2=3, then 3+3=6, 6+4=10, ...
-ROWS: dict[str, tuple[Callable[[], layers.Layer], list[float]]] = {
+ROWS: dict[str, tuple[Callable[[], layers.RNN | layers.Bidirectional], list[float]]] = {
     "SimpleRNN": (simple, [2, 4, 6, 8, 14]),
     "Bidirectional": (lambda: layers.Bidirectional(simple()), [2, 4, 6, 8, 14]),
     "cell of a user": (lambda: layers.RNN(Sums(), stateful=True), [2, 4, 6, 8, 14]),
@@ -51,7 +51,8 @@ def test_the_state_goes_on_in_every_use(name: str) -> None:
     def first(outputs: Any) -> float:
         return float(np.ravel(outputs)[0])
 
-    target = np.zeros(model.output_shape, np.float32)
+    target = np.zeros_like(layer(ONES))
+    layer.reset_state()
     found = [first(model.predict(ONES, verbose=0)) for _ in range(2)]
     found.append(first(model(ONES)))
     found.append(first(model.predict_on_batch(ONES)))

@@ -78,8 +78,27 @@ def scan(
 
 
 def associative_scan(f: Function, elems: Tree, reverse: bool = False, axis: int = 0) -> Any:
-    """Returns all partial results of an associative function along an axis."""
-    return jax.lax.associative_scan(f, elems, reverse, axis)
+    """Returns all partial results of an associative function along an axis.
+
+    Along an axis of unknown size they are made one after the other.
+    """
+    if all(isinstance(leaf.shape[axis], int) for leaf in jax.tree.leaves(elems)):
+        return jax.lax.associative_scan(f, elems, reverse, axis)
+    rows = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, axis, 0), elems)
+    first = jax.tree.map(lambda leaf: leaf[-1 if reverse else 0], rows)
+    rest = jax.tree.map(lambda leaf: leaf[:-1] if reverse else leaf[1:], rows)
+
+    def step(total: Any, row: Any) -> tuple[Any, Any]:
+        total = f(total, row)
+        return total, total
+
+    _, others = jax.lax.scan(step, first, rest, reverse=reverse)
+
+    def joined(one: Array, many: Array) -> Array:
+        parts = [many, one[None]] if reverse else [one[None], many]
+        return jnp.moveaxis(jnp.concatenate(parts), 0, axis)
+
+    return jax.tree.map(joined, first, others)
 
 
 def map(f: Function, xs: Tree) -> Any:

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.layers.image.resizing import Resizing
-from kgraph.layers.image.window import crop
 from kgraph.layers.reshaping.spatial import layout
 from kgraph.types import Array
 
@@ -49,10 +49,8 @@ def crop_images(
 ) -> Array:
     """Returns images without some borders; along each axis two of three numbers are given."""
     images, axis = jnp.asarray(images), height_axis("crop_images", data_format)
-    height, width = images.shape[axis], images.shape[axis + 1]
-    top, rows = _window("crop_images", top_cropping, bottom_cropping, target_height, height)
-    left, columns = _window("crop_images", left_cropping, right_cropping, target_width, width)
-    return crop(images, axis, (top, left), (rows, columns))
+    images = _cropped(images, axis, top_cropping, bottom_cropping, target_height)
+    return _cropped(images, axis + 1, left_cropping, right_cropping, target_width)
 
 
 def pad_images(
@@ -90,14 +88,23 @@ def scale_and_translate(
     )  # fmt: skip
 
 
-def _window(name: str, before: Any, after: Any, target: Any, size: Any) -> tuple[Any, Any]:
-    """Returns start and length of what is left of an axis without its borders."""
-    _check_two(name, before, after, target)
-    if before is None:
-        before = size - target - after
-    length = size - before - after if target is None else target
-    _check_inside(name, before, length, size - before - length)
-    return before, length
+def _cropped(
+    images: Array, axis: int, before: int | None, after: int | None, target: int | None
+) -> Array:
+    """Returns images without borders along one axis, of which the size may be unknown."""
+    _check_two("crop_images", before, after, target)
+    size = images.shape[axis]
+    if isinstance(size, int):
+        first = size - (target or 0) - (after or 0) if before is None else before
+        length = size - first - (after or 0) if target is None else target
+        _check_inside("crop_images", first, length, size - first - length)
+        return jax.lax.slice_in_dim(images, first, first + length, axis=axis)
+    if target is None:
+        kept = [slice(None)] * images.ndim
+        kept[axis] = slice(before, -after if after else None)
+        return images[tuple(kept)]
+    first = -target - (after or 0) if before is None else before
+    return jnp.take(images, np.arange(first, first + target), axis=axis, mode="fill")
 
 
 def _borders(name: str, before: Any, after: Any, target: Any, size: Any) -> tuple[Any, Any]:

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 
 from kgraph.types import Array
 
-__all__ = ["cholesky_inverse", "lstsq", "lu_factor", "matrix_rank", "norm", "solve_triangular"]
+__all__ = [
+    "cholesky_inverse", "lstsq", "lu_factor", "matrix_rank", "norm", "solve", "solve_triangular",
+]  # fmt: skip
 
 
 def norm(
@@ -32,6 +34,13 @@ def cholesky_inverse(x: Array, upper: bool = False) -> Array:
 def lu_factor(x: Array) -> tuple[Array, Array]:
     """Returns both triangular factors in one matrix, and the pivots."""
     return jax.scipy.linalg.lu_factor(x)
+
+
+def solve(a: Array, b: Array) -> Array:
+    """Returns the `x` with `a x = b`; `b` has matrices or, with an axis less than `a`, vectors."""
+    if b.ndim == a.ndim - 1:
+        return jnp.linalg.solve(a, b[..., None])[..., 0]
+    return jnp.linalg.solve(a, b)
 
 
 def solve_triangular(a: Array, b: Array, lower: bool = False) -> Array:

@@ -39,14 +39,22 @@ def unstack(x: Array, num: int | None = None, axis: int = 0) -> list[Array]:
     """Returns the slices along an axis, which is gone in them.
 
     Raises:
-        ConfigError: there are not `num` of them.
+        ConfigError: there are not `num` of them, or it is unknown how many there are.
     """
-    if num is not None and isinstance(x.shape[axis], int) and x.shape[axis] != num:
+    size = x.shape[axis]
+    if isinstance(size, int):
+        if num is not None and size != num:
+            raise ConfigError(
+                f"ops.unstack finds another number of slices along axis {axis}",
+                expected=f"{num}, as `num` says", received=size,
+            )  # fmt: skip
+        return list(jnp.unstack(x, axis=axis))
+    if num is None:
         raise ConfigError(
-            f"ops.unstack finds another number of slices along axis {axis}",
-            expected=f"{num}, as `num` says", received=x.shape[axis],
+            f"ops.unstack does not know how many slices there are along axis {axis}",
+            received=str(list(x.shape)), hint="ops.unstack(x, num=4), or Input with this size",
         )  # fmt: skip
-    return list(jnp.unstack(x, axis=axis))
+    return [jnp.take(x, row, axis=axis) for row in range(num)]
 
 
 def divide_no_nan(x1: Array, x2: Array) -> Array:
