@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from kgraph.regularizers import Regularizer as Regularizer
     from kgraph.saving.checkpoints import Checkpoint as Checkpoint
 else:
-    __getattr__, __dir__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__, kinds=("layer",))
 
 __all__ = [
     "Checkpoint", "DTypePolicy", "FloatDTypePolicy", "Graph", "Initializer", "Input", "InputSpec",

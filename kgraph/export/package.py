@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +16,7 @@ import numpy as np
 from kgraph.errors import ModelFileError
 from kgraph.export.signature import Signature, parse_signature
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import put_in_place, workshop
+from kgraph.saving.files.atomic import replace_file
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.files.misfit import Misfit, check, check_keys, is_count, is_name
 from kgraph.saving.files.stored_zip import Chunk, Extent, read_zip, write_zip
@@ -78,10 +78,10 @@ def write_package(path: Path, package: Package) -> None:
     manifest = {**content, "sha256": _digest_of(content)}
     head = strict_json.encode(manifest, "The manifest")
     _check_manifest(manifest)  # what would be refused when read is not written
-    with workshop(path) as folder:
-        sized = {name: (content["members"][name][0], chunks) for name, chunks in members.items()}
-        write_zip(folder / "new", {MANIFEST: (len(head), [head]), **sized})
-        put_in_place(folder / "new", path)
+    sized = {name: (content["members"][name][0], chunks) for name, chunks in members.items()}
+    parts: dict[str, tuple[int, Iterable[Chunk]]] = {MANIFEST: (len(head), [head]), **sized}
+    size = sum(size for size, _ in parts.values())
+    replace_file(path, size, lambda new: write_zip(new, parts), read_package)
 
 
 def read_package(path: Path) -> Package:

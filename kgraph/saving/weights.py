@@ -19,7 +19,7 @@ from kgraph.layers.base import Layer, Variable
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import naming, put_in_place, workshop
+from kgraph.saving.files.atomic import replace_file
 from kgraph.saving.files.digests import array_digests
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.files.misfit import Misfit
@@ -233,6 +233,11 @@ class _SafetensorsReader:
     def __exit__(self, *error: Any) -> None:
         self._file.close()
 
+    def check(self) -> None:
+        """Reads what the file says that it holds; its arrays have to be there."""
+        with self:
+            pass
+
     def read(self, wanted: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
         part = Part(self._file, 0, self._layout.size)
         for name, start in self._layout.starts.items():
@@ -286,8 +291,10 @@ def _write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
                 expected="a dtype that the format has", received=str(spec),
                 hint="save it as .kgraph",
             )  # fmt: skip
-    with naming(path), workshop(path) as folder:
-        with open(folder / "new", "wb") as file:
+
+    def write(new: Path) -> None:
+        with open(new, "wb") as file:
             for chunk in array_chunks(layout.header, [arrays[name] for name in layout.starts]):
                 file.write(chunk)
-        put_in_place(folder / "new", path)
+
+    replace_file(path, layout.size, write, lambda new: _SafetensorsReader(new).check())

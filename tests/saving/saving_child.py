@@ -39,13 +39,45 @@ def value_of(model: Any) -> int:
     return int(values.pop())
 
 
+def write(model: Any, path: str) -> None:
+    """Saves a model in the form that the end of a path names."""
+    if path.endswith("steps"):
+        with kgraph.Checkpoint(path) as checkpoint:
+            weights = {w.name: w.numpy() for w in model.weights}
+            checkpoint.save(int(weights["kernel"].max()), weights, {}, wait=True)
+    elif path.endswith(".stablehlo"):
+        model.export(path)
+    elif path.endswith((".weights.h5", ".safetensors")):
+        model.save_weights(path)
+    else:
+        model.save(path)
+
+
+def read(path: Any) -> int:
+    """Returns the value of all weights of what `write` has written."""
+    name = str(path)
+    if name.endswith("steps"):
+        arrays = list(kgraph.Checkpoint(name).restore()[0].values())
+    elif name.endswith(".stablehlo"):
+        arrays = list(kgraph.export.load(name).weights.values())
+    elif name.endswith((".weights.h5", ".safetensors")):
+        model = model_of(0)
+        model.load_weights(name)
+        return value_of(model)
+    else:
+        return value_of(kgraph.saving.load_model(name))
+    (value,) = {float(v) for array in arrays for v in np.unique(array)}
+    return int(value)
+
+
 def save_all(order: dict[str, Any], model: Any) -> None:
     path = order["place"]
     log = os.open(path.rstrip("/") + ".log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     if order.get("go"):  # what is imported late is imported now
-        warm = f"{path.rstrip('/')}.warm.kgraph"
-        model.save(warm + "/" * path.endswith("/"))
-        shutil.rmtree(warm) if path.endswith("/") else os.unlink(warm)
+        folder, name = os.path.split(path.rstrip("/"))
+        warm = os.path.join(folder, f"warm {name}") + "/" * path.endswith("/")
+        write(model, warm)
+        shutil.rmtree(warm) if os.path.isdir(warm) else os.unlink(warm)
         os.write(log, b"warm\n")
     while order.get("go") and not os.path.exists(order["go"]):
         time.sleep(0.001)
@@ -55,7 +87,7 @@ def save_all(order: dict[str, Any], model: Any) -> None:
         arrays = [np.full(w.shape, value, "float32") for w in model.weights]
         model.set_weights(arrays)
         try:
-            model.save(path)
+            write(model, path)
             text = f"saved {value}"
         except Exception as error:
             text = f"failed {type(error).__name__}: {error}".partition("\n")[0]

@@ -201,7 +201,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     event = threading.Event()
     for name in (
         "kgraph.saving.kgraph_format.folder.workshop",
-        "kgraph.saving.kgraph_format.content.workshop",
+        "kgraph.saving.files.atomic.workshop",
     ):
         module, _, attribute = name.rpartition(".")
         real = getattr(sys.modules[module], attribute)
@@ -279,7 +279,7 @@ def test_a_failure_in_the_background_reaches_whoever_comes_next(tmp_path: Path, 
                 pass
         return save
 
-    message = r"No space left on device: '.*m'"
+    message = r"No space left on device: it needs 1,296 bytes: '.*m'"
     save = failing()
     with pytest.raises(OSError, match=message):
         save.wait()

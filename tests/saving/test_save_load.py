@@ -156,3 +156,11 @@ def test_a_fresh_process_needs_no_code(tmp_path):
     assert done.returncode == 0, done.stderr
     # The other process compiles with XLA's optimizer, this one (tests/conftest.py) without.
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_a_model_loads_in_a_program_that_has_used_nothing_else(tmp_path):
+    inputs = keras.Input((3,))
+    keras.Model(inputs, layers.Dense(2)(inputs), name="alone").save(tmp_path / "m.kgraph")
+    code = f"from kgraph import saving; print(saving.load_model({str(tmp_path / 'm.kgraph')!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "<Model name='alone'>\n", done.stderr[-2000:]

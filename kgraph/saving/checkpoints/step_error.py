@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kgraph.errors import ModelFileError
+from kgraph.saving.files.atomic import lacking
 from kgraph.saving.files.file_error import shown
 
 
@@ -47,9 +48,10 @@ def reading(folder: Path, step: int, member: str) -> Iterator[None]:
         raise damaged(folder, step, member=member, received=reason) from error
 
 
-def unwritten(folder: Path, step: int, error: BaseException) -> OSError:
-    """Returns the error for a step that could not be written."""
+def unwritten(folder: Path, step: int, error: BaseException, needed: int) -> OSError:
+    """Returns the error for a step that could not be written, which takes so many bytes."""
     reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
+    reason = lacking(reason, getattr(error, "errno", None), needed)
     text = (
         f"Step {step} could not be saved: {shown(reason or type(error).__name__, 200)}; "
         "the steps saved before are as they were"

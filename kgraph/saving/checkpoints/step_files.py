@@ -164,6 +164,8 @@ class StepWriter:
             self._tree.hollow,
         )  # fmt: skip
         (new / MANIFEST).write_bytes(manifest.encode())
+        written = read_manifest(new, self._step, new)
+        _check_files(new, self._step, new, written)
         _sync_tree(new)
         for other in abandoned:
             remove_folder(known[other])
@@ -180,7 +182,8 @@ class StepWriter:
         try:
             yield
         except Exception as error:
-            raise unwritten(self._folder, self._step, self._cause(error)) from error
+            needed = sum(array.nbytes for _, _, array in self._tree.shards(self._notices.leads))
+            raise unwritten(self._folder, self._step, self._cause(error), needed) from error
 
     def _cause(self, error: Exception) -> Exception:
         """Returns the failure that came first: when one process gives up, files go from others."""

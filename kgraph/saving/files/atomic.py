@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -10,11 +11,16 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-WORKSHOPS = ".kgraph-saving-*"
+from kgraph.errors import KGraphError
+
+_SAVING = ".kgraph-saving-"
+WORKSHOPS = f"{_SAVING}*"
 _WORKSHOP = re.compile(r"\.kgraph-saving-([0-9a-f]{8})-(\d+)-\w+")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _in_use: set[str] = set()
 
@@ -42,14 +48,67 @@ def workshop(target: Path, token: str = "") -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Adds the path to errors of the system that lack it, such as a full disk."""
+def naming(path: str | Path, needed: int | None = None) -> Iterator[None]:
+    """Has errors of the system name a path that the user knows, and how much a full disk lacks.
+
+    Args:
+        path: what is written.
+        needed: about how many bytes that takes.
+    """
     try:
         yield
     except OSError as error:
-        if error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        text = lacking(error.strerror or str(error), error.errno, needed)
+        own = error.filename is None or _SAVING in str(error.filename)
+        place = str(path if own else error.filename)
+        raise OSError(error.errno or errno.EIO, text, place) from error
+
+
+def lacking(text: str, number: int | None, needed: int | None) -> str:
+    """Returns the text of an error of the system; of a full disk, with the bytes that it needs."""
+    if needed is None or number not in _FULL or f"{needed:,}" in text:
+        return text
+    return f"{text}: it needs {needed:,} bytes"
+
+
+def replace_file(
+    path: Path, size: int, write: Callable[[Path], object], read: Callable[[Path], object]
+) -> None:
+    """Has a file written so that the old one or the new one is there, whole, at every moment.
+
+    Args:
+        path: the file.
+        size: about how many bytes it has.
+        write: writes it, to a path that it is given.
+        read: reads it there; if it cannot, the old file stays.
+
+    Raises:
+        OSError: it cannot be written, or what was written cannot be read back; names the path.
+    """
+    with naming(path, size), workshop(path) as folder:
+        new = folder / "new"
+        write(new)
+        with reading_back():
+            read(new)
+        put_in_place(new, path)
+
+
+@contextlib.contextmanager
+def reading_back() -> Iterator[None]:
+    """Turns whatever keeps from being read what has just been written into an error of the system.
+
+    Some systems fail without a word: `zipfile`, where it cannot seek, writes another kind of file.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if isinstance(cause, OSError):
+            raise OSError(cause.errno, cause.strerror or str(cause)) from error
+        facts = error.facts if isinstance(error, KGraphError) else {"received": repr(error)}
+        reason = "; ".join(f"{key}: {fact}" for key, fact in facts.items() if fact is not None)
+        text = f"What was written cannot be read back ({reason[:300]})"
+        raise OSError(errno.EIO, text) from error
 
 
 def check_writable(folder: Path) -> None:

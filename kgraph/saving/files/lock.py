@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kgraph.errors import StateError
-from kgraph.saving.files.atomic import is_running
+from kgraph.saving.files.atomic import is_running, naming
 from kgraph.saving.files.file_error import shown
 
 try:
@@ -23,6 +23,7 @@ except ImportError:  # Windows
     fcntl = None
 
 NAME = "writer.lock"
+_TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 _held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
@@ -68,10 +69,11 @@ class FolderLock:
             token = secrets.token_hex(8)  # what other processes of a job know this lock by
             owner = {"pid": os.getpid(), "host": platform.node(), "since": since, "token": token}
             self._text = json.dumps(owner)
-            file.truncate(0)
-            file.write(self._text)
-            file.flush()
-            os.fsync(file.fileno())
+            with naming(self.folder, len(self._text)):
+                file.truncate(0)
+                file.write(self._text)
+                file.flush()
+                os.fsync(file.fileno())
         except BaseException:
             file.close()
             raise
@@ -122,8 +124,11 @@ class FolderLock:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
         except OSError as error:
-            if error.errno not in _UNSUPPORTED:
+            if error.errno in _TAKEN:
                 raise self._refusal(_owner(file)) from None
+            if error.errno not in _UNSUPPORTED:
+                text = f"The lock cannot be taken: {error.strerror}"
+                raise OSError(error.errno, text, str(self.folder / NAME)) from error
         owner = _owner(file)
         if owner and (owner["host"] != platform.node() or is_running(owner["pid"])):
             raise self._refusal(owner)

@@ -16,9 +16,9 @@ from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.registry import custom_object_scope, describe
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import naming, put_in_place, workshop
+from kgraph.saving.files.atomic import replace_file
 from kgraph.saving.files.stored_zip import write_zip
-from kgraph.saving.keras_format.archive import CONFIG, METADATA, WEIGHTS
+from kgraph.saving.keras_format.archive import CONFIG, METADATA, WEIGHTS, read_archive
 from kgraph.saving.keras_format.compile_options import KNOWN, compile_config
 from kgraph.saving.keras_format.hdf5 import import_h5py, write_arrays
 from kgraph.saving.keras_format.kept_arrays import kept_arrays
@@ -56,7 +56,7 @@ def save_keras_model(model: Model, path: Path, include_optimizer: bool = True) -
     import_h5py()
     with between_blocks:  # of a training that runs, weights and optimizer's state are of one moment
         members = _members(model, path, include_optimizer)
-    write_file(path, members)
+    _write(path, members)
 
 
 def _members(model: Any, path: Path, include_optimizer: bool) -> dict[str, bytes]:
@@ -86,15 +86,10 @@ def _members(model: Any, path: Path, include_optimizer: bool) -> dict[str, bytes
     }
 
 
-def write_file(path: Path, members: Mapping[str, bytes] | bytes) -> None:
-    """Writes a zip of members, or plain bytes, so that the old or the new file is there, whole."""
-    with naming(path), workshop(path) as folder:
-        new = folder / "new"
-        if isinstance(members, bytes):
-            new.write_bytes(members)
-        else:
-            write_zip(new, {name: (len(data), [data]) for name, data in members.items()})
-        put_in_place(new, path)
+def _write(path: Path, members: Mapping[str, bytes]) -> None:
+    parts = {name: (len(data), [data]) for name, data in members.items()}
+    size = sum(size for size, _ in parts.values())
+    replace_file(path, size, lambda new: write_zip(new, parts), read_archive)
 
 
 def _training(model: Model, writer: ModelWriter) -> tuple[dict[str, Any], OptimizerSlots | None]:

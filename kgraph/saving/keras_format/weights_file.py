@@ -15,12 +15,12 @@ from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.layers.base.variable import Variable
+from kgraph.saving.files.atomic import replace_file
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
 from kgraph.saving.keras_format.hdf5 import ArrayFile, write_arrays
 from kgraph.saving.keras_format.kept_arrays import kept_arrays
 from kgraph.saving.keras_format.legacy_weights import is_legacy, legacy_places
-from kgraph.saving.keras_format.save import write_file
 from kgraph.saving.keras_format.weight_paths import group_names, live_order, weight_paths
 from kgraph.saving.kgraph_format.parts import open_regular
 
@@ -44,7 +44,10 @@ def save_keras_weights(model: Layer, path: Path) -> None:
     create_values(named_weights(model))
     with between_blocks:
         arrays = kept_arrays(model, places)
-    write_file(path, write_arrays(arrays, group_names(model, order)))
+    data = write_arrays(arrays, group_names(model, order))
+    replace_file(
+        path, len(data), lambda new: new.write_bytes(data), lambda new: _open(new).__exit__()
+    )
 
 
 class KerasWeights:

@@ -13,12 +13,13 @@ import numpy as np
 
 from kgraph.errors import ConfigError
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import naming, put_in_place, workshop
+from kgraph.saving.files.atomic import replace_file
 from kgraph.saving.files.digests import array_digests
 from kgraph.saving.files.misfit import Misfit
 from kgraph.saving.files.stored_zip import write_zip
 from kgraph.saving.kgraph_format.array_entry import ArrayEntry
 from kgraph.saving.kgraph_format.array_reader import arrays_digest
+from kgraph.saving.kgraph_format.container import open_container
 from kgraph.saving.kgraph_format.manifest import ARRAYS, MANIFEST, Manifest, Member, parse_manifest
 from kgraph.saving.kgraph_format.safetensors import DTYPES, ArraySpec, make_layout
 from kgraph.saving.kgraph_format.shards import Stored
@@ -54,7 +55,7 @@ def write_file(path: Path, content: Content) -> None:
     arrays = {name: array for name, array in content.arrays.items() if _is_whole(array)}
     assert len(arrays) == len(content.arrays)
     layout = make_layout([ArraySpec(n, a.shape, a.dtype.name) for n, a in arrays.items()])
-    with ThreadPoolExecutor(1) as pool, naming(path), workshop(path) as folder:
+    with ThreadPoolExecutor(1) as pool:
         digests = pool.submit(array_digests, list(arrays.values()))
 
         def head() -> Iterator[Chunk]:  # the last member: by then the digests are there
@@ -72,8 +73,13 @@ def write_file(path: Path, content: Content) -> None:
         chunks = array_chunks(layout.header, [arrays[name] for name in layout.starts])
         members[ARRAYS] = (layout.size, chunks)
         members[MANIFEST] = (0, head())
-        write_zip(folder / "new", members)
-        put_in_place(folder / "new", path)
+        size = sum(size for size, _ in members.values())
+        replace_file(path, size, lambda new: write_zip(new, members), _read_back)
+
+
+def _read_back(path: Path) -> None:
+    with open_container(path):
+        pass
 
 
 def _is_whole(array: Stored) -> TypeGuard[np.ndarray]:

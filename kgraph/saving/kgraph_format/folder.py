@@ -18,9 +18,10 @@ import jax
 import numpy as np
 
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import make_folder, naming, put_in_place, workshop
+from kgraph.saving.files.atomic import make_folder, naming, put_in_place, reading_back, workshop
 from kgraph.saving.files.digests import array_digests
 from kgraph.saving.files.lock import FolderLock
+from kgraph.saving.files.misfit import Misfit
 from kgraph.saving.kgraph_format.array_entry import ArrayEntry, entry_of, shard_name
 from kgraph.saving.kgraph_format.array_reader import arrays_digest
 from kgraph.saving.kgraph_format.content import (
@@ -74,7 +75,7 @@ class FolderWriter:
             OSError: it cannot be written; names the path. The old save is as it was.
         """
         try:
-            with naming(self._path):
+            with naming(self._path, _size(content)):
                 check_dtypes(content.arrays)
                 work = _contribute if self._processes.index else self._write
                 work(self._path, content, self._processes)
@@ -97,11 +98,23 @@ class FolderWriter:
             for name in manifest.members:
                 put_in_place(aside / name, path / names[name])
             (aside / "new").write_bytes(head)
+            with reading_back():
+                _check(
+                    aside / "new", {path / names[n]: m.size for n, m in manifest.members.items()}
+                )
             put_in_place(aside / "new", path / MANIFEST)
         for entry in os.listdir(path):
             if is_ours(entry) and entry not in names.values():
                 os.unlink(path / entry)
         self._lock.remove()
+
+
+def _check(manifest: Path, sizes: Mapping[Path, int]) -> None:
+    """Raises something if a manifest, or the parts that it names, were not written whole."""
+    parse_manifest(strict_json.decode(manifest.read_bytes()))
+    for part, size in sizes.items():
+        if (found := part.stat().st_size) != size:
+            raise Misfit(part.name, f"{size} bytes", found)
 
 
 def _contribute(path: Path, content: Content, processes: Processes) -> None:
@@ -138,6 +151,11 @@ def _write_part(aside: Path, content: Content, index: int) -> dict[str, Any]:
         for (path, start, array), digest in zip(items, digests, strict=True)
     ]
     return {"stored": stored, "size": layout.size, "sha256": arrays_digest(layout.header, digests)}
+
+
+def _size(content: Content) -> int:
+    arrays = (array for _, _, array in _items(content.arrays, jax.process_index()))
+    return sum(array.nbytes for array in arrays) + sum(map(len, content.documents.values()))
 
 
 def _items(arrays: Mapping[str, Stored], index: int) -> Iterator[_Item]:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from kgraph.distribution.coordination import is_leader
+from kgraph.saving.files.atomic import naming
 from kgraph.training.callbacks.callback import Callback, Logs
 
 
@@ -46,7 +47,7 @@ class CSVLogger(Callback):
         logs = logs or {}
         if not is_leader():
             return
-        with open(self.filename, "a", newline="", encoding="utf-8") as file:
+        with naming(self.filename), open(self.filename, "a", newline="", encoding="utf-8") as file:
             if self._first and self._size is not None:
                 file.truncate(min(self._size, file.tell()))
                 file.seek(0, os.SEEK_END)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from kgraph.distribution.coordination import is_leader
+from kgraph.saving.files.atomic import naming
 
 _POLYNOMIAL = 0x82F63B78  # Castagnoli, reflected
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5
@@ -51,7 +52,7 @@ class EventFile:
     def _append(self, event: bytes) -> None:
         length = struct.pack("<Q", len(event))
         record = length + _masked(length) + event + _masked(event)
-        with open(self.path, "ab") as file:
+        with naming(self.path), open(self.path, "ab") as file:
             file.write(record)
 
 

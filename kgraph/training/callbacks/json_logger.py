@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from kgraph.distribution.coordination import is_leader
 from kgraph.errors import ConfigError
-from kgraph.saving.files.atomic import put_in_place
+from kgraph.saving.files.atomic import naming, put_in_place
 from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.json_line import as_json
@@ -82,15 +82,16 @@ class JSONLogger(Callback):
     def _write(self, record: dict[str, Any]) -> None:
         if not is_leader():
             return
-        with open(self.path, "a", encoding="utf-8") as file:
+        with naming(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(as_json(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def _rewrite(self, lines: list[str]) -> None:
         new = self.path.with_name(self.path.name + ".new")
-        new.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        put_in_place(new, self.path)
+        with naming(self.path):
+            new.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+            put_in_place(new, self.path)
 
 
 def _read(path: Path) -> list[tuple[Place, str]]:

@@ -1,0 +1,120 @@
+"""What writers make of a system that fails: the old file stays, and the error is one and clear."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import saving_child
+from saving_child import model_of
+
+from kgraph.callbacks import CSVLogger, JSONLogger
+from kgraph.saving.checkpoints import Checkpoint
+from kgraph.saving.files import atomic, stored_zip
+
+FORMS = ("m.kgraph", "folder/", "m.keras", "m.weights.h5", "m.safetensors", "m.stablehlo", "steps")
+
+
+class _Unseekable(io.FileIO):
+    """A file of a system where `lseek` fails: `zipfile` writes another form of zip to it."""
+
+    def tell(self) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def seek(self, *_: Any) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def seekable(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("name", ["m.kgraph", "m.keras", "m.stablehlo"])
+def test_what_cannot_be_read_back_replaces_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    saving_child.write(model_of(1), str(path))
+    real = zipfile.ZipFile
+
+    @contextlib.contextmanager
+    def unseekable(new: Path, mode: str, kind: int) -> Iterator[zipfile.ZipFile]:
+        with _Unseekable(new, mode) as file, real(file, "w", kind) as archive:
+            yield archive
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stored_zip.zipfile, "ZipFile", unseekable)
+        with pytest.raises(OSError, match=rf"cannot be read back.*{name}"):
+            saving_child.write(model_of(2), str(path))
+    assert saving_child.read(path) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_full_disk_is_named_with_the_bytes_that_it_lacks(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{tmp_path}/{name}"
+    saving_child.write(model_of(1), path)
+
+    def full(_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        for module in (atomic, saving_child.kgraph.saving.checkpoints.step_files):
+            patch.setattr(module, "sync", full)
+        with pytest.raises(OSError, match=r"No space left .* needs 3[68]\d,\d{3} bytes") as error:
+            saving_child.write(model_of(2), path)
+    assert error.value.errno == errno.ENOSPC
+    assert error.value.filename == path.rstrip("/")
+    assert saving_child.read(path) == 1
+
+
+@pytest.mark.parametrize("name", ["folder/", "steps"])
+def test_a_lock_that_the_system_cannot_give_is_no_other_writer(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", failing)
+    with pytest.raises(OSError, match=r"The lock cannot be taken: Input/output error.*"):
+        saving_child.write(model_of(1), f"{tmp_path}/{name}")
+
+
+def test_a_step_of_which_a_part_is_cut_short_gets_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saving_child.write(model_of(1), f"{tmp_path}/steps")
+    write_bytes = Path.write_bytes
+
+    def short(path: Path, data: bytes) -> int:
+        return write_bytes(path, data[: len(data) // 2])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", short)
+        with pytest.raises(OSError, match=r"could not be saved.*damaged"):
+            saving_child.write(model_of(2), f"{tmp_path}/steps")
+    assert Checkpoint(tmp_path / "steps").steps() == [1]
+
+
+def test_logs_on_a_full_disk_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(1)
+    model.compile("sgd", "mse")
+    rows = saving_child.np.zeros((2, saving_child.ROWS), "float32")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("csv.writer", full)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/log.csv'"):
+        model.fit(rows, rows, verbose=0, callbacks=[CSVLogger(tmp_path / "log.csv")])
+    with pytest.raises(OSError, match=r"No space left on device: '.*/log.jsonl'"):
+        model.fit(rows, rows, verbose=0, callbacks=[JSONLogger(tmp_path / "log.jsonl")])
