@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,12 @@ from kgraph.initializers.base import (
     standard_dtype,
 )
 from kgraph.initializers.on_host import Drawing, Kind, draw_all
+from kgraph.initializers.regions import Parts
 from kgraph.initializers.variates import derived_words, key_words, many_variates, path_hash
 from kgraph.types import AnyArray, DTypeLike, Function
+
+AT_ONCE = 2**21
+"""So many values are made before they go to devices: beside the result there are 8 MB of them."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Request:
     path: str
 
 
+Wanted: TypeAlias = tuple[Request | Sequence[Request], Any]
+"""What is asked for, and where it has to lie (None: on the default device)."""
+
+
 def create(
     requests: Sequence[Request | Sequence[Request]],
     key: Any,
@@ -51,9 +59,10 @@ def create(
 ) -> list[jax.Array]:
     """Returns the values that weights ask for, in order.
 
-    With a concrete key, kgraph's initializers work on the host, without compiling anything, and one
-    `device_put` moves all values. With a traced key they are part of the trace, so this function
-    works under jit, vmap and eval_shape. The values agree up to rounding.
+    With a concrete key, kgraph's initializers work on the host, without compiling anything. Of a
+    weight that is cut over devices, each process makes the parts that its own devices hold. With a
+    traced key they are part of the trace, so this function works under jit, vmap and eval_shape.
+    The values agree up to rounding.
 
     Args:
         requests: what the weights ask for. A sequence of requests that differ in their paths alone
@@ -73,17 +82,67 @@ def create(
             next(rows) if isinstance(one, Request) else jnp.stack([next(rows) for _ in one])
             for one in requests
         ]
+    pairs = list(zip(requests, [None] * len(requests) if shardings is None else shardings))
+    made: list[jax.Array] = []
+    while pairs:
+        group = _at_once(pairs)
+        made += _placed(group, words)
+        del pairs[: len(group)]
+    return made
+
+
+def _at_once(pairs: Sequence[Wanted]) -> list[Wanted]:
+    """Returns the first requests, so few that their values need little memory beside the result."""
+    total = 0
+    for count, (one, _) in enumerate(pairs):
+        total += sum(math.prod(row.shape) for row in _rows_of(one))
+        if total > AT_ONCE:
+            return list(pairs[: count or 1])
+    return list(pairs)
+
+
+def _placed(group: Sequence[Wanted], words: AnyArray) -> list[jax.Array]:
+    """Returns values where they have to lie."""
     drawings: list[Drawing] = []
-    values = [_on_host(one, words, drawings) for one in requests]
+    parts = [_in_parts(*pair, words, drawings) for pair in group]
+    wholes = [
+        _on_host(one, words, drawings) if own is None else None
+        for (one, _), own in zip(group, parts)
+    ]
     draw_all(drawings)
-    if shardings is None or all(s is None or s.is_fully_addressable for s in shardings):
-        return jax.device_put(values, None if shardings is None else list(shardings))
-    return [_among_processes(np.asarray(array), s) for array, s in zip(values, shardings)]
+    where = [sharding for (_, sharding), own in zip(group, parts) if own is None]
+    together = [array for array in wholes if array is not None]
+    if all(s is None or s.is_fully_addressable for s in where):
+        moved = iter(jax.device_put(together, where))
+    else:
+        moved = iter([_put_whole(np.asarray(a), s) for a, s in zip(together, where)])
+    made = [next(moved) if own is None else own.array() for own in parts]
+    return jax.block_until_ready(made) if len(made) else made
 
 
-def _among_processes(array: np.ndarray, sharding: Any) -> jax.Array:
+def _put_whole(array: np.ndarray, sharding: Any) -> jax.Array:
     """Returns an array of which this process holds a part; all have made the same numbers."""
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def _in_parts(
+    one: Request | Sequence[Request], sharding: Any, words: AnyArray, drawings: list[Drawing]
+) -> Parts | None:
+    """Returns a weight that is cut, in parts that `drawings` fill; None if it is made as a whole.
+
+    So are values that are no function of their place, such as those of a user's initializer.
+    """
+    if sharding is None or (sharding.is_fully_addressable and sharding.is_fully_replicated):
+        return None
+    if not isinstance(one, Request) or math.prod(one.shape) == 0:
+        return None
+    make = one.initializer
+    if not (_draws(make) and make.pointwise):
+        return None
+    parts = Parts(tuple(one.shape), floating_dtype(make, one.dtype), sharding)
+    for region, target in parts.values.items():
+        drawings.append(replace(_drawing(make, one, words, target), region=region))
+    return parts
 
 
 def _rows_of(one: Request | Sequence[Request]) -> Sequence[Request]:

@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from kgraph.initializers.erf_inv import erf_inv_in_place
+from kgraph.initializers.regions import Region
 from kgraph.types import AnyArray
 
 Kind: TypeAlias = Literal["uniform", "normal", "truncated_normal"]
@@ -46,6 +47,7 @@ class Drawing:
         path: hash of the weight's path.
         transform: makes values of variates, number by number: from a flat array to a new one.
         target: where they go; contiguous, of any dtype.
+        region: which part of an array the target is; None for all of it.
     """
 
     kind: Kind
@@ -53,6 +55,7 @@ class Drawing:
     path: int
     transform: Callable[[np.ndarray], AnyArray]
     target: np.ndarray
+    region: Region | None = None
 
 
 def draw_all(drawings: Sequence[Drawing]) -> None:
@@ -102,7 +105,9 @@ def _cut(drawings: Sequence[Drawing]) -> list[Piece]:
 
 def _fill(piece: Piece, drawer: Drawer) -> None:
     first = piece[0][0]
-    z = drawer.draw(first.kind, first.words, [(d.path, start, n) for d, start, n in piece])
+    z = drawer.draw(
+        first.kind, first.words, [(d.path, d.region, start, n) for d, start, n in piece]
+    )
     done = 0
     for drawing, start, count in piece:
         values = drawing.transform(z[done : done + count])
@@ -122,21 +127,25 @@ class Drawer:
         self._buffers = np.empty((4, most), np.uint32)
 
     def draw(
-        self, kind: Kind, words: AnyArray, parts: Sequence[tuple[int, int, int]]
+        self, kind: Kind, words: AnyArray, parts: Sequence[tuple[int, Region | None, int, int]]
     ) -> np.ndarray:
         """Returns variates, one part after the other. They are there until the next call.
 
         Args:
             kind: which.
             words: the key's two words.
-            parts: hash of a path, number of its first variate, and how many of them.
+            parts: hash of a path, the region of its array (None for all of it), number of the
+                first variate in that, and how many of them.
         """
-        total = sum(count for _, _, count in parts)
+        total = sum(count for *_, count in parts)
         high, low, *spare = self._buffers[:, :total]
         done = 0
-        for path, start, count in parts:
+        for path, region, start, count in parts:
             high[done : done + count] = path
-            np.add(self._places[:count], np.uint32(start), out=low[done : done + count])
+            if region is None:
+                np.add(self._places[:count], np.uint32(start), out=low[done : done + count])
+            else:
+                low[done : done + count] = region.places(start, count)
             done += count
         encipher(words, high, low, spare[0])
         high ^= low

@@ -110,7 +110,7 @@ def variates(
     values, drawer = np.empty(count, np.float32), Drawer(min(count, PIECE))
     for i in range(0, count, PIECE):
         piece = values[i : i + PIECE]
-        piece[:] = drawer.draw(kind, words, [(path, start + i, piece.size)])
+        piece[:] = drawer.draw(kind, words, [(path, None, start + i, piece.size)])
     return values
 
 

@@ -41,7 +41,7 @@ def transformer(blocks=2):
 def collectives(model, rows=ROWS):
     """Returns the kind and the shape of each array that the compiled step moves."""
     model.memory(rows)
-    text = next(reversed(compilation._SHARED.values())).as_text()
+    text = next(reversed(compilation._SHARED.values())).result().as_text()
     kinds = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
     found = re.findall(rf"= (.*?) ({kinds})(?:-start)?\(", text)
     return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -212,3 +214,24 @@ def test_values_are_no_view_of_the_users_array():
     values = create([Request(make, (64, 64), None, "w") for make in makers], KEY)
     source[:] = 7
     assert all(np.asarray(value).max() == 1 for value in values)
+
+
+@pytest.mark.parametrize(
+    "spec", [("a",), (None, "a"), ("b", "a"), (None, None, "a"), (("a", "b"),), (None, "b", "a")]
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_each_part_of_a_weight_is_made_by_itself_and_is_that_of_the_whole(spec, dtype):
+    mesh = Mesh(np.array(jax.devices()[:8]).reshape(4, 2), ("a", "b"))
+    sharding = NamedSharding(mesh, PartitionSpec(*spec))
+    request = Request(initializers.GlorotNormal(), (8, 12, 20), dtype, "a/kernel")
+    (whole,) = create([request], KEY)
+    (cut,) = create([request], KEY, [sharding])
+    assert cut.sharding == sharding
+    np.testing.assert_array_equal(cut, whole)
+
+
+def test_what_is_made_at_once_changes_no_value(monkeypatch):
+    whole = create(REQUESTS[:9], KEY)
+    monkeypatch.setattr(sys.modules[create.__module__], "AT_ONCE", 40)
+    for ours, theirs in zip(create(REQUESTS[:9], KEY), whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
