@@ -55,12 +55,17 @@ if TYPE_CHECKING:
     from kgraph.layers.base import Input as Input
     from kgraph.layers.base import InputSpec as InputSpec
     from kgraph.layers.base import Layer as Layer
+    from kgraph.layers.base import Operation as Operation
     from kgraph.layers.base import StatelessScope as StatelessScope
     from kgraph.layers.base import Variable as Variable
+    from kgraph.layers.base import device as device
+    from kgraph.layers.base import name_scope as name_scope
+    from kgraph.layers.base import remat as remat
     from kgraph.losses import Loss as Loss
     from kgraph.metrics import Metric as Metric
     from kgraph.models import Model as Model
     from kgraph.models import Sequential as Sequential
+    from kgraph.models.model import Function as Function
     from kgraph.optimizers import Optimizer as Optimizer
     from kgraph.regularizers import Regularizer as Regularizer
     from kgraph.saving.checkpoints import Checkpoint as Checkpoint
@@ -68,13 +73,13 @@ else:
     __getattr__, __dir__ = lazy_names(__name__, kinds=("layer",))
 
 __all__ = [
-    "Checkpoint", "DTypePolicy", "FloatDTypePolicy", "Graph", "Initializer", "Input", "InputSpec",
-    "KerasTensor", "Layer", "Loss", "Metric", "Model", "Optimizer", "Program", "Regularizer",
-    "Sequential", "StatelessScope", "SymbolicTensor", "Traits", "Variable", "__version__",
-    "activations", "applications", "backend", "callbacks", "compiler", "config", "constraints",
-    "data", "datasets", "distribution", "dtype_policies", "errors", "export", "forecast",
-    "initializers",
-    "layers", "losses", "lower", "metrics", "mixed_precision", "models", "ops", "optimizers",
-    "preprocessing", "random", "regularizers", "saving", "tree", "utils", "visualization",
-    "wrappers",
+    "Checkpoint", "DTypePolicy", "FloatDTypePolicy", "Function", "Graph", "Initializer",
+    "Input", "InputSpec", "KerasTensor", "Layer", "Loss", "Metric", "Model", "Operation",
+    "Optimizer", "Program", "Regularizer", "Sequential", "StatelessScope", "SymbolicTensor",
+    "Traits", "Variable", "__version__", "activations", "applications", "backend", "callbacks",
+    "compiler", "config", "constraints", "data", "datasets", "device", "distribution",
+    "dtype_policies", "errors", "export", "forecast", "initializers", "layers", "losses",
+    "lower", "metrics", "mixed_precision", "models", "name_scope", "ops", "optimizers",
+    "preprocessing", "random", "regularizers", "remat", "saving", "tree", "utils",
+    "visualization", "wrappers",
 ]  # fmt: skip

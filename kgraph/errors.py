@@ -56,6 +56,10 @@ class StateError(KGraphError, RuntimeError):
     """Something was asked of an object before it was ready for it (fit before compile, say)."""
 
 
+class NotYetError(StateError, AttributeError):
+    """An object does not have an attribute yet; `hasattr` is False until then."""
+
+
 class ProcessError(KGraphError, RuntimeError):
     """Another process of the job has failed, or does something else than this one."""
 

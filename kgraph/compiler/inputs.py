@@ -11,7 +11,9 @@ from kgraph.errors import DataError, nearest
 from kgraph.graph.dims import show_dims, split_multiple
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import TensorSpec
-from kgraph.graph.structure import Slot, is_structure, leaves
+from kgraph.graph.structure import Slot, is_structure, leaves, slots
+from kgraph.layers.base.calling import numbers_as_array
+from kgraph.source import warn
 from kgraph.types import Array, Tree
 
 
@@ -19,50 +21,81 @@ def arrange_inputs(graph: Graph, inputs: Tree) -> list[Any]:
     """Returns the inputs as a list in the order of `graph.inputs`.
 
     Names are the only key of a dict: those of the inputs, or the keys of the dict that the model
-    was made with. Nothing is paired by sorted order.
+    was made with, inside of lists and dicts too. Nothing is paired by sorted order. Keys that the
+    model does not have are left out, with a warning.
     """
-    names = graph.input_names
-    if isinstance(inputs, Mapping):
-        return _by_name(graph, inputs)
-    if not is_structure(inputs):
-        inputs = [inputs]
-    flat = list(leaves(inputs))
-    if len(flat) != len(names):
+    names, structure = graph.input_names, graph.input_structure
+    named = isinstance(inputs, Mapping) and set(names) <= set(inputs)
+    if named or (isinstance(inputs, Mapping) and not isinstance(structure, dict)):
+        structure = {name: Slot(i) for i, name in enumerate(names)}
+    flat = list(leaves(inputs if is_structure(inputs) else [inputs]))
+    found: dict[int, Any] = {}
+    if _nests_alike(structure, inputs):
+        _take(graph, structure, inputs, found)
+    elif len(flat) == len(names):
+        found = dict(enumerate(flat))
+    else:
         raise DataError(
             f"The model takes {len(names)} inputs", expected=", ".join(names),
             received=f"{len(flat)} arrays",
         )  # fmt: skip
-    return flat
+    return [found.get(i) for i in range(len(names))]
 
 
-def _by_name(graph: Graph, inputs: Mapping[str, Any]) -> list[Any]:
-    names = list(graph.input_names)
-    keys = names
-    structure = graph.input_structure
-    if isinstance(structure, dict) and set(inputs) != set(names):
-        slots = {key: slot for key, slot in structure.items() if isinstance(slot, Slot)}
-        keys = [key for key, _ in sorted(slots.items(), key=lambda item: item[1].index)]
-    unknown = [key for key in inputs if key not in keys]
-    missing = [key for key in keys if key not in inputs]
-    optional = [
-        name for name in missing
-        if name in graph.layers and graph.layers[name].config.get("optional")
-    ]  # fmt: skip
-    if unknown or set(missing) - set(optional):
+def _nests_alike(structure: Tree, given: Tree) -> bool:
+    """Tells whether what is given can be read by the structure; dicts may have other keys."""
+    if isinstance(structure, dict):
+        return isinstance(given, Mapping) and all(
+            _nests_alike(structure[key], item) for key, item in given.items() if key in structure
+        )
+    if isinstance(structure, (list, tuple)):
+        if not isinstance(given, (list, tuple)) or len(given) != len(structure):
+            return False
+        return all(_nests_alike(one, item) for one, item in zip(structure, given))
+    return not is_structure(numbers_as_array(given))
+
+
+def _take(graph: Graph, structure: Any, given: Any, found: dict[int, Any]) -> None:
+    """Puts what is given for each slot of the structure into `found`, by its number."""
+    if isinstance(structure, Slot):
+        found[structure.index] = given
+    elif isinstance(structure, dict):
+        _check_keys(graph, structure, given)
+        for key in structure.keys() & given.keys():
+            _take(graph, structure[key], given[key], found)
+    else:
+        for one, item in zip(structure, given):
+            _take(graph, one, item, found)
+
+
+def _check_keys(graph: Graph, structure: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    unknown = [key for key in given if key not in structure]
+    missing = [key for key in structure if key not in given]
+    needed = [slot for key in missing for slot in slots(structure[key])]
+    if any(not _is_optional(graph, graph.input_names[i]) for i in needed):
         raise DataError(
             "The inputs do not have the names of the model's inputs",
-            expected=", ".join(map(repr, keys)),
-            received=", ".join(map(repr, inputs)),
-            hint=nearest(unknown[0], missing or keys) if unknown else f"missing: {missing}",
+            expected=", ".join(map(repr, structure)),
+            received=", ".join(map(repr, given)),
+            hint=nearest(unknown[0], missing) if unknown else f"missing: {missing}",
         )
-    return [inputs.get(key) for key in keys]
+    if unknown:
+        warn(
+            f"The model has no inputs {', '.join(map(repr, unknown))}: what the data have under "
+            f"these keys is not used; it takes {', '.join(map(repr, structure))}"
+        )
+
+
+def _is_optional(graph: Graph, name: str) -> bool:
+    return name in graph.layers and bool(graph.layers[name].config.get("optional"))
 
 
 def conform(graph: Graph, arrays: Sequence[Any]) -> list[Array]:
     """Returns the arrays in the dtype and rank of the inputs.
 
     A last axis of size 1 may be missing or extra, as in Keras. A size with a name must be the same
-    wherever the name occurs, and `"16*height"` a multiple of 16.
+    wherever the name occurs, and `"16*height"` a multiple of 16. Sizes that are only those of the
+    first data are not checked.
 
     Raises:
         DataError: a rank or a size is wrong.
@@ -72,12 +105,13 @@ def conform(graph: Graph, arrays: Sequence[Any]) -> list[Array]:
     for name, ref, array in zip(graph.input_names, graph.inputs, arrays):
         spec = graph.spec(ref)
         if array is None:
-            if not graph.layers[name].config.get("optional"):
+            if not _is_optional(graph, name):
                 raise DataError(f"The input {name!r} is missing", expected=str(spec))
             made.append(array)
             continue
         array = _fit_rank(name, spec, array)
-        for size, dim in zip(array.shape, spec.dims):
+        dims = () if _takes_any_size(graph, name) else spec.dims
+        for size, dim in zip(array.shape, dims):
             why = _misfit(name, size, dim, sizes)
             if why is not None:
                 raise DataError(
@@ -87,6 +121,18 @@ def conform(graph: Graph, arrays: Sequence[Any]) -> list[Array]:
                 )
         made.append(array if array.dtype == spec.dtype else jnp.asarray(array, dtype=spec.dtype))
     return made
+
+
+def _takes_any_size(graph: Graph, name: str) -> bool:
+    return graph.layers[name].traits.any_size
+
+
+def has_sizes_of(graph: Graph, specs: Sequence[TensorSpec]) -> bool:
+    """Tells whether the sizes in a graph, also those of the first data, stand for such inputs."""
+    return all(
+        not _takes_any_size(graph, name) or graph.spec(ref).dims[1:] == spec.dims[1:]
+        for name, ref, spec in zip(graph.input_names, graph.inputs, specs)
+    )
 
 
 def _misfit(name: str, size: Any, dim: int | str, sizes: dict[str, tuple[Any, str]]) -> str | None:

@@ -183,7 +183,11 @@ class Program(VariableTrees):
             StateError: the variables do not fit the model, or a key is missing.
         """
         run = self.run(variables, inputs, training, key)
-        return fill(self.model_graph.output_structure, run.outputs), run.state
+        return self.filled(run), run.state
+
+    def filled(self, run: Run) -> Tree:
+        """Returns the outputs of a run in the structure in which the model returns them."""
+        return fill(self.model_graph.result_structure, run.outputs)
 
     def run(
         self,

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import jax
 
 from kgraph.compiler.spread import laid_out
+from kgraph.errors import DataError, KGraphError
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node, Ref
 from kgraph.graph.structure import fill, flatten
@@ -54,7 +55,10 @@ def run_graph(
         layer._kgraph.segment, layer._kgraph.lowering = node.name, node.lowering
         args, kwargs = fill([list(node.args), node.kwargs], arrays)
         with jax.named_scope(node.name):
-            outputs, _ = flatten(layer(*args, **kwargs), is_array)
+            try:
+                outputs, _ = flatten(layer(*args, **kwargs), is_array)
+            except (TypeError, ValueError) as error:
+                raise _of_other_sizes(graph, node, arrays, error) from error
         if observe is not None:
             observe(node, outputs)
         mesh = context.mesh if node.layout else None
@@ -68,6 +72,23 @@ def run_graph(
         return found, [context.mask_of(output) for output in found]
     refs = [graph.mask_of(ref) for ref in graph.outputs]
     return found, [None if ref is None else values[ref] for ref in refs]
+
+
+def _of_other_sizes(
+    graph: Graph, node: Node, arrays: Sequence[Array], error: Exception
+) -> Exception:
+    """Returns a clear error where a layer fails on sizes that the first data did not have."""
+    specs = [graph.spec(ref) for ref in node.inputs]
+    pairs = [pair for spec, array in zip(specs, arrays) for pair in zip(spec.dims, array.shape)]
+    alike = all(not isinstance(known, int) or known == size for known, size in pairs)
+    if isinstance(error, KGraphError) or alike:
+        return error
+    return DataError(
+        f"{node.layer!r} fails on sizes other than those of the first data: {error}",
+        at=node.source,
+        expected=", ".join(map(str, specs)),
+        received=", ".join(str(list(array.shape)) for array in arrays),
+    )
 
 
 def _add_stacked(values: dict[Ref, Any], node: Node, outputs: Sequence[Array]) -> None:

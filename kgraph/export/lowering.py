@@ -67,7 +67,7 @@ def lower_inference(
             for name, dims, aval in zip(program.output_names, outputs, exported.out_avals)
         ),
         graph.input_structure,
-        graph.output_structure,
+        graph.result_structure,
         tuple(positive),
     )
     return exported, signature

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from kgraph.graph.node import LayerSpec, Node, Ref, TensorSpec
+from kgraph.graph.structure import single
 from kgraph.registry import describe, text_of
 
 
@@ -57,6 +58,11 @@ class Graph:
                 name = f"{base}_{n}"
             names.append(name)
         return tuple(names)
+
+    @property
+    def result_structure(self) -> Any:
+        """The nesting of what a call on arrays returns: one output leaves its list, as in Keras."""
+        return single(self.output_structure)
 
     def spec(self, ref: Ref) -> TensorSpec:
         """Returns the spec of the tensor (or mask) that a reference names."""

@@ -27,10 +27,10 @@ def give_names(layers: Sequence[Any], sources: dict[int, Source | None]) -> dict
         if name is None:
             continue
         if name in owners:
-            pair = (owners[name], layer)
+            calls = [(x, sources.get(id(x))) for x in (owners[name], layer)]
             raise GraphError(
                 f"Two layers of this model are named {name!r}",
-                at=[f"{type(x).__name__} called at {sources.get(id(x))}" for x in pair],
+                at=[f"{type(x).__name__} called at {place}" for x, place in calls if place] or None,
                 expected="a name of its own for each layer (or one layer, called twice)",
                 hint=f"pass another name=, or leave it out: {type(layer).__name__}(...)",
             )

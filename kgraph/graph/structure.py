@@ -33,6 +33,11 @@ def map_structure(function: Callable[[Any], Any], tree: Tree) -> Any:
     return function(tree)
 
 
+def single(tree: Tree) -> Tree:
+    """Returns what is in a list or tuple of one, and anything else as it is."""
+    return tree[0] if isinstance(tree, (list, tuple)) and len(tree) == 1 else tree
+
+
 def leaves(tree: Tree) -> Iterator[Any]:
     """Yields everything in a structure that is not itself structure."""
     found: list[Any] = []

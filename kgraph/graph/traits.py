@@ -113,6 +113,8 @@ class Traits:
         same_shapes: whether the shapes of the results follow from class, options and inputs, so
             that they are found once for all such calls. Not for a layer that calls what may be
             another function next time.
+        any_size: of an input: its sizes are those of the data that a model saw first, and other
+            data may have others.
 
     >>> import jax
     >>> import kgraph
@@ -133,3 +135,4 @@ class Traits:
     convolution: Convolution | None = None
     max_pooling: tuple[int, ...] = ()
     same_shapes: bool | None = None
+    any_size: bool = False

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.inputs import arrange_inputs, conform
 from kgraph.compiler.run import run_graph
-from kgraph.errors import StateError
-from kgraph.graph import Graph
+from kgraph.errors import NotYetError
+from kgraph.graph import Graph, SymbolicTensor
 from kgraph.graph.structure import fill, leaves
 from kgraph.layers.base import Layer
 from kgraph.layers.base.binding import bind
@@ -30,6 +30,7 @@ class ModelCore(Core):
         layers: those that the names in `graph` stand for.
         symbols: its inputs and outputs, in the structure in which they were given.
         stacked: the layers of a Sequential, in order.
+        entry: the symbol that a Sequential was given as its Input.
         programs: what the model has been lowered to.
         trainer: how it is trained, and how far.
     """
@@ -38,6 +39,7 @@ class ModelCore(Core):
     layers: dict[str, Layer] = field(default_factory=dict)
     symbols: tuple[Any, Any] = ((), ())
     stacked: list[Layer] = field(default_factory=list)
+    entry: SymbolicTensor | None = None
     programs: Programs = field(init=False)
     trainer: Trainer = field(init=False)
 
@@ -45,8 +47,20 @@ class ModelCore(Core):
         """Returns the record of a copy that runs in `context`, with its layers bound as well."""
         twin = super().bound(origin, context, segment)
         assert isinstance(twin, ModelCore)
-        twin.layers = {name: bind(layer, context, name) for name, layer in self.layers.items()}
+        twin._bind_layers()
         return twin
+
+    def follow_origin(self) -> None:
+        """Takes over, in a bound copy, the graph that its model has got since."""
+        core = self.origin._kgraph
+        if self.graph is not core.graph:
+            self.graph, self.layers = core.graph, core.layers
+            self._bind_layers()
+
+    def _bind_layers(self) -> None:
+        context = self.context
+        assert context is not None
+        self.layers = {name: bind(layer, context, name) for name, layer in self.layers.items()}
 
     def run(self, graph: Graph, context: Context, inputs: Tree, mask: Tree) -> Any:
         """Runs the graph on arrays, in a bound copy; masks go in and out by the context."""
@@ -61,12 +75,12 @@ class ModelCore(Core):
         outputs, out_masks = run_graph(graph, self.layers, arrays, context, masked)
         for output, own in zip(outputs, out_masks):
             context.set_mask(output, own)
-        return fill(graph.output_structure, outputs)
+        return fill(graph.result_structure, outputs)
 
     def known_symbols(self, model: Layer) -> tuple[Any, Any]:
         """Returns the symbols of inputs and outputs; `model` is named in the error."""
         if self.graph is None:
-            raise StateError(
+            raise NotYetError(
                 f"{label_of(model)} is not a functional model and has no symbolic tensors of its "
                 "own",
                 hint="make it of tensors: Model(inputs, outputs)",

@@ -127,7 +127,7 @@ def predict(
         raise DataError("The data gave no batch to predict on")
     if isinstance(predictor, StatefulPredictor) and predictor.own_step is not None:
         return jax.tree.unflatten(predictor.own_step.structure, outputs)
-    return fill(trainer.programs.known_live.graph.output_structure, outputs)
+    return fill(trainer.programs.known_live.graph.result_structure, outputs)
 
 
 def _predict(
@@ -158,7 +158,7 @@ def _no_rows(graph: Graph) -> Any:
     """Returns outputs with 0 rows, in shape and dtype as for data with rows."""
     specs = [graph.spec(ref) for ref in graph.outputs]
     empty = [np.zeros((0, *(d or 0 for d in s.shape[1:])), s.dtype) for s in specs]
-    return fill(graph.output_structure, empty)
+    return fill(graph.result_structure, empty)
 
 
 def evaluate_on_batch(

@@ -11,12 +11,13 @@ from kgraph.compiler.lower import LiveGraph
 from kgraph.errors import ConfigError, GraphError, check_keys, nearest
 from kgraph.extra import extra
 from kgraph.graph import Graph, SymbolicTensor, freeze, verify
-from kgraph.graph.structure import leaves, map_structure
+from kgraph.graph.structure import leaves, map_structure, single
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import InputLayer, Layer, Variable
-from kgraph.layers.base.calling import has_symbols
+from kgraph.layers.base.calling import eager_mask, has_symbols
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.first_keys import FirstKeys
+from kgraph.layers.base.stateless_scope import scoped
 from kgraph.layers.base.tree import named_weights
 from kgraph.metrics import Metric
 from kgraph.models import (
@@ -27,6 +28,7 @@ from kgraph.models import (
     evaluating,
     fitting,
     forecasting,
+    state_tree,
     stepping,
 )
 from kgraph.models.core import ModelCore
@@ -34,6 +36,7 @@ from kgraph.models.meters import metrics_held, results
 from kgraph.models.plain import graph_from_config, graph_to_config
 from kgraph.models.programs import Programs
 from kgraph.models.trainer import Trainer
+from kgraph.ops.operation import Operation
 from kgraph.optimizers import Optimizer
 from kgraph.registry import restore
 from kgraph.tracebacks import entries
@@ -60,7 +63,8 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     Attributes:
         optimizer: what `compile` was given, as an object.
         history: of the last `fit`.
-        stop_training: True, set by a callback, ends `fit`.
+        stop_training: True, set by a callback, ends `fit`; `stop_evaluating` ends `evaluate`, and
+            `stop_predicting` ends `predict`.
 
     Raises:
         GraphError: the outputs cannot be computed from the inputs, or names clash.
@@ -122,7 +126,10 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         core = self._kgraph
         if core.context is not None or has_symbols(args, kwargs):
             return super().__call__(*args, **kwargs)
-        if self._kgraph_inner_graph is not None and kwargs.get("mask") is None:
+        masked = kwargs.get("mask") is not None or any(
+            eager_mask(item) is not None for item in leaves(args)
+        )
+        if self._kgraph_inner_graph is not None and not masked:
             return core.programs.call(*args, **kwargs)
         outputs = super().__call__(*args, **kwargs)
         if args:
@@ -132,6 +139,10 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     def call(self, inputs: Tree, training: bool | None = None, mask: Tree = None) -> Any:
         """Computes the outputs of a functional model; a subclass writes its own."""
         core = self._kgraph
+        if core.context is not None:
+            with scoped(None):  # where layers can be built
+                core.origin._kgraph_connect(inputs)
+            core.follow_origin()
         if core.graph is None or core.context is None:
             raise ConfigError(
                 f"{label_of(self)} has no call method",
@@ -153,7 +164,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
             super()._kgraph_ensure_built(args, kwargs)
 
     def _kgraph_connect(self, inputs: Tree) -> None:
-        """Takes inputs like these arrays, where a model without a graph can get one so."""
+        """Makes the graph fit inputs like these, where a model can get one so."""
 
     @property
     def _kgraph_inner_graph(self) -> Graph | None:
@@ -192,9 +203,14 @@ class Model(Layer, traits=Traits(same_shapes=False)):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers in the order of the summary, input layers among them."""
+        """The layers in the order of the summary, input layers among them, operations not."""
         if self._kgraph.graph is None:
             return [layer for _, layer in super()._kgraph_children()]
+        return [layer for layer in self._kgraph.layers.values() if not isinstance(layer, Operation)]
+
+    @extra
+    def operations(self) -> list[Layer]:
+        """The layers of the graph, and what `kgraph.ops` and operators on tensors are there."""
         return list(self._kgraph.layers.values())
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -257,12 +273,12 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     @extra
     def input_shape(self) -> Shape | Any:
         """Shape of the input (None for unknown sizes), or a structure of shapes."""
-        return map_structure(lambda symbol: symbol.shape, self._kgraph.known_symbols(self)[0])
+        return _shapes(self._kgraph.known_symbols(self)[0])
 
     @extra
     def output_shape(self) -> Shape | Any:
         """Shape of the output (None for unknown sizes), or a structure of shapes."""
-        return map_structure(lambda symbol: symbol.shape, self._kgraph.known_symbols(self)[1])
+        return _shapes(self._kgraph.known_symbols(self)[1])
 
     def variables_for(self, program: Program) -> Variables:
         """Returns the weights as the variables of a program that the model was lowered to.
@@ -373,6 +389,9 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     max_batch_size = costing.max_batch_size
     forecast = forecasting.forecast
 
+    get_state_tree = state_tree.get_state_tree
+    set_state_tree = state_tree.set_state_tree
+
     # --- description -----------------------------------------------------------------------------
 
     summary = display.summary
@@ -463,8 +482,16 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         return copies.deep_copy(self, memo)
 
 
+Function = Model
+"""In Keras a graph without training; a Model that nobody compiles is the same."""
+
+
 def _graph(model: Model) -> Graph:
     return model._kgraph.graph or model._kgraph.programs.known_live.graph
+
+
+def _shapes(symbols: Tree) -> Any:
+    return map_structure(lambda symbol: symbol.shape, single(symbols))
 
 
 def _input_like(symbol: SymbolicTensor) -> SymbolicTensor:

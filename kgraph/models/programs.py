@@ -24,16 +24,17 @@ from kgraph.compiler import (
 from kgraph.compiler.inference import Inference
 from kgraph.compiler.lower import LiveGraph, Remat, Stacking
 from kgraph.distribution.current import distribution
-from kgraph.errors import StateError
+from kgraph.errors import NotYetError, StateError
 from kgraph.graph import Graph, freeze
-from kgraph.graph.structure import fill, leaves, map_structure
+from kgraph.graph.structure import leaves, map_structure
 from kgraph.hooks import is_overridden
 from kgraph.interrupts import tracing
-from kgraph.layers.base import InputLayer, Layer
+from kgraph.layers.base import Layer
 from kgraph.layers.base.between_blocks import between_blocks
-from kgraph.layers.base.calling import eager_key, numbers_as_array
+from kgraph.layers.base.calling import eager_key, keep_mask, numbers_as_array
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.first_keys import FirstKeys, draws_values
+from kgraph.layers.base.input_layer import first_input
 from kgraph.layers.base.platform import platform
 from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.layers.base.tree import children, named_weights, parts_of
@@ -108,7 +109,7 @@ class Programs:
         """The same, for what needs a graph."""
         live = self.live
         if live is None:
-            raise StateError(
+            raise NotYetError(
                 f"{label_of(self._model)} has no graph yet", hint="call it on data once"
             )
         return live
@@ -145,14 +146,13 @@ class Programs:
         model._kgraph_connect(inputs)
         if model._kgraph_inner_graph is not None:
             return
-        key = map_structure(lambda a: (tuple(a.shape[1:]), str(a.dtype)), inputs)
+        key = map_structure(lambda a: (len(a.shape), str(a.dtype)), inputs)
         if self._trace is not None and self._trace[0] == key:
             return
         names = {id(a): k for k, a in inputs.items()} if isinstance(inputs, dict) else {}
 
         def symbol(array: Any) -> Any:
-            shape, dtype = tuple(array.shape[1:]), str(array.dtype)
-            return InputLayer(shape, dtype=dtype, name=names.get(id(array))).make_symbol()
+            return first_input((None, *array.shape[1:]), str(array.dtype), names.get(id(array)))
 
         symbols = map_structure(symbol, inputs)
         frozen = freeze(symbols, model(symbols), lambda s: s)
@@ -249,9 +249,7 @@ class Programs:
             known, key = self._plain, self.state_key()
             if known is None or known[0] != key:
                 program = lower_graph(self.known_live, DEFAULT_PASSES)
-                jitted = jax.jit(
-                    partial(_outputs_state_losses, program), static_argnames="training"
-                )
+                jitted = jax.jit(partial(_run, program), static_argnames="training")
                 known = self._plain = key, program, jitted
             return known[1:]
 
@@ -270,7 +268,7 @@ class Programs:
             key = (*self.state_key(), self.lowering.passes, self.placement())
             if known is None or known[0] != key:
                 made = Inference(self.lower(INFERENCE_PASSES))
-                known = self._inference = key, made, jax.jit(made.program.apply)
+                known = self._inference = key, made, jax.jit(partial(_run, made.program))
             self.create_values(known[1].program)
             return known[1:]
 
@@ -364,15 +362,16 @@ class Programs:
         if not training and not plain and current_scope() is None:
             inference, infer = self._inference_and_jitted()
             key = eager_key() if inference.program.draws_always else None
-            return infer(inference.variables(), inputs, key=key)[0]
+            outputs, _, _, masks = infer(inference.variables(), inputs, key=key)
+            return _masked(outputs, masks)
         key = eager_key() if training or program.draws_always else None
-        outputs, state, losses = run(
+        outputs, state, losses, masks = run(
             self.variables(program), inputs, training=bool(training), key=key
         )
         self._model._kgraph.losses = losses
         if training or not any(isinstance(item, Tracer) for item in leaves(state)):
             self._keep(program, state)
-        return outputs
+        return _masked(outputs, masks)
 
     def _keep(self, program: Program, state: Tree) -> None:
         traced = any(isinstance(item, Tracer) for item in leaves(state))
@@ -388,11 +387,22 @@ class Programs:
                     place.weight.assign(values[id(place.weight)])
 
 
-def _outputs_state_losses(
-    program: Program, variables: Variables, inputs: Any, training: bool, key: Array | None
-) -> tuple[Any, Any, list[Array]]:
+def _run(
+    program: Program,
+    variables: Variables,
+    inputs: Any,
+    training: bool = False,
+    key: Array | None = None,
+) -> tuple[Any, Any, list[Array], list[Array | None]]:
+    """Returns the outputs as users get them, the new state, losses, and masks of the outputs."""
     run = program.run(variables, inputs, training, key)
-    return fill(program.model_graph.output_structure, run.outputs), run.state, run.losses
+    return program.filled(run), run.state, run.losses, run.masks
+
+
+def _masked(outputs: Tree, masks: Sequence[Array | None]) -> Tree:
+    for output, mask in zip(leaves(outputs), masks):
+        keep_mask(output, mask)
+    return outputs
 
 
 def _flags(layer: Layer) -> Iterator[bool]:

@@ -226,6 +226,8 @@ def evaluate(
                 progress.update(count, evaluation.logs)
             if not engine.is_elsewhere:
                 engine.guard.check()
+            if callbacks.asked_to("stop_evaluating"):
+                break
     logs = evaluation.logs()
     evaluation.end()
     callbacks.on_test_end(logs)

@@ -125,7 +125,7 @@ class OwnLoss:
         given = {
             "x": fill(graph.input_structure, batch.inputs),
             "y": by_output(batch.targets),
-            "y_pred": fill(graph.output_structure, outputs),
+            "y_pred": fill(graph.result_structure, outputs),
             "sample_weight": by_output(batch.weights),
         }
         if takes_training(self.model.compute_loss):

@@ -6,7 +6,7 @@ returns, and never by sorted order. A list is matched by position.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kgraph.errors import ConfigError, DataError, nearest
@@ -15,12 +15,24 @@ from kgraph.graph.structure import Slot
 
 
 def output_keys(graph: Graph) -> tuple[str, ...]:
-    """Returns the key of each output: of a model that returns a dict its keys, else the names."""
-    structure = graph.output_structure
-    if isinstance(structure, dict) and all(isinstance(v, Slot) for v in structure.values()):
-        by_index = {slot.index: str(key) for key, slot in structure.items()}
-        return tuple(by_index[i] for i in range(len(by_index)))
-    return graph.output_names
+    """Returns the key of each output: in a dict its key, else the name of the output.
+
+    In front of it stand the keys and places of what it is nested in: `scores/title`, `0/dense`.
+    """
+    keys = dict(_keys(graph.output_structure, graph.output_names, ""))
+    return tuple(keys[i] for i in range(len(keys)))
+
+
+def _keys(tree: Any, names: tuple[str, ...], outer: str) -> Iterator[tuple[int, str]]:
+    if isinstance(tree, Slot):
+        yield tree.index, names[tree.index]
+        return
+    inside = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, item in inside:
+        if isinstance(item, Slot):
+            yield item.index, f"{outer}{key if isinstance(tree, dict) else names[item.index]}"
+        else:
+            yield from _keys(item, names, f"{outer}{key}/")
 
 
 def by_output(
@@ -30,11 +42,16 @@ def by_output(
 
     Args:
         graph: the model's graph.
-        given: a dict by output name, or a list or tuple with an entry for each output.
+        given: a dict by output name, or a list or tuple with an entry for each output; or entries
+            in the nesting of the outputs.
         what: what is being paired, for messages.
         error: the class to raise.
     """
-    names = output_keys(graph)
+    names, structure = output_keys(graph), graph.output_structure
+    if not isinstance(structure, Slot) and _is_nested(structure) and _nests_alike(structure, given):
+        nested: dict[int, Any] = {}
+        _take(structure, given, nested)
+        return [nested.get(i) for i in range(len(names))]
     if isinstance(given, Mapping):
         aliases = dict(zip(graph.output_names, names))
         for key in given:
@@ -62,3 +79,29 @@ def by_output(
             received=type(given).__name__,
         )
     return [given]
+
+
+def _is_nested(structure: Any) -> bool:
+    inside = structure.values() if isinstance(structure, dict) else structure
+    return any(not isinstance(item, Slot) for item in inside)
+
+
+def _nests_alike(structure: Any, given: Any) -> bool:
+    """Tells whether entries are nested as the outputs are; some may be missing from a dict."""
+    if isinstance(structure, Slot) or given is None:
+        return True
+    if isinstance(structure, dict):
+        known = isinstance(given, Mapping) and set(given) <= set(structure)
+        return known and all(_nests_alike(structure[key], item) for key, item in given.items())
+    same = isinstance(given, (list, tuple)) and len(given) == len(structure)
+    return same and all(_nests_alike(one, item) for one, item in zip(structure, given))
+
+
+def _take(structure: Any, given: Any, found: dict[int, Any]) -> None:
+    """Puts the entry for each output into `found`, by its number."""
+    if isinstance(structure, Slot):
+        found[structure.index] = given
+    elif given is not None:
+        keys = list(given) if isinstance(structure, dict) else range(len(structure))
+        for key in keys:
+            _take(structure[key], given[key], found)

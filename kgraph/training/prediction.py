@@ -264,6 +264,8 @@ def predict_stream(
         if listener is not None:
             listener.on_predict_batch_end(number, {"outputs": found[-1]})
         told(number + 1)
+        if listener is not None and listener.asked_to("stop_predicting"):
+            break
     if call is not None:
         call.end_data()
     while waiting:

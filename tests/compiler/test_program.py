@@ -152,7 +152,6 @@ def test_one_input_comes_alone_in_a_list_or_by_name(program):
     [
         ({"titel": ONES, "body": ONES}, r"expected  'title', 'body'[\s\S]*did you mean 'title'"),
         ({"title": ONES}, r"missing: \['body'\]"),
-        ({"title": ONES, "body": ONES, "extra": ONES}, "'extra'"),
         ([ONES], "The model takes 2 inputs"),
         ([ONES, np.ones((2, 4))], r"'body' has the wrong size[\s\S]*\[batch, 3\][\s\S]*\[2, 4\]"),
         ([ONES, np.ones((2, 3, 3))], "'body' has the wrong number of axes"),
@@ -162,6 +161,24 @@ def test_one_input_comes_alone_in_a_list_or_by_name(program):
 def test_inputs_that_do_not_fit(fed, text):
     with pytest.raises(DataError, match=text):
         two_inputs().apply(EMPTY, fed)
+
+
+def test_keys_that_the_model_does_not_have_are_warned_of():
+    fed = {"title": 3 * ONES, "body": ONES, "extra": ONES}
+    with pytest.warns(UserWarning, match="The model has no inputs 'extra'"):
+        found = two_inputs().apply(EMPTY, fed)[0]
+    np.testing.assert_array_equal(found, 2 * ONES)
+
+
+def test_nested_inputs_are_paired_by_their_keys():
+    a, b, c = (Input((3,)) for _ in range(3))
+    program = kgraph.lower(Model({"p": {"q": a, "r": b}, "s": [c]}, a - b + 4 * c))
+    fed = {"s": [ONES], "p": {"r": ONES, "q": 3 * ONES}}
+    np.testing.assert_array_equal(program.apply(EMPTY, fed)[0], 6 * ONES)
+    with pytest.raises(DataError, match=r"missing: \['q'\]"):
+        program.apply(EMPTY, {"s": [ONES], "p": {"r": ONES}})
+    with pytest.raises(DataError, match="The model takes 3 inputs"):
+        program.apply(EMPTY, {"s": ONES, "p": {"r": ONES, "q": ONES, "z": ONES}})
 
 
 def test_inputs_get_the_dtype_of_the_input():

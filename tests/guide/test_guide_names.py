@@ -54,7 +54,7 @@ def test_a_name_has_no_slash():
 def test_functions_and_layers_share_the_names():
     a, b = keras.Input((4,)), keras.Input((4,))
     model = keras.Model([a, b], keras.ops.add(layers.add([a, b]), a))
-    assert [layer.name for layer in model.layers[2:]] == ["add", "add_1"]
+    assert [layer.name for layer in model.operations[2:]] == ["add", "add_1"]
 
 
 def test_an_unnamed_input_is_fed_by_the_name_it_shows():

@@ -53,8 +53,8 @@ def test_another_function_works_but_cannot_be_written_down():
     assert layer(Input((4,))).shape == (None, 4)
     with pytest.raises(TypeError, match="not JSON serializable"):
         json.dumps(layer.get_config())
-    with pytest.raises(ConfigError, match="as `mask`"):
-        Lambda(half, mask=lambda inputs, mask: mask)
+    with pytest.raises(ConfigError, match="as `function`"):
+        Lambda("half")
 
 
 def test_functions_of_jax_are_found_by_name():

@@ -180,8 +180,6 @@ def test_unknown_option():
     text = lines_of(error)
     assert text["what"] == ["Dense has no option 'activaton'"]
     assert text["try"] == ["did you mean 'activation'?"]
-    with pytest.raises(ConfigError, match=r"no option 'input_shape'[\s\S]*try +.*Input"):
-        Dense(4, input_shape=(3,))
     for foreign in ("lora_rank", "quantization_config"):
         with pytest.raises(ConfigError, match=f"no option '{foreign}'"):
             Dense(4, **{foreign: 2})
@@ -251,20 +249,7 @@ def test_softmax_mask_that_does_not_fit():
         Softmax()(Input((3, 4)), mask=np.ones((2, 3), bool))
 
 
-def test_lambda_takes_only_functions_that_can_be_found():
-    def local(x):
-        return x
-
-    for function in (lambda x: x, local):
-        with pytest.raises(ConfigError) as error:
-            Lambda(function)
-        text = lines_of(error)
-        assert "cannot take a function that nobody else can find by name" in text["what"][0]
-        assert function.__qualname__ in text["received"][0]
-        tries = " ".join(text["try"])
-        assert "kgraph.ops" in tries
-        assert "Layer subclass" in tries
-        assert "register_keras_serializable" in tries
+def test_lambda_takes_functions():
     assert Lambda(jnp.tanh)(Input((3,))).shape == (None, 3)
     with pytest.raises(ConfigError, match=r"needs a function as `function`[\s\S]*'tanh'"):
         Lambda("tanh")

@@ -220,15 +220,6 @@ def test_a_damaged_config_is_refused(change, text):
         Model.from_config(config)
 
 
-def test_a_subclassed_model_cannot_be_cloned():
-    class Plain(Model):
-        def call(self, inputs):
-            return inputs
-
-    with pytest.raises(ConfigError, match="defined by code"):
-        clone_model(Plain())
-
-
 class Unregistered(Layer):
     """A layer of the user's that no file may name."""
 

@@ -14,7 +14,7 @@ from kgraph.layers import Dense
 EXTRAS = {
     "assign", "compile_report", "cost", "forecast", "graph", "input_names", "max_batch_size",
     "memory",
-    "next_key", "output_names", "plot", "to_mermaid", "variables_for",
+    "next_key", "operations", "output_names", "plot", "to_mermaid", "variables_for",
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kgraph.compiler.inputs import arrange_inputs
+from kgraph.compiler.inputs import arrange_inputs, has_sizes_of
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import LayerSpec, Node, Ref
 from kgraph.graph.structure import fill
@@ -16,7 +16,8 @@ def inline_models(graph: Graph) -> Graph:
     Needs: nothing. Keeps: parameter paths (`encoder/conv2d` is the layer `conv2d` of `encoder`
     either way) and random keys (they come from the same paths). A call on masked tensors stays a
     call, since the model's own graph does not know of those masks; and so does one whose inputs get
-    another dtype or rank there. A second run changes nothing.
+    another dtype or rank there, or sizes that are not those of the data it has seen first. A second
+    run changes nothing.
     """
     while any(_inlinable(graph, node) for node in graph.nodes):
         graph = _inline_once(graph)
@@ -31,10 +32,12 @@ def _inlinable(graph: Graph, node: Node) -> bool:
         return False
     if len(node.inputs) != len(inner.inputs) or any(mask is not None for mask in node.masks):
         return False
-    pairs = zip(map(inner.spec, inner.inputs), map(graph.spec, _arguments(inner, node)))
-    return all(
+    specs = [graph.spec(ref) for ref in _arguments(inner, node)]
+    pairs = zip(map(inner.spec, inner.inputs), specs)
+    alike = all(
         own.dtype == given.dtype and len(own.dims) == len(given.dims) for own, given in pairs
     )
+    return alike and has_sizes_of(inner, specs)
 
 
 def _arguments(inner: Graph, call: Node) -> list[Ref]:

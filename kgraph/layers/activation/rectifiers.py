@@ -33,6 +33,7 @@ class ReLU(Layer):
     [[0.0, 2.0, 6.0]]
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
 
     def __init__(
@@ -69,6 +70,7 @@ class LeakyReLU(Layer):
     [[-0.5, 2.0]]
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
 
     def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
@@ -95,6 +97,7 @@ class ELU(Layer):
     [[-2.0, 2.0]]
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
 
     def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:

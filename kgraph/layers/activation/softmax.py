@@ -35,6 +35,7 @@ class Softmax(Layer, traits=_traits):
     [[0.5, 0.5]]
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
 
     def __init__(self, axis: int | Sequence[int] = -1, **options: Unpack[LayerOptions]) -> None:

@@ -45,6 +45,8 @@ class Attention(Layer):
     (None, 5, 8)
     """
 
+    supports_masking = True
+
     scale: Any = None
 
     def __init__(

@@ -66,6 +66,8 @@ class MultiHeadAttention(Layer):
     (None, 5, 8)
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         num_heads: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import warnings
@@ -33,6 +34,7 @@ from kgraph.layers.base.context import Context, widened
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.first_keys import root_key
 from kgraph.layers.base.input_spec import check_input
+from kgraph.layers.base.speaks import learn_from
 from kgraph.layers.base.stateless_scope import current_scope, scoped
 from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
 from kgraph.layers.base.tree import name_paths, named_weights
@@ -67,14 +69,17 @@ def call_on_symbols(layer: Layer, args: tuple[object, ...], kwargs: dict[str, ob
     except KGraphError as error:
         raise error.located(source, _made(inputs)) from error.__cause__
     except Exception as error:
+        if learn_from(error, type(layer)):
+            return call_on_symbols(layer, args, kwargs)
         raise _explained(layer, error, inputs).located(source, _made(inputs)) from error
+    graph = layer._kgraph_inner_graph  # symbols stay in the list that arrays leave
     call = Call(
         layer=layer,
         args=tuple(template[0]),
         kwargs=template[1],
         inputs=tuple(inputs),
         masks=tuple(symbol.mask for symbol in inputs),
-        structure=inferred.structure,
+        structure=inferred.structure if graph is None else graph.output_structure,
         outputs=inferred.outputs,
         mask_specs=inferred.mask_specs,
         passes_mask=_passed_mask(layer, args, kwargs),
@@ -281,10 +286,14 @@ def call_on_arrays(layer: Layer, args: tuple[object, ...], kwargs: dict[str, obj
     check_input(layer, first_argument(spec, args, kwargs))
     create_values(layer._kgraph_paths_of_values())
     weights = {id(weight): weight for _, weight in named_weights(layer)}
-    context = Context(key=eager_key)
-    context.first_keys = layer._kgraph_keys
-    copy = binding.bind(layer, context, layer.name)
-    outputs = copy(*args, **kwargs)
+    try:
+        outputs, context = _run_on_arrays(layer, args, kwargs)
+    except AttributeError as error:
+        if not learn_from(error, type(layer)):
+            raise
+        outputs, context = _run_on_arrays(layer, args, kwargs)
+    for item in leaves(outputs):
+        keep_mask(item, context.mask_of(item))
     weights |= context.assigned
     weights |= {id(weight): weight for _, weight in named_weights(layer)}
     _keep_state(layer, context, weights)
@@ -302,6 +311,29 @@ def _of_keras(layer: Layer, tensor: Any) -> SymbolError:
         received=repr(tensor),
         hint="make the inputs with kgraph.Input: one graph has layers of one library",
     )
+
+
+def _run_on_arrays(
+    layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, Context]:
+    context = Context(key=eager_key)
+    context.first_keys = layer._kgraph_keys
+    for item in leaves([args, kwargs]):
+        context.set_mask(item, eager_mask(item))
+    copy = binding.bind(layer, context, layer.name)
+    return copy(*args, **kwargs), context
+
+
+def eager_mask(item: Any) -> Array | None:
+    """Returns the mask that a layer has left on an array, as Keras' layers do."""
+    return getattr(item, "_keras_mask", None)
+
+
+def keep_mask(item: Any, mask: Array | None) -> None:
+    """Leaves a mask on an array that a layer or model returns, for the next one."""
+    if mask is not None:
+        with contextlib.suppress(AttributeError):  # some of JAX's tracers take no attribute
+            item._keras_mask = mask
 
 
 def _keep_state(layer: Layer, context: Context, weights: dict[int, Any]) -> None:

@@ -21,7 +21,7 @@ from kgraph.errors import ConfigError, StateError
 from kgraph.graph.symbol import Call
 from kgraph.layers.base.variable import Variable, check_wide
 from kgraph.registry import Record
-from kgraph.types import Array, PolicyLike
+from kgraph.types import Array, PolicyLike, Shape
 
 if TYPE_CHECKING:
     from kgraph.layers.base.context import Context
@@ -37,11 +37,13 @@ class Core(Record):
     Fields:
         policy: the dtypes.
         explicit_name, kept_name: the name that the user gave, and the one that a first model gave.
+        in_graph: whether a graph has the layer under its name.
         order: in which layers were made; automatic names are numbered by it.
         weights: those that the layer declared itself.
         path: the name behind those of the layers outside, from the moment the layer is built.
         inside: the records of the layers whose paths begin with this one's.
         trainable: False keeps them out of training.
+        input_shape: of the inputs, with the batch axis, where the constructor was told.
         losses: what the last call on arrays added.
         run_losses: the losses that a step has collected, in the place of all others; else None.
         first_call: where the layer stands in a graph, as long as somebody keeps that.
@@ -57,11 +59,13 @@ class Core(Record):
     policy: DTypePolicy = field(default_factory=dtype_policy)
     explicit_name: str | None = None
     kept_name: str | None = None
+    in_graph: bool = False
     order: int = field(default_factory=_order.__next__)
     weights: list[Variable] = field(default_factory=list)
     path: str | None = None
     inside: list[Core] = field(default_factory=list)
     trainable: bool = True
+    input_shape: Shape | None = None
     losses: list[Array] = field(default_factory=list)
     run_losses: Sequence[Array] | None = None
     first_call: Callable[[], Call | None] | None = None
@@ -88,6 +92,7 @@ class Core(Record):
 
     def keep_name(self, name: str) -> None:
         """Takes the name that a graph gave, if there is none yet."""
+        self.in_graph = True
         if self.explicit_name is None and self.kept_name is None:
             self.kept_name = name
             self.follow(name)

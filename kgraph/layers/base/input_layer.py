@@ -16,14 +16,15 @@ from kgraph.graph.dims import BATCH, fresh_dim, make_dims, unnamed_dims
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import Slot
 from kgraph.graph.symbol import Call, SymbolicTensor
+from kgraph.graph.traits import Traits
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.variable import check_wide
 from kgraph.source import user_source
 from kgraph.tracebacks import entry
-from kgraph.types import Array, DTypeLike
+from kgraph.types import Array, DTypeLike, Shape
 
 
-class InputLayer(Layer):
+class InputLayer(Layer, traits=lambda layer: Traits(any_size=layer.any_size)):
     """The entry of one tensor into a graph; made by `Input`.
 
     Args:
@@ -43,6 +44,8 @@ class InputLayer(Layer):
     >>> InputLayer((28, 28)).batch_shape
     (None, 28, 28)
     """
+
+    any_size = False
 
     def __init__(
         self,
@@ -138,6 +141,13 @@ def Input(
     layer = InputLayer(
         shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name
     )
+    return layer.make_symbol()
+
+
+def first_input(shape: Shape, dtype: str, name: str | None = None) -> SymbolicTensor:
+    """Returns an input for data of this shape (with the batch axis), and of other sizes later."""
+    layer = InputLayer(batch_shape=shape, dtype=dtype, name=name)
+    layer.any_size = True
     return layer.make_symbol()
 
 

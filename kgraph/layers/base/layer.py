@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from kgraph import regularizers
 from kgraph.config import DTypePolicy
 from kgraph.declared import declare, is_own
-from kgraph.errors import ConfigError, StateError
+from kgraph.errors import ConfigError, NotYetError
 from kgraph.graph.node import LayerSpec, TensorSpec, WeightSpec
 from kgraph.graph.structure import map_structure
 from kgraph.graph.symbol import Call, SymbolicTensor
@@ -20,7 +20,8 @@ from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, as_policy, context_of, label_of, next_key, set_name
 from kgraph.layers.base.first_keys import FirstKeys
-from kgraph.layers.base.options import unknown_options
+from kgraph.layers.base.options import take_shape, unknown_options
+from kgraph.layers.base.scopes import in_scope
 from kgraph.layers.base.stateless import stateless_call
 from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import name_paths, name_weights, named_weights, parts_of
@@ -49,6 +50,8 @@ class Layer(Weighted):
         dtype: name of a dtype or policy (`"float32"`, `"mixed_bfloat16"`), or a DTypePolicy.
         autocast: whether floating inputs and weights are cast to the compute dtype in `call`.
         name: unique in a model; by default the model gives one.
+        input_shape, input_dim, batch_input_shape: of the inputs: a Sequential that begins with the
+            layer is built for them. New code has `Input` there.
 
     Raises:
         ConfigError: an option is unknown or has a value it cannot have.
@@ -70,6 +73,7 @@ class Layer(Weighted):
     _kgraph_kind = "layer"
     _kgraph_core: ClassVar[type[Core]] = Core
     _kgraph_masks_inside: bool = False
+    _kgraph_never_builds: bool = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         layer = object.__new__(cls)
@@ -87,12 +91,15 @@ class Layer(Weighted):
         name: str | None = None,
         **unknown: Any,
     ) -> None:
+        take_shape(self, unknown)
         if unknown:
             raise unknown_options(type(self), unknown)
         set_name(self, name)
         self._kgraph.trainable, self._kgraph.policy = bool(trainable), as_policy(dtype)
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
+        if self._kgraph_never_builds and is_own(type(self)):
+            self.built = True
 
     def __init_subclass__(
         cls, traits: Traits | Callable[[Any], Traits] | None = None, **kwargs: Any
@@ -107,6 +114,8 @@ class Layer(Weighted):
 
     def build(self, input_shape: Any) -> None:
         """Declares the weights for an input of this shape (a structure of shapes for several)."""
+        if not self._kgraph.building:  # else a subclass' own `build` goes on
+            _finish_build(self)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Computes the output; every subclass writes its own."""
@@ -177,10 +186,6 @@ class Layer(Weighted):
         """Builds the layer for these call arguments, unless it is built."""
         if not self.built:
             self.build(**calling.build_arguments(self, args, kwargs))
-        if not self.built:  # no class has a `build` of its own, which would have set it
-            self.built = True
-            name_weights(self)
-            name_paths(self, self._kgraph.path or self.name)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the specs of the outputs for inputs given as anything with shape and dtype."""
@@ -224,7 +229,7 @@ class Layer(Weighted):
     def _kgraph_call(self) -> Call:
         call = self._kgraph.call()
         if call is None:
-            raise StateError(
+            raise NotYetError(
                 f"{label_of(self)} is not part of a graph",
                 hint="call it on a symbolic tensor and keep the result (or the model) alive",
             )
@@ -316,11 +321,15 @@ def _build_once(build: Function) -> Function:
             if outermost:
                 core.building = False
         if outermost:
-            self.built = True
-            name_weights(self)
-            name_paths(self, core.path or self.name)
+            _finish_build(self)
 
     return wrapper
+
+
+def _finish_build(layer: Layer) -> None:
+    layer.built = True
+    name_weights(layer)
+    name_paths(layer, layer._kgraph.path or in_scope(layer.name))
 
 
 __all__ = ["Layer", "SymbolicTensor", "Variable", "as_policy"]

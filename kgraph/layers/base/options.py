@@ -1,12 +1,13 @@
-"""The options that every layer has, and keywords that no constructor of a layer takes."""
+"""The options that every layer has, the shape of inputs, and unknown keywords."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from kgraph.errors import ConfigError, nearest
+from kgraph.source import warn
 from kgraph.types import PolicyLike, RegularizerLike
 
 
@@ -37,6 +38,31 @@ class LayerOptions(OptionsButName, total=False):
     name: str | None
 
 
+_SHAPE = ("input_shape", "input_dim", "batch_input_shape", "input_length")
+
+
+def take_shape(layer: Any, options: dict[str, Any]) -> None:
+    """Takes the shape of inputs off a layer's keywords: a Sequential that begins with it wants it.
+
+    The recorded arguments lose it too, unless the constructor itself names it: in configs, the
+    Input of the Sequential says it.
+    """
+    given = {name: options.pop(name) for name in _SHAPE if name in options}
+    if not given:
+        return
+    if given.get("input_length") is not None:
+        warn("input_length has no effect, as in Keras 3: layers take sequences of any length")
+    shape, features = given.get("input_shape"), given.get("input_dim")
+    shape = shape if features is None else features
+    if shape is not None:
+        shape = (None, *((shape,) if isinstance(shape, int) else shape))
+    core = layer._kgraph
+    core.input_shape = given.get("batch_input_shape", shape)
+    args, kwargs = core.arguments
+    named = inspect.signature(type(layer).__init__).parameters
+    core.arguments = args, {k: v for k, v in kwargs.items() if k in named or k not in given}
+
+
 def unknown_options(cls: type, unknown: Iterable[str]) -> ConfigError:
     """Returns the error for keywords that no constructor of a layer class takes."""
     names = [
@@ -49,5 +75,5 @@ def unknown_options(cls: type, unknown: Iterable[str]) -> ConfigError:
     return ConfigError(
         f"{cls.__name__} has no option {', '.join(map(repr, unknown))}",
         expected=", ".join(known),
-        hint="declare the shape with Input" if "input_shape" in unknown else nearest(first, known),
+        hint=nearest(first, known),
     )

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 from kgraph.source import is_installed, is_own
 
 _WORDS = frozenset({"assign", "assign_add", "assign_sub", "value"})
 _MOST_FUNCTIONS = 200
 
+_learned: WeakSet[type] = WeakSet()
+
+
+def speaks_of_variables(cls: type) -> bool:
+    """Tells whether a class treats weights as variables, by its code or by what was learned."""
+    return cls in _learned or _speaks(cls)
+
+
+def learn_from(error: Exception, cls: type) -> bool:
+    """Notes that a class assigns weights where its code does not show it: by a lambda, say.
+
+    Returns whether that is what the error of a call says, for the first time: the call can be made
+    again then.
+    """
+    text = str(error) if isinstance(error, AttributeError) else ""
+    said = re.search(r"no attribute '?(\w+)", text)
+    if said is None or said[1] not in _WORDS or cls in _learned:
+        return False
+    _learned.add(cls)
+    return True
+
 
 @cache
-def speaks_of_variables(cls: type) -> bool:
+def _speaks(cls: type) -> bool:
     """Tells whether methods of a class, or functions that they call by name, speak of variables.
 
     Names are what counts, those that `getattr` is given too. Methods of kgraph's own classes and

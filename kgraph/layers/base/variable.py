@@ -17,6 +17,7 @@ from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.arithmetic import ReadsAsArray, plain
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.first_keys import FirstKeys, root_key
+from kgraph.layers.base.scopes import in_scope
 from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.types import AnyArray, Array, DTypeLike, Function, InitializerLike
 
@@ -146,7 +147,7 @@ class Variable(ReadsAsArray):
         self.aggregation, self.synchronization = aggregation, synchronization
         self.overwrite_with_gradient = False
         self.regularizer, self.constraint = regularizer, constraint
-        self._name, self.path = name, name or "variable"
+        self._name, self.path = name, in_scope(name or "variable")
         self._keeper: Keeper | None = None
         self._owner: Owner | None = None
         self.origin: tuple[FirstKeys, str] | None = None

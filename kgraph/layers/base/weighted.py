@@ -12,7 +12,7 @@ from kgraph.config import DTypePolicy
 from kgraph.errors import GraphError, StateError
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.context import running
-from kgraph.layers.base.core import Core, label_of
+from kgraph.layers.base.core import Core, label_of, set_name
 from kgraph.layers.base.tree import children, members, named_weights, walk_weights
 from kgraph.layers.base.variable import Variable, create_values, dtype_name
 from kgraph.registry import Recorded, snake_case
@@ -41,6 +41,17 @@ class Weighted(Recorded):
     def name(self) -> str:
         """The name: explicit, or the one that the first model gave, or the class in snake case."""
         return self._kgraph.explicit_name or self._kgraph.kept_name or self._kgraph_base_name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        if self._kgraph.in_graph:
+            raise StateError(
+                f"{label_of(self)} is part of a model, where this name stands for it",
+                at=user_source(),
+                hint=f"name it before: {type(self).__name__}(..., name={name!r})",
+            )
+        set_name(self, name)
+        self._kgraph.follow(name)
 
     @property
     def _kgraph_base_name(self) -> str:

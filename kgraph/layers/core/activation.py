@@ -33,6 +33,7 @@ class Activation(Layer, traits=_traits):
     [[0.0, 2.0]]
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
 
     def __init__(self, activation: ActivationLike, **options: Unpack[LayerOptions]) -> None:

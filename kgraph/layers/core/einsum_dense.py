@@ -48,12 +48,6 @@ class Equation:
     left: bool
     right: bool
 
-    @property
-    def keeps_steps(self) -> bool:
-        """Whether the first two axes of the input are those of the output."""
-        same = self.inputs[:2] == self.outputs[:2] and len(self.outputs) > 1
-        return self.left or same
-
     def input_axis(self, letter: str) -> int:
         """Returns the axis of the input that a letter stands for."""
         place = self.inputs.index(letter)
@@ -166,7 +160,6 @@ class EinsumDense(Layer, KernelAndBias, traits=_traits):
         self.activation = activations.get(activation)
         set_options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         set_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
-        self.supports_masking = self.letters.keeps_steps
         self.input_spec = self._rank()
 
     def _sizes_by_letter(self, output_shape: Any) -> dict[str, int | None]:

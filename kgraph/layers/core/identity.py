@@ -19,6 +19,7 @@ class Identity(Layer, traits=Traits(idle_at_inference=True)):
     [1.0]
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
 
     def call(self, inputs: Tree) -> Any:

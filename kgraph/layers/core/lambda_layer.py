@@ -1,4 +1,4 @@
-"""Lambda: a named function as a layer."""
+"""Lambda: a function as a layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from kgraph.errors import ConfigError
 from kgraph.graph.traits import Traits
 from kgraph.layers.base import Layer
 from kgraph.layers.base.options import LayerOptions
-from kgraph.registry import Opaque, describe
 from kgraph.types import Function, Tree
 
 
@@ -18,8 +17,9 @@ from kgraph.types import Function, Tree
 class Lambda(Layer, traits=Traits(rows_independent=False, same_shapes=False)):
     """Applies a function of the user's.
 
-    Only a function that others can find by its name is taken, since nothing else can be written
-    into a file and read back without running code from it.
+    A function that others cannot find by its name (a lambda, one inside another function) works
+    too, but a model with it cannot be saved: nothing else could be read back without running code
+    from the file. Register functions with `kgraph.saving.register_keras_serializable`.
 
     Shapes: whatever the function gives.
 
@@ -30,7 +30,7 @@ class Lambda(Layer, traits=Traits(rows_independent=False, same_shapes=False)):
         arguments: further keyword arguments of the function.
 
     Raises:
-        ConfigError: the function is a lambda, or defined inside another function.
+        ConfigError: it is no function.
 
     >>> import jax.numpy as jnp
     >>> Lambda(jnp.square)(jnp.array([3.0])).tolist()
@@ -46,9 +46,9 @@ class Lambda(Layer, traits=Traits(rows_independent=False, same_shapes=False)):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        _check_findable(function, "function")
+        _check_function(function, "function")
         if callable(mask):
-            _check_findable(mask, "mask")
+            _check_function(mask, "mask")
         self.function, self.mask = function, mask
         self.arguments = dict(arguments or {})
         self._known = _parameters(function)
@@ -66,25 +66,9 @@ class Lambda(Layer, traits=Traits(rows_independent=False, same_shapes=False)):
         return self.mask(inputs, previous_mask) if callable(self.mask) else self.mask
 
 
-def _check_findable(function: Any, option: str) -> None:
-    """Raises ConfigError for a function that has no name to be found by."""
+def _check_function(function: Any, option: str) -> None:
     if not callable(function):
         raise ConfigError(f"Lambda needs a function as `{option}`", received=f"{function!r}")
-    if not isinstance(describe(function), Opaque):
-        return
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", "")
-    if name and "<" not in name:
-        return
-    raise ConfigError(
-        f"Lambda cannot take a function that nobody else can find by name, as `{option}`",
-        expected="a function defined at the top of a module",
-        received=name or repr(function),
-        hint=[
-            "write it with kgraph.ops (kgraph.ops.tanh(x), x[:, 0], x * 2, ...),",
-            "or as the call of a Layer subclass,",
-            "or decorate it with @kgraph.saving.register_keras_serializable()",
-        ],
-    )
 
 
 def _parameters(function: Function) -> frozenset[str]:

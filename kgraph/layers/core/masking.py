@@ -25,6 +25,7 @@ class Masking(Layer):
     True
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
     input_spec = InputSpec(min_ndim=2)
 

@@ -33,6 +33,8 @@ class UnitNormalization(_Normalization):
     [[0.0, 1.0]]
     """
 
+    _kgraph_never_builds = True
+
     def __init__(self, axis: Axes = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(axis, **options)
 

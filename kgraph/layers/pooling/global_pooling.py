@@ -21,6 +21,8 @@ class _GlobalPooling(_SpatialLayer):
         keepdims: whether the reduced axes stay, with size 1.
     """
 
+    _kgraph_never_builds = True
+
     def __init__(
         self,
         data_format: DataFormat | None = None,

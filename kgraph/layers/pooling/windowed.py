@@ -20,6 +20,8 @@ from kgraph.types import Array, DTypeLike
 class _Pooling(_SpatialLayer):
     """Reduces each window of each channel to one number."""
 
+    _kgraph_never_builds = True
+
     def __init__(
         self,
         pool_size: Sizes,

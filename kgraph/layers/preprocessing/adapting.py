@@ -15,7 +15,7 @@ import numpy as np
 from kgraph.data import is_dataset
 from kgraph.data.arrays import is_array
 from kgraph.data.kinds import gives_by_number
-from kgraph.errors import DataError, StateError
+from kgraph.errors import DataError, NotYetError, StateError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
 
@@ -111,9 +111,9 @@ def numbers(owner: str, batch: np.ndarray) -> np.ndarray:
     return wide
 
 
-def not_adapted(owner: str, hint: str) -> StateError:
+def not_adapted(owner: str, hint: str) -> NotYetError:
     """Returns the error for a layer that is used before it has learned anything."""
-    return StateError(f"{owner} has not been adapted to data yet", hint=hint)
+    return NotYetError(f"{owner} has not been adapted to data yet", hint=hint)
 
 
 def items(owner: str, data: Any, steps: int | None) -> Iterator[Any]:

@@ -56,6 +56,7 @@ class RNN(Layer):
     (None, 10, 4)
     """
 
+    supports_masking = True
     input_spec = InputSpec(min_ndim=3)
     states: Any = None
 

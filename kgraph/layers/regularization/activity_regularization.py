@@ -27,6 +27,7 @@ class ActivityRegularization(Layer, traits=Traits(idle_at_inference=True)):
     [2.0]
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Unpack[CommonOptions]) -> None:

@@ -40,6 +40,7 @@ class Dropout(Layer, traits=Traits(idle_at_inference=True)):
     [0.0, 2.0]
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
 
     def __init__(

@@ -36,6 +36,7 @@ class GaussianNoise(Layer, traits=Traits(idle_at_inference=True)):
     [[1.0, 1.0]]
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
 
     def __init__(
@@ -68,6 +69,7 @@ class GaussianDropout(Layer, traits=Traits(idle_at_inference=True)):
     [[1.0, 1.0]]
     """
 
+    _kgraph_never_builds = True
     supports_masking = True
 
     def __init__(

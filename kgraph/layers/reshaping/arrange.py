@@ -63,6 +63,7 @@ class Reshape(Layer):
     (None, 6, 2)
     """
 
+    _kgraph_never_builds = True
     input_spec = InputSpec(min_ndim=1)
 
     def __init__(self, target_shape: Sequence[int | None], **options: Unpack[LayerOptions]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 
 from kgraph.checks import check_count
-from kgraph.errors import ConfigError, DataError, StateError, check_choice
+from kgraph.errors import ConfigError, DataError, NotYetError, StateError, check_choice
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import LayerOptions
@@ -275,7 +275,9 @@ class _Lookup(Layer):
         """The weights of "tf_idf", one for each place of the output; padding has 0."""
         weights = self.known.idf_weights
         if weights is None:
-            raise StateError(f"{label_of(self)} has no idf_weights", hint='they belong to "tf_idf"')
+            raise NotYetError(
+                f"{label_of(self)} has no idf_weights", hint='they belong to "tf_idf"'
+            )
         return np.pad(weights, (0, self.depth - len(weights)))
 
     # --- config ----------------------------------------------------------------------------------

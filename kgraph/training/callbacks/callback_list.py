@@ -8,6 +8,7 @@ from typing import Any
 from kgraph.errors import ConfigError
 from kgraph.interrupts import heard
 from kgraph.training.callbacks.callback import Callback, Logs, Mode, wants_batches
+from kgraph.training.callbacks.foreign import ForeignCallback, is_foreign
 from kgraph.training.callbacks.history import History
 from kgraph.training.callbacks.progbar_logger import ProgbarLogger
 
@@ -19,7 +20,8 @@ class CallbackList(Callback):
     later ones and the caller. Zero-dimensional arrays in it become Python numbers.
 
     Args:
-        callbacks: a Callback, a (nested) list of them, or None.
+        callbacks: a Callback, a (nested) list of them, or None. Keras' own, and other objects with
+            its methods, work too.
         model: the model they act on.
         params: dict they can read: `verbose`, `epochs`, `steps`.
         add_history: appends a History unless one is there.
@@ -81,6 +83,14 @@ class CallbackList(Callback):
     def wants_batches(self, mode: Mode) -> bool:
         """Tells whether any callback listens to single batches of `mode`."""
         return any(wants_batches(callback, mode) for callback in self.callbacks)
+
+    def asked_to(self, stop: str) -> bool:
+        """Tells, once, whether a callback has set this attribute of the model to True."""
+        attributes = {} if self.model is None else vars(self.model)
+        if attributes.get(stop) is not True:
+            return False
+        attributes[stop] = False
+        return True
 
     def _tell(self, hook: str, *about: Any) -> None:
         *index, logs = about
@@ -146,6 +156,8 @@ def _flat(callbacks: Any) -> Iterator[Callback]:
             yield from _flat(callback)
     elif isinstance(callbacks, Callback):
         yield callbacks
+    elif is_foreign(callbacks):
+        yield ForeignCallback(callbacks)
     else:
         is_class = isinstance(callbacks, type) and issubclass(callbacks, Callback)
         raise ConfigError(

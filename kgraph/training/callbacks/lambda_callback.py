@@ -20,10 +20,11 @@ class LambdaCallback(Callback):
         on_epoch_begin, on_epoch_end: functions of `(epoch, logs)`.
         on_train_begin, on_train_end: functions of `(logs)`.
         on_train_batch_begin, on_train_batch_end: functions of `(batch, logs)`.
-        **hooks: functions for the other hooks of `Callback`, by name.
+        **more: functions for the other hooks of `Callback`, by name. What does not begin with `on_`
+            becomes an attribute of the callback, as in Keras.
 
     Raises:
-        ConfigError: a name is no hook, or a value no function.
+        ConfigError: a name that begins with `on_` is no hook, or its value no function.
 
     >>> printer = LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs["loss"]))
     """
@@ -36,9 +37,11 @@ class LambdaCallback(Callback):
         on_train_end: Hook | None = None,
         on_train_batch_begin: Hook | None = None,
         on_train_batch_end: Hook | None = None,
-        **hooks: Hook | None,
+        **more: Any,
     ) -> None:
+        hooks = {name: more.pop(name) for name in list(more) if name.startswith("on_")}
         check_keys("LambdaCallback", hooks, HOOKS)
+        vars(self).update(more)
         given = {
             "on_epoch_begin": on_epoch_begin,
             "on_epoch_end": on_epoch_end,

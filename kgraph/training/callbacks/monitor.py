@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
 
 from kgraph.errors import ConfigError, check_choice, nearest
 from kgraph.source import warn
 from kgraph.training.callbacks.callback import Callback, Logs
+
+MonitorOp: TypeAlias = Callable[[Any, Any], Any]
+"""Tells whether the first number is better than the second."""
 
 
 class MonitorCallback(Callback):
@@ -25,6 +31,10 @@ class MonitorCallback(Callback):
         best: value to improve on from the start.
         min_delta: smallest difference that counts.
 
+    Attributes:
+        monitor_op: `numpy.less` or `numpy.greater`, known once training has begun. One that is set
+            before decides in the place of `mode`.
+
     Raises:
         ConfigError: `mode` is unknown; or, when training begins, it is `"auto"` and the model has
             no loss or metric of that name, or one without a direction.
@@ -41,12 +51,12 @@ class MonitorCallback(Callback):
         self.monitor, self.mode = monitor, mode
         self.best = best
         self.min_delta = abs(min_delta)
-        self._direction: str | None = {"min": "down", "max": "up"}.get(mode)
+        self.monitor_op: MonitorOp | None = {"min": np.less, "max": np.greater}.get(mode)
         self._warned = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._warned = False
-        self._find_direction()
+        self._find_op()
 
     def improves(self, value: float, reference: float | None) -> bool:
         """Tells whether `value` is better than `reference` by more than `min_delta`."""
@@ -54,9 +64,9 @@ class MonitorCallback(Callback):
             return False
         if reference is None:
             return True
-        if self._find_direction() == "down":
-            return value + self.min_delta < reference
-        return value - self.min_delta > reference
+        op = self._find_op()
+        change = -self.min_delta if op is np.less else self.min_delta
+        return bool(op(value - change, reference))
 
     def monitored(self, logs: Logs | None) -> float | None:
         """Returns the monitored value; None, with one warning, if the logs lack it."""
@@ -74,9 +84,9 @@ class MonitorCallback(Callback):
         text = f"{type(self).__name__} {text}; they have {', '.join(keys) or 'nothing'}"
         return text if hint is None else f"{text} ({hint})"
 
-    def _find_direction(self) -> str:
-        if self._direction is not None:
-            return self._direction
+    def _find_op(self) -> MonitorOp:
+        if self.monitor_op is not None:
+            return self.monitor_op
         key = self.monitor.removeprefix("val_")
         found = "down" if key == "loss" else self.model._kgraph.trainer.direction_of(key)
         if found is None:
@@ -85,5 +95,5 @@ class MonitorCallback(Callback):
                 expected="mode='min' or mode='max'",
                 received="mode='auto' and a name without a known direction",
             )
-        self._direction = found
-        return found
+        self.monitor_op = np.less if found == "down" else np.greater
+        return self.monitor_op
