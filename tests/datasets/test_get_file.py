@@ -149,6 +149,7 @@ HOSTILE = {
     "zip": zipped({"fine.txt": b"1", "../../owned": b"x"}),
     "damaged": tar({"fine.txt": b"12345" * 99})[:-20],
     "no archive": b"hello",
+    "no name": zipped({"": b"1"}),
 }
 
 
