@@ -149,7 +149,7 @@ HOSTILE = {
     "zip": zipped({"fine.txt": b"1", "../../owned": b"x"}),
     "damaged": tar({"fine.txt": b"12345" * 99})[:-20],
     "no archive": b"hello",
-    "no name": zipped({"": b"1"}),
+    "no name": zipped({"xy": b"1"}).replace(b"xy", b"\0y"),
 }
 
 
