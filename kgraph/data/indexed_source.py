@@ -11,6 +11,7 @@ import numpy as np
 from kgraph.data.batch import Batch, ClassWeight, as_batch, unpack_x_y_sample_weight
 from kgraph.data.checks import check_steps
 from kgraph.data.prefetch import in_order
+from kgraph.data.py_dataset import PyDataset
 from kgraph.data.source import random_generator, span, warn_short
 from kgraph.errors import DataError
 from kgraph.source import warn
@@ -48,6 +49,8 @@ class IndexedSource:
         self._dataset = dataset
         self._shuffle = bool(shuffle) and not hasattr(dataset, "set_pass")
         self._seed = seed
+        self._epoch = self._ended_before = 0
+        self._restored: dict[str, int] | None = None
         self._wanted = check_steps(steps_per_epoch)
         self._class_weight = class_weight
         total = self._total()
@@ -60,6 +63,19 @@ class IndexedSource:
         if getattr(dataset, "use_multiprocessing", False):
             warn(f"{self._name}: use_multiprocessing is not used, its workers run in threads.")
 
+    def get_position(self) -> dict[str, int] | None:
+        """Returns how often `on_epoch_end` has changed the data; None where it does nothing."""
+        if not self._changes:
+            return None
+        return {"epoch": self._epoch, "ended": self._ended_before}
+
+    def set_position(self, position: dict[str, int] | None, batches: int) -> None:
+        """Makes the next epoch call `on_epoch_end` as often as it was, of data that are new here.
+
+        It warns that the data then have to change as they did.
+        """
+        self._restored = position if self._changes else None
+
     @property
     def steps(self) -> int | None:
         """Batches per epoch."""
@@ -67,6 +83,8 @@ class IndexedSource:
 
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """Yields the batches of one epoch; see `Source.epoch`."""
+        self._end_earlier_epochs(index)
+        self._epoch, self._ended_before = index, self._ended
         if hasattr(self._dataset, "set_pass"):
             total = self._total()
             self._dataset.set_pass(index if total is None else span(index, total, self._wanted)[0])
@@ -76,9 +94,51 @@ class IndexedSource:
             for place, item in enumerate(items, start):
                 where = f"batch {numbers[place]} of {self._name}"
                 yield as_batch(*unpack_x_y_sample_weight(item), self._class_weight, where)
-        _call(self._dataset, "on_epoch_end")
+        self._end_epoch()
         if self._wanted is not None and len(numbers) < self._wanted:
             warn_short(index, self._wanted, len(numbers), "The next epoch begins the data anew.")
+
+    @property
+    def _changes(self) -> bool:
+        """Whether the ends of epochs may change the data."""
+        own = getattr(type(self._dataset), "on_epoch_end", None)
+        return own not in (None, PyDataset.on_epoch_end) and not hasattr(self._dataset, "set_pass")
+
+    @property
+    def _ended(self) -> int:
+        """How many ends of epochs the dataset has had in this process, of all its trainings."""
+        return getattr(self._dataset, "_kgraph_ended", 0)
+
+    def _end_epoch(self) -> None:
+        _call(self._dataset, "on_epoch_end")
+        if self._changes:
+            self._dataset._kgraph_ended = self._ended + 1
+
+    def _end_earlier_epochs(self, index: int) -> None:
+        """Changes data that are new in this process as the epochs before have changed them.
+
+        Raises:
+            DataError: they have changed further.
+        """
+        restored, self._restored = self._restored, None
+        if restored is None:
+            return
+        missing = restored["ended"] + index - restored["epoch"] - self._ended
+        if missing < 0:
+            raise DataError(
+                f"{self._name} has changed since the checkpoint was saved: on_epoch_end has been "
+                f"called {-missing} times more",
+                hint=f"give fit a new {self._name}",
+            )
+        if missing:
+            warn(
+                f"{self._name}.on_epoch_end is called for {missing} epochs that were before: it "
+                "has to change the data as it did then. Drawn numbers are the same only if they "
+                "come from a generator that the dataset makes itself, with a seed"
+            )
+        for _ in range(missing):
+            _call(self._dataset, "on_epoch_begin")
+            self._end_epoch()
 
     @property
     def _name(self) -> str:

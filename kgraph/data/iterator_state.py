@@ -57,6 +57,6 @@ def is_place_for_all(state: Any) -> bool:
     """Tells whether an encoded state says where all processes are, each with rows of its own.
 
     So does that of grain's `ElasticIterator`, and of any that counts rows as it does: those
-    that all processes have read together.
+    that all processes have read together. So does `IndexedSource.get_position`.
     """
-    return isinstance(state, dict) and set(state) == {"global_next_index"}
+    return isinstance(state, dict) and set(state) in ({"global_next_index"}, {"epoch", "ended"})

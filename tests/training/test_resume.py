@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import engine_runs as runs
+import numpy as np
 import pytest
 import resume_models
 from engine_runs import LABELS, X
@@ -24,7 +25,8 @@ from resume_models import KINDS, reached, same, train
 
 import kgraph
 from kgraph.callbacks import Callback, EarlyStopping, LambdaCallback
-from kgraph.errors import StateError
+from kgraph.data import IndexedSource, PyDataset
+from kgraph.errors import DataError, StateError
 from kgraph.saving.checkpoints import Checkpoint
 
 pytestmark = pytest.mark.filterwarnings(
@@ -324,3 +326,52 @@ def _uninterrupted(server: Any, folder: Path) -> Any:
     out = folder / "expected"
     assert Child(server, "arrays", folder / "whole", out, "1h").status() == 0
     return pickle.loads(out.read_bytes())
+
+
+class Reshuffled(PyDataset):
+    """Batches whose order each end of an epoch changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.random, self.order = np.random.default_rng(4), np.arange(4)
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        return runs.cut()[self.order[index]]
+
+    def on_epoch_end(self) -> None:
+        self.random.shuffle(self.order)
+
+
+def test_a_dataset_that_shuffles_itself_at_the_end_of_epochs_goes_on(tmp_path: Path) -> None:
+    def fit(data: Any, folder: Path | None, *callbacks: Any) -> dict[str, Any]:
+        model = runs.compiled()
+        checkpoint = None if folder is None else Checkpoint(folder, every=1)
+        history = model.fit(
+            data, epochs=4, verbose=0, shuffle=False, callbacks=list(callbacks),
+            checkpoint=checkpoint,
+        ).history  # fmt: skip
+        return reached(runs.Run(model, history))
+
+    expected = fit(Reshuffled(), None)
+    for batch in (7, 8, 10):
+        with pytest.raises(Interrupted):
+            fit(Reshuffled(), tmp_path / str(batch), InterruptAt(batch))
+        with pytest.warns(UserWarning, match=r"Reshuffled.on_epoch_end is called for . epochs"):
+            found = fit(Reshuffled(), tmp_path / str(batch))
+        assert same(found, expected), batch
+
+
+def test_a_dataset_that_has_changed_further_than_the_checkpoint_is_refused() -> None:
+    data = Reshuffled()
+    first = IndexedSource(data)
+    list(first.epoch(0))
+    position = first.get_position()
+    again = IndexedSource(data)
+    again.set_position(position, 4)
+    with pytest.raises(DataError, match=r"Reshuffled has changed since[\s\S]*a new Reshuffled"):
+        next(again.epoch(0))
+    again.set_position(position, 4)
+    next(again.epoch(1))  # it has changed as far as that
