@@ -20,7 +20,7 @@ _SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Collection)
 _PLAIN: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,)}
 
 
-def check_option_types(cls: type, options: Mapping[str, Any]) -> None:
+def check_option_types(cls: type, options: Mapping[str, object]) -> None:
     """Raises ConfigError for the first option that is of no type that `cls` takes."""
     hints = _hints(cls)
     for name, value in options.items():

@@ -87,7 +87,7 @@ class Recorded:
     _kgraph: Any  # a Record
     _kgraph_kind: ClassVar[str] = "object"
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         instance = super().__new__(cls)
         vars(instance)["_kgraph"] = Record((args, kwargs))
         return instance
@@ -288,7 +288,7 @@ def serialize(kind: str, thing: object) -> Any:
     return config
 
 
-def deserialize(kind: str, config: Any, custom_objects: CustomObjects | None = None) -> Any:
+def deserialize(kind: str, config: object, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the object that `serialize` wrote down; also reads names and Keras' own configs."""
     with custom_object_scope(custom_objects):
         return resolve(kind, config)
@@ -359,7 +359,7 @@ def _describe_foreign(value: Any) -> Any:
     return Opaque(repr(value), id(value))
 
 
-def names_foreign(description: Any) -> bool:
+def names_foreign(description: object) -> bool:
     """Tells whether a description holds a function or a class that is not kgraph's."""
     if isinstance(description, dict):
         named = description.get("kind") == "custom" or ">" in str(description.get("class_name"))
@@ -369,7 +369,7 @@ def names_foreign(description: Any) -> bool:
     return isinstance(description, Opaque)
 
 
-def find_opaque(description: Any, path: str = "") -> Iterator[tuple[str, Opaque]]:
+def find_opaque(description: object, path: str = "") -> Iterator[tuple[str, Opaque]]:
     """Yields the path and the stand-in of each value of a description that cannot be written."""
     if isinstance(description, Opaque):
         yield path, description
@@ -381,7 +381,7 @@ def find_opaque(description: Any, path: str = "") -> Iterator[tuple[str, Opaque]
             yield from find_opaque(item, f"{path}[{i}]")
 
 
-def text_of(description: Any) -> str:
+def text_of(description: object) -> str:
     """Returns a description as text (JSON), equal for equal ones; an `Opaque` equals itself only.
 
     >>> text_of({"units": 4, "activation": None})

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgraph.errors import ConfigError
-from kgraph.types import Function, Tree
+from kgraph.types import Tree
 
 __all__ = [
     "MAP_TO_NONE", "assert_same_paths", "assert_same_structure", "flatten", "flatten_with_path",
@@ -107,7 +107,7 @@ def _walk(structure: Tree, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, .
         yield from _walk(item, (*path, key))
 
 
-def pack_sequence_as(structure: Tree, flat_sequence: Sequence[Any]) -> Any:
+def pack_sequence_as(structure: Tree, flat_sequence: Sequence[object]) -> Any:
     """Returns the structure with other leaves: the inverse of `flatten`.
 
     Raises:
@@ -124,7 +124,7 @@ def pack_sequence_as(structure: Tree, flat_sequence: Sequence[Any]) -> Any:
     return _mapped(lambda _: next(rest), [structure], True)
 
 
-def map_structure(func: Function, *structures: Tree, none_is_leaf: bool = True) -> Any:
+def map_structure(func: Callable[..., object], *structures: Tree, none_is_leaf: bool = True) -> Any:
     """Returns the structure with each leaf replaced by `func` of the leaves in its place.
 
     Args:
@@ -140,7 +140,7 @@ def map_structure(func: Function, *structures: Tree, none_is_leaf: bool = True) 
     return _mapped(func, list(structures), none_is_leaf)
 
 
-def _mapped(func: Function, structures: list[Tree], none_is_leaf: bool) -> Any:
+def _mapped(func: Callable[..., object], structures: list[Tree], none_is_leaf: bool) -> Any:
     first = _opened(structures[0])
     if first is None:
         others = [item for item in structures if is_nested(item)]
@@ -155,7 +155,9 @@ def _mapped(func: Function, structures: list[Tree], none_is_leaf: bool) -> Any:
     return first.make([_mapped(func, list(items), none_is_leaf) for items in zip(*rows)])
 
 
-def map_structure_up_to(shallow_structure: Tree, func: Function, *structures: Tree) -> Any:
+def map_structure_up_to(
+    shallow_structure: Tree, func: Callable[..., object], *structures: Tree
+) -> Any:
     """Returns the shallow structure with each leaf replaced by `func` of what is in its place.
 
     The other structures may be deeper: `func` is given what they have there.
@@ -173,7 +175,7 @@ def map_structure_up_to(shallow_structure: Tree, func: Function, *structures: Tr
     return shallow.make(made)
 
 
-def assert_same_structure(a: Tree, b: Tree, check_types: Any = None) -> None:
+def assert_same_structure(a: Tree, b: Tree, check_types: bool | None = None) -> None:
     """Raises ConfigError unless both have the same containers; `check_types` has no effect."""
     _mapped(lambda *_: None, [a, b], True)
 
@@ -198,7 +200,7 @@ def lists_to_tuples(structure: Tree) -> Any:
     return tuple(items) if isinstance(structure, list) else container.make(items)
 
 
-def map_shape_structure(func: Function, structure: Tree) -> Any:
+def map_shape_structure(func: Callable[..., object], structure: Tree) -> Any:
     """Returns the structure with each shape, a list or tuple of numbers or None, replaced.
 
     >>> map_shape_structure(len, {"a": (None, 3), "b": [(2,)]})
@@ -214,7 +216,7 @@ def map_shape_structure(func: Function, structure: Tree) -> Any:
     return container.make([map_shape_structure(func, item) for item in container.items])
 
 
-def traverse(func: Function, structure: Tree, top_down: bool = True) -> Any:
+def traverse(func: Callable[..., object], structure: Tree, top_down: bool = True) -> Any:
     """Returns the structure with what `func` returns for its parts, containers included.
 
     Args:

@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     from kgraph.layers.base.variable import Variable
     from kgraph.losses.base import Loss
     from kgraph.metrics.base import Metric
-    from kgraph.optimizers.learning_rate import LearningRateSchedule
     from kgraph.optimizers.optimizer import Optimizer
     from kgraph.regularizers import Regularizer
+    from kgraph.training.callbacks import Callback, CallbackList
 
     AnyArray: TypeAlias = Array | np.ndarray
     """An array on the device or in NumPy."""
@@ -77,6 +77,11 @@ if TYPE_CHECKING:
     DataLike: TypeAlias = Arrays | Iterable[object] | Indexed
     """What is trained on: arrays, or a dataset, loader or generator of batches."""
 
+    Params: TypeAlias = Mapping[str, "Params | Array"]
+    """Arrays in dicts by the names of layers and weights."""
+
+    CallbackLike: TypeAlias = Callback | CallbackList | Sequence[Callback]
+
     DTypeLike: TypeAlias = JaxDTypeLike
     """A dtype, or its name."""
 
@@ -85,7 +90,7 @@ if TYPE_CHECKING:
 
     ActivationLike: TypeAlias = str | Config | Layer | Callable[..., object]
     InitializerLike: TypeAlias = (
-        str | Config | Initializer | type[Initializer] | Callable[..., ArrayLike] | ArrayLike
+        str | Config | Initializer | type[Initializer] | Callable[..., ArrayLike]
     )
     RegularizerLike: TypeAlias = (
         str | Config | Regularizer | type[Regularizer] | Callable[[Array], ArrayLike]
@@ -95,9 +100,16 @@ if TYPE_CHECKING:
     )
     LossLike: TypeAlias = str | Config | Loss | type[Loss] | Callable[..., ArrayLike]
     MetricLike: TypeAlias = str | Config | Metric | type[Metric] | Callable[..., ArrayLike]
+    LossesLike: TypeAlias = LossLike | Sequence[LossLike | None] | Mapping[str, LossLike | None]
+    """A loss, or one for each output."""
+
+    MetricsLike: TypeAlias = (
+        MetricLike | Sequence["MetricsLike | None"] | Mapping[str, "MetricsLike | None"]
+    )
+    """Metrics, or those of each output."""
+
     OptimizerLike: TypeAlias = str | Config | Optimizer | type[Optimizer] | GradientTransformation
-    LearningRateLike: TypeAlias = float | LearningRateSchedule | Callable[..., ArrayLike]
 else:
-    Array = AnyArray = ArrayLike = Arrays = DataLike = DTypeLike = PolicyLike = Any
+    Array = AnyArray = ArrayLike = Arrays = DataLike = Params = DTypeLike = PolicyLike = Any
     ActivationLike = InitializerLike = RegularizerLike = ConstraintLike = Any
-    LossLike = MetricLike = OptimizerLike = LearningRateLike = Any
+    LossLike = LossesLike = MetricLike = MetricsLike = OptimizerLike = CallbackLike = Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph import layers
 from kgraph.applications.imagenet_utils import decode_predictions
@@ -13,6 +13,10 @@ from kgraph.applications.network import Design, network
 from kgraph.applications.pretrained import KERAS, published
 from kgraph.applications.resnet import norm_relu
 from kgraph.models import Model
+
+if TYPE_CHECKING:
+    pass
+
 
 __all__ = ["DenseNet121", "DenseNet169", "DenseNet201", "decode_predictions", "preprocess_input"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph import layers
 from kgraph.applications.imagenet_utils import MEAN, STD, decode_predictions
@@ -15,6 +15,11 @@ from kgraph.applications.network import Design, network
 from kgraph.applications.pretrained import OLDER, published
 from kgraph.initializers import VarianceScaling
 from kgraph.models import Model
+from kgraph.types import ActivationLike
+
+if TYPE_CHECKING:
+    pass
+
 
 __all__ = [
     "EfficientNetB0", "EfficientNetB1", "EfficientNetB2", "EfficientNetB3", "EfficientNetB4",
@@ -55,7 +60,13 @@ def _excited(x: Any, channels: int, name: str) -> Any:
 
 
 def _block(
-    x: Any, kernel: int, filters: int, widening: int, strides: int, rate: float, name: str
+    x: Any,
+    kernel: int,
+    filters: int,
+    widening: int,
+    strides: int,
+    rate: float,
+    name: str,
 ) -> Any:
     entered, channels = x, x.shape[-1]
     if widening > 1:
@@ -96,7 +107,7 @@ def _body(x: Any, width: float, depth: float) -> Any:
     return _silu(_convolution(width_in_eights(1280 * width), 1, name="top_conv")(x), "top")
 
 
-def _top(x: Any, classes: int, activation: Any, dropout: float) -> Any:
+def _top(x: Any, classes: int, activation: ActivationLike | None, dropout: float) -> Any:
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     x = layers.Dropout(dropout, name="top_dropout")(x)
     start = VarianceScaling(1 / 3, "fan_out", "uniform")

@@ -12,6 +12,7 @@ from kgraph.config import image_data_format
 from kgraph.datasets.download import fetch
 from kgraph.errors import DataError, check_choice
 from kgraph.graph import SymbolicTensor
+from kgraph.types import AnyArray
 
 MEAN = (0.485, 0.456, 0.406)
 """Of ImageNet's pixels in [0, 1]: red, green, blue."""
@@ -24,7 +25,7 @@ _CLASSES = remote(
 )
 
 
-def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe") -> Any:
+def preprocess_input(x: AnyArray, data_format: str | None = None, mode: str = "caffe") -> Any:
     """Returns images as networks trained on ImageNet want them.
 
     Shapes: `[..., height, width, 3]`, or channels first; pixels in [0, 255] in, float out.
@@ -53,17 +54,17 @@ def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe"
     return swapped - _channels(_CAFFE_MEAN, first, x)
 
 
-def tf_input(x: Any, data_format: str | None = None) -> Any:
+def tf_input(x: AnyArray, data_format: str | None = None) -> Any:
     """Returns images in [0, 255] scaled to [-1, 1]. See `imagenet_utils.preprocess_input`."""
     return preprocess_input(x, data_format, mode="tf")
 
 
-def torch_input(x: Any, data_format: str | None = None) -> Any:
+def torch_input(x: AnyArray, data_format: str | None = None) -> Any:
     """Returns normalized images. See `imagenet_utils.preprocess_input`, mode "torch"."""
     return preprocess_input(x, data_format, mode="torch")
 
 
-def caffe_input(x: Any, data_format: str | None = None) -> Any:
+def caffe_input(x: AnyArray, data_format: str | None = None) -> Any:
     """Returns images without ImageNet's mean, as blue, green, red.
 
     See `imagenet_utils.preprocess_input`, mode "caffe".
@@ -71,12 +72,12 @@ def caffe_input(x: Any, data_format: str | None = None) -> Any:
     return preprocess_input(x, data_format, mode="caffe")
 
 
-def same_input(x: Any, data_format: str | None = None) -> Any:
+def same_input(x: AnyArray, data_format: str | None = None) -> Any:
     """Returns images as they are: these networks begin with their own normalization."""
     return x
 
 
-def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
+def decode_predictions(preds: AnyArray, top: int = 5) -> list[list[tuple[str, str, float]]]:
     """Returns for each image the likeliest classes of ImageNet, as (WordNet id, name, probability).
 
     Args:
@@ -102,7 +103,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
     ]
 
 
-def _floats(x: Any) -> Any:
+def _floats(x: AnyArray) -> Any:
     if isinstance(x, SymbolicTensor):
         return x
     if not hasattr(x, "dtype"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph import layers
+
+if TYPE_CHECKING:
+    pass
 
 
 def padding_for_stride(x: Any, kernel: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -21,6 +21,7 @@ from kgraph.applications.network import (
 from kgraph.applications.pretrained import KERAS, Pretrained, published
 from kgraph.graph import SymbolicTensor
 from kgraph.models import Model
+from kgraph.types import ActivationLike
 
 __all__ = ["MobileNet", "decode_predictions", "preprocess_input"]
 
@@ -48,7 +49,7 @@ def MobileNet(
     input_tensor: SymbolicTensor | None = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: ActivationLike | None = "softmax",
     name: str | None = None,
 ) -> Model:
     size = trained_size(input_shape)
@@ -87,7 +88,7 @@ def _norm(x: Any, name: str) -> Any:
     return relu6(layers.BatchNormalization(name=f"{name}_bn")(x), f"{name}_relu")
 
 
-def _top(x: Any, classes: int, activation: Any, dropout: float) -> Any:
+def _top(x: Any, classes: int, activation: ActivationLike | None, dropout: float) -> Any:
     x = layers.GlobalAveragePooling2D(keepdims=True, name="avg_pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     x = layers.Conv2D(classes, 1, padding="same", name="conv_preds")(x)

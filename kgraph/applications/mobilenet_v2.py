@@ -21,6 +21,7 @@ from kgraph.applications.network import (
 from kgraph.applications.pretrained import KERAS, Pretrained, published
 from kgraph.graph import SymbolicTensor
 from kgraph.models import Model
+from kgraph.types import ActivationLike
 
 __all__ = ["MobileNetV2", "decode_predictions", "preprocess_input"]
 
@@ -44,7 +45,7 @@ def MobileNetV2(
     input_tensor: SymbolicTensor | None = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: ActivationLike | None = "softmax",
     name: str | None = None,
 ) -> Model:
     size = trained_size(input_shape, (96, 128, 160, 192, 224))

@@ -13,12 +13,13 @@ from kgraph.errors import ConfigError, check_choice
 from kgraph.graph import SymbolicTensor
 from kgraph.graph.walk import sources
 from kgraph.models import Model
+from kgraph.types import ActivationLike
 
 Shape = Sequence[int | None]
 Weights = str | os.PathLike[str] | None
 
 
-def classifier(x: Any, classes: int, activation: Any) -> Any:
+def classifier(x: Any, classes: int, activation: ActivationLike | None) -> Any:
     """Averages a feature map over its places, and classifies: `[batch, classes]`."""
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     return layers.Dense(classes, activation, name="predictions")(x)
@@ -75,7 +76,7 @@ def network(design: Design) -> Callable[..., Model]:
         input_shape: Shape | None = None,
         pooling: str | None = None,
         classes: int = 1000,
-        classifier_activation: Any = "softmax",
+        classifier_activation: ActivationLike | None = "softmax",
         name: str = design.name,
     ) -> Model:
         request = Request(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph import layers
 from kgraph.applications.imagenet_utils import caffe_input as preprocess_input
@@ -12,6 +12,10 @@ from kgraph.applications.imagenet_utils import decode_predictions
 from kgraph.applications.network import Design, network
 from kgraph.applications.pretrained import KERAS, Pretrained, published
 from kgraph.models import Model
+
+if TYPE_CHECKING:
+    pass
+
 
 __all__ = ["ResNet50", "ResNet101", "ResNet152", "decode_predictions", "preprocess_input"]
 

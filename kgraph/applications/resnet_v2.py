@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph import layers
 from kgraph.applications.imagenet_utils import decode_predictions
@@ -12,6 +12,10 @@ from kgraph.applications.imagenet_utils import tf_input as preprocess_input
 from kgraph.applications.network import Design, network
 from kgraph.applications.resnet import norm_relu, residual_files, stem
 from kgraph.models import Model
+
+if TYPE_CHECKING:
+    pass
+
 
 __all__ = ["ResNet50V2", "ResNet101V2", "ResNet152V2", "decode_predictions", "preprocess_input"]
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph import layers
 from kgraph.applications.network import Design, network
 from kgraph.applications.pretrained import KERAS, Pretrained, published
 from kgraph.models import Model
+from kgraph.types import ActivationLike
+
+if TYPE_CHECKING:
+    pass
+
 
 _SOURCE = """Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
     Recognition", arXiv:1409.1556, table 1, columns D and E."""
@@ -28,7 +33,7 @@ def _body(depths: Sequence[int]) -> Callable[[Any], Any]:
     return body
 
 
-def _top(x: Any, classes: int, activation: Any) -> Any:
+def _top(x: Any, classes: int, activation: ActivationLike | None) -> Any:
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(4096, "relu", name="fc1")(x)
     x = layers.Dense(4096, "relu", name="fc2")(x)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph import layers
 from kgraph.applications.imagenet_utils import decode_predictions
 from kgraph.applications.imagenet_utils import tf_input as preprocess_input
 from kgraph.applications.network import Design, network
 from kgraph.applications.pretrained import KERAS, published
+
+if TYPE_CHECKING:
+    pass
+
 
 __all__ = ["Xception", "decode_predictions", "preprocess_input"]
 

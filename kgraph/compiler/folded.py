@@ -61,7 +61,7 @@ class Fold:
         """The folded kernel and bias."""
         return self._kernel, self._bias
 
-    def compute(self, values: Mapping[int, Any], xp: ModuleType) -> list[Any]:
+    def compute(self, values: Mapping[int, Array], xp: ModuleType) -> list[Any]:
         """Returns the folded kernel and bias, computed in float32 at least, in NumPy or JAX.
 
         Args:
@@ -88,7 +88,7 @@ class Fold:
         return [xp.asarray(w, self._dtype) for w in (kernel, bias)]
 
 
-def folded_values(folds: Iterable[Fold], values: Mapping[int, Any]) -> dict[int, Array]:
+def folded_values(folds: Iterable[Fold], values: Mapping[int, Array]) -> dict[int, Array]:
     """Returns the array of each folded weight, by its identity.
 
     Arrays are folded on the host, where nothing has to be compiled for it, and moved together; what

@@ -90,7 +90,7 @@ def _is_optional(graph: Graph, name: str) -> bool:
     return name in graph.layers and bool(graph.layers[name].config.get("optional"))
 
 
-def conform(graph: Graph, arrays: Sequence[Any]) -> list[Array]:
+def conform(graph: Graph, arrays: Sequence[object]) -> list[Array]:
     """Returns the arrays in the dtype and rank of the inputs.
 
     A last axis of size 1 may be missing or extra, as in Keras. A size with a name must be the same

@@ -19,12 +19,12 @@ from kgraph.compiler.packing import stack_rows, take_row, take_rows
 from kgraph.compiler.stacked import StackedWeight
 from kgraph.errors import StateError, nearest
 from kgraph.layers.base.variable import Variable
-from kgraph.types import Array, Tree
+from kgraph.types import Array, Params, Tree
 
-Variables = dict[str, Any]
+Variables: TypeAlias = Mapping[str, "Params"]
 """`{"params": {...}, "state": {...}}`: nested dictionaries of arrays, by layer path."""
 
-ByWeight: TypeAlias = Mapping[int, Any]
+ByWeight: TypeAlias = Mapping[int, object]
 """A value for each weight, or for a variable that stands for several, by its identity."""
 
 BOTH = ("params", "state")
@@ -66,7 +66,7 @@ class Layout:
 
     # --- nested variables and values by weight ---------------------------------------------------
 
-    def nest(self, values: ByWeight, collections: Sequence[str] = BOTH) -> Variables:
+    def nest(self, values: Mapping[int, Any], collections: Sequence[str] = BOTH) -> Variables:
         """Returns the variables made of a value for each leaf."""
         tree: Variables = {name: {} for name in collections}
         for place in self.places:
@@ -74,9 +74,7 @@ class Layout:
                 _set(tree[place.collection], place.path, values[id(place.weight)])
         return tree
 
-    def by_weight(
-        self, variables: Mapping[str, Any], collections: Sequence[str] = BOTH
-    ) -> dict[int, Any]:
+    def by_weight(self, variables: Variables, collections: Sequence[str] = BOTH) -> dict[int, Any]:
         """Returns the value of each leaf of nested variables."""
         found: dict[int, Any] = {}
         for place in self.places:
@@ -96,7 +94,7 @@ class Layout:
         """Shape and dtype of each leaf, and where it lies if that is said."""
         return self.nest({id(place.weight): _spec(place) for place in self.places})
 
-    def check_shapes(self, values: ByWeight) -> None:
+    def check_shapes(self, values: Mapping[int, Any]) -> None:
         """Raises StateError if an array has not the shape of its leaf."""
         for place in self.places:
             shape = jnp.shape(values[id(place.weight)])
@@ -123,7 +121,7 @@ class Layout:
         kept = (p for p in self.places if p.collection == "params" and p.trained is trained)
         return Layout(tuple(kept), self.plain and self.plain._only(trained))
 
-    def split(self, params: Tree) -> tuple[Any, Any]:
+    def split(self, params: Params) -> tuple[Any, Any]:
         """Returns the parameters that training changes and those that it does not, as two trees."""
         values = self.by_weight({"params": params}, ("params",))
         parts = (part.nest(values, ("params",))["params"] for part in (self.trained, self.frozen))
@@ -141,13 +139,13 @@ class Layout:
             found.update((id(one.weight), (place, row)) for row, one in enumerate(place.rows))
         return found
 
-    def fetch(self, variables: Mapping[str, Any], weight: Variable) -> Array:
+    def fetch(self, variables: Variables, weight: Variable) -> Array:
         """Returns a copy of the array of one weight."""
         place, row = self._where[id(weight)]
         leaf = _get(variables[place.collection], place.path)
         return jnp.copy(leaf) if row is None else take_row(leaf, row)
 
-    def store(self, variables: Mapping[str, Any], weight: Variable, array: Array) -> Variables:
+    def store(self, variables: Variables, weight: Variable, array: Array) -> Variables:
         """Returns the variables with the array of one weight replaced."""
         place, row = self._where[id(weight)]
         tree = variables[place.collection]
@@ -189,14 +187,14 @@ class Layout:
         plain = self.plain and self.plain.spread(rule, over_rows)
         return Layout(tuple(map(put, self.places)), plain)
 
-    def pack(self, variables: Mapping[str, Any]) -> Variables:
+    def pack(self, variables: Variables) -> Variables:
         """Returns variables (or some of their collections) of the plain layout in this one."""
         if self.plain is None:
             return dict(variables)
         values = self.plain.by_weight(variables, tuple(variables))
         return self.nest(self.pack_values(values), tuple(variables))
 
-    def unpack(self, variables: Mapping[str, Any]) -> Variables:
+    def unpack(self, variables: Variables) -> Variables:
         """Returns what `pack` was given."""
         if self.plain is None:
             return dict(variables)
@@ -212,7 +210,7 @@ class Layout:
                 found[id(place.weight)] = stack_rows(rows)
         return found
 
-    def unpack_values(self, values: ByWeight) -> dict[int, Any]:
+    def unpack_values(self, values: Mapping[int, Any]) -> dict[int, Any]:
         """Returns what `pack_values` was given."""
         found = dict(values)
         for place in self.places:

@@ -169,7 +169,7 @@ def lower_graph(
     return plain if program.stacks and _loops_badly(program) else program
 
 
-def check_stacking(stack: Any, remat: Any) -> None:
+def check_stacking(stack: object, remat: Any) -> None:
     """Raises ConfigError for values that the options `stack` and `remat` cannot have."""
     if stack not in ("auto", True, False) or not isinstance(stack, (bool, str)):
         raise ConfigError('stack is True, False or "auto"', received=repr(stack))

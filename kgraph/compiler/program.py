@@ -31,7 +31,7 @@ from kgraph.layers.base.tree import walk_weights
 from kgraph.layers.base.variable import initial_values
 from kgraph.source import warn
 from kgraph.tracebacks import entries
-from kgraph.types import Array, Tree
+from kgraph.types import Array, Params, Tree
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Program(VariableTrees):
         inputs = [_example(self.model_graph.spec(ref), 2) for ref in self.model_graph.inputs]
         key = jax.eval_shape(lambda: jax.random.key(0))
 
-        def after(state: Tree, params: Tree, inputs: Sequence[Any], key: Array) -> Tree:
+        def after(state: Params, params: Params, inputs: Sequence[Any], key: Array) -> Any:
             return self.run({"params": params, "state": state}, inputs, key=key).state
 
         traced = jax.make_jaxpr(after)(variables["state"], variables["params"], inputs, key).jaxpr
@@ -246,7 +246,7 @@ class Program(VariableTrees):
             hint="kgraph.lower(model) returns the program for both",
         )
 
-    def penalties(self, params: Tree) -> Array:
+    def penalties(self, params: Params) -> Array:
         """Returns the sum of the regularizers of the trained weights (float32 scalar)."""
         total = jnp.zeros((), jnp.float32)
         trained = self.layout_of({"params": params}).trained
@@ -256,7 +256,7 @@ class Program(VariableTrees):
                 total = total + weight.regularizer(values[id(weight)])
         return total
 
-    def constrain(self, params: Tree) -> Any:
+    def constrain(self, params: Params) -> Any:
         """Returns the parameters with each weight's constraint applied."""
         layout = self.layout_of({"params": params})
         weights = [place.weight for place in layout.trained.places]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from kgraph.compiler.signatures import reads_of
 from kgraph.graph.graph import Graph
@@ -73,7 +73,7 @@ class Repeats:
         return len(self.blocks) * len(self.blocks[0])
 
 
-def dependents(graph: Graph, names: Mapping[str, Any]) -> set[str]:
+def dependents(graph: Graph, names: Mapping[str, object]) -> set[str]:
     """Returns the nodes that depend on some of these without being one of them."""
     found: set[str] = set()
     for node in graph.nodes:

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from kgraph.types import Array
 
 
-def laid_out(array: Array, axes: Sequence[Any], mesh: Mesh) -> Array:
+def laid_out(array: Array, axes: Sequence[object], mesh: Mesh) -> Array:
     """Returns the array with what XLA has to know of its layout; its numbers stay.
 
     An axis that would not cut its dimension into equal parts (of a smaller last batch, say) is left

@@ -15,6 +15,7 @@ from kgraph.compiler.stacked import Stack, StackedWeight
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.variable import Variable, by_key, initial_values
+from kgraph.types import Array
 
 
 class VariableTrees:
@@ -52,7 +53,7 @@ class VariableTrees:
         ]
         return Layout((*kept, *made))
 
-    def layout_of(self, variables: Mapping[str, Any]) -> Layout:
+    def layout_of(self, variables: Variables) -> Layout:
         """Returns the layout that variables have: their names say which."""
         trees = [tree for tree in variables.values() if isinstance(tree, Mapping)]
         is_packed = any(name in tree for name in self.stacks for tree in trees)
@@ -78,9 +79,7 @@ class VariableTrees:
         """Returns the variables made of a value for each weight (by identity)."""
         return self.layout.nest(values, collections)
 
-    def by_weight(
-        self, variables: Mapping[str, Any], collections: Sequence[str] = BOTH
-    ) -> dict[int, Any]:
+    def by_weight(self, variables: Variables, collections: Sequence[str] = BOTH) -> dict[int, Any]:
         """Returns the value for each weight (by identity) in nested variables."""
         return self.layout.by_weight(variables, collections)
 
@@ -108,7 +107,7 @@ class VariableTrees:
             for members in groups:
                 Bundle(next(arrays), members)
 
-    def fold(self, variables: Mapping[str, Any]) -> Variables:
+    def fold(self, variables: Variables) -> Variables:
         """Returns variables in which normalisations are part of the weights of the layers before.
 
         A program for inference takes these as well as the model's own, and then folds nothing
@@ -119,12 +118,12 @@ class VariableTrees:
         """
         return self.folded.nest(self.with_folded(self.by_weight(variables)))
 
-    def with_folded(self, values: Mapping[int, Any]) -> dict[int, Any]:
+    def with_folded(self, values: Mapping[int, Array]) -> dict[int, Any]:
         """Returns values by weight, with those of folded weights computed if they are missing."""
         missing = [f for f in self.folds.values() if id(f.weights[0]) not in values]
         return {**values, **folded_values(missing, values)} if missing else dict(values)
 
-    def pack(self, variables: Mapping[str, Any]) -> Variables:
+    def pack(self, variables: Variables) -> Variables:
         """Returns variables in which the weights of repeated blocks are stacked.
 
         Every function of a program takes packed variables as well, and then stacks nothing itself:
@@ -142,6 +141,6 @@ class VariableTrees:
             layout = layout.stacked(self.stacked_weights)
         return layout.pack(variables)
 
-    def unpack(self, variables: Mapping[str, Any]) -> Variables:
+    def unpack(self, variables: Variables) -> Variables:
         """Returns packed variables with an array for each weight of each block again."""
         return self.packed.unpack(variables)

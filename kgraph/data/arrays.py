@@ -100,7 +100,7 @@ def _from_torch(tensor: Any) -> np.ndarray:
 
 def _texts_in(leaf: Any) -> str | None:
     """Names the columns of a data frame that hold no numbers."""
-    types = getattr(leaf, "dtypes", None)
+    types: Any = getattr(leaf, "dtypes", None)
     if not hasattr(types, "items"):
         return None
     columns = [name for name, dtype in types.items() if dtype.kind not in "biuf"]

@@ -69,7 +69,7 @@ class IterableSource:
                 return encode_state(holder.get_state())  # pyright: ignore
         return None
 
-    def set_position(self, position: Any, batches: int) -> None:
+    def set_position(self, position: object, batches: int) -> None:
         """Makes the next epoch begin where `get_position` was asked, after so many batches.
 
         An iterator without `set_state` is read and dropped up to there, with a warning. What can be

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from kgraph.data.arrays import is_array
 from kgraph.data.py_dataset import PyDataset
 from kgraph.errors import DataError
 
 
-def is_dataset(x: Any) -> bool:
+def is_dataset(x: object) -> bool:
     """Tells whether `x` gives batches, rather than being arrays to cut into batches.
 
     Datasets are `PyDataset`s (Keras' too), iterators, any other iterable that is neither an array
@@ -26,7 +25,7 @@ def is_dataset(x: Any) -> bool:
     return gives_by_number(x) or isinstance(x, Iterable) or callable(x)
 
 
-def gives_by_number(x: Any) -> bool:
+def gives_by_number(x: object) -> bool:
     """Tells whether a dataset gives its batches by number, as a `PyDataset` does.
 
     Raises:
@@ -47,7 +46,7 @@ def gives_by_number(x: Any) -> bool:
     return hasattr(x, "__len__") and not hasattr(x, "__iter__")
 
 
-def refuse_with_dataset(x: Any, **options: Any) -> None:
+def refuse_with_dataset(x: object, **options: object) -> None:
     """Raises DataError if `x` is a dataset and an option is given that only arrays can have.
 
     Args:

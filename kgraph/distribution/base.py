@@ -98,7 +98,7 @@ class Distribution:
         axes = [self._batch_dim_name, *[None] * (len(data_shape) - 1)]
         return TensorLayout(axes, self._device_mesh)
 
-    def get_variable_layout(self, variable: Any) -> TensorLayout:
+    def get_variable_layout(self, variable: Variable) -> TensorLayout:
         """Returns the layout of a weight, by its path and shape; it need not have a value yet."""
         axes = self.axes_of(variable.path or variable.name or "", variable.shape)
         return TensorLayout([*axes, *[None] * (len(variable.shape) - len(axes))], self.device_mesh)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from kgraph.distribution.base import Distribution
 from kgraph.distribution.mesh import DeviceMesh, list_devices
@@ -29,7 +28,7 @@ class DataParallel(Distribution):
     def __init__(
         self,
         device_mesh: DeviceMesh | None = None,
-        devices: Sequence[Any] | None = None,
+        devices: Sequence[object] | None = None,
         auto_shard_dataset: bool = True,
     ) -> None:
         if device_mesh is not None and not isinstance(device_mesh, DeviceMesh):

@@ -97,7 +97,7 @@ class FSDP(Distribution):
             axes.pop()
         return tuple(axes)
 
-    def _cut_dimension(self, axes: Sequence[Any], shape: Sequence[int]) -> int | None:
+    def _cut_dimension(self, axes: Sequence[object], shape: Sequence[int]) -> int | None:
         """Returns the largest dimension that can be cut and is not; the first of equal ones."""
         size = 1
         for length in shape:

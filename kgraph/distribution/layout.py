@@ -16,7 +16,7 @@ from kgraph.distribution.mesh import DeviceMesh
 from kgraph.errors import ConfigError, nearest
 from kgraph.types import Array, Tree
 
-Axes = tuple[Any, ...]
+Axes = tuple[str | tuple[str, ...] | None, ...]
 """For each dimension the name of an axis, a tuple of names, or None if it is not spread."""
 
 

@@ -18,13 +18,13 @@ from kgraph.graph.node import TensorSpec
 from kgraph.interrupts import tracing
 from kgraph.layers.base.symbolic import abstract_value
 from kgraph.source import warn
-from kgraph.types import Array, Dims
+from kgraph.types import AnyArray, Array, Dims
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 _LINES: Any = "jax_traceback_in_locations_limit"
 
-Weights = Mapping[str, Any]
+Weights = Mapping[str, AnyArray]
 """Arrays by place: `"params/dense/kernel"`."""
 
 

@@ -83,7 +83,7 @@ def compile_for(
     where: Slice,
     mesh: Mapping[str, int],
     traced: Traced,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
     here: Any = None,
 ) -> Compiled:
     """Compiles a step for a slice.

@@ -38,7 +38,7 @@ def make_forecast(
     distribution: Distribution | None,
     stack: Stacking | None,
     remat: Any,
-    compiler_options: Mapping[str, Any] | None,
+    compiler_options: Mapping[str, object] | None,
 ) -> Forecast:
     """Does what `Model.forecast` has to; see there.
 

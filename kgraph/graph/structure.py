@@ -81,7 +81,7 @@ def flatten(tree: Tree, is_leaf: Callable[[Any], bool]) -> tuple[list[Any], Any]
     return found, map_structure(slot, tree)
 
 
-def fill(template: Tree, values: Sequence[Any]) -> Any:
+def fill(template: Tree, values: Sequence[object]) -> Any:
     """Returns the structure with each slot replaced by the value of its number."""
 
     def value(item: object) -> Any:

@@ -28,7 +28,7 @@ class Initializer(Recorded):
     _kgraph_kind = "initializer"
 
     def __call__(
-        self, shape: Sequence[int], dtype: DTypeLike | None = None, key: Any = None
+        self, shape: Sequence[int], dtype: DTypeLike | None = None, key: AnyArray | None = None
     ) -> AnyArray:
         """Returns initial values.
 
@@ -50,7 +50,7 @@ class FixedInitializer(Initializer):
         raise ConfigError(f"{type(self).__name__} does not define fill(self, shape, dtype, xp)")
 
     def __call__(
-        self, shape: Sequence[int], dtype: DTypeLike | None = None, key: Any = None
+        self, shape: Sequence[int], dtype: DTypeLike | None = None, key: AnyArray | None = None
     ) -> AnyArray:
         dtype = standard_dtype(dtype)
         return jnp.asarray(self.fill(tuple(shape), dtype, jnp), dtype)
@@ -111,7 +111,7 @@ class RandomInitializer(Initializer):
         return (words, path) if self.seed is None else (seed_words(self.seed), _NO_PATH)
 
     def __call__(
-        self, shape: Sequence[int], dtype: DTypeLike | None = None, key: Any = None
+        self, shape: Sequence[int], dtype: DTypeLike | None = None, key: AnyArray | None = None
     ) -> AnyArray:
         words = self._own_words() if key is None else key_words(key)
         xp = jnp if isinstance(words, Tracer) else np

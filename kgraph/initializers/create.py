@@ -54,7 +54,7 @@ Wanted: TypeAlias = tuple[Request | Sequence[Request], Any]
 
 def create(
     requests: Sequence[Request | Sequence[Request]],
-    key: Any,
+    key: AnyArray,
     shardings: Sequence[Any] | None = None,
 ) -> list[jax.Array]:
     """Returns the values that weights ask for, in order.

@@ -48,7 +48,7 @@ def path_hash(path: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def key_words(key: Any) -> AnyArray:
+def key_words(key: AnyArray) -> AnyArray:
     """Returns the two uint32 words of a key: a NumPy array, or a tracer if the key is traced.
 
     Args:
@@ -151,7 +151,7 @@ def _at(kind: Kind, words: AnyArray, paths: AnyArray, counters: AnyArray) -> Any
     return jnp.clip(root * erf_inv(signed * WITHIN_TWO, jnp), -2, 2)  # rounding may pass 2
 
 
-def _threefry(words: AnyArray, high: AnyArray, low: AnyArray) -> tuple[AnyArray, AnyArray]:
+def _threefry(words: AnyArray, high: Any, low: Any) -> tuple[AnyArray, AnyArray]:
     from jax.extend.random import threefry2x32_p  # late: it brings Pallas along (13 ms)
 
     keys = (jnp.broadcast_to(jnp.asarray(word), high.shape) for word in words)

@@ -24,7 +24,7 @@ def serialize(layer: Layer) -> dict[str, Any]:
     return registry.serialize("layer", layer)
 
 
-def deserialize(config: Any, custom_objects: CustomObjects | None = None) -> Any:
+def deserialize(config: object, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the layer that `serialize` wrote down, without the values of its weights.
 
     Args:

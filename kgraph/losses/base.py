@@ -107,8 +107,8 @@ class Loss(Recorded):
         y_true: Tree,
         y_pred: Tree,
         sample_weight: ArrayLike | None = None,
-        mask: Any = None,
-        rows: Any = None,
+        mask: ArrayLike | None = None,
+        rows: ArrayLike | None = None,
     ) -> Terms:
         """Returns the sum of the loss and its divisor, which add up over pieces of a batch.
 
@@ -128,13 +128,17 @@ class Loss(Recorded):
         return reducing.finish(terms, self.reduction)
 
     def __call__(
-        self, y_true: Tree, y_pred: Tree, sample_weight: ArrayLike | None = None, mask: Any = None
+        self,
+        y_true: Tree,
+        y_pred: Tree,
+        sample_weight: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
     ) -> Array:
         values, own = self._kgraph_values(y_true, y_pred)
         return reducing.reduce(values, sample_weight, combine_masks(mask, own), self.reduction)
 
     def _kgraph_value(
-        self, y_true: Tree, y_pred: Tree, sample_weight: ArrayLike, mask: Any
+        self, y_true: Tree, y_pred: Tree, sample_weight: ArrayLike, mask: ArrayLike | None
     ) -> Array:
         """Returns the loss of a batch, by the `__call__` that the class has."""
         if type(self).__call__ is Loss.__call__:

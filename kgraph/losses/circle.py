@@ -18,8 +18,8 @@ from kgraph.types import Array, ArrayLike, PolicyLike, Shape
 def circle(
     y_true: ArrayLike,
     y_pred: ArrayLike,
-    ref_labels: Any = None,
-    ref_embeddings: Any = None,
+    ref_labels: ArrayLike | None = None,
+    ref_embeddings: ArrayLike | None = None,
     remove_diagonal: bool = True,
     gamma: float = 80.0,
     margin: float = 0.4,
@@ -57,7 +57,7 @@ def circle(
     return jnp.where(has_positive & has_negative, jax.nn.softplus(near + far), 0.0)
 
 
-def _same_class(y_true: ArrayLike, y_pred: Array, ref_labels: Any, others: Array) -> Array:
+def _same_class(y_true: ArrayLike, y_pred: Array, ref_labels: ArrayLike, others: Array) -> Array:
     """Tells for each pair of rows whether it has one class: `[batch, references]`."""
     rows = _labels("circle", y_true, y_pred)
     return rows[:, None] == _labels("the references of circle", ref_labels, others)[None]

@@ -19,7 +19,7 @@ BLANK = 0
 """The class that stands for no label in outputs, and for the end in targets."""
 
 
-def ctc(y_true: ArrayLike, y_pred: ArrayLike, mask: Any = None) -> Array:
+def ctc(y_true: Any, y_pred: Any, mask: ArrayLike | None = None) -> Array:
     """Returns minus the log-probability of each row of labels, over all ways to place them in time.
 
     Shapes: labels `[batch, length]`, outputs `[batch, time, classes]`; the result is `[batch]`.
@@ -78,8 +78,8 @@ class CTC(Loss):
         y_true: Any,
         y_pred: Any,
         sample_weight: ArrayLike | None = None,
-        mask: Any = None,
-        rows: Any = None,
+        mask: ArrayLike | None = None,
+        rows: ArrayLike | None = None,
     ) -> Terms:
         values, mask = self._values_under(y_true, y_pred, mask)
         return reducing.terms(values, sample_weight, mask, rows, self.reduction)
@@ -89,7 +89,7 @@ class CTC(Loss):
         y_true: Any,
         y_pred: Any,
         sample_weight: ArrayLike | None = None,
-        mask: Any = None,
+        mask: ArrayLike | None = None,
     ) -> Array:
         values, mask = self._values_under(y_true, y_pred, mask)
         return reducing.reduce(values, sample_weight, mask, self.reduction)

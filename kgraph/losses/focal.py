@@ -6,7 +6,7 @@ logarithms are exact and not clipped at eps, unlike Keras, which first makes pro
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +66,7 @@ def binary_focal_crossentropy(
 def categorical_focal_crossentropy(
     y_true: ArrayLike,
     y_pred: ArrayLike,
-    alpha: float = 0.25,
+    alpha: float | Sequence[float] = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
@@ -95,7 +95,7 @@ def categorical_focal_crossentropy(
     return -jnp.sum(weight * y_true * log_p, axis=axis)
 
 
-def _class_weights(alpha: Any, y_pred: Array, axis: int) -> Array:
+def _class_weights(alpha: float | Sequence[float], y_pred: Array, axis: int) -> Array:
     """Returns `alpha` as an array that multiplies along the axis of the classes."""
     weights = jnp.asarray(alpha, y_pred.dtype)
     if weights.ndim == 0:
@@ -168,7 +168,7 @@ class CategoricalFocalCrossentropy(Loss):
 
     def __init__(
         self,
-        alpha: Any = 0.25,
+        alpha: float | Sequence[float] = 0.25,
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,

@@ -104,7 +104,7 @@ def get(identifier: LossLike | None) -> Any:
     return registry.resolve("loss", identifier)
 
 
-def serialize(loss: Any) -> Any:
+def serialize(loss: object) -> Any:
     """Returns a loss as plain data."""
     return registry.describe(loss)
 

@@ -30,7 +30,9 @@ def check_reduction(owner: str, reduction: str | None) -> str | None:
     return reduction
 
 
-def combine_weights(sample_weight: ArrayLike | None, mask: Any, dtype: DTypeLike) -> Array | None:
+def combine_weights(
+    sample_weight: ArrayLike | None, mask: ArrayLike | None, dtype: DTypeLike
+) -> Array | None:
     """Returns the product of weights and a mask, either of which may be None."""
     weight = None if sample_weight is None else jnp.asarray(sample_weight).astype(dtype)
     if mask is None:
@@ -54,7 +56,7 @@ def combine_masks(a: Any, b: Any) -> Array | None:
 
 
 def weigh(
-    values: Array, sample_weight: ArrayLike | None = None, mask: Any = None
+    values: Array, sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None
 ) -> tuple[Array, Array | None]:
     """Returns the weighted values, and the weights that were used (None for no weights)."""
     weight = combine_weights(sample_weight, mask, values.dtype)
@@ -68,8 +70,8 @@ def weigh(
 def terms(
     values: Array,
     sample_weight: ArrayLike | None = None,
-    mask: Any = None,
-    rows: Any = None,
+    mask: ArrayLike | None = None,
+    rows: ArrayLike | None = None,
     reduction: str | None = "sum_over_batch_size",
 ) -> Terms:
     """Returns the sum of the weighted values and the number that it is to be divided by.
@@ -111,7 +113,7 @@ def finish(parts: Terms, reduction: str | None = "sum_over_batch_size") -> Array
 def reduce(
     values: Array,
     sample_weight: ArrayLike | None = None,
-    mask: Any = None,
+    mask: ArrayLike | None = None,
     reduction: str | None = "sum_over_batch_size",
 ) -> Array:
     """Returns the reduced loss: one number, or the weighted values for reduction None."""
@@ -120,7 +122,7 @@ def reduce(
     return finish(terms(values, sample_weight, mask, None, reduction), reduction)
 
 
-def _number_of_values(values: Array, mask: Any, rows: Any) -> Array:
+def _number_of_values(values: Array, mask: ArrayLike | None, rows: ArrayLike | None) -> Array:
     """Counts the values that neither the mask nor the padding takes out."""
     kept = combine_masks(mask, rows)
     if kept is None or kept.size == 0:

@@ -75,7 +75,7 @@ class Metric(Recorded):
     _kgraph: MetricRecord
     _kgraph_unbound: ClassVar[frozenset[str]] = frozenset({"_kgraph"})
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         metric = object.__new__(cls)
         vars(metric)["_kgraph"] = MetricRecord((args, kwargs))
         return metric
@@ -223,7 +223,7 @@ class Metric(Recorded):
             self.reset_state()
             return [variable.value for variable in self.variables]
 
-    def _kgraph_scope(self, values: Sequence[Any]) -> StatelessScope:
+    def _kgraph_scope(self, values: Sequence[object]) -> StatelessScope:
         own = self.variables
         if len(values) != len(own):
             raise StateError(

@@ -11,7 +11,7 @@ from kgraph.metrics import accuracy as accuracies
 from kgraph.metrics import correlation, probabilistic, regression
 from kgraph.metrics.base import Metric
 from kgraph.metrics.reduction import MeanMetricWrapper
-from kgraph.types import CustomObjects, MetricLike, Shape
+from kgraph.types import Config, CustomObjects, MetricLike, Shape
 
 _ALIASES = {
     "bce": probabilistic.BinaryCrossentropy,
@@ -50,19 +50,19 @@ def get(identifier: MetricLike | None) -> Any:
     return registry.resolve("metric", identifier)
 
 
-def serialize(metric: Any) -> Any:
+def serialize(metric: object) -> Any:
     """Returns a metric as plain data."""
     return registry.describe(metric)
 
 
-def deserialize(config: Any, custom_objects: CustomObjects | None = None) -> Any:
+def deserialize(config: str | Config, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the metric that `serialize` (or a name) describes."""
     with registry.custom_object_scope(custom_objects):
         return get(config)
 
 
 def resolve(
-    identifier: MetricLike | None, y_true_shape: Shape, y_pred_shape: Shape, loss: Any = None
+    identifier: MetricLike | None, y_true_shape: Shape, y_pred_shape: Shape, loss: object = None
 ) -> Metric:
     """Returns the `Metric` object for what a user gave to `compile`, with its state declared.
 

@@ -25,7 +25,7 @@ class Sum(Metric):
         super().__init__(name=name, dtype=dtype)
         self.add_total("total")
 
-    def update_state(self, values: Any, sample_weight: ArrayLike | None = None) -> None:
+    def update_state(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         values = wide(values)
         if sample_weight is not None:
             values, weights = fit_weights(values, jnp.asarray(sample_weight).astype(values.dtype))
@@ -50,7 +50,7 @@ class Mean(Metric):
         self.add_total("total")
         self.add_total("count")
 
-    def update_state(self, values: Any, sample_weight: ArrayLike | None = None) -> None:
+    def update_state(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         total, count = weighted_total(wide(values), sample_weight)
         self.accumulate(total=total, count=count)
 

@@ -6,7 +6,7 @@ import copy
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +22,10 @@ from kgraph.layers.base.tree import members
 from kgraph.layers.base.variable import initial_values
 from kgraph.registry import Record
 from kgraph.types import Function
+
+if TYPE_CHECKING:
+    from kgraph.metrics.base import Metric
+
 
 State = dict[str, Any]
 """The numbers of a metric by attribute name; a metric inside it has a dict of its own."""
@@ -97,7 +101,7 @@ def bind(metric: Any, state: State, run: Context | None = None) -> Any:
     return bound
 
 
-def read(metric: Any, origin: Any, before: State) -> State:
+def read(metric: Metric, origin: Any, before: State) -> State:
     """Returns the state of a bound copy; shapes and dtypes stay, as a scan needs."""
     after: State = {}
     run = metric._kgraph.run
@@ -118,13 +122,13 @@ def read(metric: Any, origin: Any, before: State) -> State:
     return after
 
 
-def now(metric: Any) -> State:
+def now(metric: Metric) -> State:
     """Returns the state that the variables have."""
     own = {path: variable.value for path, variable in places(metric)}
     return own | {name: now(part) for name, part in parts(metric)}
 
 
-def keep(metric: Any, state: State) -> None:
+def keep(metric: Metric, state: State) -> None:
     """Gives the variables the values of a state."""
     for path, variable in places(metric):
         variable.assign(state[path])
@@ -156,7 +160,7 @@ def on_arrays(method: Function) -> Function:
     return bound_method
 
 
-def first_values(metric: Any) -> State:
+def first_values(metric: Metric) -> State:
     """Returns what the variables of a metric start from, without those of the metrics inside."""
     own = dict(places(metric))
     values = initial_values([(v.path, v) for v in own.values()], np.zeros(2, np.uint32))
@@ -170,7 +174,7 @@ def _containers(value: object) -> Any:
     return [_containers(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _get(metric: Any, path: str) -> Any:
+def _get(metric: Metric, path: str) -> Any:
     """Returns what an attribute, or an item in one, holds."""
     name, *rest = path.split("/")
     found = vars(metric)[name]
@@ -179,7 +183,7 @@ def _get(metric: Any, path: str) -> Any:
     return found
 
 
-def put(metric: Any, path: str, variable: Variable, value: object) -> None:
+def put(metric: Metric, path: str, variable: Variable, value: object) -> None:
     """Sets a variable of a metric, or of a bound copy what an attribute holds in its place."""
     *before, last = path.split("/")
     held = _get(metric, path)

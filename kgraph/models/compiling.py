@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from kgraph import optimizers
 from kgraph.compiler import Pass
@@ -16,6 +16,7 @@ from kgraph.layers.base.core import label_of
 from kgraph.models.programs import Lowering
 from kgraph.training.compile_options import CompileOptions, check_options
 from kgraph.training.custom_loss import LossFn
+from kgraph.types import LossesLike, MetricsLike, OptimizerLike
 
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 def compile(
     self: Model,
-    optimizer: Any = "rmsprop",
-    loss: Any = None,
-    loss_weights: Any = None,
-    metrics: Any = None,
-    weighted_metrics: Any = None,
+    optimizer: OptimizerLike = "rmsprop",
+    loss: LossesLike | None = None,
+    loss_weights: Sequence[float] | Mapping[str, float] | None = None,
+    metrics: MetricsLike | None = None,
+    weighted_metrics: MetricsLike | None = None,
     run_eagerly: bool = False,
     steps_per_execution: int | Literal["auto"] = "auto",
     jit_compile: bool | Literal["auto"] = "auto",

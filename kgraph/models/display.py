@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kgraph import visualization
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 def summary(
     self: Model,
     line_length: int | None = None,
-    positions: Any = None,
-    print_fn: Any = None,
+    positions: Sequence[float] | None = None,
+    print_fn: Callable[[str], object] | None = None,
     expand_nested: bool = False,
     show_trainable: bool = False,
-    layer_range: Any = None,
+    layer_range: Sequence[str] | None = None,
     symbolic: bool = False,
     cost: bool | Costs = False,
     forecast: Forecast | None = None,

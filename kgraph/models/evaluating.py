@@ -33,7 +33,7 @@ from kgraph.training.loop import evaluate as run_evaluation
 from kgraph.training.prediction import Predictor, predict_rows, predict_stream
 from kgraph.training.progress import Progress
 from kgraph.training.stateful_prediction import StatefulPredictor
-from kgraph.types import DataLike, Verbose
+from kgraph.types import CallbackLike, DataLike, Verbose
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -47,7 +47,7 @@ def evaluate(
     verbose: Verbose = "auto",
     sample_weight: DataLike | None = None,
     steps: int | None = None,
-    callbacks: Any = None,
+    callbacks: CallbackLike | None = None,
     return_dict: bool = False,
 ) -> Any:
     """Returns the loss, or a list of loss and metrics, or (`return_dict`) a dict of them.
@@ -93,7 +93,7 @@ def predict(
     batch_size: int | None = None,
     verbose: Verbose = "auto",
     steps: int | None = None,
-    callbacks: Any = None,
+    callbacks: CallbackLike | None = None,
 ) -> Any:
     """Returns the outputs for all rows as NumPy arrays, in the structure of the outputs.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kgraph.data import Source, check_validation_split, make_source, refuse_with_dataset
 from kgraph.data import split as split_rows
+from kgraph.data.array_source import Shuffle
 from kgraph.distribution.together import together
 from kgraph.errors import ConfigError
 from kgraph.hooks import is_overridden
@@ -38,7 +39,7 @@ from kgraph.training.interrupt import Preempted
 from kgraph.training.loop import Fit
 from kgraph.training.progress import Progress
 from kgraph.training.recovery import Recovery, Saving, Start, Unsaved
-from kgraph.types import DataLike, Verbose
+from kgraph.types import CallbackLike, DataLike, Verbose
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -51,10 +52,10 @@ def fit(
     batch_size: int | None = None,
     epochs: int = 1,
     verbose: Verbose = "auto",
-    callbacks: Any = None,
+    callbacks: CallbackLike | None = None,
     validation_split: float = 0.0,
     validation_data: DataLike | None = None,
-    shuffle: Any = True,
+    shuffle: Shuffle = True,
     class_weight: Mapping[int, float] | None = None,
     sample_weight: DataLike | None = None,
     initial_epoch: int = 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from kgraph import forecast as forecasts
 from kgraph.compiler import INFERENCE_PASSES, Program
@@ -35,7 +35,7 @@ def forecast(
     distribution: Distribution | None = None,
     stack: Stacking | None = None,
     remat: Remat | Literal[False] | None = None,
-    compiler_options: Mapping[str, Any] | None = None,
+    compiler_options: Mapping[str, object] | None = None,
 ) -> Forecast:
     """Returns what a step needs and takes on a slice of TPUs, or on other devices.
 

@@ -88,7 +88,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     _kgraph_masks_inside = True
     _kgraph_is_sequential = False
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         model = super().__new__(cls, *args, **kwargs)
         programs = Programs(model)
         model._kgraph.programs, model._kgraph.trainer = programs, Trainer(model, programs)

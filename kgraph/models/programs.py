@@ -22,6 +22,7 @@ from kgraph.compiler import (
     platform_passes,
 )
 from kgraph.compiler.inference import Inference
+from kgraph.compiler.layout import Variables
 from kgraph.compiler.lower import LiveGraph, Remat, Stacking
 from kgraph.distribution.current import distribution
 from kgraph.errors import NotYetError, StateError
@@ -41,7 +42,7 @@ from kgraph.layers.base.tree import children, named_weights, parts_of
 from kgraph.layers.base.variable import values_of
 from kgraph.source import warn
 from kgraph.training.placement import Placement, on_one_device
-from kgraph.types import Array, Tree
+from kgraph.types import Array, Params, Tree
 
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
@@ -288,13 +289,13 @@ class Programs:
             self._placement = Placement(wanted)
         return self._placement
 
-    def variables(self, program: Program) -> dict[str, Any]:
+    def variables(self, program: Program) -> Variables:
         """Returns the weights as the program's variables; those without a value get one now."""
         self.create_values(program)
         weights = [place.weight for place in program.places]
         return program.nest(dict(zip(map(id, weights), values_of(weights))))
 
-    def assign(self, variables: Mapping[str, Any]) -> None:
+    def assign(self, variables: Variables) -> None:
         """Sets the weights to variables: all that are there fit, or none is set.
 
         Raises:
@@ -373,7 +374,7 @@ class Programs:
             self._keep(program, state)
         return _masked(outputs, masks)
 
-    def _keep(self, program: Program, state: Tree) -> None:
+    def _keep(self, program: Program, state: Params) -> None:
         traced = any(isinstance(item, Tracer) for item in leaves(state))
         if traced and current_scope() is None:
             raise StateError(

@@ -129,7 +129,7 @@ class InPlace:
 
     # --- trees and variables --------------------------------------------------------------------
 
-    def tree(self, values: Sequence[Any]) -> Any:
+    def tree(self, values: Sequence[object]) -> Any:
         """Returns a value for each parameter in the form in which the optimizer takes them."""
         return self._structure.unflatten([values[i] for i in self._order])
 

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 from kgraph.errors import ConfigError
 from kgraph.optimizers.schedules import LearningRateSchedule, deserialize
+from kgraph.types import AnyArray
 
-LearningRate: TypeAlias = float | LearningRateSchedule | Callable[..., Any]
+LearningRate: TypeAlias = float | LearningRateSchedule | Callable[..., "float | AnyArray"]
 """A number, a schedule, a function of the step (optax schedules), or a function of nothing."""
 
 
@@ -18,12 +19,13 @@ class LearningRateError(ConfigError, TypeError):
     """The learning rate cannot be set. (Also a TypeError, which is what Keras raises here.)"""
 
 
-def as_learning_rate(owner: str, value: object) -> LearningRate:
+def as_learning_rate(owner: str, value: Any) -> LearningRate:
     """Returns `value` as a float, a schedule or a function, or raises ConfigError."""
     if isinstance(value, Mapping):
         return deserialize(value)
     if callable(value) and not inspect.isclass(value):
-        return value
+        function: Any = value
+        return function
     number = math.nan if isinstance(value, (bool, str)) else _as_float(value)
     if not math.isfinite(number):
         raise ConfigError(

@@ -26,7 +26,7 @@ class OnVariables(Recorded):
     name: str
     _kgraph: OptimizerRecord
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         optimizer = object.__new__(cls)
         vars(optimizer)["_kgraph"] = OptimizerRecord((args, kwargs))
         return optimizer

@@ -19,7 +19,7 @@ from kgraph.registry import (
     recorded_arguments,
     registered_names,
 )
-from kgraph.types import Array, CustomObjects
+from kgraph.types import Array, ArrayLike, CustomObjects
 
 __all__ = [
     "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay",
@@ -46,7 +46,7 @@ class LearningRateSchedule(Recorded):
 
     _kgraph_kind: ClassVar[str] = "schedule"
 
-    def __call__(self, step: Any) -> Array:
+    def __call__(self, step: ArrayLike) -> Array:
         """Returns the learning rate at `step`, an int32 scalar or a number."""
         raise ConfigError(
             f"{type(self).__name__} does not say what the learning rate is",
@@ -86,7 +86,7 @@ class ExponentialDecay(LearningRateSchedule):
         self.staircase = staircase
         self.name = name
 
-    def __call__(self, step: Any) -> Array:
+    def __call__(self, step: ArrayLike) -> Array:
         step = _as_float(step)
         whole = _whole_periods(step, self.decay_steps)
         periods = whole if self.staircase else step / self.decay_steps
@@ -121,7 +121,7 @@ class InverseTimeDecay(LearningRateSchedule):
         self.staircase = staircase
         self.name = name
 
-    def __call__(self, step: Any) -> Array:
+    def __call__(self, step: ArrayLike) -> Array:
         step = _as_float(step)
         whole = _whole_periods(step, self.decay_steps)
         periods = whole if self.staircase else step / self.decay_steps
@@ -160,7 +160,7 @@ class PolynomialDecay(LearningRateSchedule):
         self.power, self.cycle = power, cycle
         self.name = name
 
-    def __call__(self, step: Any) -> Array:
+    def __call__(self, step: ArrayLike) -> Array:
         step = _as_float(step)
         length = jnp.float32(self.decay_steps)
         if self.cycle:
@@ -205,7 +205,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         self.boundaries, self.values = list(boundaries), list(values)
         self.name = name
 
-    def __call__(self, step: Any) -> Array:
+    def __call__(self, step: ArrayLike) -> Array:
         step = jnp.asarray(step)
         boundaries = np.asarray(self.boundaries)
         if jnp.issubdtype(step.dtype, jnp.integer):  # a boundary beyond is never passed
@@ -247,7 +247,7 @@ class CosineDecay(LearningRateSchedule):
         self.name = name
         self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
 
-    def __call__(self, step: Any) -> Array:
+    def __call__(self, step: ArrayLike) -> Array:
         step = _as_float(step)
         start = self.initial_learning_rate
         if self.warmup_target is None:
@@ -295,7 +295,7 @@ class CosineDecayRestarts(LearningRateSchedule):
         self.t_mul, self.m_mul, self.alpha = t_mul, m_mul, alpha
         self.name = name
 
-    def __call__(self, step: Any) -> Array:
+    def __call__(self, step: ArrayLike) -> Array:
         restarts, done = self._position(_as_float(step))
         height = 0.5 * jnp.power(self.m_mul, restarts)
         fraction = (1 - self.alpha) * height * (1 + jnp.cos(jnp.pi * done)) + self.alpha
@@ -322,7 +322,7 @@ def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
 
 
 def deserialize(
-    config: Mapping[str, Any], custom_objects: CustomObjects | None = None
+    config: Mapping[str, object], custom_objects: CustomObjects | None = None
 ) -> LearningRateSchedule:
     """Returns the schedule that `serialize`, or Keras' function of that name, wrote down."""
     if not {"class_name", "config"} <= set(config):
@@ -349,7 +349,7 @@ def get(identifier: object) -> LearningRateSchedule:
     )
 
 
-def _as_float(step: Any) -> Array:
+def _as_float(step: ArrayLike) -> Array:
     """Returns `step` as float32: exact up to 2**24 updates."""
     return jnp.asarray(step).astype(jnp.float32)
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import numpy as np
 
 from kgraph.errors import DataError, check_choice
 from kgraph.layers.image.window import fit
-from kgraph.types import AnyArray
+from kgraph.types import AnyArray, ArrayLike
 from kgraph.utils.images import array_to_img, data_layout, img_to_array, load_img, save_img
 from kgraph.utils.resampling import METHODS, cropped, resized
 
 
 def smart_resize(
-    x: Any,
+    x: ArrayLike,
     size: tuple[int, int],
     interpolation: str = "bilinear",
     data_format: str = "channels_last",

@@ -19,8 +19,8 @@ Sizes = Sequence[int]
 
 def normal(
     shape: Sizes,
-    mean: Any = 0.0,
-    stddev: Any = 1.0,
+    mean: ArrayLike = 0.0,
+    stddev: ArrayLike = 1.0,
     dtype: DTypeLike | None = None,
     seed: int | SeedGenerator | None = None,
 ) -> Array:
@@ -36,8 +36,8 @@ def normal(
 
 def truncated_normal(
     shape: Sizes,
-    mean: Any = 0.0,
-    stddev: Any = 1.0,
+    mean: ArrayLike = 0.0,
+    stddev: ArrayLike = 1.0,
     dtype: DTypeLike | None = None,
     seed: int | SeedGenerator | None = None,
 ) -> Array:
@@ -49,8 +49,8 @@ def truncated_normal(
 
 def uniform(
     shape: Sizes,
-    minval: Any = 0.0,
-    maxval: Any = 1.0,
+    minval: ArrayLike = 0.0,
+    maxval: ArrayLike = 1.0,
     dtype: DTypeLike | None = None,
     seed: int | SeedGenerator | None = None,
 ) -> Array:
@@ -62,8 +62,8 @@ def uniform(
 
 def randint(
     shape: Sizes,
-    minval: Any,
-    maxval: Any,
+    minval: int | Array,
+    maxval: int | Array,
     dtype: DTypeLike = "int32",
     seed: int | SeedGenerator | None = None,
 ) -> Array:
@@ -92,7 +92,7 @@ def categorical(
 
 def gamma(
     shape: Sizes,
-    alpha: Any,
+    alpha: ArrayLike,
     dtype: DTypeLike | None = None,
     seed: int | SeedGenerator | None = None,
 ) -> Array:
@@ -103,8 +103,8 @@ def gamma(
 
 def beta(
     shape: Sizes,
-    alpha: Any,
-    beta: Any,
+    alpha: ArrayLike,
+    beta: ArrayLike,
     dtype: DTypeLike | None = None,
     seed: int | SeedGenerator | None = None,
 ) -> Array:
@@ -116,8 +116,8 @@ def beta(
 
 def binomial(
     shape: Sizes,
-    counts: Any,
-    probabilities: Any,
+    counts: ArrayLike,
+    probabilities: ArrayLike,
     dtype: DTypeLike | None = None,
     seed: int | SeedGenerator | None = None,
 ) -> Array:
@@ -133,7 +133,7 @@ def shuffle(x: ArrayLike, axis: int = 0, seed: int | SeedGenerator | None = None
 
 
 def dropout(
-    inputs: Any,
+    inputs: ArrayLike,
     rate: float,
     noise_shape: Sequence[int | None] | None = None,
     seed: int | SeedGenerator | None = None,

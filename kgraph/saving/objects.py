@@ -18,7 +18,7 @@ def serialize_keras_object(obj: object) -> Any:
 
 
 def deserialize_keras_object(
-    config: Any, custom_objects: CustomObjects | None = None, safe_mode: bool = True
+    config: object, custom_objects: CustomObjects | None = None, safe_mode: bool = True
 ) -> Any:
     """Returns the object that a config stands for. Runs constructors of known classes only.
 

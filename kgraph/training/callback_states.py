@@ -14,7 +14,7 @@ def split_arrays(state: Any) -> tuple[Any, list[np.ndarray]]:
     """Returns the state with its arrays replaced by their numbers, and the arrays."""
     arrays: list[np.ndarray] = []
 
-    def plain(item: object) -> Any:
+    def plain(item: Any) -> Any:
         if isinstance(item, dict):
             return {str(key): plain(value) for key, value in item.items()}
         if isinstance(item, (list, tuple)):

@@ -8,7 +8,7 @@ import shutil
 import sys
 import threading
 import weakref
-from typing import Any
+from typing import Any, TextIO
 
 from kgraph.config import output
 from kgraph.distribution.coordination import is_leader
@@ -28,7 +28,7 @@ class LiveLine:
         stream: where to write; errors of it are raised by each method but `drop`.
     """
 
-    def __init__(self, total: int | None, stream: Any) -> None:
+    def __init__(self, total: int | None, stream: TextIO) -> None:
         self._stream = stream
         cells = f"{{n_fmt}}/{{total_fmt}} {{bar:{BAR_WIDTH}}} {{desc}}"
         self._bar = _line_class()(
@@ -84,7 +84,7 @@ def announce(text: str) -> None:
         print(text, file=output(), flush=True)
 
 
-def is_live(stream: Any) -> bool:
+def is_live(stream: TextIO) -> bool:
     """Tells whether a carriage return rewrites the line: in terminals, and in notebooks."""
     try:
         if stream.isatty():
@@ -96,7 +96,7 @@ def is_live(stream: Any) -> bool:
     return getattr(shell, "kernel", None) is not None and stream is sys.stdout
 
 
-def bar_cell(stream: Any) -> str:
+def bar_cell(stream: TextIO) -> str:
     """Returns the character of a bar: a heavy line where the stream can write it."""
     try:
         "━".encode(getattr(stream, "encoding", None) or "utf-8")

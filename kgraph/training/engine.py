@@ -36,7 +36,7 @@ from kgraph.training.placement import Placement, as_before
 from kgraph.training.sizes import Sizes
 from kgraph.training.state import TrainState, copied
 from kgraph.training.step import Batch, merge_params
-from kgraph.types import Array, Tree
+from kgraph.types import Array, Params, Tree
 
 
 class Engine:
@@ -167,7 +167,7 @@ class Engine:
             self._loops = not self.compiler.eager and well
         return self._loops
 
-    def keep_state(self, state: Tree) -> None:
+    def keep_state(self, state: Params) -> None:
         """Takes over the state of layers that an evaluation has left."""
         with between_blocks:
             if self.is_running:
@@ -379,7 +379,7 @@ class Engine:
         return jax.disable_jit() if self.compiler.eager else contextlib.nullcontext()
 
     def function(
-        self, key: Any, name: str, make: Callable[[], Any], donate: tuple[int, ...] = (),
+        self, key: object, name: str, make: Callable[[], Any], donate: tuple[int, ...] = (),
         like: int = 0, ticket: bool = True,
     ) -> Function:  # fmt: skip
         """Returns the function under a key, made on first use.

@@ -100,7 +100,7 @@ def with_first(first: Raw, rest: Iterator[Raw]) -> Iterator[Raw]:
             close()
 
 
-def check_ids(layers: Mapping[str, Any], graph: Graph, inputs: list[Any]) -> None:
+def check_ids(layers: Mapping[str, object], graph: Graph, inputs: list[Any]) -> None:
     """Lets each Embedding that reads an input directly check its ids, on the host.
 
     On a device an id out of range would read as NaN, or as another row, without a word.

@@ -49,7 +49,7 @@ Identity = Mapping[str, Any]
 
 
 def training_identity(
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     source: Source,
     class_weight: Any,
     seed: int | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 from kgraph.training.agreement import Agreement, Alone, Wish
 from kgraph.training.callbacks import CallbackList
@@ -15,7 +15,7 @@ from kgraph.training.interrupt import Preempted
 from kgraph.training.placement import shared_call
 from kgraph.training.progress import Progress
 
-Logs = dict[str, Any]
+Logs: TypeAlias = dict[str, float]
 
 
 class Work(Protocol):

@@ -135,7 +135,7 @@ class Objective:
         return _sum([*weighted, *terms])
 
     def _losses(
-        self, run: Run, targets: Sequence[Any], weights: Sequence[Any], kept: Array | None
+        self, run: Run, targets: Sequence[object], weights: Sequence[Any], kept: Array | None
     ) -> dict[str, Array]:
         """Returns the loss of each output, without its factor."""
         parts: dict[str, Array] = {}
@@ -216,14 +216,14 @@ class Objective:
 
     # --- on the host -----------------------------------------------------------------------------
 
-    def in_order(self, logs: Mapping[str, Any]) -> list[Any]:
+    def in_order(self, logs: Mapping[str, object]) -> list[Any]:
         """Returns logged values in the order of `evaluate`: loss, metrics, losses of outputs."""
         keys = ["loss", *(t.key for t in self.tracked if len(self.names) == 1)]
         keys += [key for key in self._means if key not in keys]
         keys += sorted(key for key in logs if key not in keys)
         return [logs[key] for key in keys if key in logs]
 
-    def check_labels(self, targets: Sequence[Any], shapes: Sequence[Shape]) -> None:
+    def check_labels(self, targets: Sequence[object], shapes: Sequence[Shape]) -> None:
         """Raises DataError for targets (arrays on the host) that cannot be learned from."""
         for loss, target, shape in zip(self.losses, targets, shapes):
             if loss is not None and target is not None:

@@ -11,7 +11,7 @@ import jax
 from kgraph.compiler import Layout, Program
 from kgraph.optimizers import Optimizer
 from kgraph.training.placement import Placement
-from kgraph.types import Tree
+from kgraph.types import Params
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["tree"], meta_fields=["layout"])
@@ -33,7 +33,7 @@ class PackedOptimizerState:
 
 
 def new_optimizer_state(
-    program: Program, optimizer: Optimizer, params: Tree, placement: Placement | None = None
+    program: Program, optimizer: Optimizer, params: Params, placement: Placement | None = None
 ) -> Any:
     """Returns the optimizer's state before the first step, for the trained parameters.
 

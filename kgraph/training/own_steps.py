@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.compiler import Layout, Program
+from kgraph.compiler.layout import Variables
 from kgraph.compiler.primitives import equations
 from kgraph.data import pack_x_y_sample_weight
 from kgraph.errors import StateError, listed
@@ -125,7 +126,7 @@ class OwnSteps:
     def _weights(self, values: Mapping[int, Any]) -> tuple[list[Any], list[Any]]:
         return [values[id(v)] for v in self.trainable], [values[id(v)] for v in self.rest]
 
-    def _nested(self, trainable: Sequence[Any], rest: Sequence[Any]) -> dict[str, Any]:
+    def _nested(self, trainable: Sequence[Any], rest: Sequence[Any]) -> Variables:
         values = dict(zip(map(id, self.trainable), trainable))
         values.update(zip(map(id, self.rest), rest))
         return self._layout.nest(values)

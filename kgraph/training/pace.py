@@ -79,7 +79,7 @@ class Throttle(threading.local):
         if not self.pace.is_known:
             self.wait()
 
-    def sent(self, ticket: Any, steps: int) -> None:
+    def sent(self, ticket: object, steps: int) -> None:
         """Comes after: `ticket` is an array of the block's results that nobody gives away."""
         known = self.pace.is_known
         self._pending.append((ticket, steps))

@@ -25,7 +25,7 @@ from kgraph.optimizers.elementwise import is_elementwise
 from kgraph.training.optimizer_state import PackedOptimizerState, new_optimizer_state
 from kgraph.training.placement import Placement
 from kgraph.training.state import TrainState, copied
-from kgraph.types import Array, Tree
+from kgraph.types import Array, Params, Tree
 
 
 class Packing:
@@ -133,7 +133,7 @@ class Packing:
         )  # fmt: skip
 
     def _own_optimizer_state(
-        self, optimizer_state: Tree | PackedOptimizerState | None, params: Tree
+        self, optimizer_state: Tree | PackedOptimizerState | None, params: Params
     ) -> Any:
         """Returns the optimizer's state for these parameters, in arrays of its own."""
         if optimizer_state is None:

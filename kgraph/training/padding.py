@@ -46,7 +46,7 @@ def _leaves_rows_out(objective: Objective) -> bool:
     )
 
 
-def loops_well(program: Program, inputs: Sequence[Any], size: int, backend: str) -> bool:
+def loops_well(program: Program, inputs: Sequence[object], size: int, backend: str) -> bool:
     """Tells whether steps of this program may run in a loop on the device.
 
     On a CPU, XLA runs the gradients of a convolution inside a loop 10 to 45 times slower than
@@ -70,7 +70,7 @@ def loops_well(program: Program, inputs: Sequence[Any], size: int, backend: str)
     observe = (lambda *_: None) if marked else None
     specs = program.specs() if marked else program.packed.specs
 
-    def forward(variables: Any, inputs: Sequence[Any]) -> list[Array]:
+    def forward(variables: Any, inputs: Sequence[object]) -> list[Array]:
         key = jax.random.key(0) if program.draws_always else None
         return program.run(variables, inputs, key=key, observe=observe).outputs
 

@@ -13,7 +13,7 @@ from kgraph.config import output
 from kgraph.errors import check_choice
 from kgraph.training.console import BAR_WIDTH, LiveLine, bar_cell, is_live
 
-Logs: TypeAlias = Mapping[str, Any]
+Logs: TypeAlias = Mapping[str, float]
 Verbosity: TypeAlias = Literal["auto", 0, 1, 2] | bool
 
 REFRESH_SECONDS = 0.5

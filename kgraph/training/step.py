@@ -107,7 +107,7 @@ def make_test_step(program: Program, objective: Objective) -> Step:
 def make_predict(program: Program) -> Callable[[Given, Sequence[Any], Any], list[Array]]:
     """Returns `predict(given, inputs, number)`: the outputs of the batch of this number, flat."""
 
-    def predict(given: Given, inputs: Sequence[Any], number: Any) -> list[Array]:
+    def predict(given: Given, inputs: Sequence[object], number: Any) -> list[Array]:
         key = given.key_of(number)
         run: Run = program.run(given.variables, list(inputs), training=False, key=key)
         return run.outputs[: len(program.output_names)]

@@ -81,7 +81,7 @@ def open_image(path: FilePath | bytes | io.BytesIO) -> Any:
 
 
 def img_to_array(
-    img: Any, data_format: str | None = None, dtype: DTypeLike | None = None
+    img: ArrayLike, data_format: str | None = None, dtype: DTypeLike | None = None
 ) -> np.ndarray:
     """Returns an image of Pillow as an array.
 

@@ -151,7 +151,7 @@ class Choice:
         return [sides[name] for name in chosen]
 
 
-def choose(owner: str, directory: FilePath, labels: Any, label_mode: Any, class_names: Any,
+def choose(owner: str, directory: FilePath, labels: object, label_mode: Any, class_names: Any,
            shuffle: bool, seed: int | None, validation_split: float | None,
            subset: str | None, follow_links: bool, verbose: bool) -> Choice:  # fmt: skip
     """Returns the checked options of a function that reads a folder."""

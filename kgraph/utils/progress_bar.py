@@ -13,7 +13,7 @@ from kgraph.errors import ConfigError
 from kgraph.training.console import bar_cell, is_live
 from kgraph.training.progress import format_number
 
-Values = Iterable[tuple[str, Any]]
+Values = Iterable[tuple[str, float]]
 
 
 class Progbar:

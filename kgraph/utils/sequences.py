@@ -9,7 +9,7 @@ import numpy as np
 
 from kgraph.data import PyDataset
 from kgraph.errors import ConfigError, DataError, check_choice
-from kgraph.types import DTypeLike
+from kgraph.types import ArrayLike, DTypeLike
 
 Sequence = PyDataset
 """The name that PyDataset once had in Keras."""
@@ -74,7 +74,7 @@ def pad_sequences(
     return padded
 
 
-def _checked(sequences: Any) -> Any:
+def _checked(sequences: ArrayLike) -> Any:
     if not hasattr(sequences, "__len__"):
         raise DataError(
             "pad_sequences takes a list of sequences", received=type(sequences).__name__

@@ -10,13 +10,14 @@ import numpy as np
 from kgraph import config
 from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.layers.image.bounding_boxes import convert_format
+from kgraph.types import ArrayLike
 
 Color = Sequence[int]
 """Red, green and blue, 0 to 255."""
 
 
 def draw_bounding_boxes(
-    images: Any,
+    images: ArrayLike,
     bounding_boxes: Mapping[str, Any],
     bounding_box_format: str,
     class_mapping: Mapping[int, str] | None = None,
@@ -71,8 +72,8 @@ def draw_bounding_boxes(
 
 
 def draw_segmentation_masks(
-    images: Any,
-    segmentation_masks: Any,
+    images: ArrayLike,
+    segmentation_masks: ArrayLike,
     num_classes: int | None = None,
     color_mapping: Mapping[int, Color] | None = None,
     alpha: float = 0.8,
@@ -126,7 +127,7 @@ def draw_segmentation_masks(
     return in_layout(covered.astype(np.uint8), data_format)
 
 
-def batch_of_images(images: Any, data_format: str | None) -> np.ndarray:
+def batch_of_images(images: ArrayLike, data_format: str | None) -> np.ndarray:
     """Returns images as an array `[batch, height, width, channels]`.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ConfigError
-from kgraph.types import FilePath
+from kgraph.types import ArrayLike, FilePath
 from kgraph.visualization.annotations import (
     Color,
     batch_of_images,
@@ -22,8 +22,8 @@ _LAST = "channels_last"
 
 def plot_image_gallery(
     images: Any,
-    y_true: Any = None,
-    y_pred: Any = None,
+    y_true: ArrayLike | None = None,
+    y_pred: ArrayLike | None = None,
     label_map: Mapping[int, str] | None = None,
     rows: int | None = None,
     cols: int | None = None,
@@ -146,8 +146,8 @@ def plot_segmentation_mask_gallery(
     images: Any,
     num_classes: int,
     value_range: tuple[float, float] = (0, 255),
-    y_true: Any = None,
-    y_pred: Any = None,
+    y_true: ArrayLike | None = None,
+    y_pred: ArrayLike | None = None,
     color_mapping: Mapping[int, Color] | None = None,
     blend: bool = True,
     alpha: float = 0.8,

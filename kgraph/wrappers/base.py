@@ -40,8 +40,8 @@ class ModelEstimator(BaseEstimator):
         self,
         model: Model | Callable[..., Model],
         warm_start: bool = False,
-        model_kwargs: Mapping[str, Any] | None = None,
-        fit_kwargs: Mapping[str, Any] | None = None,
+        model_kwargs: Mapping[str, object] | None = None,
+        fit_kwargs: Mapping[str, object] | None = None,
     ) -> None:
         self.model = model
         self.warm_start = warm_start

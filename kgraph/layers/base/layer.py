@@ -75,7 +75,7 @@ class Layer(Weighted):
     _kgraph_masks_inside: bool = False
     _kgraph_never_builds: bool = False
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         layer = object.__new__(cls)
         refuse_overrides(layer, "Layer")
         vars(layer).update(_kgraph=cls._kgraph_core((args, kwargs)), built=False)

@@ -20,7 +20,7 @@ _NAMES = {
 }
 
 
-def traits_of(layer: Any, parts: Sequence[Any] | None = None) -> Traits:
+def traits_of(layer: Any, parts: Sequence[object] | None = None) -> Traits:
     """Returns what a layer says of itself; nothing is left open.
 
     Args:

@@ -19,7 +19,7 @@ from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.first_keys import FirstKeys, root_key
 from kgraph.layers.base.scopes import in_scope
 from kgraph.layers.base.stateless_scope import current_scope
-from kgraph.types import AnyArray, Array, DTypeLike, Function, InitializerLike
+from kgraph.types import AnyArray, Array, ArrayLike, DTypeLike, Function, InitializerLike
 
 
 def check_wide(dtype: str) -> None:
@@ -111,7 +111,7 @@ class Variable(ReadsAsArray):
 
     def __init__(
         self,
-        initializer: InitializerLike | None,
+        initializer: InitializerLike | ArrayLike | None,
         shape: Sequence[int] | int | None = None,
         dtype: DTypeLike | None = None,
         trainable: bool = True,
@@ -359,7 +359,7 @@ def values_of(weights: Sequence[Variable]) -> list[Array]:
 def initial_values(
     weights: Sequence[tuple[str, Variable]],
     key: AnyArray,
-    shardings: Sequence[Any] | None = None,
+    shardings: Sequence[object] | None = None,
     stacks: Sequence[Sequence[tuple[str, Variable]]] = (),
 ) -> list[Array]:
     """Returns a first value for each weight. Pure: it stores nothing, and `key` may be traced.

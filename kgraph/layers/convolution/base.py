@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeAlias, Unpack
+from typing import Any, ClassVar, Unpack
 
 import jax
 
@@ -26,9 +26,6 @@ from kgraph.types import (
     RegularizerLike,
     Shape,
 )
-
-Option: TypeAlias = Any
-"""An activation, initializer, regularizer or constraint: a name, a config, an object or None."""
 
 
 def convolution_traits(

@@ -42,7 +42,7 @@ class Lambda(Layer, traits=Traits(rows_independent=False, same_shapes=False)):
         function: Function,
         output_shape: Any = None,
         mask: Any = None,
-        arguments: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, object] | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)

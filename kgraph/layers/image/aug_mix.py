@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import jax
@@ -13,6 +13,7 @@ from kgraph.errors import GraphError
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import widened
+from kgraph.layers.image.factors import Factor
 from kgraph.layers.image.policy import PolicyLayer, on_image, unchanged
 from kgraph.types import Array
 
@@ -52,10 +53,10 @@ class AugMix(PolicyLayer):
 
     def __init__(
         self,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         num_chains: int = 3,
         chain_depth: int = 3,
-        factor: Any = 0.3,
+        factor: Factor = 0.3,
         alpha: float = 1.0,
         all_ops: bool = True,
         interpolation: str = "bilinear",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import jax
@@ -11,7 +12,7 @@ from kgraph.checks import is_whole
 from kgraph.errors import ConfigError
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import RangedColorLayer
-from kgraph.layers.image.factors import chance, factor_range, uniform
+from kgraph.layers.image.factors import Factor, chance, factor_range, uniform
 from kgraph.types import Array
 
 
@@ -42,8 +43,8 @@ class RandomSharpness(RangedColorLayer):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: Factor,
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **options: Unpack[LayerOptions],
@@ -91,10 +92,10 @@ class RandomGaussianBlur(RangedColorLayer):
 
     def __init__(
         self,
-        factor: Any = 1.0,
-        kernel_size: Any = 3,
-        sigma: Any = 1.0,
-        value_range: Any = (0, 255),
+        factor: Factor = 1.0,
+        kernel_size: int | Sequence[int] = 3,
+        sigma: Factor = 1.0,
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **options: Unpack[LayerOptions],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from collections.abc import Sequence
+from typing import Unpack
 
 import jax.numpy as jnp
 
 from kgraph.layers.image.base import ImageOptions
 from kgraph.layers.image.color import RangedColorLayer
-from kgraph.layers.image.factors import factor_range, uniform
+from kgraph.layers.image.factors import Factor, factor_range, uniform
 from kgraph.types import Array
 
 
@@ -35,8 +36,8 @@ class RandomBrightness(RangedColorLayer):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: Factor,
+        value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
         **options: Unpack[ImageOptions],
     ) -> None:
@@ -75,8 +76,8 @@ class RandomContrast(RangedColorLayer):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: Factor,
+        value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
         **options: Unpack[ImageOptions],
     ) -> None:

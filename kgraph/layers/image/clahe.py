@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import jax
@@ -46,9 +47,9 @@ class ContrastLimitedAdaptiveHistogramEqualization(ToneLayer):
 
     def __init__(
         self,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         clip_limit: float = 4.0,
-        tile_grid_size: Any = (8, 8),
+        tile_grid_size: Sequence[int] = (8, 8),
         data_format: str | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:

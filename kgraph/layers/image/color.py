@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import jax
@@ -112,7 +112,7 @@ class RangedColorLayer(RandomColorLayer):
     """
 
     def __init__(
-        self, value_range: Any, seed: int | None = None, **options: Unpack[ImageOptions]
+        self, value_range: Sequence[float], seed: int | None = None, **options: Unpack[ImageOptions]
     ) -> None:
         super().__init__(seed, **options)
         self.value_range = value_limits(type(self).__name__, value_range)

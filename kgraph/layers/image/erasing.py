@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import jax
@@ -12,7 +13,7 @@ from kgraph.errors import ConfigError
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.boxes import inside, random_span
 from kgraph.layers.image.color import RangedColorLayer
-from kgraph.layers.image.factors import chance, factor_range
+from kgraph.layers.image.factors import Factor, chance, factor_range
 from kgraph.types import Array
 
 
@@ -46,10 +47,10 @@ class RandomErasing(RangedColorLayer):
 
     def __init__(
         self,
-        factor: Any = 1.0,
-        scale: Any = (0.02, 0.33),
-        fill_value: Any = None,
-        value_range: Any = (0, 255),
+        factor: Factor = 1.0,
+        scale: Factor = (0.02, 0.33),
+        fill_value: float | Sequence[float] | None = None,
+        value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
         data_format: str | None = None,
         **options: Unpack[LayerOptions],

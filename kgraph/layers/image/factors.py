@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,9 @@ import jax.numpy as jnp
 from kgraph.checks import is_number
 from kgraph.errors import ConfigError
 from kgraph.types import Array
+
+Factor: TypeAlias = float | Sequence[float]
+"""A strength, or the ends of a range of them."""
 
 Range = tuple[float, float]
 """Lower and upper end of a uniform distribution."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import jax.numpy as jnp
@@ -25,7 +26,10 @@ class ToneLayer(ImageLayer):
     """
 
     def __init__(
-        self, value_range: Any, data_format: str | None = None, **options: Unpack[LayerOptions]
+        self,
+        value_range: Sequence[float],
+        data_format: str | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(data_format, **options)
         self.value_range = value_limits(type(self).__name__, value_range)
@@ -71,7 +75,9 @@ class AutoContrast(ToneLayer):
     [0.0, 127.5, 255.0]
     """
 
-    def __init__(self, value_range: Any = (0, 255), **options: Unpack[LayerOptions]) -> None:
+    def __init__(
+        self, value_range: Sequence[float] = (0, 255), **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(value_range, **options)
 
     def remap(self, images: Array) -> Array:
@@ -110,7 +116,7 @@ class Equalization(ToneLayer):
 
     def __init__(
         self,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         bins: int = 256,
         data_format: str | None = None,
         **options: Unpack[LayerOptions],

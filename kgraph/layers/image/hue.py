@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from collections.abc import Sequence
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from kgraph.config import epsilon
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import UNIT, RangedColorLayer, rescaled
 from kgraph.layers.image.color_spaces import hsv_to_rgb, rgb_to_hsv
-from kgraph.layers.image.factors import factor_range, uniform
+from kgraph.layers.image.factors import Factor, factor_range, uniform
 from kgraph.types import Array
 
 
@@ -43,8 +44,8 @@ class RandomHue(RangedColorLayer):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: Factor,
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **options: Unpack[LayerOptions],
@@ -90,8 +91,8 @@ class RandomSaturation(RangedColorLayer):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: Factor,
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **options: Unpack[LayerOptions],

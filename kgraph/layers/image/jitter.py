@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import jax
@@ -9,6 +10,7 @@ import jax
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.brightness import RandomBrightness, RandomContrast
 from kgraph.layers.image.color import RandomColorLayer
+from kgraph.layers.image.factors import Factor
 from kgraph.layers.image.hue import RandomHue, RandomSaturation
 from kgraph.types import Array
 
@@ -43,11 +45,11 @@ class RandomColorJitter(RandomColorLayer):
 
     def __init__(
         self,
-        value_range: Any = (0, 255),
-        brightness_factor: Any = None,
-        contrast_factor: Any = None,
-        saturation_factor: Any = None,
-        hue_factor: Any = None,
+        value_range: Sequence[float] = (0, 255),
+        brightness_factor: Factor | None = None,
+        contrast_factor: Factor | None = None,
+        saturation_factor: Factor | None = None,
+        hue_factor: Factor | None = None,
         seed: int | None = None,
         data_format: str | None = None,
         **options: Unpack[LayerOptions],

@@ -16,7 +16,7 @@ from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.base import ImageLayer
 from kgraph.layers.image.boxes import as_float, inside, random_span
 from kgraph.layers.image.color import widened
-from kgraph.layers.image.factors import factor_range, uniform
+from kgraph.layers.image.factors import Factor, factor_range, uniform
 from kgraph.types import Array
 
 
@@ -144,7 +144,7 @@ class CutMix(MixingLayer):
 
     def __init__(
         self,
-        factor: Any = 1.0,
+        factor: Factor = 1.0,
         seed: int | None = None,
         data_format: str | None = None,
         **options: Unpack[LayerOptions],

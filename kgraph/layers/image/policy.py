@@ -12,7 +12,7 @@ from kgraph.layers.image.base import ImageLayer, RandomImageLayer
 from kgraph.layers.image.blur import RandomSharpness
 from kgraph.layers.image.brightness import RandomBrightness, RandomContrast
 from kgraph.layers.image.color import check_channels, value_limits
-from kgraph.layers.image.factors import factor_range
+from kgraph.layers.image.factors import Factor, factor_range
 from kgraph.layers.image.grayscale import RandomColorDegeneration
 from kgraph.layers.image.histogram import AutoContrast, Equalization, ToneLayer
 from kgraph.layers.image.random_rotation import RandomRotation
@@ -42,8 +42,8 @@ class PolicyLayer(RandomImageLayer):
 
     def __init__(
         self,
-        value_range: Any,
-        factor: Any,
+        value_range: Sequence[float],
+        factor: Factor,
         interpolation: str,
         colors: bool,
         seed: int | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import jax
@@ -9,6 +10,7 @@ import jax
 from kgraph.checks import check_count
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import widened
+from kgraph.layers.image.factors import Factor
 from kgraph.layers.image.policy import PolicyLayer, on_image, on_mask
 from kgraph.types import Array
 
@@ -45,9 +47,9 @@ class RandAugment(PolicyLayer):
 
     def __init__(
         self,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         num_ops: int = 2,
-        factor: Any = 0.5,
+        factor: Factor = 0.5,
         interpolation: str = "bilinear",
         seed: int | None = None,
         data_format: str | None = None,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.layers.base.options import LayerOptions
-from kgraph.layers.image.factors import chance, factor_range, uniform
+from kgraph.layers.image.factors import Factor, chance, factor_range, uniform
 from kgraph.layers.image.warp import RandomWarp
 from kgraph.types import Array
 
@@ -50,8 +50,8 @@ class RandomElasticTransform(RandomWarp):
 
     def __init__(
         self,
-        factor: Any = 1.0,
-        scale: Any = 1.0,
+        factor: Factor = 1.0,
+        scale: Factor = 1.0,
         interpolation: str = "bilinear",
         fill_mode: str = "reflect",
         fill_value: float = 0.0,

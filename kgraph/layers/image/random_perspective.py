@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.checks import check_rate
 from kgraph.layers.base.options import LayerOptions
-from kgraph.layers.image.factors import chance, factor_range
+from kgraph.layers.image.factors import Factor, chance, factor_range
 from kgraph.layers.image.warp import RandomWarp
 from kgraph.types import Array
 
@@ -44,7 +44,7 @@ class RandomPerspective(RandomWarp):
 
     def __init__(
         self,
-        factor: Any = 1.0,
+        factor: Factor = 1.0,
         scale: float = 1.0,
         interpolation: str = "bilinear",
         fill_value: float = 0.0,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Unpack
+from typing import Unpack
 
 import jax.numpy as jnp
 
 from kgraph.layers.base.options import LayerOptions
-from kgraph.layers.image.factors import factor_range, uniform
+from kgraph.layers.image.factors import Factor, factor_range, uniform
 from kgraph.layers.image.warp import RandomWarp, middle
 from kgraph.types import Array
 
@@ -35,7 +35,7 @@ class RandomRotation(RandomWarp):
 
     def __init__(
         self,
-        factor: Any,
+        factor: Factor,
         fill_mode: str = "reflect",
         interpolation: str = "bilinear",
         seed: int | None = None,

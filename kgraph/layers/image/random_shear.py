@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.layers.base.options import LayerOptions
-from kgraph.layers.image.factors import Range, factor_range, uniform
+from kgraph.layers.image.factors import Factor, Range, factor_range, uniform
 from kgraph.layers.image.warp import RandomWarp
 from kgraph.types import Array
 
@@ -34,8 +34,8 @@ class RandomShear(RandomWarp):
 
     def __init__(
         self,
-        x_factor: Any = 0.0,
-        y_factor: Any = 0.0,
+        x_factor: Factor = 0.0,
+        y_factor: Factor = 0.0,
         interpolation: str = "bilinear",
         fill_mode: str = "reflect",
         fill_value: float = 0.0,

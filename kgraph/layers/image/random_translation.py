@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 
 from kgraph.layers.base.options import LayerOptions
-from kgraph.layers.image.factors import factor_range, uniform
+from kgraph.layers.image.factors import Factor, factor_range, uniform
 from kgraph.layers.image.warp import RandomWarp
 from kgraph.types import Array
 
@@ -35,8 +35,8 @@ class RandomTranslation(RandomWarp):
 
     def __init__(
         self,
-        height_factor: Any,
-        width_factor: Any,
+        height_factor: Factor,
+        width_factor: Factor,
         fill_mode: str = "reflect",
         interpolation: str = "bilinear",
         seed: int | None = None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import jax
 
 from kgraph.errors import ConfigError
 from kgraph.layers.base.options import LayerOptions
-from kgraph.layers.image.factors import Range, factor_range, uniform
+from kgraph.layers.image.factors import Factor, Range, factor_range, uniform
 from kgraph.layers.image.warp import RandomWarp, middle
 from kgraph.types import Array
 
@@ -35,8 +35,8 @@ class RandomZoom(RandomWarp):
 
     def __init__(
         self,
-        height_factor: Any,
-        width_factor: Any = None,
+        height_factor: Factor,
+        width_factor: Factor | None = None,
         fill_mode: str = "reflect",
         interpolation: str = "bilinear",
         seed: int | None = None,

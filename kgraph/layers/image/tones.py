@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from kgraph.errors import ConfigError
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.image.color import BYTES, RangedColorLayer, rescaled
-from kgraph.layers.image.factors import chance, factor_range, uniform
+from kgraph.layers.image.factors import Factor, chance, factor_range, uniform
 from kgraph.types import Array
 
 _BITS = 8
@@ -40,8 +41,8 @@ class RandomInvert(RangedColorLayer):
 
     def __init__(
         self,
-        factor: Any = 1.0,
-        value_range: Any = (0, 255),
+        factor: Factor = 1.0,
+        value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
         data_format: str | None = None,
         **options: Unpack[LayerOptions],
@@ -82,8 +83,8 @@ class RandomPosterization(RangedColorLayer):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: Factor,
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **options: Unpack[LayerOptions],
@@ -133,9 +134,9 @@ class Solarization(RangedColorLayer):
 
     def __init__(
         self,
-        addition_factor: Any = 0.0,
-        threshold_factor: Any = 0.0,
-        value_range: Any = (0, 255),
+        addition_factor: Factor = 0.0,
+        threshold_factor: Factor = 0.0,
+        value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:

@@ -75,7 +75,9 @@ class Concatenate(Layer):
         return functools.reduce(jnp.logical_or, masks)
 
 
-def concatenate(inputs: Sequence[ArrayLike], axis: int = -1, **options: Any) -> Any:
+def concatenate(
+    inputs: Sequence[ArrayLike], axis: int = -1, **options: Unpack[LayerOptions]
+) -> Any:
     """Returns tensors side by side; see `Concatenate`.
 
     >>> from kgraph.layers import Input

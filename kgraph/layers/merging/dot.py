@@ -88,7 +88,9 @@ def _unit(vectors: Array, axis: int) -> Array:
     return vectors * jax.lax.rsqrt(jnp.maximum(squares, epsilon() ** 2))
 
 
-def dot(inputs: Sequence[ArrayLike], axes: int | Sequence[int] = -1, **options: Any) -> Any:
+def dot(
+    inputs: Sequence[ArrayLike], axes: int | Sequence[int] = -1, **options: Unpack[LayerOptions]
+) -> Any:
     """Returns sums of products of two tensors; see `Dot`.
 
     >>> from kgraph.layers import Input

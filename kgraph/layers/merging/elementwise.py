@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import jax.numpy as jnp
 
@@ -13,6 +13,7 @@ from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.mask_check import check_mask
+from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, same_rank, sizes
 from kgraph.types import Array, ArrayLike, Function
 
@@ -181,7 +182,7 @@ class Minimum(_Extreme):
     choose = staticmethod(jnp.minimum)
 
 
-def add(inputs: Sequence[ArrayLike], **options: Any) -> Any:
+def add(inputs: Sequence[ArrayLike], **options: Unpack[LayerOptions]) -> Any:
     """Returns the sum of tensors; see `Add`.
 
     >>> from kgraph.layers import Input
@@ -191,7 +192,7 @@ def add(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     return Add(**options)(inputs)
 
 
-def subtract(inputs: Sequence[ArrayLike], **options: Any) -> Any:
+def subtract(inputs: Sequence[ArrayLike], **options: Unpack[LayerOptions]) -> Any:
     """Returns the difference of two tensors; see `Subtract`.
 
     >>> from kgraph.layers import Input
@@ -201,7 +202,7 @@ def subtract(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     return Subtract(**options)(inputs)
 
 
-def multiply(inputs: Sequence[ArrayLike], **options: Any) -> Any:
+def multiply(inputs: Sequence[ArrayLike], **options: Unpack[LayerOptions]) -> Any:
     """Returns the product of tensors; see `Multiply`.
 
     >>> from kgraph.layers import Input
@@ -211,7 +212,7 @@ def multiply(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     return Multiply(**options)(inputs)
 
 
-def average(inputs: Sequence[ArrayLike], **options: Any) -> Any:
+def average(inputs: Sequence[ArrayLike], **options: Unpack[LayerOptions]) -> Any:
     """Returns the mean of tensors; see `Average`.
 
     >>> from kgraph.layers import Input
@@ -221,7 +222,7 @@ def average(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     return Average(**options)(inputs)
 
 
-def maximum(inputs: Sequence[ArrayLike], **options: Any) -> Any:
+def maximum(inputs: Sequence[ArrayLike], **options: Unpack[LayerOptions]) -> Any:
     """Returns the largest values of tensors; see `Maximum`.
 
     >>> from kgraph.layers import Input
@@ -231,7 +232,7 @@ def maximum(inputs: Sequence[ArrayLike], **options: Any) -> Any:
     return Maximum(**options)(inputs)
 
 
-def minimum(inputs: Sequence[ArrayLike], **options: Any) -> Any:
+def minimum(inputs: Sequence[ArrayLike], **options: Unpack[LayerOptions]) -> Any:
     """Returns the smallest values of tensors; see `Minimum`.
 
     >>> from kgraph.layers import Input

@@ -17,8 +17,6 @@ from kgraph.layers.base.weight_options import add_with_options, set_options
 from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike, Shape
 
 Axes: TypeAlias = int | Sequence[int]
-Option: TypeAlias = Any
-"""An initializer, regularizer or constraint: a name, a config, an object or None."""
 
 
 class _Normalization(Layer):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -13,7 +11,7 @@ from kgraph.types import Array, DTypeLike
 INT, ONE_HOT, MULTI_HOT, COUNT = MODES = ("int", "one_hot", "multi_hot", "count")
 
 
-def check_encoding(owner: str, output_mode: Any, sparse: Any, modes: tuple[str, ...]) -> None:
+def check_encoding(owner: str, output_mode: object, sparse: object, modes: tuple[str, ...]) -> None:
     """Raises ConfigError for an output mode that is not one of `modes`, and for sparse outputs."""
     check_choice(owner, "output_mode", output_mode, modes)
     if sparse:

@@ -18,7 +18,7 @@ from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.normalization.statistics import wide_dtype
 from kgraph.layers.preprocessing.adapting import _AdaptiveLayer, not_adapted, numbers
-from kgraph.types import Array, DTypeLike, Shape
+from kgraph.types import Array, ArrayLike, DTypeLike, Shape
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Normalization(_AdaptiveLayer):
     def __init__(
         self,
         axis: int | Sequence[int] | None = -1,
-        mean: Any = None,
-        variance: Any = None,
+        mean: ArrayLike | None = None,
+        variance: ArrayLike | None = None,
         invert: bool = False,
         **options: Unpack[LayerOptions],
     ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from kgraph import config
 from kgraph.layers.base import Layer
 from kgraph.layers.base.options import LayerOptions
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike
 
 
 class Rescaling(Layer):
@@ -30,7 +30,9 @@ class Rescaling(Layer):
 
     supports_masking = True
 
-    def __init__(self, scale: Any, offset: Any = 0.0, **options: Unpack[LayerOptions]) -> None:
+    def __init__(
+        self, scale: ArrayLike, offset: ArrayLike = 0.0, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
         self.scale, self.offset = scale, offset
 

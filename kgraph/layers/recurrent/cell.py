@@ -73,7 +73,7 @@ class RecurrentCell(Layer):
         batch = projected.shape[1]
         return [jnp.zeros_like(projected, shape=(batch, size)) for size in sizes]
 
-    def get_initial_state(self, batch_size: Any = None) -> list[Array]:
+    def get_initial_state(self, batch_size: int | Array | None = None) -> list[Array]:
         """Returns zeros as the states of so many samples."""
         sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]
         return [jnp.zeros((batch_size, size), self.compute_dtype) for size in sizes]

@@ -147,7 +147,7 @@ class ConvLSTMCell(WeightedCell, traits=Traits(convolution=Convolution())):
         shape[self.channel_axis] = self.filters
         return [jnp.zeros_like(projected, shape=tuple(shape))] * 2
 
-    def get_initial_state(self, batch_size: Any = None) -> list[Array]:
+    def get_initial_state(self, batch_size: int | Array | None = None) -> list[Array]:
         sizes = (self.step_shape or ())[1:]
         if not sizes or not all(isinstance(size, int) for size in sizes):
             raise GraphError(

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kgraph.initializers import Initializer, Zeros
-from kgraph.types import Array, DTypeLike, Function
+from kgraph.types import AnyArray, Array, DTypeLike, Function
 
 
 class ForgetBias(Initializer):
@@ -21,7 +21,9 @@ class ForgetBias(Initializer):
     def __init__(self, bias_initializer: Function | None) -> None:
         self.bias_initializer = bias_initializer
 
-    def __call__(self, shape: Any, dtype: DTypeLike | None = None, key: Any = None) -> Array:
+    def __call__(
+        self, shape: Any, dtype: DTypeLike | None = None, key: AnyArray | None = None
+    ) -> Array:
         width = shape[0] // 4
         fill = self.bias_initializer or Zeros()
         options = {"key": key} if isinstance(fill, Initializer) else {}

@@ -136,7 +136,7 @@ class RNN(Layer):
 
         return map_structure(declare, self._state_shapes(batch))
 
-    def get_initial_state(self, batch_size: Any) -> list[Any]:
+    def get_initial_state(self, batch_size: int | Array) -> list[Any]:
         """Returns the states before the first step, for so many samples."""
         return initial_states(self.cell, batch_size)
 

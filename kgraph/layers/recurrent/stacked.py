@@ -29,7 +29,7 @@ class StackedRNNCells(Layer):
     (None, 4)
     """
 
-    def __init__(self, cells: Sequence[Any], **options: Unpack[LayerOptions]) -> None:
+    def __init__(self, cells: Sequence[object], **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         for cell in cells:
             if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
@@ -57,7 +57,7 @@ class StackedRNNCells(Layer):
                 cell.built = True
             input_shape = (input_shape[0], _output_size(cell))
 
-    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+    def get_initial_state(self, batch_size: int | Array | None = None) -> list[Any]:
         """Returns the states of each cell before the first step."""
         return [initial_states(cell, batch_size) for cell in self.cells]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from collections.abc import Sequence
+from typing import ClassVar, TypeAlias, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +15,16 @@ from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.reshaping.spatial import first_spatial_axis, layout, pairs
 from kgraph.types import Array
 
+Pads: TypeAlias = int | Sequence[int | Sequence[int]]
+"""One number, one for each axis, or a pair (start, end) for each."""
+
 
 class _Cropping(Layer):
     """Cuts values off the start and the end of each spatial axis."""
 
     rank: ClassVar[int]
 
-    def __init__(self, cropping: Any, data_format: str | None, options: LayerOptions) -> None:
+    def __init__(self, cropping: Pads, data_format: str | None, options: LayerOptions) -> None:
         super().__init__(**options)
         owner = type(self).__name__
         self.cropping = pairs(owner, "cropping", cropping, self.rank)
@@ -63,7 +67,7 @@ class Cropping1D(_Cropping):
 
     rank = 1
 
-    def __init__(self, cropping: Any = (1, 1), **options: Unpack[LayerOptions]) -> None:
+    def __init__(self, cropping: Pads = (1, 1), **options: Unpack[LayerOptions]) -> None:
         super().__init__(cropping, "channels_last", options)
 
 
@@ -90,7 +94,7 @@ class Cropping2D(_Cropping):
 
     def __init__(
         self,
-        cropping: Any = ((0, 0), (0, 0)),
+        cropping: Pads = ((0, 0), (0, 0)),
         data_format: str | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
@@ -112,7 +116,7 @@ class Cropping3D(_Cropping):
 
     def __init__(
         self,
-        cropping: Any = ((1, 1), (1, 1), (1, 1)),
+        cropping: Pads = ((1, 1), (1, 1), (1, 1)),
         data_format: str | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
@@ -124,7 +128,7 @@ class _ZeroPadding(Layer):
 
     rank: ClassVar[int]
 
-    def __init__(self, padding: Any, data_format: str | None, options: LayerOptions) -> None:
+    def __init__(self, padding: Pads, data_format: str | None, options: LayerOptions) -> None:
         super().__init__(**options)
         owner = type(self).__name__
         self.padding = pairs(owner, "padding", padding, self.rank)
@@ -159,7 +163,7 @@ class ZeroPadding1D(_ZeroPadding):
     rank = 1
 
     def __init__(
-        self, padding: Any = 1, data_format: str | None = None, **options: Unpack[LayerOptions]
+        self, padding: Pads = 1, data_format: str | None = None, **options: Unpack[LayerOptions]
     ) -> None:
         super().__init__(padding, data_format, options)
 
@@ -185,7 +189,10 @@ class ZeroPadding2D(_ZeroPadding):
     rank = 2
 
     def __init__(
-        self, padding: Any = (1, 1), data_format: str | None = None, **options: Unpack[LayerOptions]
+        self,
+        padding: Pads = (1, 1),
+        data_format: str | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(padding, data_format, options)
 
@@ -205,7 +212,7 @@ class ZeroPadding3D(_ZeroPadding):
 
     def __init__(
         self,
-        padding: Any = ((1, 1), (1, 1), (1, 1)),
+        padding: Pads = ((1, 1), (1, 1), (1, 1)),
         data_format: str | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:

@@ -22,7 +22,7 @@ from kgraph.layers.preprocessing.hashed_text import Decimal
 from kgraph.layers.text.index import IntegerIndex
 from kgraph.layers.text.lookup import _Lookup
 from kgraph.layers.text.rows import Rows, integers, read_rows
-from kgraph.types import Array
+from kgraph.types import Array, ArrayLike
 
 
 class IntegerLookup(_Lookup):
@@ -77,9 +77,9 @@ class IntegerLookup(_Lookup):
         num_oov_indices: int = 1,
         mask_token: int | None = None,
         oov_token: int = -1,
-        vocabulary: Any = None,
+        vocabulary: ArrayLike | None = None,
         vocabulary_dtype: str = "int64",
-        idf_weights: Any = None,
+        idf_weights: ArrayLike | None = None,
         invert: bool = False,
         output_mode: str = "int",
         sparse: bool = False,

@@ -21,7 +21,7 @@ from kgraph.layers.text.counting import Counts
 from kgraph.layers.text.encode import bags, one_hot
 from kgraph.layers.text.rows import Rows
 from kgraph.layers.text.vocabulary import Vocabulary, make_vocabulary, read_vocabulary_file
-from kgraph.types import Config
+from kgraph.types import ArrayLike, Config
 
 _MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 _OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
@@ -50,8 +50,8 @@ class _Lookup(Layer):
         num_oov_indices: int,
         mask_token: Any,
         oov_token: Any,
-        vocabulary: Any,
-        idf_weights: Any,
+        vocabulary: ArrayLike | None,
+        idf_weights: ArrayLike | None,
         output_mode: str,
         sparse: bool,
         pad_to_max_tokens: bool,
@@ -245,7 +245,7 @@ class _Lookup(Layer):
             found[unknown] += self.bucket(strange)
         return found
 
-    def no_place_for(self, values: Sequence[Any]) -> DataError:
+    def no_place_for(self, values: Sequence[object]) -> DataError:
         """Returns the error for unknown values that have no place."""
         shown = ", ".join(repr(value) for value in list(dict.fromkeys(values))[:5])
         return DataError(

@@ -15,6 +15,7 @@ from kgraph.layers.text.host import _HostLayer
 from kgraph.layers.text.index import TextIndex
 from kgraph.layers.text.lookup import _Lookup
 from kgraph.layers.text.rows import Rows, integers, read_rows, texts
+from kgraph.types import ArrayLike
 
 
 class _TextLookup(_HostLayer, _Lookup):
@@ -82,8 +83,8 @@ class StringLookup(_TextLookup):
         num_oov_indices: int = 1,
         mask_token: str | None = None,
         oov_token: str | None = "[UNK]",
-        vocabulary: Any = None,
-        idf_weights: Any = None,
+        vocabulary: ArrayLike | None = None,
+        idf_weights: ArrayLike | None = None,
         invert: bool = False,
         output_mode: str = "int",
         pad_to_max_tokens: bool = False,

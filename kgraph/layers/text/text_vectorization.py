@@ -13,6 +13,7 @@ from kgraph.layers.base.options import OptionsButName
 from kgraph.layers.text.rows import Rows, concatenated, read_rows, texts
 from kgraph.layers.text.string_lookup import _TextLookup
 from kgraph.layers.text.words import SPLITTERS, STANDARDIZERS, check_function, ngrams_of
+from kgraph.types import ArrayLike
 
 
 class TextVectorization(_TextLookup):
@@ -66,8 +67,8 @@ class TextVectorization(_TextLookup):
         output_mode: str = "int",
         output_sequence_length: int | None = None,
         pad_to_max_tokens: bool = False,
-        vocabulary: Any = None,
-        idf_weights: Any = None,
+        vocabulary: ArrayLike | None = None,
+        idf_weights: ArrayLike | None = None,
         sparse: bool = False,
         ragged: bool = False,
         encoding: str = "utf-8",

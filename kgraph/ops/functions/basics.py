@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def getitem(x: Array, index: Any) -> Array:
+def getitem(x: Array, index: object) -> Array:
     """Returns `x[index]` for one part or a list of parts; a list in that is an array."""
     parts = index if isinstance(index, (list, tuple)) else [index]
     return x[tuple(np.asarray(part) if isinstance(part, list) else part for part in parts)]
@@ -118,7 +119,9 @@ def convert_to_numpy(x: ArrayLike) -> np.ndarray:
 # --- functions of functions -----------------------------------------------------------------------
 
 
-def vectorize(pyfunc: Function, *, excluded: Any = None, signature: str | None = None) -> Function:
+def vectorize(
+    pyfunc: Function, *, excluded: Sequence[int | str] | None = None, signature: str | None = None
+) -> Function:
     """Returns a function of arrays that calls `pyfunc` for each entry (see `jnp.vectorize`)."""
     return jnp.vectorize(pyfunc, excluded=frozenset(excluded or ()), signature=signature)
 

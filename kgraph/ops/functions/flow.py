@@ -27,7 +27,7 @@ def cond(pred: Any, true_fn: Function, false_fn: Function, *operands: Tree) -> A
     return jax.lax.cond(pred, true_fn, false_fn, *operands)
 
 
-def switch(index: Any, branches: Any, *operands: Tree) -> Any:
+def switch(index: object, branches: Any, *operands: Tree) -> Any:
     """Returns `branches[index](*operands)`; an index out of range counts as the nearest one."""
     return jax.lax.switch(index, list(branches), *operands)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,10 @@ from kgraph.layers.image.warp import FILL_MODES, read_at
 from kgraph.ops.functions.frames import height_axis
 from kgraph.random import draw_key
 from kgraph.types import Array
+
+if TYPE_CHECKING:
+    from kgraph.random.seeds import SeedGenerator
+
 
 __all__ = ["affine_transform", "elastic_transform", "map_coordinates", "perspective_transform"]
 
@@ -79,7 +83,7 @@ def elastic_transform(
     interpolation: str = "bilinear",
     fill_mode: str = "reflect",
     fill_value: float = 0.0,
-    seed: Any = None,
+    seed: int | SeedGenerator | None = None,
     data_format: str | None = None,
 ) -> Array:
     """Returns images whose pixels have moved by smooth noise.

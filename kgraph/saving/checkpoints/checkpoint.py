@@ -243,8 +243,8 @@ class Checkpoint(StepReader):
         self,
         step: int,
         arrays: Tree,
-        meta: Mapping[str, Any],
-        metrics: Mapping[str, Any] | None = None,
+        meta: Mapping[str, object],
+        metrics: Mapping[str, float] | None = None,
         wait: bool = False,
     ) -> None:
         """Saves a step. First waits for the save before it, whose failure is raised here.

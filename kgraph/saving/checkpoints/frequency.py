@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from kgraph.errors import ConfigError
 
@@ -42,7 +42,7 @@ class Frequency:
         return epoch_end
 
 
-def parse_every(every: Any) -> Frequency:
+def parse_every(every: object) -> Frequency:
     """Returns what the option `every` of a Checkpoint means.
 
     >>> parse_every("10min")

@@ -87,7 +87,7 @@ def take(tree: Tree, copy: bool, spare: Spare, several: bool = False) -> NamedTr
 
 def _stored(
     spec: Spec,
-    leaf: object,
+    leaf: Any,
     copy: bool,
     spare: Spare,
     copies: dict[tuple[Path, Start], np.ndarray],
@@ -139,11 +139,11 @@ def nest(values: Mapping[Path, Any], hollow: Mapping[Path, str]) -> dict[str, An
     return tree
 
 
-def _put(tree: dict[str, Any], path: Path, value: object) -> None:
+def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
     for part in path[:-1]:
         tree = tree.setdefault(part, {})
     tree[path[-1]] = value
 
 
-def _is_hollow(value: object) -> bool:
+def _is_hollow(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and not value)

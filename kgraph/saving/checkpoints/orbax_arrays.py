@@ -15,7 +15,6 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -44,7 +43,7 @@ class ArraysWriter:
         OSError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, tree: dict[str, Any], notices: Notices) -> None:
+    def __init__(self, folder: Path, tree: dict[str, object], notices: Notices) -> None:
         with held():
             import orbax.checkpoint as orbax
 

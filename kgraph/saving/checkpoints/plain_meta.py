@@ -11,7 +11,7 @@ from kgraph.saving.files.file_error import shown
 _MAX_DEPTH = 100
 
 
-def encode_meta(meta: Any) -> bytes:
+def encode_meta(meta: object) -> bytes:
     """Returns plain data as JSON bytes. Tuples come back as lists.
 
     Raises:

@@ -68,7 +68,7 @@ def specs_of(template: Tree) -> list[Spec]:
     return [spec_of(path_of(keys), leaf) for keys, leaf in found]
 
 
-def path_of(keys: Sequence[Any]) -> Path:
+def path_of(keys: Sequence[object]) -> Path:
     """Returns the keys of JAX' `tree_flatten_with_path` as strings."""
     parts = []
     for key in keys:

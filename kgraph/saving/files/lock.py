@@ -133,7 +133,7 @@ class FolderLock:
         if owner and (owner["host"] != platform.node() or is_running(owner["pid"])):
             raise self._refusal(owner)
 
-    def _refusal(self, owner: dict[str, Any]) -> StateError:
+    def _refusal(self, owner: dict[str, object]) -> StateError:
         itself = owner.get("pid") == os.getpid() and owner.get("host") == platform.node()
         who = ("this process" if itself else f"process {owner['pid']}") if owner else "a process"
         where = f" on {owner['host']}, since {owner['since']}" if owner else ""

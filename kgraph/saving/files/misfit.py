@@ -14,7 +14,7 @@ class Misfit(ValueError):
         self.place, self.expected, self.received = place, expected, received
 
 
-def check(place: str, value: Any, fits: Callable[[Any], bool], expected: str) -> None:
+def check(place: str, value: object, fits: Callable[[Any], bool], expected: str) -> None:
     """Raises Misfit unless the value fits."""
     if not fits(value):
         raise Misfit(place, expected, value)
@@ -27,7 +27,7 @@ def check_keys(place: str, value: Any, keys: set[str]) -> None:
         raise Misfit(place, f"the keys {', '.join(sorted(keys))}", sorted(set(value) ^ keys))
 
 
-def is_count(value: Any) -> bool:
+def is_count(value: object) -> bool:
     """Tells whether a value is a whole number from 0; True and False are none."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -37,7 +37,7 @@ MAX_RANK = 32
 MAX_SIZE = 2**31
 
 
-def is_name(value: Any) -> bool:
+def is_name(value: object) -> bool:
     """Tells whether a value is a text that may be the name of something."""
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
 

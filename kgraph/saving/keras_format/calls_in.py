@@ -32,7 +32,7 @@ class ListedCall:
 
 
 def read_calls(
-    reader: ObjectReader, entry: Mapping[str, Any], name: str, at: str
+    reader: ObjectReader, entry: Mapping[str, object], name: str, at: str
 ) -> Iterator[ListedCall]:
     """Yields the calls of one layer."""
     nodes = entry.get("inbound_nodes", [])

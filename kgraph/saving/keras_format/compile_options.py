@@ -50,7 +50,7 @@ def _no_model(reader: ObjectReader, _cls: Any, _data: Any, at: str) -> Layer:
     raise reader.error("has a model among its compile options", at)
 
 
-def compile_config(plain: Mapping[str, Any]) -> dict[str, Any]:
+def compile_config(plain: Mapping[str, object]) -> dict[str, Any]:
     """Returns Keras' form of compile options that are Keras' values already."""
     fixed = {"run_eagerly": False, "steps_per_execution": 1, "jit_compile": "auto"}
     said = {key: plain.get(key) for key in KNOWN}

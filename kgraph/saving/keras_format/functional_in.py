@@ -71,7 +71,7 @@ def read_functional(
 
 
 def _thing(
-    reader: ObjectReader, entry: Mapping[str, Any], name: str, at: str, sizes: InputSizes
+    reader: ObjectReader, entry: Mapping[str, object], name: str, at: str, sizes: InputSizes
 ) -> Any:
     """Returns the layer of one entry, or the function that an operation stands for."""
     config = entry.get("config")

@@ -162,7 +162,7 @@ class ModelWriter(ObjectWriter):
 class _Tensor:
     """A tensor among the arguments of a call, in Keras' form."""
 
-    def __init__(self, plain: dict[str, Any]) -> None:
+    def __init__(self, plain: dict[str, object]) -> None:
         self.plain = plain
 
 

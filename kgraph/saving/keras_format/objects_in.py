@@ -158,7 +158,7 @@ class ObjectReader:
             received=f"{name} of {module}, registered as {registered}", hint=CUSTOM,
         )  # fmt: skip
 
-    def _check_release(self, cls: Any, options: Mapping[str, Any], at: str) -> None:
+    def _check_release(self, cls: Any, options: Mapping[str, object], at: str) -> None:
         if missing := NEEDED.get(cls.__name__, frozenset()) - set(options):
             raise self.error(
                 "is of an older Keras, which computes otherwise", at, expected=sorted(missing)[0],
@@ -187,7 +187,7 @@ class ObjectReader:
             ) from error
 
 
-def _repaired(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
+def _repaired(cls: Any, options: dict[str, object]) -> dict[str, Any]:
     """Returns options as the class takes them, where Keras writes what its own class refuses."""
     if not issubclass(cls, Layer):
         return {key: item for key, item in options.items() if key != "shared_object_id"}

@@ -59,7 +59,7 @@ def model_document(model: Model) -> dict[str, Any]:
     return {"model": described, "inputs": inputs}
 
 
-def model_from_document(document: Mapping[str, Any]) -> Any:
+def model_from_document(document: Mapping[str, object]) -> Any:
     """Returns the model that `model_document` wrote down, without weights' values.
 
     Runs constructors of known classes only, under the custom objects in force.

@@ -140,17 +140,17 @@ def _plain_options(cls: type) -> dict[str, tuple[type, ...]]:
     return found
 
 
-def _is_of(value: object, types: tuple[type, ...]) -> bool:
+def _is_of(value: Any, types: tuple[type, ...]) -> bool:
     if isinstance(value, bool):
         return bool in types
     return isinstance(value, types) or (float in types and _is_special(value))
 
 
-def _is_special(value: object) -> bool:
+def _is_special(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == {"float"}
 
 
-def _is_dtype(value: object) -> bool:
+def _is_dtype(value: Any) -> bool:
     return isinstance(value, str) and value in DTYPES
 
 
@@ -252,7 +252,7 @@ def _check_structure(place: str, data: Any, made: set[str]) -> int:
     return count
 
 
-def _is_tensor(item: object) -> bool:
+def _is_tensor(item: Any) -> bool:
     """Tells a reference from what a user keeps under the key "tensor" of a dict of inputs."""
     found = item["tensor"] if isinstance(item, dict) and set(item) == {"tensor"} else None
     return isinstance(found, list) and found != [] and isinstance(found[0], str)

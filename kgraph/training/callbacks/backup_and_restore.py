@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Literal
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.saving.checkpoints import Checkpoint
 from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.callbacks.frequency import check_frequency
+from kgraph.types import CallbackLike
 
 
 class BackupAndRestore(Callback):
@@ -62,7 +63,7 @@ class BackupAndRestore(Callback):
             self.checkpoint.clear()
 
     @staticmethod
-    def checkpoint_among(callbacks: Any) -> Checkpoint | None:
+    def checkpoint_among(callbacks: CallbackLike | None) -> Checkpoint | None:
         """Returns the checkpoint of the BackupAndRestore among callbacks, nested lists included.
 
         Raises:
@@ -74,7 +75,7 @@ class BackupAndRestore(Callback):
         return found[0].checkpoint if found else None
 
 
-def _backups(callbacks: Any) -> list[BackupAndRestore]:
+def _backups(callbacks: CallbackLike | None) -> list[BackupAndRestore]:
     if isinstance(callbacks, BackupAndRestore):
         return [callbacks]
     items = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+import numpy as np
+
 from kgraph.declared import method_of
 from kgraph.registry import Recorded
 
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
     from kgraph.models.model import Model
 
 
-Logs: TypeAlias = dict[str, Any]
+Logs: TypeAlias = dict[str, float]
+Outputs: TypeAlias = dict[str, list[np.ndarray]]
 Mode: TypeAlias = Literal["train", "test", "predict"]
 
 BATCH_HOOKS: dict[str, tuple[str, ...]] = {
@@ -57,7 +60,7 @@ class Callback(Recorded):
     def model(self, model: Model) -> None:
         self._model = model
 
-    def set_params(self, params: dict[str, Any]) -> None:
+    def set_params(self, params: dict[str, object]) -> None:
         """Takes what the loop knows, before the first hook."""
         self.params = params
 
@@ -81,7 +84,7 @@ class Callback(Recorded):
         """
         return {name: getattr(self, name) for name in _state_attributes(self)}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, object]) -> None:
         """Takes back what `get_state` returned; called after `on_train_begin`."""
         for name in _state_attributes(self):
             if name in state:
@@ -134,7 +137,7 @@ class Callback(Recorded):
     def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Called before each batch of `predict`."""
 
-    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+    def on_predict_batch_end(self, batch: int, logs: Outputs | None = None) -> None:
         """Called after each batch of `predict`; `logs["outputs"]` holds its outputs."""
 
 
@@ -157,7 +160,7 @@ def state_of(callback: Callback) -> dict[str, Any]:
     return method_of(callback, "get_state", 0)()
 
 
-def give_state(callback: Callback, state: dict[str, Any]) -> None:
+def give_state(callback: Callback, state: dict[str, object]) -> None:
     """Gives a callback back what `state_of` returned."""
     method_of(callback, "set_state", 1)(state)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from kgraph.errors import ConfigError
 from kgraph.interrupts import heard
-from kgraph.training.callbacks.callback import Callback, Logs, Mode, wants_batches
+from kgraph.training.callbacks.callback import Callback, Logs, Mode, Outputs, wants_batches
 from kgraph.training.callbacks.foreign import ForeignCallback, is_foreign
 from kgraph.training.callbacks.history import History
 from kgraph.training.callbacks.progbar_logger import ProgbarLogger
@@ -34,9 +34,9 @@ class CallbackList(Callback):
 
     def __init__(
         self,
-        callbacks: Any = None,
+        callbacks: object = None,
         model: Any = None,
-        params: dict[str, Any] | None = None,
+        params: dict[str, object] | None = None,
         *,
         add_history: bool = False,
         add_progbar: bool = False,
@@ -68,7 +68,7 @@ class CallbackList(Callback):
         """Adds a callback at the end."""
         self.callbacks.extend(_flat(callback))
 
-    def set_params(self, params: dict[str, Any]) -> None:
+    def set_params(self, params: dict[str, object]) -> None:
         super().set_params(params)
         for callback in self.callbacks:
             callback.set_params(params)
@@ -144,7 +144,7 @@ class CallbackList(Callback):
     def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         self._tell("on_predict_batch_begin", batch, logs)
 
-    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+    def on_predict_batch_end(self, batch: int, logs: Outputs | None = None) -> None:
         self._tell("on_predict_batch_end", batch, logs)
 
 
@@ -172,6 +172,7 @@ def _flat(callbacks: Any) -> Iterator[Callback]:
 
 def _as_numbers(logs: Logs) -> Logs:
     """Returns the same dict, its zero-dimensional arrays replaced by numbers."""
+    value: Any
     for key, value in logs.items():
         if getattr(value, "ndim", None) == 0:
             logs[key] = value.item()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 
-def as_json(record: dict[str, Any]) -> str:
+def as_json(record: dict[str, object]) -> str:
     """Returns a record as one line; arrays become lists, and what is not finite becomes null."""
     return json.dumps({key: _plain(value) for key, value in record.items()}, allow_nan=False)
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from kgraph.distribution.coordination import is_leader
 from kgraph.errors import ConfigError
@@ -79,7 +79,7 @@ class JSONLogger(Callback):
             self._rewrite([line for known, line in self._kept if known < place])
             self._kept = None
 
-    def _write(self, record: dict[str, Any]) -> None:
+    def _write(self, record: dict[str, object]) -> None:
         if not is_leader():
             return
         with naming(self.path), open(self.path, "a", encoding="utf-8") as file:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from kgraph.errors import ConfigError, check_keys
 from kgraph.training.callbacks.callback import Callback
 
-Hook: TypeAlias = Callable[..., Any]
+Hook: TypeAlias = Callable[..., object]
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from kgraph.errors import ConfigError, nearest
 from kgraph.saving.files.atomic import check_writable
@@ -104,7 +104,7 @@ class ModelCheckpoint(MonitorCallback):
         else:
             self.model.save(path)
 
-    def _path(self, fields: dict[str, Any]) -> str:
+    def _path(self, fields: dict[str, object]) -> str:
         try:
             return self.filepath.format(**fields)
         except (KeyError, IndexError, ValueError) as error:

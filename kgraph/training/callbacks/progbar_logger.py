@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph.training.callbacks.callback import Callback, Logs, Mode
+from kgraph.training.callbacks.callback import Callback, Logs, Mode, Outputs
 from kgraph.training.progress import Progress
 
 
@@ -58,7 +58,7 @@ class ProgbarLogger(Callback):
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         self._progress.epoch_begin()
 
-    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+    def on_predict_batch_end(self, batch: int, logs: Outputs | None = None) -> None:
         self._progress.update(batch + 1, dict)
 
     def on_predict_end(self, logs: Logs | None = None) -> None:

@@ -88,7 +88,7 @@ class SwapEMAWeights(Callback):
         self._own = {}
 
 
-def _nested(leaves: dict[str, Any]) -> Any:
+def _nested(leaves: dict[str, object]) -> Any:
     nested: dict[str, Any] = {}
     for path, leaf in leaves.items():
         *parents, last = path.split("/")

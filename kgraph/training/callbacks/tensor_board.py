@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class TensorBoard(Callback):
         update_freq: Literal["epoch", "batch"] | int = "epoch",
         profile_batch: int | tuple[int, int] = 0,
         embeddings_freq: int = 0,
-        embeddings_metadata: Any = None,
+        embeddings_metadata: object = None,
     ) -> None:
         check_count("TensorBoard", "histogram_freq", histogram_freq, least=0)
         check_frequency("TensorBoard", "update_freq", update_freq, "batch")

@@ -14,8 +14,8 @@ from kgraph.types import Array, ArrayLike
 
 def clip_to_image_size(
     bounding_boxes: Mapping[str, Any],
-    height: Any = None,
-    width: Any = None,
+    height: ArrayLike | None = None,
+    width: ArrayLike | None = None,
     bounding_box_format: str = "xyxy",
 ) -> Any:
     """Returns boxes cut off at the borders of the image; those with nothing left are labelled -1.
@@ -47,10 +47,10 @@ def clip_to_image_size(
 
 def crop(
     boxes: ArrayLike,
-    top: Any,
-    left: Any,
-    height: Any,
-    width: Any,
+    top: float | Array,
+    left: float | Array,
+    height: ArrayLike,
+    width: ArrayLike,
     bounding_box_format: str = "xyxy",
 ) -> Array:
     """Returns the boxes of an image of which a window is cut out.
@@ -64,9 +64,13 @@ def crop(
 
 
 def pad(
-    boxes: ArrayLike, top: Any, left: Any, height: Any = None, width: Any = None,
+    boxes: ArrayLike,
+    top: float | Array,
+    left: float | Array,
+    height: ArrayLike | None = None,
+    width: ArrayLike | None = None,
     bounding_box_format: str = "xyxy",
-) -> Array:  # fmt: skip
+) -> Array:
     """Returns the boxes of an image that has got borders.
 
     Args:
@@ -80,16 +84,16 @@ def pad(
 
 def affine_transform(
     boxes: ArrayLike,
-    angle: Any,
-    translate_x: Any,
-    translate_y: Any,
-    scale: Any,
-    shear_x: Any,
-    shear_y: Any,
-    height: Any,
-    width: Any,
-    center_x: Any = None,
-    center_y: Any = None,
+    angle: ArrayLike,
+    translate_x: ArrayLike,
+    translate_y: ArrayLike,
+    scale: ArrayLike,
+    shear_x: ArrayLike,
+    shear_y: ArrayLike,
+    height: ArrayLike,
+    width: ArrayLike,
+    center_x: ArrayLike | None = None,
+    center_y: ArrayLike | None = None,
     bounding_box_format: str = "xyxy",
 ) -> Array:
     """Returns the smallest upright boxes around turned, moved, scaled and sheared ones.
@@ -136,7 +140,7 @@ def affine_transform(
     return jnp.concatenate([placed.min(-2), placed.max(-2)], -1)
 
 
-def _moved(owner: str, boxes: ArrayLike, x: ArrayLike, y: Any, form: str) -> Array:
+def _moved(owner: str, boxes: ArrayLike, x: ArrayLike, y: ArrayLike, form: str) -> Array:
     check_choice(owner, "bounding_box_format", form, ("xyxy",))
     boxes = as_boxes(boxes)
     x, y = (jnp.asarray(step).astype(boxes.dtype) for step in (x, y))
@@ -144,7 +148,7 @@ def _moved(owner: str, boxes: ArrayLike, x: ArrayLike, y: Any, form: str) -> Arr
     return jnp.stack([left + x, top + y, right + x, bottom + y], -1)
 
 
-def _clipped(boxes: Array, height: Any, width: Any) -> Array:
+def _clipped(boxes: Array, height: ArrayLike | None, width: ArrayLike | None) -> Array:
     high, wide = (jnp.asarray(size).astype(boxes.dtype) for size in (height, width))
     zero = jnp.zeros((), boxes.dtype)
     left, top, right, bottom = sides(boxes)

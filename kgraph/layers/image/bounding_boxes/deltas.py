@@ -10,18 +10,18 @@ import jax.numpy as jnp
 from kgraph.config import epsilon
 from kgraph.errors import ConfigError, check_choice
 from kgraph.layers.image.bounding_boxes.formats import convert_format
-from kgraph.types import Array, Tree
+from kgraph.types import Array, ArrayLike, Tree
 
 _ENCODINGS = ("center_xywh", "center_yxhw")
 
 
 def encode_box_to_deltas(
-    anchors: Any,
+    anchors: Array,
     boxes: Array,
     anchor_format: str,
     box_format: str,
     encoding_format: str = "center_yxhw",
-    variance: Any = None,
+    variance: ArrayLike | None = None,
     image_shape: Sequence[int] | None = None,
 ) -> Array:
     """Returns how boxes differ from anchors: middles in sizes of the anchor, logs of sizes.
@@ -53,7 +53,7 @@ def decode_deltas_to_boxes(
     anchor_format: str,
     box_format: str,
     encoded_format: str = "center_yxhw",
-    variance: Any = None,
+    variance: ArrayLike | None = None,
     image_shape: Sequence[int] | None = None,
 ) -> Any:
     """Returns the boxes that `encode_box_to_deltas` made deltas of.
@@ -87,7 +87,7 @@ def decode_deltas_to_boxes(
     return convert_format(boxes, encoded_format, box_format, height, width)
 
 
-def _variance(variance: Any) -> Array:
+def _variance(variance: ArrayLike | None) -> Array:
     scale = jnp.ones(4) if variance is None else jnp.asarray(variance).astype("float32")
     if scale.shape != (4,):
         raise ConfigError("`variance` has 4 numbers", received=f"shape {scale.shape}")

@@ -20,8 +20,8 @@ def convert_format(
     boxes: Any,
     source: str,
     target: str,
-    height: Any = None,
-    width: Any = None,
+    height: ArrayLike | None = None,
+    width: ArrayLike | None = None,
     dtype: DTypeLike = "float32",
 ) -> Any:
     """Returns boxes in another format.
