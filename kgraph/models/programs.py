@@ -22,7 +22,6 @@ from kgraph.compiler import (
     platform_passes,
 )
 from kgraph.compiler.inference import Inference
-from kgraph.compiler.layout import Variables
 from kgraph.compiler.lower import LiveGraph, Remat, Stacking
 from kgraph.distribution.current import distribution
 from kgraph.errors import NotYetError, StateError

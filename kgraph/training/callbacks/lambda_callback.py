@@ -37,7 +37,7 @@ class LambdaCallback(Callback):
         on_train_end: Hook | None = None,
         on_train_batch_begin: Hook | None = None,
         on_train_batch_end: Hook | None = None,
-        **more: Any,
+        **more: object,
     ) -> None:
         hooks = {name: more.pop(name) for name in list(more) if name.startswith("on_")}
         check_keys("LambdaCallback", hooks, HOOKS)
