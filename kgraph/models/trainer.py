@@ -152,7 +152,8 @@ class Trainer:
         if self.engine is None or self._engine_key != key:
             objective = self._objective(batch)
             if any(is_overridden(self._model, name) for name in ("compute_loss", "metrics")):
-                objective = replace(objective, own=OwnLoss.of(self._model))
+                listed = [] if self.meters is None else self.meters.metrics
+                objective = replace(objective, own=OwnLoss.of(self._model, listed))
             if programs.lowering.passes is not None or objective.own is not None:
                 objective = replace(objective, logits=())
             program = programs.training([expose_logits(objective.logits)])

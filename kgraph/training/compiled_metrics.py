@@ -8,7 +8,7 @@ from typing import Any
 from kgraph.errors import StateError
 from kgraph.graph.graph import Graph
 from kgraph.metrics import Metric
-from kgraph.training.objective import Tracked
+from kgraph.training.objective import COMPILED, Tracked
 from kgraph.training.pairing import by_output
 from kgraph.types import Tree
 
@@ -20,7 +20,7 @@ class CompiledMetrics(Metric):
     """
 
     def __init__(self) -> None:
-        super().__init__(name="compile_metrics")
+        super().__init__(name=COMPILED)
         self.graph: Graph | None = None
         self.tracked: Sequence[Tracked] = ()
 

@@ -17,6 +17,8 @@ from kgraph.training.custom_loss import LossFn, call_loss_fn
 from kgraph.training.own_loss import OwnLoss
 from kgraph.types import Array, Shape
 
+COMPILED = "compile_metrics"
+"""The name of the metric that stands for all those of `compile`."""
 _OWN = "metrics of the model"
 """The key of the states of metrics that the model itself holds; no log can have it."""
 
@@ -212,7 +214,13 @@ class Objective:
         if self.own is None:
             return found
         own = self.own.results(accumulators[_OWN])
-        return found | own if self.own.listed is None else own
+        listed = self.own.listed
+        if listed is None:
+            return found | own
+        kept = {key for key, mean in self._means.items() if any(mean is one for one in listed)}
+        if any(one.name == COMPILED for one in listed):
+            kept |= found.keys() - self._means.keys()
+        return {key: found[key] for key in found if key in kept} | own
 
     # --- on the host -----------------------------------------------------------------------------
 

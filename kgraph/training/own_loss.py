@@ -42,14 +42,17 @@ class OwnLoss:
     listed: Sequence[Metric] | None = None
 
     @staticmethod
-    def of(model: Any) -> OwnLoss:
-        """Returns that of a model, with the metrics in its attributes."""
+    def of(model: Any, compiled: Sequence[Metric] = ()) -> OwnLoss:
+        """Returns that of a model, with the metrics in its attributes.
+
+        `compiled` are those that `compile` has added, which `super().metrics` lists.
+        """
         held = dict(members(model, Metric))
         if not is_overridden(model, "metrics"):
             return OwnLoss(model, held)
         listed = list(model.metrics)
         for metric in listed:
-            if not any(metric is own for own in held.values()):
+            if not any(metric is own for own in (*held.values(), *compiled)):
                 raise StateError(
                     f"{label_of(model)} lists a metric that none of its attributes holds",
                     received=metric.name,

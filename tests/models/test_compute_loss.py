@@ -275,3 +275,28 @@ def test_a_number_that_is_not_finite_is_found_in_it():
     model.compile("sgd")
     with pytest.raises(NonFiniteError, match="the loss itself"):
         model.fit(X, Y, verbose=0, check_finite=True)
+
+
+def test_metrics_that_add_to_those_of_compile_are_all_logged():
+    def make(api):
+        class Adds(api.Model):
+            def __init__(self, inputs, outputs):
+                super().__init__(inputs, outputs)
+                self.extra = api.metrics.Mean(name="extra")
+
+            @property
+            def metrics(self):
+                return [*super().metrics, self.extra]
+
+            def compute_loss(
+                self, x=None, y=None, y_pred: Any = None, sample_weight=None, training=True
+            ):
+                self.extra.update_state(api.ops.mean(y_pred))
+                return super().compute_loss(x, y, y_pred, sample_weight)
+
+        inputs = api.Input((3,))
+        model = Adds(inputs, api.layers.Dense(1, kernel_initializer="ones")(inputs))
+        model.compile("sgd", "mse", metrics=["mae"])
+        return model
+
+    both(make, lambda api, model: fitted(api, model, Y))

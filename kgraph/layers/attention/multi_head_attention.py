@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from kgraph.config import is_flash_attention_enabled
 from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.structure import leaves
+from kgraph.hooks import is_overridden
 from kgraph.layers.attention.heads import band, equations, join_masks, softmax_where, zero_unseen
 from kgraph.layers.attention.projection import HeadProjection
 from kgraph.layers.base import Layer
@@ -167,7 +168,13 @@ class MultiHeadAttention(Layer):
         training: bool | None = None,
         use_causal_mask: bool = False,
     ) -> Any:
-        mask = self._mask(query, value, query_mask, value_mask, key_mask, attention_mask)
+        given = (query, value, query_mask, value_mask, key_mask, attention_mask)
+        if is_overridden(self, "_compute_attention_mask"):
+            mask = self._compute_attention_mask(*given, use_causal_mask)
+            mask = join_masks([mask], query.ndim + len(self.axes), len(self.axes))
+            use_causal_mask = False
+        else:
+            mask = self._mask(*given)
         gate = self.gate_dense(query) if self.use_gate else None
         asked = self.query_dense(query)
         offered = self.key_dense(value if key is None else key)
@@ -249,6 +256,32 @@ class MultiHeadAttention(Layer):
 
     def _score_rank(self, query: Array) -> int:
         return query.ndim - 1 + len(self.axes)
+
+    def _compute_attention_mask(
+        self,
+        query: Array,
+        value: Array,
+        query_mask: Array | None = None,
+        value_mask: Array | None = None,
+        key_mask: Array | None = None,
+        attention_mask: Array | None = None,
+        use_causal_mask: bool = False,
+    ) -> Array | None:
+        """Returns which of the source each target may see, `[batch, target, source]`, or None.
+
+        A subclass may decide otherwise, as in Keras; here it is for one axis attended over.
+        """
+        seen = band(query.shape[1], value.shape[1], use_causal_mask, None)
+        masks = [
+            None if query_mask is None else query_mask[:, :, None],
+            *(None if mask is None else mask[:, None, :] for mask in (value_mask, key_mask)),
+            None if seen is None else seen[None],
+            attention_mask,
+        ]
+        joined: Array | None = None
+        for mask in (mask.astype(bool) for mask in masks if mask is not None):
+            joined = mask if joined is None else joined & mask
+        return joined
 
     def _mask(
         self, query: Array, value: Array, query_mask: Any, value_mask: Any, key_mask: Any, mask: Any

@@ -119,7 +119,8 @@ def _infer(layer: Layer, template: Any, inputs: Sequence[SymbolicTensor]) -> Inf
         for array, mask in zip(arrays, array_masks):
             context.set_mask(array, mask)
         args, kwargs = fill(template, arrays)
-        outputs = binding.bind(layer, context, layer.name)(*args, **kwargs)
+        # Not by `__call__`: one of the user's has led here.
+        outputs = call_bound(binding.bind(layer, context, layer.name), args, kwargs)
         if context.builds:
             name_paths(layer, layer._kgraph.path or layer.name)
         if binding.updates(context):
@@ -321,7 +322,8 @@ def _run_on_arrays(
     for item in leaves([args, kwargs]):
         context.set_mask(item, eager_mask(item))
     copy = binding.bind(layer, context, layer.name)
-    return copy(*args, **kwargs), context
+    # Not by `__call__`: one of the user's has led here.
+    return call_bound(copy, args, kwargs), context
 
 
 def eager_mask(item: Any) -> Array | None:

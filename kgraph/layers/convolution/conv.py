@@ -76,8 +76,12 @@ class _Convolution(
         )
         self.declare_bias(self.filters)
 
+    def convolution_op(self, inputs: Array, kernel: Array) -> Array:
+        """Convolves: a subclass may do it otherwise, with a kernel that it has changed, say."""
+        return self.convolve(inputs, kernel, self.groups)
+
     def call(self, inputs: Array) -> Array:
-        return self.finish(self.convolve(inputs, self.kernel, self.groups))
+        return self.finish(self.convolution_op(inputs, self.kernel))
 
 
 class Conv1D(_Convolution):
