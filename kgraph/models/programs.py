@@ -39,6 +39,7 @@ from kgraph.layers.base.platform import platform
 from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.layers.base.tree import children, named_weights, parts_of
 from kgraph.layers.base.variable import values_of
+from kgraph.models.few_rows import FewRows, first_rows
 from kgraph.source import warn
 from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Params, Tree
@@ -80,7 +81,7 @@ class Programs:
         self.seen: Any = None
         self._trace: tuple[Any, LiveGraph] | None = None
         self._plain: tuple[Any, Program, Callable[..., Any]] | None = None
-        self._inference: tuple[Any, Inference, Callable[..., Any]] | None = None
+        self._inference: tuple[Any, Inference, Callable[..., Any], FewRows] | None = None
         self._placement: Placement | None = None
         self.on_leaving_devices: Callable[[], None] = lambda: None
 
@@ -262,13 +263,14 @@ class Programs:
         """Returns the program that predicts, with its weights."""
         return self._inference_and_jitted()[0]
 
-    def _inference_and_jitted(self) -> tuple[Inference, Callable[..., Any]]:
+    def _inference_and_jitted(self) -> tuple[Inference, Callable[..., Any], FewRows]:
         with between_blocks:
             known = self._inference
             key = (*self.state_key(), self.lowering.passes, self.placement())
             if known is None or known[0] != key:
                 made = Inference(self.lower(INFERENCE_PASSES))
-                known = self._inference = key, made, jax.jit(partial(_run, made.program))
+                jitted = jax.jit(partial(_run, made.program))
+                known = self._inference = key, made, jitted, FewRows(made.program)
             self.create_values(known[1].program)
             return known[1:]
 
@@ -360,9 +362,12 @@ class Programs:
         # Folded weights are kept from call to call, which those of a scope must not be.
         plain = program.assigns_state or program.adds_losses
         if not training and not plain and current_scope() is None:
-            inference, infer = self._inference_and_jitted()
+            inference, infer, few_rows = self._inference_and_jitted()
             key = eager_key() if inference.program.draws_always else None
+            inputs, rows = few_rows.padded(inputs)
             outputs, _, _, masks = infer(inference.variables(), inputs, key=key)
+            if rows is not None:
+                outputs, masks = first_rows((outputs, masks), rows)
             return _masked(outputs, masks)
         key = eager_key() if training or program.draws_always else None
         outputs, state, losses, masks = run(
@@ -418,5 +423,7 @@ def _spec_of_array(item: Any) -> Any:
     return jax.ShapeDtypeStruct(np.shape(item), item.dtype) if hasattr(item, "dtype") else item
 
 
-def _to_jax(item: Any) -> Array:
+def _to_jax(item: Any) -> Any:
+    if isinstance(item, np.ndarray):  # `jnp.asarray` compiles for each shape
+        return jax.device_put(item)
     return jnp.asarray(item) if hasattr(item, "__array__") or hasattr(item, "dtype") else item

@@ -86,6 +86,7 @@ class Engine:
         self._loops: bool | None = None
         self.checks_finite = False
         self._thread: int | None = None
+        self._made: Any = 0
         self._packing = Packing(
             program, optimizer, placement, own is None and objective.is_of_outputs
         )
@@ -266,14 +267,15 @@ class Engine:
                 self.throttle.fetched()
                 self._packing.give_back(self.state)
                 if self.optimizer is not None:
-                    self.optimizer._kgraph_watch(partial(int, self.state.optimizer.step))
+                    self._made = self.state.optimizer.step
+                    self.optimizer._kgraph_watch(partial(int, self._made))
                 self._finished.forget()
                 self._state = None  # or it would keep the old arrays alive when weights are set
 
     def _count(self) -> int:
         """Returns the number of updates so far."""
         with between_blocks:
-            step = copied(self.state.optimizer.step)
+            step = copied(self.state.optimizer.step) if self.is_running else self._made
         return int(step)
 
     def _lending(self) -> contextlib.AbstractContextManager[None]:

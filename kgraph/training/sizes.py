@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Sequence
 
-_FIRST_STEPS = (8, 32)
-_MOST_PADDED = 8
-"""How many times larger than a small batch its padding may make it."""
 _LEAST_ROWS = 1024
 _LEAST_BYTES = 16 * 2**20
 
@@ -16,24 +14,28 @@ class Sizes:
 
     The first is taken as it is: most programs see one size only. A batch of another size is padded
     to a known one, or to a step (8, 32, 64, 128, ...): batches of 1 to 32 rows need three sizes.
+
+    Args:
+        steps: the small steps.
+        most_padded: how many times larger than a small batch its padding may make it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: Sequence[int] = (8, 32), most_padded: int = 8) -> None:
         self._known: list[int] = []
+        self._steps, self._most_padded = steps, most_padded
 
     def room(self, rows: int) -> int:
         """Returns how many rows a batch of so many is padded to."""
-        most = _MOST_PADDED * rows if rows <= _FIRST_STEPS[-1] else 2 * rows
+        most = self._most_padded * rows if rows <= self._steps[-1] else 2 * rows
         found = next((size for size in self._known if rows <= size <= most), None)
         if found is None:
-            found = _step(rows) if self._known else rows
+            found = self._step(rows) if self._known else rows
             insort(self._known, found)
         return found
 
-
-def _step(rows: int) -> int:
-    small = next((size for size in _FIRST_STEPS if rows <= size), None)
-    return small or 1 << (rows - 1).bit_length()
+    def _step(self, rows: int) -> int:
+        small = next((size for size in self._steps if rows <= size), None)
+        return small or 1 << (rows - 1).bit_length()
 
 
 def room_for_data(rows: int, row_bytes: int) -> int:

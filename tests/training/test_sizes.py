@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -103,4 +104,49 @@ def test_one_step_of_many_rows_is_not_padded_to_all_of_them():
     made = model()
     made.evaluate(X, Y, batch_size=32, steps=1, verbose=0)
     assert made.predict(X, batch_size=32, steps=1, verbose=0).shape == (32, 2)
-    assert made._kgraph.trainer.predictor().sizes._known == []
+    predictor = made._kgraph.trainer._predictor
+    assert predictor is not None
+    assert predictor.sizes._known == []
+
+
+class Seen(keras.layers.Layer, traits=keras.Traits(rows_independent=True)):
+    """Notes for how many rows it is traced."""
+
+    def build(self, input_shape):
+        self.rows = []
+
+    def call(self, inputs):
+        self.rows.append(inputs.shape[0])
+        return inputs * 2
+
+
+class Centred(keras.layers.Layer, traits=keras.Traits(rows_independent=False)):
+    def call(self, inputs):
+        return inputs - inputs.mean(0, keepdims=True)
+
+
+@pytest.mark.parametrize("sizes", [range(1, 33), range(32, 0, -1)], ids=["up", "down"])
+def test_two_executables_serve_calls_on_few_rows(sizes):
+    seen = Seen()
+    inputs = {"a": keras.Input((6,), name="a"), "b": keras.Input((6,), name="b")}
+    total = keras.layers.Add()([seen(inputs["a"]), inputs["b"]])
+    made = keras.Model(inputs, {"sum": total, "twice": keras.layers.Rescaling(2.0)(total)})
+    made({"a": X[:40], "b": X[:40]})  # what is found out of a layer once
+    del seen.rows[:]
+    for rows in sizes:
+        found = made({"a": X[:rows], "b": X[100 : 100 + rows]})
+        expected = 2 * X[:rows] + X[100 : 100 + rows]
+        np.testing.assert_allclose(found["sum"], expected, rtol=1e-6)
+        np.testing.assert_allclose(found["twice"], 2 * expected, rtol=1e-6)
+    assert len(set(seen.rows)) <= 2
+    assert len(seen.rows) <= 2
+
+
+def test_calls_that_mix_rows_or_are_traced_are_not_padded():
+    ranks = keras.Sequential([keras.Input((6,)), Centred()])
+    made = model()
+    jitted = jax.jit(made)
+    for rows in (3, 5, 7):
+        np.testing.assert_allclose(ranks(X[:rows]).mean(0), np.zeros(6), atol=1e-6)
+        assert jitted(X[:rows]).shape == (rows, 2)
+        assert made(jax.device_put(X[:rows], jax.devices()[1])).devices() == {jax.devices()[1]}
