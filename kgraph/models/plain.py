@@ -55,7 +55,29 @@ def _described(graph: Graph, name: str, layer: Layer) -> Any:
 
 
 def _structure(template: Tree, refs: Any) -> Any:
-    return describe(fill(template, [_Tensor(ref.node, ref.index) for ref in refs]))
+    tensors = [_Tensor(ref.node, ref.index) for ref in refs]
+    return describe(_with_tuples(fill(template, tensors)))
+
+
+def _with_tuples(tree: Any) -> Any:
+    """Returns a structure that describes its tuples as such: JSON has lists alone."""
+    if isinstance(tree, tuple):
+        return _Tuple([_with_tuples(item) for item in tree])
+    if isinstance(tree, list):
+        return [_with_tuples(item) for item in tree]
+    if isinstance(tree, dict):
+        return {key: _with_tuples(item) for key, item in tree.items()}
+    return tree
+
+
+class _Tuple:
+    """A tuple that describes itself."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def plain_data(self) -> dict[str, Any]:
+        return {"tuple": True, "items": describe(self.items)}
 
 
 class _Tensor:
@@ -102,6 +124,8 @@ def graph_from_config(
     def symbols(data: Any) -> Any:
         if isinstance(data, dict) and set(data) == {"tensor"} and _is_ref(data["tensor"]):
             return _tensor(made, data["tensor"])
+        if isinstance(data, dict) and data.get("tuple") is True:  # no tensor of a user's dict
+            return tuple(symbols(item) for item in data["items"])
         if isinstance(data, dict):
             return {key: symbols(item) for key, item in data.items()}
         return [symbols(item) for item in data]

@@ -126,7 +126,11 @@ class Trainer:
     def graph_feed(self, x: Tree, y: Tree = None, sample_weight: Tree = None) -> GraphFeed:
         """The same for what runs the graph of the model, whatever steps its class has."""
         self.programs.trace(x)
-        return GraphFeed(self.programs.known_live)
+        live = self.programs.known_live
+        given = None if self.options is None else self.options.loss
+        if not isinstance(given, (list, tuple)) or len(given) != len(live.graph.outputs):
+            return GraphFeed(live)
+        return GraphFeed(live, [i for i, loss in enumerate(given) if loss is not None])
 
     def engine_for(self, batch: Batch, feed: Feed | None = None) -> Engine:
         """Returns the engine for such batches; the last one, if nothing changed.

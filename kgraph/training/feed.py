@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from kgraph.compiler.lower import LiveGraph
 from kgraph.data import Batch as Raw
 from kgraph.errors import DataError
 from kgraph.graph.graph import Graph
+from kgraph.graph.structure import is_structure
 from kgraph.training.objective import Objective
 from kgraph.training.pairing import by_output
 from kgraph.training.step import Batch
@@ -35,13 +36,16 @@ class GraphFeed:
 
     Args:
         live: what is to run on them.
+        scored: the outputs that have a loss, where targets may be given for these alone.
     """
 
-    def __init__(self, live: LiveGraph) -> None:
-        self.live = live
+    def __init__(self, live: LiveGraph, scored: Sequence[int] | None = None) -> None:
+        self.live, self.scored = live, scored
 
     def flat(self, x: Tree, y: Tree, sample_weight: Tree) -> Batch:
         """Returns a batch flat; raises DataError where it does not fit the model."""
+        count = len(self.live.graph.outputs)
+        y, sample_weight = (spread(given, self.scored, count) for given in (y, sample_weight))
         return flat_batch(self.live.graph, x, y, sample_weight)
 
     def check(self, batch: Batch, objective: Objective | None) -> None:
@@ -62,6 +66,18 @@ class OwnFeed:
 
     def check(self, batch: Batch, objective: Objective | None) -> None:
         """Checks nothing: what data mean, the step knows."""
+
+
+def spread(given: Any, scored: Sequence[int] | None, count: int) -> Any:
+    """Returns what is given for the outputs with a loss alone as a list for all, with None."""
+    if given is None or scored is None or len(scored) == count:
+        return given
+    if len(scored) == 1 and not is_structure(given):
+        given = [given]
+    if not isinstance(given, (list, tuple)) or len(given) != len(scored):
+        return given
+    found = dict(zip(scored, given))
+    return [found.get(i) for i in range(count)]
 
 
 def flat_batch(graph: Graph, x: Tree, y: Tree, sample_weight: Tree) -> Batch:

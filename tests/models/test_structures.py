@@ -65,6 +65,9 @@ NESTED = {
     ),
     "dicts in lists": (lambda a, b, c: [{"x": a}, b], [{"x": "mse"}, "mae"], [{"x": Y}, Y], {}),
     "names": (lambda a, b, c: [a, [b, c]], {"a": "mse", "b": "mse", "c": "mae"}, [Y, [Y, Y]], {}),
+    "one target of three": (lambda a, b, c: [a, b, c], ["mse", None, None], Y, {}),
+    "two targets of three": (lambda a, b, c: [a, b, c], ["mse", None, "mae"], [Y, Y], {}),
+    "a target for none": (lambda a, b, c: [a, b, c], ["mse", None, "mae"], [Y, None, Y], {}),
     "one for all": (lambda a, b, c: [a, [b, c]], "mse", [Y, [Y, Y]], {}),
 }
 
@@ -150,3 +153,29 @@ def test_models_defined_by_code_are_cloned_as_a_whole():
     stack = kgraph.Sequential([kgraph.Input((3,)), kgraph.layers.Dense(2)])
     with pytest.raises(ConfigError, match="call_function is for functional models"):
         kgraph.models.clone_model(stack, call_function=lambda layer, x: layer(x))
+
+
+def test_tuples_stay_tuples_in_configs_and_files(tmp_path):
+    x = kgraph.Input((3,), name="x")
+    model = kgraph.Model({"tuple": x}, (kgraph.layers.Dense(1)(x), [x, {"items": (x, x)}]))
+    again = kgraph.Model.from_config(model.get_config())
+    model.save(tmp_path / "m.kgraph")
+    loaded = kgraph.saving.load_model(tmp_path / "m.kgraph")
+    for one in (again, loaded):
+        outputs = one({"tuple": ONES})
+        assert [type(outputs), type(outputs[1]), type(outputs[1][1]["items"])] == [
+            tuple, list, tuple,
+        ]  # fmt: skip
+
+
+def test_models_of_one_input_go_to_keras_files(tmp_path):
+    x = kgraph.Input((3,))
+    a = kgraph.Model(x, kgraph.layers.Dense(1)(x), name="a")
+    b = kgraph.Model(x, kgraph.layers.Dense(1)(x), name="b")
+    model = kgraph.Model(x, kgraph.layers.Average()([a(x), b(x)]))
+    model.save(tmp_path / "m.keras")
+    for k in (kgraph, keras):
+        loaded = k.models.load_model(tmp_path / "m.keras")
+        with jax.numpy_rank_promotion("allow"):
+            found = loaded.predict(ONES, verbose=0)
+        np.testing.assert_allclose(found, model.predict(ONES, verbose=0), rtol=1e-6)

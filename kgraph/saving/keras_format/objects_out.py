@@ -130,7 +130,7 @@ class ObjectWriter:
         A layer has one place in a file. Keras tries to keep one that is in two models by a number,
         but then takes the calls of the first for those of the second.
         """
-        if id(layer) in self._seen:
+        if id(layer) in self._seen and not isinstance(layer, InputLayer):  # that has no weights
             self.cannot(place or layer.name, "it is shared between two models or wrappers")
         self._seen.add(id(layer))
         return self._layer(layer, place, name or layer.name)

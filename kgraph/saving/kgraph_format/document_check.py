@@ -243,6 +243,9 @@ def _check_structure(place: str, data: Any, made: set[str]) -> int:
         if _is_tensor(item):
             _check_ref(path, item["tensor"], made)
             count += 1
+        elif isinstance(item, dict) and item.get("tuple") is True:
+            check_keys(path, item, {"tuple", "items"})
+            waiting.append((f"{path}.items", item["items"]))
         elif isinstance(item, dict):
             waiting += [(f"{path}.{key}", value) for key, value in item.items()]
         else:
