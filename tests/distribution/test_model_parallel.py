@@ -240,7 +240,7 @@ def test_the_plan_is_a_table_before_anything_is_allocated():
     assert table[5] == ["inner/wide/output", "('batch', 'model')"]
     assert lines[-1] == "no path matches 'wide/bais'"
     assert not any(weight.has_value for weight in model.weights)
-    text = r"'wide/bais' of the LayoutMap[\s\S]*'wide/bias'[\s\S]*optional\('wide/bais', axes\)"
+    text = r"'wide/bais' of the LayoutMap[\s\S]*'inner/wide/bias'[\s\S]*optional\('wide/bais'"
     with pytest.raises(ConfigError, match=text):
         model.compile("sgd", "mse", distribution=spread)
     del layouts["wide/bais"]
