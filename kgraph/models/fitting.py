@@ -105,6 +105,9 @@ def fit(
         OSError: the checkpoint cannot be written; or a save of the model in the background,
             of which nobody has heard, has failed before.
 
+    Other threads may call, evaluate, predict with, copy and save the model meanwhile: they see the
+    weights of a finished block of steps. What they set counts from the next block on.
+
     Ctrl-C, and exceptions in callbacks or data, leave the model with the weights of the last
     finished step, and `model.history` with the epochs before it.
     """
