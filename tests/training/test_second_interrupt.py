@@ -150,7 +150,7 @@ def test_a_second_signal_loses_no_checkpoint(tmp_path: Path, first: int, every: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("first", "every"), [(INT, 9), (TERM, 1_500)])
+@pytest.mark.parametrize(("first", "every"), [(INT, 25), (TERM, 4_000)])
 def test_a_second_signal_anywhere_loses_no_checkpoint(
     tmp_path: Path, first: int, every: int
 ) -> None:
