@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ from kgraph.interrupts import tracing
 from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.layer import Layer
+from kgraph.layers.base.stateless import Ran, Runner
 from kgraph.layers.base.tree import walk_weights
 from kgraph.layers.base.variable import initial_values
 from kgraph.source import warn
@@ -225,16 +226,15 @@ class Program(VariableTrees):
         state = layout.nest(after, ("state",))["state"]
         return Run(outputs, masks, context.losses, state)
 
-    def as_runner(self) -> Callable[..., tuple[Any, dict[int, Any], list[Array]]]:
+    def as_runner(self) -> Runner:
         """Returns the program as what `stateless_call` runs: on values by weight."""
 
-        def call(
-            values: dict[int, Any], inputs: Tree, training: bool, key: Array | None
-        ) -> tuple[Any, dict[int, Any], list[Array]]:
+        def call(values: dict[int, Any], inputs: Tree, training: bool, key: Array | None) -> Ran:
             run = self.run(self.layout.nest(values), inputs, training, key)
             outputs = fill(self.model_graph.output_structure, run.outputs[: len(self.output_names)])
             state = self.layout.by_weight({"state": run.state}, ("state",))
-            return outputs, values | state, run.losses
+            masks = dict(zip(map(id, run.outputs), run.masks))
+            return outputs, values | state, run.losses, lambda output: masks.get(id(output))
 
         return call
 

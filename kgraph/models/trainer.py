@@ -22,6 +22,7 @@ from kgraph.hooks import STEP_HOOKS, is_overridden, refuse_overrides
 from kgraph.interrupts import tracing
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.stateless import step_mask
 from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.models.meters import Meters
 from kgraph.models.own import own_predictor, own_steps
@@ -223,7 +224,8 @@ class Trainer:
         objective = make_objective(options, graph, _shapes(batch))
         context, outputs = model._kgraph.context, by_output(graph, y_pred, "outputs")
         rows = batch.rows if any(t is not None for t in batch.targets) else 1
-        masks = [None if context is None else context.mask_of(output) for output in outputs]
+        mask_of = step_mask if context is None else context.mask_of
+        masks = [mask_of(output) for output in outputs]
         run = Run(outputs, masks, [], {})
         total, parts = replace(objective, logits=()).loss_of(run, batch, model.losses)
         if context is None and current_scope() is not None and self.meters is not None:

@@ -264,3 +264,20 @@ def test_a_loop_of_ones_own_over_the_stateless_api_trains_as_in_keras() -> None:
         return losses, model.get_weights(), model.predict(X, verbose=0)
 
     compared(train)
+
+
+def test_masks_reach_the_loss_of_a_step_of_ones_own_as_in_keras() -> None:
+    def train(api: Any) -> Any:
+        class Logs(api.Model):
+            def train_step(self, state, data):
+                return super().train_step(state, data)
+
+        inputs = api.Input((4, 1))
+        masked = api.layers.Masking()(inputs)
+        model = Logs(inputs, api.layers.TimeDistributed(dense(api, 1))(masked))
+        model.compile(api.optimizers.SGD(0.1), "mse")
+        series = X[:, :, None] * np.array([1, 1, 0, 0], "float32")[None, :, None]
+        model.fit(series, np.ones((20, 4, 1), "float32"), epochs=2, verbose=0, shuffle=False)
+        return model.get_weights()
+
+    compared(train)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jax
 
 from kgraph.errors import StateError
+from kgraph.graph.structure import leaves
 from kgraph.layers.base import binding
 from kgraph.layers.base.calling import numbers_as_array
 from kgraph.layers.base.context import Context
@@ -20,23 +21,31 @@ if TYPE_CHECKING:
     from kgraph.layers.base.layer import Layer
 
 
-Ran: TypeAlias = tuple[Any, Mapping[int, Array], list[Array]]
-"""Outputs, values of the variables (by identity) after a run, and losses."""
+Ran: TypeAlias = tuple[Any, Mapping[int, Array], list[Array], Callable[[Any], Array | None]]
+"""Outputs, values of the variables (by identity) after a run, losses, and the mask of an output."""
 Runner: TypeAlias = Callable[[dict[int, Any], Any, bool, Array | None], Ran]
 """Runs what a layer was lowered to, on values of its variables, inputs, a mode and a key."""
 
 _runners: ContextVar[Mapping[int, Runner] | None] = ContextVar("kgraph_runners", default=None)
+_masks: ContextVar[dict[int, tuple[Any, Array]] | None] = ContextVar("kgraph_masks", default=None)
 _keys: ContextVar[Callable[[], Array] | None] = ContextVar("kgraph_stateless_keys", default=None)
 
 
 @contextlib.contextmanager
 def run_by(runners: Mapping[int, Runner]) -> Iterator[None]:
     """Lets a `stateless_call` of some layers (by identity) run what they have been lowered to."""
-    token = _runners.set(runners)
+    token, masks = _runners.set(runners), _masks.set({})
     try:
         yield
     finally:
         _runners.reset(token)
+        _masks.reset(masks)
+
+
+def step_mask(array: Any) -> Array | None:
+    """Returns the mask of what a `stateless_call` of the step that runs has returned, if any."""
+    found = (_masks.get() or {}).get(id(array))
+    return None if found is None else found[1]
 
 
 @contextlib.contextmanager
@@ -86,11 +95,19 @@ def stateless_call(
     args = tuple(numbers_as_array(arg) for arg in args)
     runner = (_runners.get() or {}).get(id(layer))
     if runner is not None and len(args) == 1 and kwargs.keys() <= {"training"}:
-        outputs, after, losses = runner(values, args[0], bool(kwargs.get("training")), key)
+        training = bool(kwargs.get("training"))
+        outputs, after, losses, mask_of = runner(values, args[0], training, key)
     else:
         context = Context(values, key=key)
+        for item in leaves([args, kwargs]):
+            context.set_mask(item, step_mask(item))
         outputs = binding.bind(layer, context, layer.name)(*args, **kwargs)
         after, losses = {**context.values, **binding.updates(context)}, context.losses
+        mask_of = context.mask_of
+    if (kept := _masks.get()) is not None:
+        for item in leaves(outputs):
+            if (mask := mask_of(item)) is not None:
+                kept[id(item)] = item, mask
     penalties = [w.regularizer(values[id(w)]) for w in layer.trainable_variables if w.regularizer]
     state = [after[id(variable)] for variable in layer.non_trainable_variables]
     return outputs, state, [*losses, *penalties]
