@@ -10,6 +10,7 @@ import numpy as np
 
 from kgraph.compiler.changed import new_options
 from kgraph.declared import is_own
+from kgraph.descriptions import Opaque, names_foreign, text_of
 from kgraph.graph.graph import Graph
 from kgraph.graph.structure import leaves
 from kgraph.layers.base.core import seed_of
@@ -18,7 +19,7 @@ from kgraph.layers.base.platform import platform
 from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.layers.base.variable import Variable
-from kgraph.registry import Opaque, describe, names_foreign, text_of
+from kgraph.registry import describe
 
 _NAMING = frozenset({"explicit_name", "kept_name", "order", "built", "_policy", "_trainable"})
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from kgraph.descriptions import text_of
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import LayerSpec, Node, Ref
 from kgraph.graph.structure import map_structure
-from kgraph.registry import describe, text_of
+from kgraph.registry import describe
 
 LayerSignatures: TypeAlias = Mapping[str, str | None]
 """What a graph does not know of each layer: equal texts for layers that may be computed by one

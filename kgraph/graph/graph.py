@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from kgraph.descriptions import text_of
 from kgraph.graph.node import LayerSpec, Node, Ref, TensorSpec
 from kgraph.graph.structure import single
-from kgraph.registry import describe, text_of
+from kgraph.registry import describe
 
 
 @dataclass(frozen=True, eq=False)

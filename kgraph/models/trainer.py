@@ -17,6 +17,7 @@ from kgraph import optimizers
 from kgraph.compiler import Run
 from kgraph.compiler.changed import without_changed
 from kgraph.compiler.passes import expose_logits
+from kgraph.descriptions import find_opaque
 from kgraph.errors import ConfigError, StateError
 from kgraph.hooks import STEP_HOOKS, is_overridden, refuse_overrides
 from kgraph.interrupts import tracing
@@ -28,7 +29,7 @@ from kgraph.models.meters import Meters
 from kgraph.models.own import own_predictor, own_steps
 from kgraph.models.programs import Programs
 from kgraph.optimizers import Optimizer
-from kgraph.registry import describe, find_opaque
+from kgraph.registry import describe
 from kgraph.training.compilation import Compiler
 from kgraph.training.compile_options import CompileOptions, make_objective, plain_loss
 from kgraph.training.custom_loss import logged_names

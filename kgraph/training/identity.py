@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from kgraph.data import Source
+from kgraph.descriptions import Opaque
 from kgraph.errors import ConfigError, StateError
-from kgraph.registry import Opaque, describe
+from kgraph.registry import describe
 from kgraph.source import warn
 from kgraph.version import __version__
 

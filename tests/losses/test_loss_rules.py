@@ -11,8 +11,9 @@ import pytest
 import kgraph
 import kgraph.losses as losses
 from kgraph.declared import word_of
+from kgraph.descriptions import find_opaque
 from kgraph.errors import ConfigError, DataError
-from kgraph.registry import custom_object_scope, find_opaque
+from kgraph.registry import custom_object_scope
 
 ELEMENTWISE = [
     "mean_squared_error",

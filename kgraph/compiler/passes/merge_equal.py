@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from kgraph.descriptions import text_of
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node, Ref
-from kgraph.registry import describe, text_of
+from kgraph.registry import describe
 
 
 def merge_equal(graph: Graph) -> Graph:

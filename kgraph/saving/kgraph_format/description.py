@@ -9,16 +9,15 @@ import jax
 
 from kgraph.compiler.lower import graph_of, is_model
 from kgraph.declared import is_own
+from kgraph.descriptions import Opaque, find_opaque
 from kgraph.errors import ConfigError
 from kgraph.graph.structure import Slot, fill
 from kgraph.layers.base import Layer
 from kgraph.layers.base.first_keys import with_values
 from kgraph.layers.base.tree import children
 from kgraph.registry import (
-    Opaque,
     Recorded,
     describe,
-    find_opaque,
     get_registered_name,
     recorded_arguments,
     registered_names,

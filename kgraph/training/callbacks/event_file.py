@@ -2,6 +2,10 @@
 
 Each record is its length, a checksum of the length, the bytes, and a checksum of the bytes. The
 bytes are a message `Event`; the few fields that are used here are encoded by hand.
+
+No library writes them here: tensorboardX brings protobuf with it, and `tensorboard` a whole
+application; both keep a file open, and a thread with a queue, which a killed process loses. This is
+one file, needs nothing, and the tests read its files with the messages that tensorboardX defines.
 """
 
 from __future__ import annotations

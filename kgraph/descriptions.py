@@ -1,0 +1,56 @@
+"""Descriptions of objects, as `registry.describe` makes them, and what in them is no plain data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """Stands in a description for a value that cannot be written down, such as a lambda."""
+
+    text: str
+    identity: int
+
+
+def names_foreign(description: object) -> bool:
+    """Tells whether a description holds a function or a class that is not kgraph's."""
+    if isinstance(description, dict):
+        named = description.get("kind") == "custom" or ">" in str(description.get("class_name"))
+        return named or any(map(names_foreign, description.values()))
+    if isinstance(description, list):
+        return any(map(names_foreign, description))
+    return isinstance(description, Opaque)
+
+
+def find_opaque(description: object, path: str = "") -> Iterator[tuple[str, Opaque]]:
+    """Yields the path and the stand-in of each value of a description that cannot be written."""
+    if isinstance(description, Opaque):
+        yield path, description
+    elif isinstance(description, dict):
+        for key, item in description.items():
+            yield from find_opaque(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(description, list):
+        for i, item in enumerate(description):
+            yield from find_opaque(item, f"{path}[{i}]")
+
+
+def text_of(description: object) -> str:
+    """Returns a description as text (JSON), equal for equal ones; an `Opaque` equals itself only.
+
+    >>> text_of({"units": 4, "activation": None})
+    '{"activation":null,"units":4}'
+    """
+    return _ENCODER.encode(description)
+
+
+def _plain_opaque(value: object) -> dict[str, Any]:
+    if isinstance(value, Opaque):
+        return {"opaque": value.text, "identity": value.identity}
+    raise TypeError(f"{type(value).__name__} in a description is not plain data")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_plain_opaque)
