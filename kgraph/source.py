@@ -41,7 +41,7 @@ def _short(file: str) -> str:
 
 
 def user_source() -> Source | None:
-    """Returns the line of the innermost frame that is not inside kgraph."""
+    """Returns the line of the innermost frame that is inside neither kgraph nor JAX."""
     frame, _ = _users_frame()
     return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
 
@@ -63,11 +63,22 @@ def warn(text: str, category: type[Warning] = UserWarning) -> None:
 
 
 def _users_frame() -> tuple[FrameType | None, int]:
-    """Returns the innermost frame outside of kgraph, and its distance from the caller of this."""
+    """Returns the innermost frame outside kgraph and JAX, and its distance from the caller."""
     frame, distance = sys._getframe(1), 1
-    while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<frozen")):
+    others = (_PACKAGE, "<frozen", *jax_folders())
+    while frame is not None and frame.f_code.co_filename.startswith(others):
         frame, distance = frame.f_back, distance + 1
     return frame, distance
+
+
+def jax_folders() -> tuple[str, ...]:
+    """Returns the folders of JAX, if it has been imported."""
+    modules = (sys.modules.get(name) for name in ("jax", "jaxlib"))
+    return tuple(
+        os.path.join(os.path.dirname(module.__file__ or ""), "")
+        for module in modules
+        if module is not None
+    )
 
 
 def is_own(file: str) -> bool:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from kgraph.config import is_traceback_filtering_enabled
 from kgraph.errors import CallError, KGraphError, listed, nearest
-from kgraph.source import is_own, user_source
+from kgraph.source import is_own, jax_folders, user_source
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,17 +132,11 @@ def _file(frame: TracebackType) -> str:
 
 
 def _is_library(file: str) -> bool:
-    return is_own(file) or file.startswith(tuple(_folders()))
+    return is_own(file) or file.startswith(jax_folders())
 
 
 def _is_pythons(file: str) -> bool:
     return file.startswith(("<frozen", _PYTHON)) and "site-packages" not in file
-
-
-def _folders() -> list[str]:
-    """Returns the folders of JAX, if it has been imported."""
-    modules = (sys.modules.get(name) for name in ("jax", "jaxlib"))
-    return [os.path.join(os.path.dirname(m.__file__ or ""), "") for m in modules if m is not None]
 
 
 # --- arguments that a function does not take ------------------------------------------------------

@@ -33,6 +33,7 @@ from kgraph.saving import checkpoints
 from kgraph.saving.files import pending
 from kgraph.training import callbacks as callback_classes
 from kgraph.training.callbacks import CallbackList, History
+from kgraph.training.doubts import warn_of_doubts
 from kgraph.training.engine import Engine
 from kgraph.training.identity import training_identity
 from kgraph.training.interrupt import Preempted
@@ -146,6 +147,7 @@ def fit(
         base = 0 if trainer.reached is None else int(trainer.reached.epoch)
         start = recovery.start or Start(initial_epoch, 0, base - initial_epoch)
         data, engine = _opened(trainer, source, recovery, start, recovery.is_over(epochs))
+        warn_of_doubts(engine, data.first)
         reached = trainer.reached_by(engine, seeds)
         self.history = history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": source.steps}

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 
 from kgraph.training.agreement import Agreement, Alone, Wish
 from kgraph.training.callbacks import CallbackList
+from kgraph.training.doubts import warn_of_loss
 from kgraph.training.engine import Engine
 from kgraph.training.evaluation import Evaluation
 from kgraph.training.interrupt import Preempted
@@ -151,7 +152,8 @@ class Fit:
                 self.watch.after_epoch(epoch - 1, logs, True, True, True)
                 break
             self.finished(epoch)
-            logs = self.engine.logs()
+            before, logs = logs, self.engine.logs()
+            warn_of_loss(logs, before, self.engine.program)
             self.progress.update(count, logs.copy)  # the fetch has waited: the time is known
             validated = self.validate(epoch)
             if validated is not None:

@@ -1,0 +1,79 @@
+"""What fit warns of, once, at the line that calls it."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import kgraph as keras
+from kgraph import layers
+
+X, Y = np.ones((8, 4), "float32"), np.arange(8).reshape(8, 1) % 3
+
+
+def model(units=1, activation=None, **options):
+    inputs = keras.Input((4,))
+    outputs = layers.Dense(units, activation=activation, name="head", **options)(inputs)
+    return keras.Model(inputs, outputs)
+
+
+def warned(made, y=Y, **options):
+    """Returns what two trainings warn of; each line of it must come from this file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made.fit(X, y, verbose=0, **options)
+    assert {warning.filename for warning in caught} <= {__file__}
+    return [str(warning.message) for warning in caught]
+
+
+def test_nothing_that_is_trained():
+    made = model(trainable=False)
+    made.compile("sgd", "mse")
+    (text,) = warned(made)
+    assert text.startswith("No weight of the model is trained")
+
+
+def test_no_loss_unless_a_layer_adds_one_or_a_weight_is_regularized():
+    made = model()
+    made.compile("sgd")
+    (text,) = warned(made)
+    assert text.startswith("The loss is 0 in every step")
+    for options in ({"kernel_regularizer": "l2"}, {"activity_regularizer": "l2"}):
+        made = model(**options)
+        made.compile("sgd")
+        assert warned(made) == []
+
+
+@pytest.mark.parametrize("logits", [True, False])
+def test_a_softmax_over_one_unit(logits):
+    made = model(activation="softmax")
+    made.compile("sgd", "binary_crossentropy" if logits else "mse")
+    (text,) = warned(made, Y % 2)
+    assert text.startswith("The output 'head' is a softmax over one unit")
+    made = model(2, activation="softmax")
+    made.compile("sgd", "sparse_categorical_crossentropy")
+    assert warned(made, Y % 2) == []
+
+
+def test_labels_of_one_class():
+    made = model(3)
+    made.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert warned(made) == []
+    (text,) = warned(made, np.full((8, 1), 2))
+    assert text.startswith("All labels of the first batch for 'head' are 2")
+
+
+def test_the_first_loss_that_is_no_number_and_no_later_one():
+    made = model()
+    made.compile(keras.optimizers.SGD(1e30), "mse")
+    (text,) = warned(made, epochs=4)
+    assert text.startswith("The loss is inf")
+    assert "check_finite=True" in text
+    assert "float16" not in text
+
+
+def test_a_float16_loss_that_overflows_says_how_far_float16_goes():
+    made = model(dtype="float16")
+    made.compile(keras.optimizers.SGD(0.0), "mse")
+    (text,) = warned(made, np.full((8, 1), 1e30))
+    assert "65504" in text
