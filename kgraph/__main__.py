@@ -1,4 +1,4 @@
-"""`python -m kgraph` trains a small residual network on digits; `forecast` is the other command."""
+"""`python -m kgraph` trains a small residual network on digits, and has commands for files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import kgraph as keras
+from kgraph import commands
 from kgraph.forecast import command
 
 
@@ -30,14 +31,17 @@ def build_model() -> keras.Model:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Trains, evaluates, draws, saves and loads; returns 0 if all of it worked."""
+    """Runs a command, by default the demo: train, draw, save, load. Returns 0 if it worked."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["forecast"]:
         return command.main(arguments[1:])
+    if arguments and arguments[0] in commands.COMMANDS:
+        return commands.main(arguments)
+    arguments = arguments[1:] if arguments[:1] == ["demo"] else arguments
     parser = argparse.ArgumentParser(
         prog="python -m kgraph",
         description="Trains a small residual network on 1,797 real digits that ship with kgraph. "
-        "`python -m kgraph forecast --help` is about forecasts.",
+        f"Other commands, each with --help: forecast, {', '.join(commands.COMMANDS)}.",
     )
     parser.add_argument("--epochs", type=int, default=12, help="passes over the data (default 12)")
     parser.add_argument("--out", default="kgraph_demo", help="folder for model and drawing")

@@ -73,6 +73,12 @@ class LazyNames:
 packages: list[LazyNames] = []
 """Every package with lazy names that has been imported."""
 
+_WITH_KINDS = (
+    "activations", "constraints", "initializers", "layers", "losses", "metrics", "models.model",
+    "models.sequential", "optimizers", "regularizers",
+)  # fmt: skip
+"""Where registered objects are: imported before one is looked for."""
+
 
 def lazy_names(
     package: str, kinds: tuple[str, ...] = ()
@@ -95,6 +101,8 @@ def load_kind(kind: str, like: str | None = None) -> None:
         kind: as in `registry.lookup`.
         like: only modules with a public name that is this one in any case, with or without `_`.
     """
+    for name in _WITH_KINDS:
+        importlib.import_module(f"kgraph.{name}")
     for package in packages:
         if kind in package.kinds:
             for module, names in package.rows.items():

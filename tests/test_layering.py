@@ -29,7 +29,7 @@ ORDER = {
     "training": 5, "callbacks": 5, "forecast": 5,
     "models": 6,
     "applications": 7, "dtype_policies": 7, "mixed_precision": 7, "utils": 7, "wrappers": 7,
-    "backend": 8, "preprocessing": 8, "__init__": 9, "__main__": 10,
+    "backend": 8, "preprocessing": 8, "commands": 8, "__init__": 9, "__main__": 10,
 }  # fmt: skip
 WITHOUT_JAX = {
     "errors", "types", "checks", "config", "declared", "extra", "lazy", "registry", "version",
@@ -200,6 +200,25 @@ class Fresh(NamedTuple):
     loaded: set[str]
     backends: int
     names: dict[str, list[str]]
+
+
+ALONE = """
+import json
+from kgraph import registry
+assert registry.lookup("layer", "Model").__name__ == "Model"
+kinds = {kind for kind, _ in registry._own}
+print(json.dumps({kind: registry.registered_names(kind) for kind in kinds}))
+"""
+
+
+def test_the_registry_alone_finds_what_any_import_brings(fresh):
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True, cwd=ROOT.parent, timeout=120,
+        check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert {"layer", "loss", "metric", "optimizer"} <= set(found)
+    assert found == {kind: fresh.names[kind] for kind in found}
 
 
 @pytest.fixture(scope="module")

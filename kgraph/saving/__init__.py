@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kgraph.saving.objects import deserialize_keras_object as deserialize_keras_object
     from kgraph.saving.objects import serialize_keras_object as serialize_keras_object
     from kgraph.saving.save import save_model as save_model
+    from kgraph.saving.verify import Verified as Verified
+    from kgraph.saving.verify import verify_file as verify_file
     from kgraph.saving.weight_report import WeightReport as WeightReport
     from kgraph.saving.weights import load_weights as load_weights
     from kgraph.saving.weights import save_weights as save_weights

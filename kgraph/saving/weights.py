@@ -128,7 +128,7 @@ def load_weights(
     if keras_format_of(path) is not None:
         reader: _Reader = KerasWeights(path, model, by_name=not strict)
     else:
-        reader = _SafetensorsReader(path) if path.suffix == SUFFIX else _ContainerReader(path)
+        reader = SafetensorsReader(path) if path.suffix == SUFFIX else _ContainerReader(path)
     with reader as file:
         report, arrays = _chosen(model, file, skip_mismatch, strict)
     assign(model, arrays)
@@ -213,13 +213,13 @@ class _ContainerReader:
             yield name.removeprefix(WEIGHTS), array
 
 
-class _SafetensorsReader:
+class SafetensorsReader:
     """The arrays of a `.safetensors` file, whoever wrote it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __enter__(self) -> _SafetensorsReader:
+    def __enter__(self) -> SafetensorsReader:
         self._file = open_regular(self.path)
         try:
             self._layout = self._read_layout()
@@ -275,7 +275,7 @@ class _SafetensorsReader:
         return digests
 
 
-_Reader: TypeAlias = _ContainerReader | _SafetensorsReader | KerasWeights
+_Reader: TypeAlias = _ContainerReader | SafetensorsReader | KerasWeights
 
 
 def _write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -297,4 +297,4 @@ def _write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             for chunk in array_chunks(layout.header, [arrays[name] for name in layout.starts]):
                 file.write(chunk)
 
-    replace_file(path, layout.size, write, lambda new: _SafetensorsReader(new).check())
+    replace_file(path, layout.size, write, lambda new: SafetensorsReader(new).check())

@@ -16,6 +16,8 @@ from kgraph.training.engine import Engine
 from kgraph.training.objective import Objective
 from kgraph.training.step import Batch
 
+_ENOUGH = 32  # labels of one class that are hardly chance
+
 
 def warn_of_doubts(engine: Engine, batch: Batch) -> None:
     """Warns of what is wrong before a step is taken.
@@ -75,7 +77,7 @@ def _single_softmax(program: Program, names: Sequence[str]) -> Iterator[str]:
 def _single_class(objective: Objective, batch: Batch) -> Iterator[str]:
     for name, loss, target in zip(objective.names, objective.losses, batch.targets):
         known = isinstance(loss, SparseCategoricalCrossentropy) and isinstance(target, np.ndarray)
-        if known and target.size > 1 and (target == target.flat[0]).all():
+        if known and target.size >= _ENOUGH and (target == target.flat[0]).all():
             yield (
                 f"All labels of the first batch for {name!r} are {target.flat[0]}: shuffle the "
                 "data, or look at how the labels were made"

@@ -105,6 +105,7 @@ CLASSES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:No weight of the model is trained")  # where none is a layer
 @pytest.mark.parametrize("kind", [*KINDS, "property", "method"])
 @pytest.mark.parametrize("base", ["Model", "Sequential"])
 def test_every_name_that_keras_has_not_is_free(base, kind, tmp_path):

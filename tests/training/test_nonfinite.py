@@ -105,6 +105,7 @@ def test_the_model_has_the_weights_from_before_the_step() -> None:
     trained(model)  # it can go on
 
 
+@pytest.mark.filterwarnings("ignore:The loss is nan")
 def test_without_a_fault_it_changes_nothing() -> None:
     checked = trained(compiled(runs.dropping), check_finite=True)
     runs.assert_same(checked, trained(compiled(runs.dropping)))

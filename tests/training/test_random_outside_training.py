@@ -69,6 +69,7 @@ def test_a_seed_decides_predictions():
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.filterwarnings("ignore:No weight of the model is trained")
 def test_evaluation_is_random_and_validation_goes_along():
     model = direct()
     model.compile("sgd", "mse")

@@ -46,7 +46,7 @@ def save_keras_weights(model: Layer, path: Path) -> None:
         arrays = kept_arrays(model, places)
     data = write_arrays(arrays, group_names(model, order))
     replace_file(
-        path, len(data), lambda new: new.write_bytes(data), lambda new: _open(new).__exit__()
+        path, len(data), lambda new: new.write_bytes(data), lambda new: open_arrays(new).__exit__()
     )
 
 
@@ -71,7 +71,7 @@ class KerasWeights:
         self.path, self._model, self._by_name = path, model, by_name
 
     def __enter__(self) -> KerasWeights:
-        self._file = _open(self.path)
+        self._file = open_arrays(self.path)
         try:
             self._stored = self._pair()
         except BaseException:
@@ -117,7 +117,7 @@ class KerasWeights:
         return noted
 
 
-def _open(path: Path) -> ArrayFile:
+def open_arrays(path: Path) -> ArrayFile:
     if path.suffix == ".keras":
         return ArrayFile(path, WEIGHTS, read_archive(path).weights)
     with open_regular(path) as file, refusing(path, "cannot be read"):

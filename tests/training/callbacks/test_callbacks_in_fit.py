@@ -95,6 +95,7 @@ def test_learning_rate_scheduler():
     assert history.history["learning_rate"] == pytest.approx([0.02 * 0.7**n for n in range(1, 5)])
 
 
+@pytest.mark.filterwarnings("ignore:The loss is")
 def test_terminate_on_nan(capsys):
     stopped = {
         library: fit(library, [callbacks.TerminateOnNaN()], rate=1e9)[1]
