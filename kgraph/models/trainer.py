@@ -310,6 +310,8 @@ class Trainer:
                 with between_blocks:
                     self.running = None
                     reached.optimizer, reached.step = engine.optimizer_state, engine.state.step
+                if engine.own is None:
+                    engine.objective.keep(engine.state.metrics)
                 if (own := engine.objective.own) is not None:
                     own.keep(engine.objective.own_states(engine.state.metrics))
 

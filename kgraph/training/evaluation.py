@@ -90,6 +90,8 @@ class Evaluation:
             self._engine.keep_state(self._state)
         if self._engine.own is not None:
             self._engine.own.keep(self._metrics)
+        elif not self._engine.is_running:
+            self._engine.objective.keep(self._metrics)
 
 
 def _one_batch(step: Step) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from kgraph import metrics
 from kgraph.compiler import Program, Run
 from kgraph.errors import ConfigError
 from kgraph.losses.reduction import combine_masks
+from kgraph.metrics.running import keep
 from kgraph.training.custom_loss import LossFn, call_loss_fn
 from kgraph.training.own_loss import OwnLoss
 from kgraph.types import Array, Shape
@@ -230,6 +231,13 @@ class Objective:
         keys += [key for key in self._means if key not in keys]
         keys += sorted(key for key in logs if key not in keys)
         return [logs[key] for key in keys if key in logs]
+
+    def keep(self, accumulators: Mapping[str, Any]) -> None:
+        """Leaves the metrics with what they have seen, for who asks them afterwards."""
+        for key, mean in self._means.items():
+            keep(mean, accumulators[key])
+        for t in self.tracked:
+            keep(t.metric, accumulators[t.key])
 
     def check_labels(self, targets: Sequence[object], shapes: Sequence[Shape]) -> None:
         """Raises DataError for targets (arrays on the host) that cannot be learned from."""

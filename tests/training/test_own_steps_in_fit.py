@@ -225,3 +225,16 @@ def test_weights_of_a_model_without_a_call_are_saved_and_loaded(tmp_path: Path) 
         one.save_weights(tmp_path / name)
         other.load_weights(tmp_path / name)
         same_bits(one.get_weights(), other.get_weights())
+
+
+def test_metrics_of_a_plain_model_can_be_asked_after_training_and_evaluation() -> None:
+    inputs = kgraph.Input((4,))
+    model = kgraph.Model(inputs, kgraph.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", metrics=["mae"])
+    history = model.fit(X, Y, epochs=2, **GIVEN).history
+    found = {key: float(value) for key, value in model.get_metrics_result().items()}
+    assert found == pytest.approx({key: values[-1] for key, values in history.items()})
+    scores = model.evaluate(X, Y, verbose=0, return_dict=True)
+    assert {k: float(v) for k, v in model.get_metrics_result().items()} == pytest.approx(scores)
+    model.reset_metrics()
+    assert float(model.get_metrics_result()["loss"]) == 0.0
