@@ -33,7 +33,6 @@ class Hooks:
 
 
 _FUNCTIONS = "override train_step, test_step or predict_step: that is what the function runs"
-_OWN_LOOP = "a loop of your own over kgraph.lower(model) and the optimizer's update"
 _ASSIGNS = "update_step(self, gradient, variable, learning_rate), which assigns itself"
 _WEIGHTS = "keep the numbers in weights (add_weight): all weights are saved and loaded"
 _BUILD = "declare the weights in build(self, input_shape), which loading calls"
