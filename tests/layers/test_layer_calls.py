@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from checks import relaxed
 
+import kgraph
 from kgraph import config
 from kgraph.errors import StateError, SymbolError
 from kgraph.layers.base import Context, Input, Layer, create_values
@@ -267,6 +268,10 @@ def test_a_mask_for_another_argument_goes_to_the_parameter_of_its_name():
 def test_compute_output_shape_and_spec():
     assert Dense(4).compute_output_shape((None, 3)) == (None, 4)
     assert Dense(4).compute_output_shape((2, None, 3)) == (2, None, 4)
+    attention = kgraph.layers.MultiHeadAttention(1, 2)
+    assert attention.compute_output_shape((2, 4, 3), (2, 5, 3)) == (2, 4, 3)
+    assert attention.compute_output_shape((2, 4, 3), value_shape=(2, 5, 3)) == (2, 4, 3)
+    assert kgraph.layers.Add().compute_output_shape([(2, 3), (2, 3)]) == (2, 3)
     spec = Dense(4, dtype="bfloat16").compute_output_spec(np.ones((2, 3), "float32"))
     assert (spec.shape, spec.dtype) == ((2, 4), "bfloat16")
 

@@ -22,6 +22,7 @@ from kgraph.layers.base.core import Core, as_policy, context_of, label_of, next_
 from kgraph.layers.base.first_keys import FirstKeys
 from kgraph.layers.base.options import take_shape, unknown_options
 from kgraph.layers.base.scopes import in_scope
+from kgraph.layers.base.shapes import map_shapes
 from kgraph.layers.base.stateless import stateless_call
 from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import name_paths, name_weights, named_weights, parts_of
@@ -201,17 +202,20 @@ class Layer(Weighted):
         )
         return map_structure(lambda s: s.spec, outputs)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Returns the shape of the output (None for unknown sizes) for inputs of these shapes."""
-        is_shape = isinstance(input_shape, tuple) and all(
-            size is None or isinstance(size, int) for size in input_shape
-        )
-        shapes = input_shape if is_shape else list(input_shape)
-        if is_shape:
-            inputs: Any = TensorSpec(tuple(shapes), self.compute_dtype)
-        else:
-            inputs = [TensorSpec(tuple(shape), self.compute_dtype) for shape in shapes]
-        return map_structure(lambda s: s.shape, self.compute_output_spec(inputs))
+    def compute_output_shape(self, input_shape: Any, *more: Any, **named: Any) -> Any:
+        """Returns the shape of the output (None for unknown sizes) for inputs of these shapes.
+
+        Args:
+            input_shape: a shape, or shapes nested as the first argument of `call` is.
+            more, named: those of further arguments: `query_shape` is of `query`.
+        """
+
+        def spec(shape: Any) -> TensorSpec:
+            return TensorSpec(shape, self.compute_dtype)
+
+        args = [map_shapes(spec, shapes) for shapes in (input_shape, *more)]
+        kwargs = {k.removesuffix("_shape"): map_shapes(spec, v) for k, v in named.items()}
+        return map_structure(lambda s: s.shape, self.compute_output_spec(*args, **kwargs))
 
     # --- symbolic tensors -----------------------------------------------------------------------
 
