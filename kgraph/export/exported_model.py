@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.export
-import jax.numpy as jnp
 
 from kgraph.export.exporting import require_flatbuffers
 from kgraph.export.package import Package, read_package
@@ -41,7 +40,7 @@ class ExportedModel:
         self.jax_version = package.jax_version
         self.calling_convention_version = package.calling_convention_version
         self.weights: Mapping[str, Array] = {
-            name: jnp.asarray(array) for name, array in (package.weights or {}).items()
+            name: jax.device_put(array) for name, array in (package.weights or {}).items()
         }
         self._signature, self._exported = signature, exported
         self._call = jax.jit(exported.call)
