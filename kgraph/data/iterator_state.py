@@ -53,7 +53,7 @@ def decode_state(state: Any) -> Any:
     return [decode_state(value) for value in state] if isinstance(state, list) else state
 
 
-def is_place_for_all(state: Any) -> bool:
+def is_place_for_all(state: object) -> bool:
     """Tells whether an encoded state says where all processes are, each with rows of its own.
 
     So does that of grain's `ElasticIterator`, and of any that counts rows as it does: those

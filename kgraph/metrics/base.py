@@ -205,14 +205,14 @@ class Metric(Recorded):
         return [*(self._kgraph.declared or ()), *inside]
 
     def stateless_update_state(
-        self, metric_variables: Sequence[Any], *args: Any, **kwargs: Any
+        self, metric_variables: Sequence[ArrayLike], *args: Any, **kwargs: Any
     ) -> list[Array]:
         """Returns the values of `variables` after `update_state`, from those before it. Pure."""
         with self._kgraph_scope(metric_variables):
             self.update_state(*args, **kwargs)
             return [variable.value for variable in self.variables]
 
-    def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
+    def stateless_result(self, metric_variables: Sequence[ArrayLike]) -> Any:
         """Returns `result` for these values of `variables`. Pure."""
         with self._kgraph_scope(metric_variables):
             return self.result()

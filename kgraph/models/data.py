@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 
@@ -28,7 +28,11 @@ from kgraph.training.rows_work import TestRows, TrainRows
 from kgraph.training.step import Batch
 from kgraph.training.stream_work import PaddedSize, Stream
 from kgraph.training.validation_place import ValidationPlace
-from kgraph.types import DataLike
+from kgraph.types import CallbackLike, DataLike
+
+if TYPE_CHECKING:
+    pass
+
 
 FeedFor: TypeAlias = Callable[[Any, Any, Any], Feed]
 """Returns what makes batches flat, from the first of them: x, y and sample weights."""
@@ -279,7 +283,7 @@ def own_validation(
     batch_size: int | None,
     steps: int | None,
     frequency: int | Sequence[int],
-    callbacks: Any,
+    callbacks: CallbackLike | None,
 ) -> Callable[[int], Logs | None]:
     """Returns what validates by the `evaluate` of a model's class."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.graph.graph import Graph
 from kgraph.layers.base.tree import members, parts_of
@@ -11,6 +11,9 @@ from kgraph.metrics import Mean, Metric
 from kgraph.training.compile_options import CompileOptions
 from kgraph.training.compiled_metrics import CompiledMetrics
 from kgraph.training.objective import Objective
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
 
 
 class Meters:
@@ -42,7 +45,7 @@ class Meters:
             self.compiled.connect(graph, objective.tracked)
 
 
-def metrics_held(model: Any, model_class: type) -> list[Metric]:
+def metrics_held(model: Model, model_class: type) -> list[Metric]:
     """Returns the metrics in attributes of a model, and of its layers but for models among them."""
     found: dict[int, Metric] = {}
     for part in parts_of(model):

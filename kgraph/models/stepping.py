@@ -12,16 +12,16 @@ from kgraph.data import unpack_x_y_sample_weight
 from kgraph.layers.base import StatelessScope
 from kgraph.layers.base.call_spec import call_spec
 from kgraph.training.own_loss import takes_training
-from kgraph.types import Array, Tree
+from kgraph.types import Array, ArrayLike, DataLike, Tree
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
 
-Values = Sequence[Any]
+Values = Sequence[ArrayLike]
 """A value for each variable of a list."""
 
 
-def train_step(self: Model, state: tuple[Values, ...], data: Any) -> tuple[Any, Any]:
+def train_step(self: Model, state: tuple[Values, ...], data: DataLike) -> tuple[Any, Any]:
     """Returns logs and the state after a batch; a subclass writes its own, as in Keras with JAX.
 
     `fit` runs it compiled. It is pure: all values come in `state` and leave in what it returns.
@@ -43,7 +43,7 @@ def train_step(self: Model, state: tuple[Values, ...], data: Any) -> tuple[Any, 
     return logs, (trainable, rest, optimizer, metrics)
 
 
-def test_step(self: Model, state: tuple[Values, ...], data: Any) -> tuple[Any, Any]:
+def test_step(self: Model, state: tuple[Values, ...], data: DataLike) -> tuple[Any, Any]:
     """Returns logs and the state after a batch of an evaluation; see `train_step`.
 
     Args:
@@ -59,7 +59,7 @@ def test_step(self: Model, state: tuple[Values, ...], data: Any) -> tuple[Any, A
     return logs, (trainable, rest, metrics)
 
 
-def predict_step(self: Model, state: tuple[Values, ...], data: Any) -> tuple[Tree, Any]:
+def predict_step(self: Model, state: tuple[Values, ...], data: DataLike) -> tuple[Tree, Any]:
     """Returns the outputs for a batch, and the new values of `non_trainable_variables`.
 
     Args:

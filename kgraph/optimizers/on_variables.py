@@ -13,7 +13,7 @@ from kgraph.layers.base import StatelessScope, Variable
 from kgraph.optimizers.in_place import InPlace
 from kgraph.optimizers.record import OptimizerRecord
 from kgraph.registry import Recorded
-from kgraph.types import Array, DTypeLike, InitializerLike
+from kgraph.types import Array, ArrayLike, DTypeLike, InitializerLike
 
 
 class OnVariables(Recorded):
@@ -104,8 +104,8 @@ class OnVariables(Recorded):
         return self.iterations
 
     def stateless_apply(
-        self, optimizer_variables: Sequence[Any], grads: Sequence[Any],
-        trainable_variables: Sequence[Any],
+        self, optimizer_variables: Sequence[ArrayLike], grads: Sequence[Any],
+        trainable_variables: Sequence[ArrayLike],
     ) -> tuple[list[Array], list[Array]]:  # fmt: skip
         """Returns the new values of the variables of `build` and of `variables`. Pure.
 
@@ -123,7 +123,7 @@ class OnVariables(Recorded):
             self.apply(grads)
             return [v.value for v in hand.parameters], [v.value for v in hand.variables]
 
-    def _kgraph_scaled_loss(self, loss: Array, optimizer_variables: Sequence[Any]) -> Array:
+    def _kgraph_scaled_loss(self, loss: Array, optimizer_variables: Sequence[ArrayLike]) -> Array:
         """Returns the loss to differentiate, for a step that has the state as values of a list."""
         slots = self._kgraph_hand().slots
         with StatelessScope(zip(slots.variables, optimizer_variables, strict=True)):

@@ -68,7 +68,11 @@ def make_objective(
 
 
 def plain_loss(
-    options: CompileOptions, y: Any, y_pred: Any, sample_weight: Any, terms: Sequence[Array]
+    options: CompileOptions,
+    y: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    terms: Sequence[Array],
 ) -> Array:
     """Returns the loss of one output that belongs to no graph, with terms that come from elsewhere.
 

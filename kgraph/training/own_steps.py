@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,10 @@ from kgraph.training.state import TrainState
 from kgraph.training.step import Batch
 from kgraph.types import Array
 
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
+
 LOGS = "logs"
 """Under this accumulators have what the last step returned."""
 
@@ -56,7 +60,7 @@ class OwnSteps:
         example: a batch; its shapes decide those of the logs.
     """
 
-    def __init__(self, model: Any, program: Program, example: Batch) -> None:
+    def __init__(self, model: Model, program: Program, example: Batch) -> None:
         self.model = model
         self._program, self._layout = program, program.layout
         self._example = example
@@ -281,7 +285,7 @@ def hand_for(optimizer: Optimizer, parameters: Sequence[Variable], layout: Layou
 
 @contextlib.contextmanager
 def running_step(
-    model: Any, name: str, held: Mapping[int, str], key: Array | None
+    model: Model, name: str, held: Mapping[int, str], key: Array | None
 ) -> Iterator[None]:
     """Runs a method of the model's class as a step: see `StepScope`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 
@@ -14,12 +14,16 @@ from kgraph.layers.base.arithmetic import value_of
 from kgraph.layers.base.core import label_of
 from kgraph.types import Array
 
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
+
 Lists = Sequence[tuple[str, Sequence[Variable]]]
 """The lists of a state: the name of each, and the variables that its values belong to."""
 
 
 def check_returned(
-    model: Any, step: str, returned: Any, given: Sequence[Sequence[Any]], lists: Lists
+    model: Model, step: str, returned: Any, given: Sequence[Sequence[Any]], lists: Lists
 ) -> tuple[Mapping[str, Any], tuple[list[Array], ...]]:
     """Returns logs and state that a step returned, each value in the dtype that it had.
 
@@ -67,7 +71,7 @@ def check_returned(
     return logs, tuple(after)
 
 
-def check_logs(model: Any, step: str, logs: Mapping[str, Any]) -> dict[str, Any]:
+def check_logs(model: Model, step: str, logs: Mapping[str, object]) -> dict[str, Any]:
     """Returns logs, flat, as arrays; raises ConfigError for what is no number."""
     found: dict[str, Any] = {}
     for key, value in flat_logs(logs).items():
@@ -84,7 +88,7 @@ def check_logs(model: Any, step: str, logs: Mapping[str, Any]) -> dict[str, Any]
     return found
 
 
-def check_same_logs(model: Any, logs: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+def check_same_logs(model: Model, logs: Mapping[str, object], known: Mapping[str, object]) -> None:
     """Raises ConfigError for a step that logs other names than for the first batch."""
     if logs.keys() != known.keys():
         raise ConfigError(
@@ -94,7 +98,7 @@ def check_same_logs(model: Any, logs: Mapping[str, Any], known: Mapping[str, Any
         )
 
 
-def flat_logs(logs: Mapping[str, Any]) -> dict[str, Any]:
+def flat_logs(logs: Mapping[str, object]) -> dict[str, Any]:
     """Returns logs without the dicts that metrics of several numbers give."""
     found: dict[str, Any] = {}
     for key, value in logs.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -22,6 +22,10 @@ from kgraph.training.placement import Placement
 from kgraph.training.prediction import Predictor
 from kgraph.training.step import Batch, Given
 from kgraph.types import Array
+
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
 
 PredictStep = Callable[[Given, Sequence[Any], Any], tuple[list[Any], Any]]
 """From variables, inputs and the number of a batch to outputs, flat, and the new state."""
@@ -80,7 +84,7 @@ class StatefulPredictor(Predictor):
 def predict_step(program: Program) -> PredictStep:
     """Returns the step of a program whose layers assign state."""
 
-    def predict(given: Given, inputs: Sequence[Any], number: Any) -> tuple[list[Any], Any]:
+    def predict(given: Given, inputs: Sequence[Any], number: int | Array) -> tuple[list[Any], Any]:
         run = program.run(given.variables, list(inputs), key=given.key_of(number))
         return run.outputs[: len(program.output_names)], run.state
 
@@ -98,12 +102,14 @@ class OwnPrediction:
         structure: of the outputs, once the step has been traced.
     """
 
-    def __init__(self, model: Any, program: Program) -> None:
+    def __init__(self, model: Model, program: Program) -> None:
         self.model, self._program = model, program
         self._lists = (list(model.trainable_variables), list(model.non_trainable_variables))
         self.structure: Any = None
 
-    def __call__(self, given: Given, inputs: Sequence[Any], number: Any) -> tuple[list[Any], Any]:
+    def __call__(
+        self, given: Given, inputs: Sequence[Any], number: int | Array
+    ) -> tuple[list[Any], Any]:
         program, layout = self._program, self._program.layout
         values = layout.by_weight(given.variables)
         names = ("trainable_variables", "non_trainable_variables")

@@ -326,7 +326,7 @@ def _run_on_arrays(
     return call_bound(copy, args, kwargs), context
 
 
-def eager_mask(item: Any) -> Array | None:
+def eager_mask(item: object) -> Array | None:
     """Returns the mask that a layer has left on an array, as Keras' layers do."""
     return getattr(item, "_keras_mask", None)
 

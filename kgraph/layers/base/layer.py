@@ -30,7 +30,7 @@ from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
 from kgraph.registry import accepts, describe, get_registered_name, restored_options
 from kgraph.tracebacks import entries
-from kgraph.types import Array, Config, Function, RegularizerLike
+from kgraph.types import Array, ArrayLike, Config, Function, RegularizerLike
 
 
 @entries
@@ -159,8 +159,8 @@ class Layer(Weighted):
 
     def stateless_call(
         self,
-        trainable_variables: Sequence[Any],
-        non_trainable_variables: Sequence[Any],
+        trainable_variables: Sequence[ArrayLike],
+        non_trainable_variables: Sequence[ArrayLike],
         *args: Any,
         return_losses: bool = False,
         key: Array | None = None,

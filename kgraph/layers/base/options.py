@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from kgraph.errors import ConfigError, nearest
 from kgraph.source import warn
 from kgraph.types import PolicyLike, RegularizerLike
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
 
 
 class Flags(TypedDict, total=False):
@@ -41,7 +44,7 @@ class LayerOptions(OptionsButName, total=False):
 _SHAPE = ("input_shape", "input_dim", "batch_input_shape", "input_length")
 
 
-def take_shape(layer: Any, options: dict[str, Any]) -> None:
+def take_shape(layer: Layer, options: dict[str, Any]) -> None:
     """Takes the shape of inputs off a layer's keywords: a Sequential that begins with it wants it.
 
     The recorded arguments lose it too, unless the constructor itself names it: in configs, the

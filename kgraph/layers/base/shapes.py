@@ -16,7 +16,7 @@ def known_sizes(item: Any) -> Shape:
     return tuple(int(size) if isinstance(size, (int, np.integer)) else None for size in shape)
 
 
-def is_shape(value: Any) -> bool:
+def is_shape(value: object) -> bool:
     """Tells a shape from a structure of shapes."""
     whole = (int, np.integer, type(None))
     return isinstance(value, (list, tuple)) and all(isinstance(size, whole) for size in value)

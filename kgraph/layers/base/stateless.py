@@ -42,7 +42,7 @@ def run_by(runners: Mapping[int, Runner]) -> Iterator[None]:
         _masks.reset(masks)
 
 
-def step_mask(array: Any) -> Array | None:
+def step_mask(array: object) -> Array | None:
     """Returns the mask of what a `stateless_call` of the step that runs has returned, if any."""
     found = (_masks.get() or {}).get(id(array))
     return None if found is None else found[1]

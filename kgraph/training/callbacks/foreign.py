@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.declared import comes_from
 from kgraph.training.callbacks.callback import BATCH_HOOKS, Callback, Mode
 
+if TYPE_CHECKING:
+    from kgraph.models.model import Model
+
+
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
 
-def is_foreign(thing: Any) -> bool:
+def is_foreign(thing: object) -> bool:
     """Tells whether an object has a callback's methods without being one of ours."""
     is_object = not isinstance(thing, (type, Callback)) and callable(
         getattr(thing, "set_model", None)
@@ -32,12 +36,12 @@ class ForeignCallback(Callback):
             if callable(method):
                 setattr(self, hook, method)
 
-    def set_params(self, params: dict[str, Any]) -> None:
+    def set_params(self, params: dict[str, object]) -> None:
         super().set_params(params)
         if callable(getattr(self.callback, "set_params", None)):
             self.callback.set_params(params)
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: Model) -> None:
         super().set_model(model)
         self.callback.set_model(model)
 
