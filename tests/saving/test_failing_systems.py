@@ -16,7 +16,7 @@ import saving_child
 from saving_child import model_of
 
 from kgraph.callbacks import CSVLogger, JSONLogger
-from kgraph.saving.checkpoints import Checkpoint
+from kgraph.saving.checkpoints import Checkpoint, step_files
 from kgraph.saving.files import atomic, stored_zip
 
 FORMS = ("m.kgraph", "folder/", "m.keras", "m.weights.h5", "m.safetensors", "m.stablehlo", "steps")
@@ -67,7 +67,7 @@ def test_a_full_disk_is_named_with_the_bytes_that_it_lacks(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        for module in (atomic, saving_child.kgraph.saving.checkpoints.step_files):
+        for module in (atomic, step_files):
             patch.setattr(module, "sync", full)
         with pytest.raises(OSError, match=r"No space left .* needs 3[68]\d,\d{3} bytes") as error:
             saving_child.write(model_of(2), path)
