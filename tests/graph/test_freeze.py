@@ -69,7 +69,7 @@ Point = collections.namedtuple("Point", "x y")
 @pytest.mark.parametrize(
     "outputs",
     [
-        lambda a, b: [a],
+        lambda a, b: [a, b],
         lambda a, b: (a, b),
         lambda a, b: {"first": a, "rest": [b, {"again": a}]},
         lambda a, b: Point(a, b),
@@ -81,6 +81,12 @@ def test_outputs_come_in_the_structure_in_which_they_were_given(outputs):
     found, wanted = model(ONES), outputs(ONES + 1, ONES * 2)
     assert jax.tree.structure(found) == jax.tree.structure(wanted)
     jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_one_output_in_a_list_comes_as_one_array_as_in_keras(kind):
+    x = Input((3,))
+    np.testing.assert_array_equal(Model(x, kind([x * 2.0]))(ONES), ONES * 2)
 
 
 def test_inputs_may_be_a_dict_and_are_fed_by_key_or_by_name():
