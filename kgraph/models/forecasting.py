@@ -115,7 +115,7 @@ class Subject:
             stack=how.stack if stack is None else stack,
         )  # fmt: skip
         trainer = Trainer(self._model, programs)
-        trainer.options = self._trainer.options
+        trainer.start_anew(self._trainer.require_compiled("forecast"), None, eager=False)
         return trainer.engine_for(batch)
 
     def inference(self, placement: Placement) -> Program:

@@ -21,6 +21,7 @@ def made(loss: Any = "sparse_categorical_crossentropy") -> Model:
     return model
 
 
+@pytest.mark.filterwarnings("ignore:All labels of the first batch")
 def test_memory_is_known_before_any_data():
     model = made()
     forecast = model.memory(16)

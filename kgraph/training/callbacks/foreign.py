@@ -53,6 +53,7 @@ def _is_written(callback: Any, hook: str) -> bool:
     """Tells whether a hook is more than the empty one of Keras' base class."""
     if hook in vars(callback):
         return True
-    owner = next((cls for cls in type(callback).__mro__ if hook in vars(cls)), None)
-    is_base = owner is not None and owner.__name__ == "Callback" and comes_from(owner, "keras")
-    return owner is not None and not is_base
+    classes = type(callback).__mro__
+    owner = next((cls for cls in classes if hook in vars(cls)), None)
+    base = next((cls for cls in reversed(classes) if comes_from(cls, "keras")), None)
+    return owner is not None and owner is not base
