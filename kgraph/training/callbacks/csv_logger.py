@@ -47,7 +47,11 @@ class CSVLogger(Callback):
         logs = logs or {}
         if not is_leader():
             return
-        with naming(self.filename), open(self.filename, "a", newline="", encoding="utf-8") as file:
+        needed = sum(len(f"{value},") for value in (epoch, *logs.values()))
+        with (
+            naming(self.filename, needed),
+            open(self.filename, "a", newline="", encoding="utf-8") as file,
+        ):
             if self._first and self._size is not None:
                 file.truncate(min(self._size, file.tell()))
                 file.seek(0, os.SEEK_END)

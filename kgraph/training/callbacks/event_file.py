@@ -56,7 +56,7 @@ class EventFile:
     def _append(self, event: bytes) -> None:
         length = struct.pack("<Q", len(event))
         record = length + _masked(length) + event + _masked(event)
-        with naming(self.path), open(self.path, "ab") as file:
+        with naming(self.path, len(record)), open(self.path, "ab") as file:
             file.write(record)
 
 

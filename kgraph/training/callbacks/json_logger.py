@@ -82,15 +82,17 @@ class JSONLogger(Callback):
     def _write(self, record: dict[str, object]) -> None:
         if not is_leader():
             return
-        with naming(self.path), open(self.path, "a", encoding="utf-8") as file:
-            file.write(as_json(record) + "\n")
+        line = as_json(record) + "\n"
+        with naming(self.path, len(line)), open(self.path, "a", encoding="utf-8") as file:
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
 
     def _rewrite(self, lines: list[str]) -> None:
         new = self.path.with_name(self.path.name + ".new")
-        with naming(self.path):
-            new.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        text = "".join(line + "\n" for line in lines)
+        with naming(self.path, len(text)):
+            new.write_text(text, encoding="utf-8")
             put_in_place(new, self.path)
 
 
