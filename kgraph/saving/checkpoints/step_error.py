@@ -48,8 +48,8 @@ def reading(folder: Path, step: int, member: str) -> Iterator[None]:
         raise damaged(folder, step, member=member, received=reason) from error
 
 
-def unwritten(folder: Path, step: int, error: BaseException, needed: int) -> OSError:
-    """Returns the error for a step that could not be written, which takes so many bytes."""
+def unwritten(folder: Path, step: int, error: BaseException, needed: int | None) -> OSError:
+    """Returns the error for a step that could not be written; it takes so many bytes, if known."""
     reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
     reason = lacking(reason, getattr(error, "errno", None), needed)
     text = (

@@ -102,13 +102,14 @@ class StepWriter:
         self._folder, self._step, self._tree, self._notices = folder, step, tree, notices
         self._meta, self._metrics = meta, metrics
         self._target, self._stack = _new_folder(folder, step), contextlib.ExitStack()
+        self._shards: list[Any] = []
         with contextlib.ExitStack() as stack, self._telling():
+            self._shards = tree.shards(notices.leads)
             self._aside = self._meet_in(stack)
             notices.meet("begin")
             nested = tree.nested()
             arrays = self._aside / "step" / ARRAYS
             self._arrays = ArraysWriter(arrays, nested, notices) if nested else None
-            self._shards = tree.shards(notices.leads)
             self._stack = stack.pop_all()
 
     def _meet_in(self, stack: contextlib.ExitStack) -> Path:
@@ -182,8 +183,8 @@ class StepWriter:
         try:
             yield
         except Exception as error:
-            needed = sum(array.nbytes for _, _, array in self._tree.shards(self._notices.leads))
-            raise unwritten(self._folder, self._step, self._cause(error), needed) from error
+            needed = sum(array.nbytes for _, _, array in self._shards)
+            raise unwritten(self._folder, self._step, self._cause(error), needed or None) from error
 
     def _cause(self, error: Exception) -> Exception:
         """Returns the failure that came first: when one process gives up, files go from others."""
