@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -18,6 +19,7 @@ import kgraph
 from kgraph.callbacks import Callback
 
 INT, TERM = signal.SIGINT, signal.SIGTERM
+THOROUGH = bool(os.environ.get("KGRAPH_THOROUGH"))
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
 
@@ -127,7 +129,7 @@ def test_a_second_ctrl_c_on_the_way_out_loses_nothing(way: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_second_ctrl_c_at_every_line_of_the_way_out_loses_nothing(way: str) -> None:
-    _try_plans(way, 1)
+    _try_plans(way, 1 if THOROUGH or way == "arrays" else 4)
 
 
 def _try_with_a_checkpoint(folder: Path, first: int, every: int) -> None:
@@ -150,7 +152,9 @@ def test_a_second_signal_loses_no_checkpoint(tmp_path: Path, first: int, every: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("first", "every"), [(INT, 25), (TERM, 4_000)])
+@pytest.mark.parametrize(
+    ("first", "every"), [(INT, 25), (TERM, 4_000)] if THOROUGH else [(INT, 120), (TERM, 12_000)]
+)
 def test_a_second_signal_anywhere_loses_no_checkpoint(
     tmp_path: Path, first: int, every: int
 ) -> None:
