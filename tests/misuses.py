@@ -178,7 +178,7 @@ if inputs > 0:
         "SymbolError",
         "A symbolic tensor has no values and cannot be used by a JAX",
         "made try",
-        lines=10,
+        lines=12,
     ),
     "a loop over a symbol": Misuse(
         """

@@ -599,9 +599,12 @@ HOLDER = """
     from pathlib import Path
     lock = FolderLock(Path(sys.argv[1]))
     lock.acquire()
+    there, here = os.pipe()
     if os.fork() == 0:  # a worker that outlives its parent does not keep the lock
+        os.write(here, b"!")
         time.sleep(30)
         os._exit(0)
+    os.read(there, 1)
     print(os.getpid(), flush=True)
     time.sleep(30)
 """

@@ -15,7 +15,6 @@ import pytest
 import saving_child
 from saving_child import model_of
 
-from kgraph.callbacks import CSVLogger, JSONLogger
 from kgraph.saving.checkpoints import Checkpoint, step_files
 from kgraph.saving.files import atomic, stored_zip
 
@@ -102,19 +101,3 @@ def test_a_step_of_which_a_part_is_cut_short_gets_no_name(
         with pytest.raises(OSError, match=r"could not be saved.*damaged"):
             saving_child.write(model_of(2), f"{tmp_path}/steps")
     assert Checkpoint(tmp_path / "steps").steps() == [1]
-
-
-def test_logs_on_a_full_disk_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = model_of(1)
-    model.compile("sgd", "mse")
-    rows = saving_child.np.zeros((2, saving_child.ROWS), "float32")
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("csv.writer", full)
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match=r"No space left on device: '.*/log.csv'"):
-        model.fit(rows, rows, verbose=0, callbacks=[CSVLogger(tmp_path / "log.csv")])
-    with pytest.raises(OSError, match=r"No space left on device: '.*/log.jsonl'"):
-        model.fit(rows, rows, verbose=0, callbacks=[JSONLogger(tmp_path / "log.jsonl")])
