@@ -94,6 +94,11 @@ def lazy_names(
     return names.get, names.names_for_dir
 
 
+def load_operators() -> None:
+    """Imports what gives symbolic tensors their operators, which are above the graph."""
+    importlib.import_module("kgraph.ops.lifting")
+
+
 def load_kind(kind: str, like: str | None = None) -> None:
     """Imports the modules that may define registered objects of a kind.
 

@@ -221,6 +221,20 @@ def test_the_registry_alone_finds_what_any_import_brings(fresh):
     assert found == {kind: fresh.names[kind] for kind in found}
 
 
+@pytest.mark.parametrize(
+    "first",
+    ["import kgraph; Input = kgraph.Input", "from kgraph.layers import Input",
+     "from kgraph.layers.base import Input", "from kgraph import ops, Input",
+     "import kgraph.graph; from kgraph import layers; Input = layers.Input"],
+)  # fmt: skip
+def test_symbolic_tensors_have_their_operators_whatever_is_imported(first):
+    code = f"{first}\nx = Input((2,))\nassert ((-x + x * 2.0)[:, 0] > 0).shape == (None,)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent, timeout=120
+    )
+    assert not done.returncode, done.stderr
+
+
 @pytest.fixture(scope="module")
 def fresh() -> Fresh:
     """What a new process has after the imports of a first script; `import kgraph` has not JAX."""

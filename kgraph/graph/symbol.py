@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from kgraph.errors import SymbolError
 from kgraph.graph.node import TensorSpec
+from kgraph.lazy import load_operators
 from kgraph.source import Source, library_among_callers
 from kgraph.tracebacks import entry
 from kgraph.types import Dims, Shape
@@ -60,8 +61,11 @@ class SymbolicTensor:
 
     __slots__ = ("__weakref__", "call", "index", "spec")
 
-    apply: ClassVar[Callable[..., Any]]
-    """Records the function of this name on its arguments; set by `kgraph.ops`."""
+    @staticmethod
+    def apply(function: str, /, *args: Any) -> Any:
+        """Records the function of this name on its arguments; `kgraph.ops` takes its place."""
+        load_operators()
+        return SymbolicTensor.apply(function, *args)
 
     def __init__(self, spec: TensorSpec, call: Call, index: int) -> None:
         self.spec, self.call, self.index = spec, call, index

@@ -66,7 +66,7 @@ def namespace(module: str) -> tuple[Callable[[str], Any], Callable[[], list[str]
     return get, lambda: list(known)
 
 
-def _apply(name: str, *args: Any) -> Any:
+def _apply(name: str, /, *args: Any) -> Any:
     if name == "getitem":
         tensor, index = args
         return lift(name)(tensor, list(index) if isinstance(index, tuple) else [index])
