@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from types import FrameType, TracebackType
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -73,12 +74,13 @@ def _users_frame() -> tuple[FrameType | None, int]:
 
 def jax_folders() -> tuple[str, ...]:
     """Returns the folders of JAX, if it has been imported."""
-    modules = (sys.modules.get(name) for name in ("jax", "jaxlib"))
-    return tuple(
-        os.path.join(os.path.dirname(module.__file__ or ""), "")
-        for module in modules
-        if module is not None
-    )
+    return _folders(*(name for name in ("jax", "jaxlib") if name in sys.modules))
+
+
+@cache
+def _folders(*packages: str) -> tuple[str, ...]:
+    files = (sys.modules[name].__file__ or "" for name in packages)
+    return tuple(os.path.join(os.path.dirname(file), "") for file in files)
 
 
 def is_own(file: str) -> bool:

@@ -75,10 +75,10 @@ def walk_weights(
     if not core.settled:
         _adopt_variables(layer)
     trained = trained and core.trainable
-    taken: Counter[str] = Counter()
+    taken: dict[str, int] = {}
     for weight in sorted(core.weights, key=lambda w: not w.trainable):
-        name, number = weight.name, taken[weight.name]
-        taken[name] += 1  # variables of two optimizers, say, that an attribute holds
+        name, number = weight.name, taken.get(weight.name, 0)
+        taken[name] = number + 1  # variables of two optimizers, say, that an attribute holds
         path = f"{prefix}{name}_{number}" if number else f"{prefix}{name}"
         yield path, weight, trained and weight.trainable
     for name, child in layer._kgraph_children():
