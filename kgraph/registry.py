@@ -7,18 +7,22 @@ user registered, and the `custom_objects` in force; nothing is ever imported or 
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy
 
+from kgraph.custom_objects import (
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+)
 from kgraph.declared import is_own
 from kgraph.descriptions import Opaque, find_opaque
 from kgraph.errors import ConfigError, nearest
@@ -30,8 +34,6 @@ from kgraph.types import Config, CustomObjects
 T = TypeVar("T")
 
 _own: dict[tuple[str, str], Any] = {}
-_users: dict[str, Any] = {}
-_scoped: ContextVar[tuple[dict[str, Any], ...]] = ContextVar("kgraph_custom_objects", default=())
 
 
 @dataclass(frozen=True)
@@ -146,63 +148,6 @@ def registered_names(kind: str, like: str | None = None) -> list[str]:
     """
     load_kind(kind, like)
     return sorted(name for k, name in _own if k == kind)
-
-
-def register_keras_serializable(
-    package: str = "Custom", name: str | None = None
-) -> Callable[[T], T]:
-    """Makes a class or function of the user's readable from files, under `package>name`.
-
-    >>> @register_keras_serializable("my_package")
-    ... def doubled_relu(x):
-    ...     return 2 * abs(x)
-    >>> get_registered_name(doubled_relu)
-    'my_package>doubled_relu'
-    """
-
-    def decorate(thing: T) -> T:
-        label = f"{package}>{name or getattr(thing, '__name__', type(thing).__name__)}"
-        _users[label] = thing
-        return thing
-
-    return decorate
-
-
-def get_registered_name(thing: object) -> str:
-    """Returns the name under which a class or function is known in files."""
-    for label, known in _users.items():
-        if known is thing:
-            return label
-    return getattr(thing, "__name__", type(thing).__name__)
-
-
-def get_registered_object(name: str, custom_objects: CustomObjects | None = None) -> Any | None:
-    """Returns what the user registered or passed under `name`, or None."""
-    for scope in (custom_objects or {}, *reversed(_scoped.get()), _users):
-        if name in scope:
-            return scope[name]
-        short = name.rpartition(">")[2]
-        if scope is not _users and short in scope:
-            return scope[short]
-    return None
-
-
-def get_custom_objects() -> dict[str, Any]:
-    """Returns the user's registered objects by name (the live dictionary, as in Keras)."""
-    return _users
-
-
-@contextlib.contextmanager
-def custom_object_scope(custom_objects: CustomObjects | None) -> Iterator[None]:
-    """Makes `custom_objects` (name to class or function) readable inside the `with` block."""
-    token = _scoped.set((*_scoped.get(), dict(custom_objects or {})))
-    try:
-        yield
-    finally:
-        _scoped.reset(token)
-
-
-CustomObjectScope = custom_object_scope
 
 
 def lookup(kind: str, name: Any) -> Any:
@@ -336,7 +281,7 @@ def _describe_foreign(value: Any) -> Any:
     for (kind, name), thing in _own.items():
         if thing is value:
             return {"kind": kind, "function": name}
-    for label, thing in _users.items():
+    for label, thing in get_custom_objects().items():
         if thing is value:
             return {"kind": "custom", "function": label}
     if hasattr(value, "dtype") and hasattr(value, "tolist"):  # NumPy and JAX arrays and scalars

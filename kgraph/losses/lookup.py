@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph import registry
+from kgraph.custom_objects import custom_object_scope
 from kgraph.losses.base import Loss, LossFunctionWrapper
 from kgraph.losses.binary import BinaryCrossentropy, binary_crossentropy
 from kgraph.losses.circle import Circle, circle
@@ -111,7 +112,7 @@ def serialize(loss: object) -> Any:
 
 def deserialize(name: Any, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the loss that `serialize` (or a name) describes."""
-    with registry.custom_object_scope(custom_objects):
+    with custom_object_scope(custom_objects):
         return get(name)
 
 

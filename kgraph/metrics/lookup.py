@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph import losses, registry
+from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
 from kgraph.losses.lookup import is_binary_or_sparse
 from kgraph.metrics import accuracy as accuracies
@@ -57,7 +58,7 @@ def serialize(metric: object) -> Any:
 
 def deserialize(config: str | Config, custom_objects: CustomObjects | None = None) -> Any:
     """Returns the metric that `serialize` (or a name) describes."""
-    with registry.custom_object_scope(custom_objects):
+    with custom_object_scope(custom_objects):
         return get(config)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from kgraph.compiler.inputs import arrange_inputs
+from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS
@@ -16,7 +17,6 @@ from kgraph.layers.base.core import label_of
 from kgraph.models.copies import classes_in
 from kgraph.models.model import Model
 from kgraph.models.sequential import Sequential
-from kgraph.registry import custom_object_scope
 from kgraph.tracebacks import entry
 from kgraph.types import Tree
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import GraphError
 from kgraph.graph.dims import fresh_dim, rename_dims, unnamed_dims
 from kgraph.graph.graph import Graph
@@ -12,7 +13,7 @@ from kgraph.graph.node import INPUT_CLASS
 from kgraph.graph.structure import Slot, fill, leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base import InputLayer, Layer
-from kgraph.registry import custom_object_scope, describe, restore
+from kgraph.registry import describe, restore
 from kgraph.types import CustomObjects, DataLike, Tree
 
 FORMAT = 1

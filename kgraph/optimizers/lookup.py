@@ -6,10 +6,11 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
 from kgraph.optimizers.optax_optimizer import OptaxOptimizer
 from kgraph.optimizers.optimizer import Optimizer
-from kgraph.registry import custom_object_scope, describe, lookup, registered_names
+from kgraph.registry import describe, lookup, registered_names
 from kgraph.types import CustomObjects, OptimizerLike
 
 

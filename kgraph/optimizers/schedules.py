@@ -10,15 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.checks import check_positive
+from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
-from kgraph.registry import (
-    Recorded,
-    custom_object_scope,
-    describe,
-    lookup,
-    recorded_arguments,
-    registered_names,
-)
+from kgraph.registry import Recorded, describe, lookup, recorded_arguments, registered_names
 from kgraph.types import Array, ArrayLike, CustomObjects
 
 __all__ = [

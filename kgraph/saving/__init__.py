@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from kgraph.registry import CustomObjectScope as CustomObjectScope
-    from kgraph.registry import custom_object_scope as custom_object_scope
-    from kgraph.registry import get_custom_objects as get_custom_objects
-    from kgraph.registry import get_registered_name as get_registered_name
-    from kgraph.registry import get_registered_object as get_registered_object
-    from kgraph.registry import register_keras_serializable as register_keras_serializable
+    from kgraph.custom_objects import CustomObjectScope as CustomObjectScope
+    from kgraph.custom_objects import custom_object_scope as custom_object_scope
+    from kgraph.custom_objects import get_custom_objects as get_custom_objects
+    from kgraph.custom_objects import get_registered_name as get_registered_name
+    from kgraph.custom_objects import get_registered_object as get_registered_object
+    from kgraph.custom_objects import register_keras_serializable as register_keras_serializable
     from kgraph.saving.files.pending import PendingSave as PendingSave
     from kgraph.saving.in_memory import model_from_bytes as model_from_bytes
     from kgraph.saving.in_memory import model_to_bytes as model_to_bytes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from kgraph.compiler.lower import graph_of
+from kgraph.custom_objects import custom_object_scope, get_registered_object
 from kgraph.distribution.current import distribution
 from kgraph.distribution.stored import stored_shardings
 from kgraph.errors import ConfigError
@@ -18,7 +19,6 @@ from kgraph.layers.base import Layer
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
-from kgraph.registry import custom_object_scope, get_registered_object
 from kgraph.saving.files.file_error import file_error, harmless, reason_of, refusing, shown
 from kgraph.saving.files.misfit import Misfit, check, check_keys
 from kgraph.saving.files.pending import settle

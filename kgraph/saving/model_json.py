@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
-from kgraph.registry import custom_object_scope
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.file_error import shown
 from kgraph.saving.files.misfit import Misfit, check, check_keys

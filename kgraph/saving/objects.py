@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph import registry
+from kgraph.custom_objects import custom_object_scope
 from kgraph.types import CustomObjects
 
 
@@ -31,5 +32,5 @@ def deserialize_keras_object(
         ConfigError: a name is not known, or an option has a value it cannot have.
     """
     del safe_mode
-    with registry.custom_object_scope(custom_objects):
+    with custom_object_scope(custom_objects):
         return registry.restore(config)

@@ -8,13 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.lower import graph_of
+from kgraph.custom_objects import custom_object_scope
 from kgraph.distribution.coordination import is_leader
 from kgraph.distribution.together import write_once
 from kgraph.errors import ConfigError
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
-from kgraph.registry import custom_object_scope
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.pending import PendingSave, settle, start_save
 from kgraph.saving.keras_format import keras_format_of, save_keras_model

@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from kgraph.config import enable_interactive_logging as enable_interactive_logging
     from kgraph.config import is_interactive_logging_enabled as is_interactive_logging_enabled
     from kgraph.config import set_random_seed as set_random_seed
+    from kgraph.custom_objects import CustomObjectScope as CustomObjectScope
+    from kgraph.custom_objects import custom_object_scope as custom_object_scope
+    from kgraph.custom_objects import get_custom_objects as get_custom_objects
+    from kgraph.custom_objects import get_registered_name as get_registered_name
+    from kgraph.custom_objects import get_registered_object as get_registered_object
+    from kgraph.custom_objects import register_keras_serializable as register_keras_serializable
     from kgraph.data import PyDataset as PyDataset
     from kgraph.data import pack_x_y_sample_weight as pack_x_y_sample_weight
     from kgraph.data import unpack_x_y_sample_weight as unpack_x_y_sample_weight
-    from kgraph.registry import CustomObjectScope as CustomObjectScope
-    from kgraph.registry import custom_object_scope as custom_object_scope
-    from kgraph.registry import get_custom_objects as get_custom_objects
-    from kgraph.registry import get_registered_name as get_registered_name
-    from kgraph.registry import get_registered_object as get_registered_object
-    from kgraph.registry import register_keras_serializable as register_keras_serializable
     from kgraph.saving.objects import deserialize_keras_object as deserialize_keras_object
     from kgraph.saving.objects import serialize_keras_object as serialize_keras_object
     from kgraph.utils import bounding_boxes as bounding_boxes

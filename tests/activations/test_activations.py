@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from kgraph import activations, registry
+from kgraph import activations
+from kgraph.custom_objects import get_custom_objects, register_keras_serializable
 from kgraph.errors import ConfigError
 
 X = np.linspace(-7.3, 7.1, 48, dtype=np.float32).reshape(2, 4, 6)
@@ -175,9 +176,9 @@ def test_own_functions_are_written_once_registered():
         ConfigError, match=r"activation cannot be written[\s\S]*register_keras_seri"
     ):
         activations.serialize(doubled)
-    registry.register_keras_serializable("tests")(doubled)
+    register_keras_serializable("tests")(doubled)
     try:
         assert activations.deserialize(activations.serialize(doubled)) is doubled
     finally:
-        del registry.get_custom_objects()["tests>doubled"]
+        del get_custom_objects()["tests>doubled"]
     assert activations.deserialize("doubled", {"doubled": doubled}) is doubled

@@ -17,6 +17,7 @@ from watching import Calls
 
 import kgraph as keras
 from kgraph import layers, registry, saving
+from kgraph.custom_objects import get_registered_object
 from kgraph.errors import ModelFileError
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.misfit import Misfit
@@ -175,7 +176,7 @@ def test_no_name_of_any_module_resolves_unless_it_is_in_the_list():
         assert all(kind == "activation" and n.startswith("jax.nn.") for n in odd), odd
         for name in names - known:
             # What `lookup` does, without the list of similar names that takes its time.
-            assert registry.get_registered_object(name) is None
+            assert get_registered_object(name) is None
             assert (kind, name) not in registry._own
     for name in sorted(names)[::97]:
         if name not in registry.registered_names("layer"):

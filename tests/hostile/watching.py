@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kgraph import config, lazy, option_types, registry
+from kgraph import config, custom_objects, lazy, option_types, registry
 
 FORBIDDEN = (
     "exec", "compile", "import", "marshal.", "pickle.", "socket.", "subprocess.", "os.system",
@@ -92,8 +92,8 @@ def state() -> dict[str, Any]:
         "recursion": sys.getrecursionlimit(),
         "filters": list(warnings.filters),
         "own": len(registry._own),
-        "users": dict(registry._users),
-        "scopes": registry._scoped.get(),
+        "users": dict(custom_objects._users),
+        "scopes": custom_objects._scoped.get(),
         "settings": dict(vars(config._settings)),
     }
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kgraph.custom_objects import register_keras_serializable
 from kgraph.errors import ConfigError
 from kgraph.layers.base import Input
 from kgraph.layers.core import Lambda, Masking
-from kgraph.registry import register_keras_serializable
 
 
 @register_keras_serializable("test_lambda")

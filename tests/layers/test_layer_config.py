@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import activations, config
+from kgraph.custom_objects import custom_object_scope
 from kgraph.layers.base import Input, Layer
 from kgraph.layers.core import Dense
-from kgraph.registry import Recorded, custom_object_scope, recorded_arguments
+from kgraph.registry import Recorded, recorded_arguments
 
 ONES = np.ones((2, 3), "float32")
 

@@ -10,10 +10,10 @@ import pytest
 
 import kgraph
 import kgraph.losses as losses
+from kgraph.custom_objects import custom_object_scope
 from kgraph.declared import word_of
 from kgraph.descriptions import find_opaque
 from kgraph.errors import ConfigError, DataError
-from kgraph.registry import custom_object_scope
 
 ELEMENTWISE = [
     "mean_squared_error",

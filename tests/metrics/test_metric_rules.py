@@ -10,10 +10,11 @@ import pytest
 
 import kgraph.losses as losses
 import kgraph.metrics as metrics
+from kgraph.custom_objects import custom_object_scope
 from kgraph.declared import word_of
 from kgraph.errors import ConfigError, DataError, StateError
 from kgraph.metrics.precise import precise_sum
-from kgraph.registry import custom_object_scope, lookup
+from kgraph.registry import lookup
 
 
 class Positives(metrics.Metric):

@@ -12,8 +12,8 @@ import pytest
 from optimizer_oracle import RULE_NAMES, keras_config
 
 from kgraph import optimizers
+from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
-from kgraph.registry import custom_object_scope
 
 
 @pytest.mark.parametrize("name", RULE_NAMES)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import StateError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.first_keys import root_key
 from kgraph.layers.base.variable import Variable
-from kgraph.registry import custom_object_scope
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
 from kgraph.saving.keras_format.compile_options import read_compile_options

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.lower import graph_of, is_model
+from kgraph.custom_objects import get_registered_name
 from kgraph.declared import is_own
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import INPUT_CLASS, Node, Ref
 from kgraph.graph.structure import Slot, fill, leaves, map_structure
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.ops import Operation
-from kgraph.registry import get_registered_name
 from kgraph.saving.keras_format import operations
 from kgraph.saving.keras_format.names import FUNCTIONAL, SEQUENTIAL
 from kgraph.saving.keras_format.objects_out import ObjectWriter, policy

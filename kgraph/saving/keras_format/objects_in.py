@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.custom_objects import get_registered_object
 from kgraph.declared import is_own
 from kgraph.errors import KGraphError, ModelFileError
 from kgraph.layers.base import Layer
-from kgraph.registry import describe, get_registered_object, lookup
+from kgraph.registry import describe, lookup
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import CONFIG
 from kgraph.saving.keras_format.names import (

@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from kgraph.custom_objects import get_registered_name
 from kgraph.declared import is_own
 from kgraph.descriptions import Opaque
 from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH, unnamed_dims
 from kgraph.layers.base import InputLayer, Layer
-from kgraph.registry import describe, get_registered_name, recorded_arguments
+from kgraph.registry import describe, recorded_arguments
 from kgraph.saving.files.file_error import shown
 from kgraph.saving.keras_format.names import (
     KERAS_OPTIONS,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
 from kgraph.layers.base import create_values
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
-from kgraph.registry import custom_object_scope, describe
+from kgraph.registry import describe
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.atomic import replace_file
 from kgraph.saving.files.stored_zip import write_zip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from kgraph.compiler.lower import graph_of, is_model
+from kgraph.custom_objects import get_registered_name
 from kgraph.declared import is_own
 from kgraph.descriptions import Opaque, find_opaque
 from kgraph.errors import ConfigError
@@ -15,14 +16,7 @@ from kgraph.graph.structure import Slot, fill
 from kgraph.layers.base import Layer
 from kgraph.layers.base.first_keys import with_values
 from kgraph.layers.base.tree import children
-from kgraph.registry import (
-    Recorded,
-    describe,
-    get_registered_name,
-    recorded_arguments,
-    registered_names,
-    restore,
-)
+from kgraph.registry import Recorded, describe, recorded_arguments, registered_names, restore
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
