@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kgraph import optimizers
 from kgraph.compiler import Pass
 from kgraph.compiler.lower import LiveGraph, Remat, Stacking, check_stacking
+from kgraph.descriptions import find_opaque
 from kgraph.distribution.current import check_distribution
 from kgraph.distribution.current import distribution as in_force
 from kgraph.errors import ConfigError
 from kgraph.hooks import is_overridden, refuse_overrides
 from kgraph.layers.base.core import label_of
 from kgraph.models.programs import Lowering
+from kgraph.registry import describe, restore
+from kgraph.training.compilation import CompileReport
 from kgraph.training.compile_options import CompileOptions, check_options
 from kgraph.training.custom_loss import LossFn
 from kgraph.types import LossesLike, MetricsLike, OptimizerLike
@@ -121,6 +124,39 @@ def compile(
     trainer.start_anew(
         options, None if steps_per_execution == "auto" else steps_per_execution, eager
     )
+
+
+def get_compile_config(self: Model) -> dict[str, Any] | None:
+    """Returns what `compile` was given as plain data; None before `compile`.
+
+    Raises:
+        ConfigError: something in it (a lambda, an optax object) cannot be written down.
+    """
+    given = self._kgraph.trainer.given()
+    if given is None:
+        return None
+    plain = {name: describe(value) for name, value in given.items()}
+    for path, value in find_opaque(plain):
+        raise ConfigError(
+            f"The compile option {path} of {label_of(self)} cannot be written down",
+            received=value.text,
+            hint="register it: @kgraph.saving.register_keras_serializable()",
+        )
+    return plain
+
+
+def compile_from_config(self: Model, config: Mapping[str, Any]) -> None:
+    """Compiles the model with what `get_compile_config` returned."""
+    self.compile(**{name: restore(value) for name, value in config.items()})
+
+
+def compile_report(self: Model) -> CompileReport:
+    """Returns what was compiled for this model so far: when, how long, and why it was new.
+
+    Printed, it is a table. Calls of the model on arrays outside `fit`, `evaluate` and `predict`
+    are not part of it.
+    """
+    return self._kgraph.trainer.compiler.report()
 
 
 def _computes_in_float16(model: Model, live: LiveGraph | None) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from kgraph import export, saving
-from kgraph.compiler import Program, Variables
 from kgraph.compiler.lower import LiveGraph
 from kgraph.errors import ConfigError, GraphError, check_keys, nearest
 from kgraph.extra import extra
@@ -26,23 +24,23 @@ from kgraph.models import (
     costing,
     display,
     evaluating,
+    files,
     fitting,
     forecasting,
     state_tree,
     stepping,
+    variables,
 )
 from kgraph.models.core import ModelCore
-from kgraph.models.meters import metrics_held, results
+from kgraph.models.meters import metrics_held
 from kgraph.models.plain import graph_from_config, graph_to_config
 from kgraph.models.programs import Programs
 from kgraph.models.trainer import Trainer
 from kgraph.ops.operation import Operation
 from kgraph.optimizers import Optimizer
-from kgraph.registry import restore
 from kgraph.tracebacks import entries
 from kgraph.training.callbacks import History
-from kgraph.training.compilation import CompileReport
-from kgraph.types import Array, CustomObjects, FilePath, Shape, Tree
+from kgraph.types import CustomObjects, Shape, Tree
 
 
 # Configs of models are long: their shapes are inferred anew sooner than looked up.
@@ -280,26 +278,8 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         """Shape of the output (None for unknown sizes), or a structure of shapes."""
         return _shapes(self._kgraph.known_symbols(self)[1])
 
-    def variables_for(self, program: Program) -> Variables:
-        """Returns the weights as the variables of a program that the model was lowered to.
-
-        >>> import kgraph as keras
-        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-        >>> list(model.variables_for(keras.lower(model))["params"]["dense"])
-        ['kernel', 'bias']
-        """
-        return self._kgraph.programs.variables(program)
-
-    def assign(self, variables: Variables) -> None:
-        """Sets the weights to the variables of a program: what a loop of your own has trained.
-
-        They then count in `predict`, `save`, `export` and in the next `fit`. `variables` are
-        `{"params": ..., "state": ...}`, or one of the two.
-
-        Raises:
-            StateError: one is missing, unknown or of another shape; none is set then.
-        """
-        self._kgraph.programs.assign(variables)
+    variables_for = variables.variables_for
+    assign = variables.assign
 
     # --- training --------------------------------------------------------------------------------
 
@@ -311,26 +291,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     predict = evaluating.predict
     predict_on_batch = evaluating.predict_on_batch
 
-    def compute_loss(
-        self,
-        x: Tree = None,
-        y: Tree = None,
-        y_pred: Tree = None,
-        sample_weight: Tree = None,
-        training: bool = True,
-    ) -> Array:
-        """Returns the loss of a batch: what `compile` was given, and what layers add.
-
-        A subclass may compute another one: `fit` and `evaluate` call it as they call `call`, with
-        weights, metrics in attributes and random numbers of the step.
-
-        Args:
-            x, y, sample_weight: the batch.
-            y_pred: the outputs for it.
-            training: False in an evaluation.
-        """
-        return self._kgraph.trainer.compute_loss(self, y, y_pred, sample_weight)
-
+    compute_loss = stepping.compute_loss
     train_step = stepping.train_step
     test_step = stepping.test_step
     predict_step = stepping.predict_step
@@ -354,35 +315,17 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         """The variables of `metrics`."""
         return [variable for metric in self.metrics for variable in metric.variables]
 
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the value of each of `metrics` by name."""
-        return results(self.metrics)
-
-    def reset_metrics(self) -> None:
-        """Lets all of `metrics` start anew: what `fit` does before an epoch."""
-        for metric in self.metrics:
-            metric.reset_state()
+    get_metrics_result = stepping.get_metrics_result
+    reset_metrics = stepping.reset_metrics
 
     @extra
     def compiled(self) -> bool:
         """Whether `compile` has been called."""
         return self._kgraph.trainer.options is not None
 
-    def get_compile_config(self) -> dict[str, Any] | None:
-        """Returns what `compile` was given as plain data; None before `compile`."""
-        return self._kgraph.trainer.config()
-
-    def compile_from_config(self, config: Mapping[str, Any]) -> None:
-        """Compiles the model with what `get_compile_config` returned."""
-        self.compile(**{name: restore(value) for name, value in config.items()})
-
-    def compile_report(self) -> CompileReport:
-        """Returns what was compiled for this model so far: when, how long, and why it was new.
-
-        Printed, it is a table. Calls of the model on arrays outside `fit`, `evaluate` and `predict`
-        are not part of it.
-        """
-        return self._kgraph.trainer.compiler.report()
+    get_compile_config = compiling.get_compile_config
+    compile_from_config = compiling.compile_from_config
+    compile_report = compiling.compile_report
 
     cost = costing.cost
     memory = costing.memory
@@ -407,14 +350,6 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         config = {"name": self.name, "trainable": core.trainable}
         return config | graph_to_config(core.graph, core.layers)
 
-    def to_json(self, **options: Any) -> str:
-        """Returns the model (without weights) as JSON text; `options` go to `json.dumps`.
-
-        Raises:
-            ConfigError: an option of a layer, such as a lambda, cannot be written down.
-        """
-        return saving.model_to_json(self, **options)
-
     @classmethod
     def from_config(
         cls, config: Mapping[str, Any], custom_objects: CustomObjects | None = None
@@ -436,44 +371,11 @@ class Model(Layer, traits=Traits(same_shapes=False)):
 
     # --- files and copies ------------------------------------------------------------------------
 
-    def save(
-        self,
-        filepath: FilePath,
-        overwrite: bool = True,
-        include_optimizer: bool = True,
-        wait: bool = True,
-    ) -> saving.PendingSave | None:
-        """Writes architecture, weights, compile options and optimizer state into one file.
-
-        See `kgraph.saving.save_model`, also for folders, files of Keras' and `wait=False`.
-        """
-        return saving.save_model(self, filepath, overwrite, include_optimizer, wait)
-
-    def save_weights(self, filepath: FilePath, overwrite: bool = True) -> None:
-        """Writes the weights alone into one file: `.kgraph`, `.safetensors` or `.weights.h5`."""
-        saving.save_weights(self, filepath, overwrite=overwrite)
-
-    def load_weights(
-        self, filepath: FilePath, skip_mismatch: bool = False, strict: bool = True
-    ) -> saving.WeightReport:
-        """Reads weights from a file into the layers of the same paths; says which.
-
-        See `kgraph.saving.load_weights`.
-        """
-        return saving.load_weights(self, filepath, skip_mismatch, strict)
-
-    def export(
-        self,
-        filepath: FilePath,
-        weights: str = "beside",
-        platforms: Sequence[str] | None = None,
-        overwrite: bool = True,
-    ) -> None:
-        """Writes what the model computes at inference into one file, to be run without its code.
-
-        See `kgraph.export.export`; `kgraph.export.load` reads the file.
-        """
-        export.export(self, filepath, weights, platforms, overwrite)
+    to_json = files.to_json
+    save = files.save
+    save_weights = files.save_weights
+    load_weights = files.load_weights
+    export = files.export
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return copies.pickled(self)

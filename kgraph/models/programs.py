@@ -296,36 +296,6 @@ class Programs:
         weights = [place.weight for place in program.places]
         return program.nest(dict(zip(map(id, weights), values_of(weights))))
 
-    def assign(self, variables: Variables) -> None:
-        """Sets the weights to variables: all that are there fit, or none is set.
-
-        Raises:
-            StateError: one is missing, has another shape, or is none of the model's.
-        """
-        program = self.plain()
-        values = program.by_weight(variables, tuple(variables))
-        places = [place for place in program.places if id(place.weight) in values]
-        known = {(place.collection, *place.path) for place in places}
-        for path, _ in jax.tree_util.tree_leaves_with_path(dict(variables)):
-            names = tuple(str(getattr(key, "key", key)) for key in path)
-            if names not in known:
-                raise StateError(
-                    f"{label_of(self._model)} has no weight {'/'.join(names)!r}",
-                    hint="variables of repeated blocks or folded layers: program.unpack(variables)",
-                )
-        for place in places:
-            value = values[id(place.weight)]
-            if jnp.shape(value) != place.weight.shape:
-                raise StateError(
-                    f"The variable {'/'.join((place.collection, *place.path))!r} has another shape",
-                    expected=place.weight.shape,
-                    received=jnp.shape(value),
-                )
-        with between_blocks:
-            for place in places:
-                place.weight.path = place.weight.path or "/".join(place.path)
-                place.weight.assign(values[id(place.weight)])
-
     def create_values(self, program: Program) -> None:
         """Gives values to the weights that have none, and brings all to where they have to lie."""
         placement = self.placement()

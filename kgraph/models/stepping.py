@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
+from kgraph.compiler import Run
 from kgraph.data import unpack_x_y_sample_weight
 from kgraph.layers.base import StatelessScope
 from kgraph.layers.base.call_spec import call_spec
+from kgraph.layers.base.stateless import step_mask
+from kgraph.layers.base.stateless_scope import current_scope
+from kgraph.models.meters import results
+from kgraph.training.compile_options import make_objective, plain_loss
+from kgraph.training.feed import flat_targets
 from kgraph.training.own_loss import takes_training
+from kgraph.training.pairing import by_output
 from kgraph.types import Array, ArrayLike, DataLike, Tree
 
 if TYPE_CHECKING:
@@ -19,6 +27,43 @@ if TYPE_CHECKING:
 
 Values = Sequence[ArrayLike]
 """A value for each variable of a list."""
+
+
+def compute_loss(
+    self: Model,
+    x: Tree = None,
+    y: Tree = None,
+    y_pred: Tree = None,
+    sample_weight: Tree = None,
+    training: bool = True,
+) -> Array:
+    """Returns the loss of a batch: what `compile` was given, and what layers add.
+
+    A subclass may compute another one: `fit` and `evaluate` call it as they call `call`, with
+    weights, metrics in attributes and random numbers of the step.
+
+    Args:
+        x, y, sample_weight: the batch.
+        y_pred: the outputs for it.
+        training: False in an evaluation.
+    """
+    trainer = self._kgraph.trainer
+    options, live = trainer.require_compiled("compute_loss"), trainer.programs.live
+    if live is None:
+        return plain_loss(options, y, y_pred, sample_weight, self.losses)
+    graph = live.graph
+    batch = flat_targets(graph, y, sample_weight)
+    objective = make_objective(options, graph, batch.target_shapes)
+    context, outputs = self._kgraph.context, by_output(graph, y_pred, "outputs")
+    rows = batch.rows if any(t is not None for t in batch.targets) else 1
+    mask_of = step_mask if context is None else context.mask_of
+    masks = [mask_of(output) for output in outputs]
+    run = Run(outputs, masks, [], {})
+    total, parts = replace(objective, logits=()).loss_of(run, batch, self.losses)
+    if context is None and current_scope() is not None and trainer.meters is not None:
+        for key in parts.keys() & trainer.meters.means.keys():
+            trainer.meters.means[key].update_state(parts[key], sample_weight=jnp.float32(rows))
+    return total
 
 
 def train_step(self: Model, state: tuple[Values, ...], data: DataLike) -> tuple[Any, Any]:
@@ -153,6 +198,17 @@ def compute_metrics(
     if meters is not None and meters.compiled is not None:
         meters.compiled.update_state(y, y_pred, sample_weight)
     return self.get_metrics_result()
+
+
+def get_metrics_result(self: Model) -> dict[str, Any]:
+    """Returns the value of each of `metrics` by name."""
+    return results(self.metrics)
+
+
+def reset_metrics(self: Model) -> None:
+    """Lets all of `metrics` start anew: what `fit` does before an epoch."""
+    for metric in self.metrics:
+        metric.reset_state()
 
 
 def _measured(

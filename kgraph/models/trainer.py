@@ -14,38 +14,32 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import optimizers
-from kgraph.compiler import Run
 from kgraph.compiler.changed import without_changed
 from kgraph.compiler.passes import expose_logits
-from kgraph.descriptions import find_opaque
 from kgraph.errors import ConfigError, StateError
 from kgraph.hooks import STEP_HOOKS, is_overridden, refuse_overrides
 from kgraph.interrupts import tracing
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.stateless import step_mask
-from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.models.meters import Meters
 from kgraph.models.own import own_predictor, own_steps
 from kgraph.models.programs import Programs
 from kgraph.optimizers import Optimizer
-from kgraph.registry import describe
 from kgraph.training.compilation import Compiler
-from kgraph.training.compile_options import CompileOptions, make_objective, plain_loss
+from kgraph.training.compile_options import CompileOptions, make_objective
 from kgraph.training.custom_loss import logged_names
 from kgraph.training.engine import Engine
 from kgraph.training.feed import Feed, GraphFeed, OwnFeed, flat_targets
 from kgraph.training.objective import Objective
 from kgraph.training.optimizer_state import PackedOptimizerState, new_optimizer_state
 from kgraph.training.own_loss import OwnLoss
-from kgraph.training.pairing import by_output
 from kgraph.training.placement import on_one_device
 from kgraph.training.prediction import Predictor
 from kgraph.training.reached import Reached
 from kgraph.training.state import copied
 from kgraph.training.stateful_prediction import StatefulPredictor, predict_step
 from kgraph.training.step import Batch
-from kgraph.types import Array, Shape, Tree
+from kgraph.types import Tree
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -188,7 +182,7 @@ class Trainer:
         assert self.meters is not None
         live = self.programs.known_live
         graph = without_changed(live.graph, live.layers)
-        objective = make_objective(self.options, graph, _shapes(batch), self.meters.means)
+        objective = make_objective(self.options, graph, batch.target_shapes, self.meters.means)
         self.meters.connect(objective, graph)
         return objective
 
@@ -209,30 +203,6 @@ class Trainer:
             )  # fmt: skip
             self._engine_key = key
         return self.engine
-
-    def compute_loss(self, model: Model, y: Tree, y_pred: Tree, sample_weight: Tree) -> Array:
-        """Returns the loss that `compile` was given.
-
-        Args:
-            model: the model, or the copy of it that runs in a step.
-            y, y_pred, sample_weight: targets, outputs and weights, as users have them.
-        """
-        options, live = self.require_compiled("compute_loss"), self.programs.live
-        if live is None:
-            return plain_loss(options, y, y_pred, sample_weight, model.losses)
-        graph = live.graph
-        batch = flat_targets(graph, y, sample_weight)
-        objective = make_objective(options, graph, _shapes(batch))
-        context, outputs = model._kgraph.context, by_output(graph, y_pred, "outputs")
-        rows = batch.rows if any(t is not None for t in batch.targets) else 1
-        mask_of = step_mask if context is None else context.mask_of
-        masks = [mask_of(output) for output in outputs]
-        run = Run(outputs, masks, [], {})
-        total, parts = replace(objective, logits=()).loss_of(run, batch, model.losses)
-        if context is None and current_scope() is not None and self.meters is not None:
-            for key in parts.keys() & self.meters.means.keys():
-                self.meters.means[key].update_state(parts[key], sample_weight=jnp.float32(rows))
-        return total
 
     def feed_for_predictions(self, x: Tree, y: Tree, sample_weight: Tree) -> Feed:
         """Returns what makes batches flat that are predicted on."""
@@ -411,26 +381,3 @@ class Trainer:
     def objects(self) -> list[Any]:
         """Returns optimizer, losses and metrics as `compile` was given them."""
         return [] if self.options is None else [self._model.optimizer, *vars(self.options).values()]
-
-    def config(self) -> dict[str, Any] | None:
-        """Returns what `compile` was given as plain data; None before `compile`.
-
-        Raises:
-            ConfigError: something in it (a lambda, an optax object) cannot be written down.
-        """
-        given = self.given()
-        if given is None:
-            return None
-        plain = {name: describe(value) for name, value in given.items()}
-        for path, value in find_opaque(plain):
-            raise ConfigError(
-                f"The compile option {path} of {label_of(self._model)} cannot be written down",
-                received=value.text,
-                hint="register it: @kgraph.saving.register_keras_serializable()",
-            )
-        return plain
-
-
-def _shapes(batch: Batch) -> list[Shape | None]:
-    """Returns the shape of each output's targets, with the rows left open."""
-    return [None if target is None else (None, *target.shape[1:]) for target in batch.targets]

@@ -128,6 +128,10 @@ class Compiler:
         finally:
             self._listening.notice = before
 
+    def eagerly(self) -> contextlib.AbstractContextManager[Any]:
+        """Runs operations one by one within the block, if the compiler is told to."""
+        return jax.disable_jit() if self.eager else contextlib.nullcontext()
+
     def report(self) -> CompileReport:
         """Returns what was made so far."""
         return CompileReport(self.entries)

@@ -14,8 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.compiler import Program
-from kgraph.compiler.layout import Layout
-from kgraph.distribution.together import wait_for_devices
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.first_keys import root_key
 from kgraph.layers.base.variable import Variable
@@ -33,6 +31,7 @@ from kgraph.training.packing import Packing
 from kgraph.training.padding import loops_well, padding_is_exact
 from kgraph.training.phase import Phase, phases
 from kgraph.training.placement import Placement, as_before
+from kgraph.training.results import Results
 from kgraph.training.sizes import Sizes
 from kgraph.training.state import TrainState, copied
 from kgraph.training.step import Batch, merge_params
@@ -54,6 +53,7 @@ class Engine:
 
     Attributes:
         train, test: what runs in training and in evaluation.
+        packing: how the state lies while it runs.
         checks_finite: whether a step with a number that is not finite raises NonFiniteError. Steps
             then run one by one, and each is waited for.
     """
@@ -71,7 +71,7 @@ class Engine:
     ) -> None:
         self.program, self.objective, self.optimizer = program, objective, optimizer
         self.compiler, self.placement, self.own = compiler, placement, own
-        self._like = like or Batch([], [], [])
+        self.like = like or Batch([], [], [])
         self.guard = Guard()
         self.is_running = False
         self._state: TrainState | None = None
@@ -87,17 +87,17 @@ class Engine:
         self.checks_finite = False
         self._thread: int | None = None
         self._made: Any = 0
-        self._packing = Packing(
+        self.packing = Packing(
             program, optimizer, placement, own is None and objective.is_of_outputs
         )
-        self._finished = FinishedBlocks(self._packing)
+        self._finished = FinishedBlocks(self.packing)
         if optimizer is not None:
             paths = {id(place.weight): "/".join(place.path) for place in program.places}
             optimizer._kgraph_locate(paths)
         self.train, self.test = (
             phases(program, objective, optimizer) if own is None else (own.train, own.test)
         )
-        self._results = Function(compiler, "results", self.test.results)
+        self.results = Results(compiler, self.test.results, placement)
 
     @property
     def state(self) -> TrainState:
@@ -108,34 +108,12 @@ class Engine:
     @property
     def plain_state(self) -> TrainState:
         """The same, with an array for each weight of each layer: what is saved."""
-        return self._packing.unpack(self.state)
-
-    @property
-    def abstract_state(self) -> TrainState:
-        """Shapes and dtypes of `plain_state`, and on several devices where its arrays lie."""
-        return self._abstract(self.program.layout)
-
-    @property
-    def abstract_running_state(self) -> TrainState:
-        """The same of `state`: packed as it is while the engine runs."""
-        return self._abstract(self._packing.layout)
-
-    def _abstract(self, layout: Layout) -> TrainState:
-        assert self.optimizer is not None
-        variables = layout.specs
-        state = TrainState(
-            variables["params"], variables["state"],
-            jax.eval_shape(self.optimizer._kgraph_init, layout.split(variables["params"])[0]),
-            jax.eval_shape(partial(self.train.init, self._like)),
-            jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32")),
-            jax.ShapeDtypeStruct((), np.int32),
-        )  # fmt: skip
-        return state if self.placement is None else self.placement.specs(layout, state)
+        return self.packing.unpack(self.state)
 
     @property
     def optimizer_state(self) -> Any:
         """The state of the optimizer, for the next training; on one device packed, as it is."""
-        return self._packing.optimizer_state(self.state)
+        return self.packing.optimizer_state(self.state)
 
     @cached_property
     def trained_names(self) -> Any:
@@ -191,7 +169,7 @@ class Engine:
         if self.is_running:
             nested = self._finished.read(self.state).variables
         else:
-            nested = self._packing.variables()
+            nested = self.packing.variables()
         return TrainState(nested["params"], nested["state"], None, None, None, None)
 
     @property
@@ -227,7 +205,7 @@ class Engine:
     def placed(self, state: TrainState) -> TrainState:
         """Returns the state with each array where it has to lie."""
         placement = self.placement
-        return state if placement is None else placement.placed(self._packing.layout, state)
+        return state if placement is None else placement.placed(self.packing.layout, state)
 
     # --- ownership -------------------------------------------------------------------------------
 
@@ -244,10 +222,10 @@ class Engine:
             optimizer_state: the optimizer's state; None for the one before the first step.
             key, step, metrics: as in TrainState; without `metrics`, they have seen nothing.
         """
-        metrics = self.train.init(self._like) if metrics is None else metrics
+        metrics = self.train.init(self.like) if metrics is None else metrics
         step = jnp.asarray(step, jnp.int32)
         with between_blocks:
-            taken = self._packing.taken_over(optimizer_state, metrics, key, step)
+            taken = self.packing.taken_over(optimizer_state, metrics, key, step)
             self._state = self.placed(taken)
             self._form = (("state", shapes_of(self._state)),)
             self.is_running, self._thread = True, threading.get_ident()
@@ -257,7 +235,7 @@ class Engine:
             with between_blocks:
                 for place in self.program.places:
                     place.weight.borrow(self)
-                self._packing.close()
+                self.packing.close()
             with self.guard.installed(), self._lending():
                 yield self
         finally:
@@ -265,7 +243,7 @@ class Engine:
                 self.is_running = self.checks_finite = False
                 self._last_batch = None
                 self.throttle.fetched()
-                self._packing.give_back(self.state)
+                self.packing.give_back(self.state)
                 if self.optimizer is not None:
                     self._made = self.state.optimizer.step
                     self.optimizer._kgraph_watch(partial(int, self._made))
@@ -292,7 +270,7 @@ class Engine:
 
     def fetch(self, weight: Variable) -> Array:
         """Returns a copy of a weight's array."""
-        return self._packing.fetch(self.state, weight)
+        return self.packing.fetch(self.state, weight)
 
     def finished(self) -> Mapping[int, Array]:
         """Returns the arrays of all weights by identity, of the last block that is done."""
@@ -302,7 +280,7 @@ class Engine:
 
     def store(self, weight: Variable, array: Array) -> None:
         """Sets a weight for the blocks to come."""
-        self._state = self.placed(self._packing.store(self.state, weight, array))
+        self._state = self.placed(self.packing.store(self.state, weight, array))
         self._finished.forget()
 
     # --- training --------------------------------------------------------------------------------
@@ -345,7 +323,7 @@ class Engine:
         executable = function.prepared(form, self.state, *data, *bounds)
         self.throttle.ready()
         before = jax.tree.map(jnp.copy, self.state) if self.checks_finite else None
-        with between_blocks, self.eagerly():
+        with between_blocks, self.compiler.eagerly():
             self._finished.given_away(self.state)
             self._state, ticket = executable(self.state, *data, *bounds)
         self.throttle.sent(ticket, steps)
@@ -354,7 +332,7 @@ class Engine:
             if self.own is not None:
                 raise unexplained(before)
             assert self._last_batch is not None
-            plain = self._packing.unpack(before)
+            plain = self.packing.unpack(before)
             raise explain(self.program, self.objective, plain, self._last_batch())
 
     def sync_learning_rate(self) -> None:
@@ -375,10 +353,6 @@ class Engine:
         self._state = state
         if rate is not None:
             self.optimizer.learning_rate = rate
-
-    def eagerly(self) -> contextlib.AbstractContextManager[Any]:
-        """Runs operations one by one within the block, if the compiler is told to."""
-        return jax.disable_jit() if self.compiler.eager else contextlib.nullcontext()
 
     def function(
         self, key: object, name: str, make: Callable[[], Any], donate: tuple[int, ...] = (),
@@ -401,25 +375,15 @@ class Engine:
 
     def reset_metrics(self) -> None:
         """Starts the accumulators anew."""
-        metrics = self.fresh_metrics(self.train, self._like)
+        metrics = self.fresh_metrics(self.train, self.like)
         with between_blocks:
             self._state = replace(self.state, metrics=metrics)
 
     def logs(self) -> dict[str, Any]:
         """Returns losses and metrics so far, by key in alphabetical order, fetched at once."""
-        found = self.results(self.state.metrics)
+        found = self.results.of(self.state.metrics)
         self.throttle.fetched()
         return found
-
-    def results(self, metrics: Tree) -> dict[str, Any]:
-        """Returns losses and metrics of some accumulators, fetched at once."""
-        if self.placement is not None:
-            metrics = self.placement.read_here(metrics)
-        wait_for_devices(metrics)
-        form = (("metrics", shapes_of(metrics)),)
-        with self.eagerly():
-            found = jax.device_get(self._results(form, metrics))
-        return {key: _plain(found[key]) for key in sorted(found)}
 
     def in_order(self, logs: dict[str, Any]) -> list[Any]:
         """Returns logged values in the order in which `evaluate` gives them."""
@@ -430,12 +394,7 @@ class Engine:
         if self.optimizer is None or not getattr(self.optimizer, "use_ema", False):
             return
         with between_blocks:
-            trained, frozen = self._packing.layout.split(self.state.params)
+            trained, frozen = self.packing.layout.split(self.state.params)
             final = self.optimizer._kgraph_finalize(trained, self.state.optimizer)
             params = merge_params(jax.tree.map(jnp.asarray, final), frozen)
             self._state = self.placed(replace(self.state, params=params))
-
-
-def _plain(value: object) -> Any:
-    array = np.asarray(value)
-    return float(array) if array.ndim == 0 else array

@@ -73,14 +73,17 @@ class Evaluation:
         found = (self._metrics, self._state)
         executable = function.prepared(form, self._variables(), found, *data)
         engine.test_throttle.ready()
-        with between_blocks, engine.eagerly():  # a callback, or a thread, may have set weights
+        with (
+            between_blocks,
+            engine.compiler.eagerly(),
+        ):  # a callback, or a thread, may have set weights
             found = executable(self._variables(), (self._metrics, self._state), *data)
         self._metrics, self._state = found
         engine.test_throttle.sent(jax.tree.leaves(self._metrics)[0], steps)
 
     def logs(self) -> dict[str, Any]:
         """Returns losses and metrics so far, by key in alphabetical order."""
-        logs = self._engine.results(self._metrics)
+        logs = self._engine.results.of(self._metrics)
         self._engine.test_throttle.fetched()
         return logs
 

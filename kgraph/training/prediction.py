@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 from collections import deque
@@ -82,7 +81,7 @@ class Predictor:
     def batch(self, given: Given, batch: Batch, number: int) -> tuple[list[Array], Given]:
         """Returns the outputs of one batch, on the device, and what the next is predicted with."""
         form = (("data", shapes_of(batch.inputs)), ("variables", shapes_of(given.variables)))
-        with self._eagerly():
+        with self._compiler.eagerly():
             return self._one(form, given, batch.inputs, np.int32(number)), given
 
     def end(self, given: Given) -> None:
@@ -112,7 +111,7 @@ class Predictor:
         args = (given, found, rows.batch, *bounds)
         executable = self._blocks[cut].prepared(form, *args)
         self.throttle.ready()
-        with self._eagerly():
+        with self._compiler.eagerly():
             found, ticket = executable(*args)
         self.throttle.sent(ticket, stop - start)
         return found
@@ -144,9 +143,6 @@ class Predictor:
             return output
         rows = placement.agreed * placement.distribution.num_processes
         return output[placement.own_rows()] if output.shape[:1] == (rows,) else output
-
-    def _eagerly(self) -> contextlib.AbstractContextManager[Any]:
-        return jax.disable_jit() if self._compiler.eager else contextlib.nullcontext()
 
 
 def predict_rows(

@@ -14,6 +14,7 @@ from kgraph.errors import StateError
 from kgraph.interrupts import heard
 from kgraph.saving import checkpoints
 from kgraph.source import warn
+from kgraph.training.abstract_step import abstract_state
 from kgraph.training.callback_states import join_arrays, like_arrays, split_arrays
 from kgraph.training.callbacks import Callback, CallbackList
 from kgraph.training.callbacks.callback import give_state, state_of
@@ -219,7 +220,10 @@ class Recovery:
         if self._meta is None:
             return None
         arrays = self._meta["callback_arrays"]
-        template = {"state": engine.abstract_state, "callbacks": like_arrays(arrays)}
+        template = {
+            "state": abstract_state(engine, engine.program.layout),
+            "callbacks": like_arrays(arrays),
+        }
         saved, meta = self._checkpoint.restore(None, template)
         state: TrainState = saved["state"]
         program = engine.program

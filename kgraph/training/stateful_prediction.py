@@ -67,7 +67,7 @@ class StatefulPredictor(Predictor):
     def batch(self, given: Given, batch: Batch, number: int) -> tuple[list[Array], Given]:
         """Returns the outputs of one batch, and what the next one is predicted with."""
         form = (("data", shapes_of(batch.inputs)), ("variables", shapes_of(given.variables)))
-        with self._eagerly():
+        with self._compiler.eagerly():
             outputs, state = self._with_state(form, given, batch.inputs, np.int32(number))
         return outputs, given._replace(variables={**given.variables, "state": state})
 

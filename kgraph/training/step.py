@@ -12,7 +12,7 @@ from kgraph.compiler import Program, Run
 from kgraph.optimizers import Optimizer
 from kgraph.training.objective import Objective, Scored
 from kgraph.training.state import TrainState
-from kgraph.types import Array
+from kgraph.types import Array, Shape
 
 
 class Given(NamedTuple):
@@ -47,6 +47,11 @@ class Batch(NamedTuple):
     def rows(self) -> int:
         """Number of rows."""
         return jax.tree.leaves((self.inputs, self.targets))[0].shape[0]
+
+    @property
+    def target_shapes(self) -> list[Shape | None]:
+        """The shape of each output's targets, with the rows left open."""
+        return [None if target is None else (None, *target.shape[1:]) for target in self.targets]
 
 
 Step: TypeAlias = Callable[[TrainState, Batch, Array | None], TrainState]

@@ -14,6 +14,7 @@ from accelerator_models import FIXED_BATCH, MODELS
 from jax import export
 
 from kgraph.graph.node import TensorSpec
+from kgraph.training.abstract_step import abstract_state
 from kgraph.training.step import Batch, Given, make_predict, make_train_step
 
 PLATFORMS = ("tpu", "cuda")
@@ -42,7 +43,7 @@ def functions(name):
     engine = model._kgraph.trainer.engine_for(batch)
     assert engine.optimizer is not None
     step = make_train_step(engine.program, engine.objective, engine.optimizer)
-    state = engine.abstract_state
+    state = abstract_state(engine, engine.program.layout)
     variables = {"params": state.params, "state": state.state}
     train = jax.jit(lambda state, batch: step(state, batch, None), donate_argnums=0)
     predict = jax.jit(lambda *given: make_predict(engine.program)(*given, 0))

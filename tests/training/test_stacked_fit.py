@@ -44,7 +44,7 @@ def trained(stack: bool, make_optimizer):
     options = {"batch_size": 8, "verbose": 0, "validation_data": (X, Y)}
     history = model.fit(X, Y, epochs=2, seed=3, callbacks=[meddler], **options)
     model.fit(X, Y, epochs=3, initial_epoch=2, **options)
-    packed = model._kgraph.trainer.engine._packing.is_on
+    packed = model._kgraph.trainer.engine.packing.is_on
     return packed, (
         history.history,
         model.get_weights(),

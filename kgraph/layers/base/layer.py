@@ -16,7 +16,7 @@ from kgraph.graph.structure import map_structure
 from kgraph.graph.symbol import Call, SymbolicTensor
 from kgraph.graph.traits import Traits
 from kgraph.hooks import refuse_overrides
-from kgraph.layers.base import calling
+from kgraph.layers.base import building, calling
 from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, as_policy, context_of, label_of, next_key, set_name
@@ -187,7 +187,7 @@ class Layer(Weighted):
     def _kgraph_ensure_built(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Builds the layer for these call arguments, unless it is built."""
         if not self.built:
-            self.build(**calling.build_arguments(self, args, kwargs))
+            self.build(**building.build_arguments(self, args, kwargs))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the specs of the outputs for inputs given as anything with shape and dtype."""
@@ -195,8 +195,8 @@ class Layer(Weighted):
         def symbol(item: Any) -> Any:
             if not hasattr(item, "shape"):
                 return item
-            spec = calling.spec_like(item.shape, str(item.dtype))
-            return calling.placeholder(spec)
+            spec = building.spec_like(item.shape, str(item.dtype))
+            return building.placeholder(spec)
 
         outputs = calling.call_on_symbols(
             self, tuple(map_structure(symbol, a) for a in args), map_structure(symbol, kwargs)

@@ -13,7 +13,7 @@ from kgraph.graph.structure import map_structure
 from kgraph.graph.traits import Traits
 from kgraph.initializers import Constant
 from kgraph.layers.base import Layer
-from kgraph.layers.base.calling import spec_like
+from kgraph.layers.base.building import spec_like
 from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.interop.from_init import LeafStart, TreeStart
