@@ -29,14 +29,23 @@ class Source:
 
     def __str__(self) -> str:
         code = linecache.getline(self.file, self.line).strip()
-        place = f"{_short(self.file)}:{self.line}"
+        place = f"{_cell(self.file) or _short(self.file)}:{self.line}"
         return f"{place}  {code}" if code else place
 
 
+def _cell(file: str) -> str | None:
+    """Returns a notebook's cell as the notebook numbers it; None for a file."""
+    if not re.search(r"ipykernel_\d+|<ipython-input", file):
+        return None
+    ipython = sys.modules.get("IPython")  # never imported here: a notebook has done so
+    shell = ipython.get_ipython() if ipython is not None else None
+    found = None if shell is None else shell.compile.format_code_name(file)
+    number = re.search(r"\d+", found[1]) if found else None
+    return f"In [{number[0]}]" if number else "<cell>"
+
+
 def _short(file: str) -> str:
-    """Returns a file as the user knows it: a notebook cell, or a path from where they are."""
-    if re.search(r"ipykernel_\d+|<ipython-input", file):
-        return "<cell>"
+    """Returns a file as the user knows it: a path from where they are."""
     relative = os.path.relpath(file) if os.path.isabs(file) else file
     return relative if not relative.startswith("..") else file
 

@@ -2,12 +2,15 @@
 
 import linecache
 import statistics
+import sys
 import traceback
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from IPython.core.compilerop import CachingCompiler
 from IPython.core.ultratb import AutoFormattedTB
 from misuses import HEAD, MISUSES
 
@@ -63,6 +66,19 @@ def test_in_a_notebook_a_wrong_target_prints_at_most_fifteen_lines():
     shown = AutoFormattedTB(mode="Context")
     lines = shown.structured_traceback(type(error), error, error.__traceback__)
     assert len("\n".join(lines).splitlines()) <= 15
+
+
+def test_cells_of_a_notebook_are_told_apart(monkeypatch):
+    compiler = CachingCompiler()
+    shell = SimpleNamespace(compile=compiler)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    names: dict = {"layers": layers, "keras": keras}
+    cells = ["inputs = keras.Input((4, 4))", "\nlayers.Add()([inputs, keras.Input((5, 4))])"]
+    with pytest.raises(keras.errors.GraphError) as caught:
+        for number, code in zip((3, 5), cells):
+            exec(compile(code, compiler.cache(code, number), "exec"), names)
+    assert "\n  at        In [5]:2  layers.Add()(" in str(caught.value)
+    assert "In [3]:1  inputs = keras.Input(" in str(caught.value)
 
 
 def model() -> keras.Model:

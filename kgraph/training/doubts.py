@@ -5,18 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import jax
 import numpy as np
 
 from kgraph.compiler import Program
+from kgraph.declared import is_own
+from kgraph.layers.base.tree import parts_of, walk_weights
 from kgraph.losses import SparseCategoricalCrossentropy
 from kgraph.source import warn
 from kgraph.training.engine import Engine
 from kgraph.training.objective import Objective
 from kgraph.training.step import Batch
+from kgraph.types import Array, Params
 
 _ENOUGH = 32  # labels of one class that are hardly chance
+
+_traced: WeakSet[Engine] = WeakSet()
+"""Whose weights have been looked at: once is enough, and traces the model's code once more."""
 
 
 def warn_of_doubts(engine: Engine, batch: Batch) -> None:
@@ -33,8 +40,17 @@ def warn_of_doubts(engine: Engine, batch: Batch) -> None:
         return
     if all(loss is None for loss in objective.losses) and not _adds_losses(program):
         warn("The loss is 0 in every step: compile was given no loss, and no layer adds one")
+        return
     for text in (*_single_softmax(program, objective.names), *_single_class(objective, batch)):
         warn(text)
+    if not engine.compiler.eager and engine not in _traced:
+        _traced.add(engine)
+        if idle := _idle_layers(program, objective, batch):
+            warn(
+                "The loss does not depend on the weights of "
+                + ", ".join(map(repr, idle))
+                + ": no output with a loss is computed from them, so training leaves them alone"
+            )
 
 
 def warn_of_loss(logs: Mapping[str, Any], before: Mapping[str, Any], program: Program) -> None:
@@ -53,6 +69,46 @@ def warn_of_loss(logs: Mapping[str, Any], before: Mapping[str, Any], program: Pr
         f"The loss is {loss}: fit(check_finite=True) stops at the first step and names the layer"
         + (" (float16 ends at 65504: a loss scale, or bfloat16)" if half else "")
     )
+
+
+def _idle_layers(program: Program, objective: Objective, batch: Batch) -> list[str]:
+    """Returns the layers of which no trained weight takes part in an output with a loss.
+
+    Calls of kgraph's own layers use all their weights. So the model's code is traced only where
+    there are other layers, outputs without a loss, or layers that no output needs.
+    """
+    from jax.extend.core import Literal  # late: it brings Pallas along (13 ms)
+
+    graph = program.flat_graph
+    called = [program.layers[name] for name in dict.fromkeys(node.layer for node in graph.calls)]
+    used = {id(weight) for layer in called for _, weight, _ in walk_weights(layer)}
+    trained = program.layout.trained.places
+    theirs = any(not is_own(type(part)) for layer in called for part in parts_of(layer))
+    if not theirs and None not in objective.losses and used >= {id(p.weight) for p in trained}:
+        return []
+
+    def scored(params: Params, state: Params, inputs: list[Any], key: Array) -> list[Array]:
+        variables = {"params": params, "state": state}
+        run = program.run(variables, inputs, training=True, key=key, observe=lambda *_: None)
+        losses = zip(run.outputs, objective.losses)
+        return [*(output for output, loss in losses if loss is not None), *run.losses]
+
+    specs = program.specs()
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    jaxpr = jax.make_jaxpr(scored)(specs["params"], specs["state"], batch.inputs, key).jaxpr
+    read = {v for v in jaxpr.outvars if not isinstance(v, Literal)}
+    for equation in reversed(jaxpr.eqns):
+        if not read.isdisjoint(equation.outvars):
+            read.update(v for v in equation.invars if not isinstance(v, Literal))
+    leaves, structure = jax.tree.flatten(specs["params"])
+    flags = structure.unflatten([v in read for v in jaxpr.invars[: len(leaves)]])
+    reads = program.layout.by_weight({"params": flags}, ("params",))
+    counts: dict[str, bool] = {}
+    for place in trained:
+        path, weight = "/".join(place.path[:-1]), place.weight
+        counted = reads[id(weight)] or weight.regularizer is not None
+        counts[path] = counts.get(path, False) or counted
+    return [path for path, counted in counts.items() if not counted]
 
 
 def _adds_losses(program: Program) -> bool:

@@ -124,21 +124,33 @@ class Fit:
     watch: Watch = field(default_factory=Unwatched)
     start: int = 0
     logs: Logs = field(default_factory=dict)
+    _begin: tuple[int, int] = (0, 0)  # the running epoch, and the steps before it
 
     def run(self) -> None:
-        """Trains. Nothing is fetched from the device but for display and at the end of epochs."""
+        """Trains. Nothing is fetched from the device but for display and at the end of epochs.
+
+        Ctrl-C says how far the training has come.
+        """
         call = shared_call(self.engine.placement)
         agreement = Alone() if call is None else Agreement(call)
         self.engine.guard.decides = call is None
+        self._begin = self.epochs.start, int(self.engine.state.step) - self.start
         try:
             self._run(agreement)
         except Preempted:
             self.watch.preempted()
             raise
+        except KeyboardInterrupt as interrupt:
+            if call is None and not interrupt.args:
+                epoch, before = self._begin
+                done = int(self.engine.state.step) - before
+                interrupt.args = (f"stopped after step {done} of epoch {epoch + 1}; weights kept",)
+            raise
 
     def _run(self, agreement: Alone) -> None:
-        start, logs = self.start, {}
+        start, logs, count = self.start, {}, 0
         for epoch in self.epochs:
+            self._begin = epoch, self._begin[1] + count
             if start:  # the saved state has already had what callbacks do at the beginning
                 with self.engine.unchanged():
                     self.callbacks.on_epoch_begin(epoch)

@@ -78,3 +78,63 @@ def test_a_float16_loss_that_overflows_says_how_far_float16_goes():
     made.compile(keras.optimizers.SGD(0.0), "mse")
     (text,) = warned(made, np.full((8, 1), 1e30))
     assert "65504" in text
+
+
+class Spare(layers.Layer):
+    """Has a layer inside that it never calls, and adds what it calls to the loss if told to."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.used, self.spare = layers.Dense(4, name="used"), layers.Dense(4, name="spare")
+
+    def build(self, input_shape):
+        self.used.build(input_shape)
+        self.spare.build(input_shape)
+
+    def call(self, inputs):
+        return self.used(inputs)
+
+
+def test_weights_of_a_layer_that_no_output_depends_on():
+    inputs = keras.Input((4,))
+    made = keras.Model(inputs, layers.Dense(1)(Spare(name="pair")(inputs)))
+    made.compile("sgd", "mse")
+    (text,) = warned(made, epochs=2)
+    assert text.startswith(
+        "The loss does not depend on the weights of 'pair/spare': no output with"
+    )
+    assert warned(made) == []  # told once
+
+
+def test_weights_behind_an_output_without_a_loss():
+    inputs = keras.Input((4,))
+    made = keras.Model(inputs, [layers.Dense(1, name=name)(inputs) for name in ("a", "b")])
+    made.compile("sgd", {"a": "mse"})
+    (text,) = warned(made, {"a": Y})
+    assert "weights of 'b':" in text
+    made.compile("sgd", "mse")
+    assert warned(made, [Y, Y]) == []
+
+
+def test_weights_of_an_inner_output_that_nobody_reads():
+    inner = keras.Input((4,))
+    both = keras.Model(inner, [layers.Dense(1, name=name)(inner) for name in ("a", "b")])
+    inputs = keras.Input((4,))
+    made = keras.Model(inputs, both(inputs)[0])
+    made.compile("sgd", "mse")
+    (text,) = warned(made)
+    assert text.startswith("The loss does not depend on the weights of 'functional/b'")
+
+
+def test_a_model_defined_by_code_whose_layers_all_count():
+    class Mine(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.hidden, self.head = Spare(), layers.Dense(1)
+
+        def call(self, inputs):
+            return self.head(self.hidden.spare(self.hidden.used(inputs)))
+
+    made = Mine()
+    made.compile("sgd", "mse")
+    assert warned(made) == []

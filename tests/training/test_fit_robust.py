@@ -64,7 +64,7 @@ def test_history_keeps_the_epochs_before_an_interrupt(model: Any) -> None:
         if epoch == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="^stopped after step 0 of epoch 3; weights kept$"):
         model.fit(
             features(),
             classes(),
@@ -74,6 +74,19 @@ def test_history_keeps_the_epochs_before_an_interrupt(model: Any) -> None:
         )
     assert model.history.epoch == [0, 1]
     _usable(model)
+
+
+def test_an_interrupt_says_after_which_step_it_came(model: Any) -> None:
+    def stop(batch: int, logs: Any) -> None:
+        if batch == 1 and model.history.epoch == [0]:
+            raise KeyboardInterrupt
+
+    model.fit(features(), classes(), epochs=1, verbose=0)  # steps of an earlier training
+    with pytest.raises(KeyboardInterrupt, match="^stopped after step 2 of epoch 2; weights kept$"):
+        model.fit(
+            features(), classes(), batch_size=8, epochs=9, verbose=0,
+            callbacks=[LambdaCallback(on_train_batch_end=stop)],
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_epoch_end", "on_train_begin"])
