@@ -64,7 +64,7 @@ def test_history_keeps_the_epochs_before_an_interrupt(model: Any) -> None:
         if epoch == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt, match="^stopped after step 0 of epoch 3; weights kept$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped after step 0 of epoch 3; weights kept$"):
         model.fit(
             features(),
             classes(),
@@ -82,7 +82,7 @@ def test_an_interrupt_says_after_which_step_it_came(model: Any) -> None:
             raise KeyboardInterrupt
 
     model.fit(features(), classes(), epochs=1, verbose=0)  # steps of an earlier training
-    with pytest.raises(KeyboardInterrupt, match="^stopped after step 2 of epoch 2; weights kept$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped after step 2 of epoch 2; weights kept$"):
         model.fit(
             features(), classes(), batch_size=8, epochs=9, verbose=0,
             callbacks=[LambdaCallback(on_train_batch_end=stop)],
