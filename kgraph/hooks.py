@@ -55,15 +55,14 @@ HOOKS: dict[str, Hooks] = {
     ),
     "Sequential": Hooks(no_hook="add input_shape inputs output_shape outputs pop"),
     "Layer": Hooks(
-        honoured="__call__ add_loss add_weight build call compute_mask from_config get_config",
-        # Shapes come from `call` itself, which agrees with whatever else says them. What comes with
-        # `quantize` is asked for by nobody, since there is no `quantize`.
-        no_hook="add_metric add_variable compute_dtype compute_output_shape compute_output_spec "
-        "count_params dtype dtype_policy get_weights input input_dtype input_spec losses metrics "
-        "metrics_variables non_trainable_variables non_trainable_weights output path "
-        "quantization_mode quantize quantized_build quantized_call set_weights stateless_call "
-        "supports_masking trainable trainable_variables trainable_weights variable_dtype variables "
-        "weights",
+        honoured="__call__ add_loss add_weight build call compute_mask compute_output_shape "
+        "compute_output_spec from_config get_config",
+        # What comes with `quantize` is asked for by nobody, since there is no `quantize`.
+        no_hook="add_metric add_variable compute_dtype count_params dtype dtype_policy get_weights "
+        "input input_dtype input_spec losses metrics metrics_variables non_trainable_variables "
+        "non_trainable_weights output path quantization_mode quantize quantized_build "
+        "quantized_call set_weights stateless_call supports_masking trainable "
+        "trainable_variables trainable_weights variable_dtype variables weights",
         refused={
             "rematerialized_call": "compile(remat=[names of layers])",
             "symbolic_call": "call(self, inputs): shapes are inferred from it",

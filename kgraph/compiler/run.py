@@ -13,6 +13,7 @@ from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node, Ref
 from kgraph.graph.structure import fill, flatten
 from kgraph.layers.base.context import Context
+from kgraph.layers.base.stated import STATES, check_stated
 from kgraph.layers.base.symbolic import is_array
 from kgraph.types import Array
 
@@ -59,6 +60,8 @@ def run_graph(
                 outputs, _ = flatten(layer(*args, **kwargs), is_array)
             except (TypeError, ValueError) as error:
                 raise _of_other_sizes(graph, node, arrays, error) from error
+        if STATES in node.effects:
+            check_stated(node, outputs)
         if observe is not None:
             observe(node, outputs)
         mesh = context.mesh if node.layout else None

@@ -121,7 +121,8 @@ class Node:
         output_masks: where the mask of each output comes from (this node or an earlier one), or
             None.
         mask_specs: spec of each mask that this node makes itself, or None.
-        effects: what a call does besides its result: "random", "state", "loss", "stops mask".
+        effects: what a call does besides its result: "random", "state", "loss", "stops mask"; or
+            "states sizes" where the layer's word for its output has to be checked.
         lowering: how a pass has decided that the layer computes, where it knows several ways.
         layout: axes of a mesh of devices along which a pass has spread the outputs; () for none,
             `...` at the end for dimensions that XLA may spread as it likes.

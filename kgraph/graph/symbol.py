@@ -7,12 +7,16 @@ exactly as long as somebody holds one of its outputs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from kgraph.errors import SymbolError
+import numpy as np
+
+from kgraph.errors import ConfigError, SymbolError
+from kgraph.graph.dims import BATCH
 from kgraph.graph.node import TensorSpec
+from kgraph.graph.structure import Slot
 from kgraph.lazy import load_operators
 from kgraph.source import Source, library_among_callers
 from kgraph.tracebacks import entry
@@ -37,6 +41,13 @@ class Call:
     effects: tuple[str, ...]
     source: Source | None
     order: int = field(default_factory=lambda: next(_order))
+
+
+@dataclass(frozen=True)
+class _Nowhere:
+    """Stands for the maker of a symbol whose spec alone matters."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +78,35 @@ class SymbolicTensor:
         load_operators()
         return SymbolicTensor.apply(function, *args)
 
-    def __init__(self, spec: TensorSpec, call: Call, index: int) -> None:
-        self.spec, self.call, self.index = spec, call, index
+    @entry
+    def __init__(
+        self,
+        shape: Sequence[int | str | None],
+        dtype: str | np.dtype | type = "float32",
+        sparse: bool = False,
+        ragged: bool = False,
+        name: str = "keras_tensor",
+    ) -> None:
+        """Makes a symbol of no model, as `compute_output_spec` takes and returns them."""
+        if sparse or ragged:
+            raise ConfigError("KerasTensor is dense", received=f"{sparse=}, {ragged=}")
+        dims = tuple(
+            (f"d{axis}" if axis else BATCH) if size is None else size
+            for axis, size in enumerate(shape)
+        )
+        dtype = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+        self.spec, self.index = TensorSpec(dims, dtype), 0
+        self.call = Call(
+            layer=_Nowhere(name), args=(), kwargs={}, inputs=(), masks=(), structure=Slot(0),
+            outputs=(self.spec,), mask_specs=(None,), passes_mask=None, effects=(), source=None,
+        )  # fmt: skip
+
+    @classmethod
+    def of_call(cls, spec: TensorSpec, call: Call, index: int) -> SymbolicTensor:
+        """Returns the symbol of an output of a call."""
+        symbol = object.__new__(cls)
+        symbol.spec, symbol.call, symbol.index = spec, call, index
+        return symbol
 
     @property
     def shape(self) -> Shape:

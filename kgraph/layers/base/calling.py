@@ -7,6 +7,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 from jax.core import Tracer
 
 from kgraph.errors import GraphError, KGraphError, StateError, SymbolError
+from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import fill, flatten, leaves, map_structure
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
 from kgraph.layers.base import binding
@@ -31,6 +33,7 @@ from kgraph.layers.base.core import label_of
 from kgraph.layers.base.first_keys import root_key
 from kgraph.layers.base.input_spec import check_input
 from kgraph.layers.base.speaks import learn_from
+from kgraph.layers.base.stated import with_stated
 from kgraph.layers.base.stateless_scope import current_scope, scoped
 from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
 from kgraph.layers.base.tree import name_paths, named_weights
@@ -61,7 +64,9 @@ def call_on_symbols(layer: Layer, args: tuple[object, ...], kwargs: dict[str, ob
         spec.check(layer, args, (name for name in kwargs if name != "training"))
         check_input(layer, first_argument(spec, args, kwargs))
         layer._kgraph_ensure_built(args, kwargs)
-        inferred = _infer(layer, template, inputs)
+        inferred = with_stated(
+            layer, args, kwargs, inputs, partial(_infer, layer, template, inputs)
+        )
     except KGraphError as error:
         raise error.located(source, _made(inputs)) from error.__cause__
     except Exception as error:
@@ -103,11 +108,17 @@ def _constant(item: object) -> Any:
 
 def outputs_of(call: Call) -> Any:
     """Returns the symbols that a call made, in the structure in which it returned them."""
-    made = [SymbolicTensor(spec, call, i) for i, spec in enumerate(call.outputs)]
+    made = [SymbolicTensor.of_call(spec, call, i) for i, spec in enumerate(call.outputs)]
     return fill(call.structure, made)
 
 
-def _infer(layer: Layer, template: Any, inputs: Sequence[SymbolicTensor]) -> Inferred:
+def _infer(
+    layer: Layer,
+    template: Any,
+    inputs: Sequence[SymbolicTensor],
+    specs: Sequence[TensorSpec],
+) -> Inferred:
+    """Returns what a call gives for inputs of these specs."""
     masks = [symbol.mask for symbol in inputs]
     mask_specs = tuple(None if m is None else m.call.mask_specs[m.index] for m in masks)
 
@@ -125,7 +136,7 @@ def _infer(layer: Layer, template: Any, inputs: Sequence[SymbolicTensor]) -> Inf
         makes_mask = layer._kgraph_makes_mask
         return outputs, [context.mask_of(item) if makes_mask else None for item in flat]
 
-    return infer(layer, run, template, tuple(s.spec for s in inputs), mask_specs)
+    return infer(layer, run, template, tuple(specs), mask_specs)
 
 
 def _passed_mask(layer: Layer, args: Any, kwargs: Any) -> MaskOf | None:

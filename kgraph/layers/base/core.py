@@ -48,6 +48,7 @@ class Core(Record):
         run_losses: the losses that a step has collected, in the place of all others; else None.
         first_call: where the layer stands in a graph, as long as somebody keeps that.
         building: whether its `build` is running.
+        stating: whether it is asked for the shapes that its class states.
         settled: whether its weights are all there: variables in attributes are none from then on.
         context: the run of a bound copy; None for the layer itself.
         origin: the layer that a copy was made from.
@@ -70,6 +71,7 @@ class Core(Record):
     run_losses: Sequence[Array] | None = None
     first_call: Callable[[], Call | None] | None = None
     building: bool = False
+    stating: bool = False
     settled: bool = False
     context: Context | None = None
     origin: Any = None

@@ -100,7 +100,7 @@ class InputLayer(Layer, traits=lambda layer: Traits(any_size=layer.any_size)):
             outputs=(self.tensor_spec,), mask_specs=(None,), passes_mask=None, effects=(),
             source=user_source(),
         )  # fmt: skip
-        symbol = SymbolicTensor(self.tensor_spec, call, 0)
+        symbol = SymbolicTensor.of_call(self.tensor_spec, call, 0)
         self._kgraph.first_call = weakref.ref(call)
         return symbol
 

@@ -13,17 +13,17 @@ from kgraph.declared import declare, is_own
 from kgraph.errors import ConfigError, NotYetError
 from kgraph.graph.node import LayerSpec, TensorSpec, WeightSpec
 from kgraph.graph.structure import map_structure
-from kgraph.graph.symbol import Call, SymbolicTensor
+from kgraph.graph.symbol import Call, KerasTensor, SymbolicTensor
 from kgraph.graph.traits import Traits
 from kgraph.hooks import refuse_overrides
-from kgraph.layers.base import building, calling
+from kgraph.layers.base import calling
 from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, as_policy, context_of, label_of, next_key, set_name
 from kgraph.layers.base.first_keys import FirstKeys
 from kgraph.layers.base.options import take_shape, unknown_options
 from kgraph.layers.base.scopes import in_scope
-from kgraph.layers.base.shapes import map_shapes
+from kgraph.layers.base.shapes import map_shapes, shape_arguments
 from kgraph.layers.base.stateless import stateless_call
 from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import name_paths, name_weights, named_weights, parts_of
@@ -187,21 +187,18 @@ class Layer(Weighted):
     def _kgraph_ensure_built(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Builds the layer for these call arguments, unless it is built."""
         if not self.built:
-            self.build(**building.build_arguments(self, args, kwargs))
+            self.build(**shape_arguments(self, "build", args, kwargs))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns the specs of the outputs for inputs given as anything with shape and dtype."""
+        """Returns symbols like the outputs, for inputs given as anything with shape and dtype."""
 
         def symbol(item: Any) -> Any:
-            if not hasattr(item, "shape"):
-                return item
-            spec = building.spec_like(item.shape, str(item.dtype))
-            return building.placeholder(spec)
+            return KerasTensor(item.shape, item.dtype) if hasattr(item, "shape") else item
 
         outputs = calling.call_on_symbols(
             self, tuple(map_structure(symbol, a) for a in args), map_structure(symbol, kwargs)
         )
-        return map_structure(lambda s: s.spec, outputs)
+        return map_structure(lambda s: KerasTensor(s.symbolic_shape, s.dtype), outputs)
 
     def compute_output_shape(self, input_shape: Any, *more: Any, **named: Any) -> Any:
         """Returns the shape of the output (None for unknown sizes) for inputs of these shapes.

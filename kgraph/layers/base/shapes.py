@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kgraph.types import Shape
+from kgraph.graph.structure import map_structure
+from kgraph.layers.base.call_spec import call_spec, first_argument
+from kgraph.types import Shape, Tree
+
+if TYPE_CHECKING:
+    from kgraph.layers.base.layer import Layer
 
 
 def known_sizes(item: Any) -> Shape:
@@ -31,3 +38,32 @@ def map_shapes(function: Callable[[Shape], Any], shapes: Any) -> Any:
     if isinstance(shapes, (list, tuple)):
         return type(shapes)(map_shapes(function, item) for item in shapes)
     return shapes
+
+
+def shapes_of(tensors: Tree) -> Any:
+    """Returns the public shape of each tensor in a structure."""
+    return map_structure(lambda x: known_sizes(x) if hasattr(x, "shape") else None, tensors)
+
+
+def shape_arguments(
+    layer: Layer, method: str, args: tuple[object, ...], kwargs: dict[str, object]
+) -> dict[str, Any]:
+    """Returns the arguments for a method that takes shapes: `build` or `compute_output_shape`.
+
+    A single parameter gets the shape of the first tensor argument. Of several (`query_shape`,
+    `value_shape`) each gets that of the call argument of its name, or None if none was given.
+    """
+    named = _parameters(type(layer), method)
+    spec = call_spec(type(layer))
+    given = dict(zip(spec.names, args)) | kwargs
+    if len(named) <= 1:
+        first = first_argument(spec, args, kwargs)
+        return {name: shapes_of(first) for name in named}
+    return {name: shapes_of(given.get(name.removesuffix("_shape"))) for name in named}
+
+
+@cache
+def _parameters(cls: type, method: str) -> tuple[str, ...]:
+    parameters = list(inspect.signature(getattr(cls, method)).parameters.values())[1:]
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return tuple(p.name for p in parameters if p.kind not in several)

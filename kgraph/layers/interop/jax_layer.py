@@ -10,10 +10,10 @@ import numpy as np
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.structure import map_structure
+from kgraph.graph.symbol import KerasTensor
 from kgraph.graph.traits import Traits
 from kgraph.initializers import Constant
 from kgraph.layers.base import Layer
-from kgraph.layers.base.building import spec_like
 from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.interop.from_init import LeafStart, TreeStart
@@ -85,8 +85,7 @@ class JaxLayer(Layer, traits=Traits(rows_independent=False)):  # nobody knows wh
 
     def build(self, input_shape: Any) -> None:
         if self.example is None and input_shape is not None:
-            spec = spec_like(input_shape, self.compute_dtype)
-            self.example = _example(spec)
+            self.example = _example(KerasTensor(input_shape, self.compute_dtype).spec)
         params, state = self.given
         if params is None and self.init_fn is not None:
             start = TreeStart(self._initial)
