@@ -19,11 +19,11 @@ import pytest
 
 import kgraph
 from kgraph import interrupts
+from kgraph.compiler.executables import Making
 from kgraph.data import ahead
 from kgraph.errors import StateError
 from kgraph.interrupts import heard, held, listening
 from kgraph.saving.checkpoints import Checkpoint, step_files
-from kgraph.training.compilation import Making
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)

@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 
 import jax
 
-from kgraph.interrupts import PATIENCE, held, wait_until
+from kgraph.compiler.executables import Making
+from kgraph.interrupts import PATIENCE, held
 from kgraph.training.xla_options import xla_options
 
 Form: TypeAlias = tuple[tuple[str, Any], ...]
@@ -26,7 +27,6 @@ Form: TypeAlias = tuple[tuple[str, Any], ...]
 _SHARED: OrderedDict[Any, Making] = OrderedDict()
 _MOST_SHARED = 64
 _CALLBACKS = ("callback", "host_transfer")
-_LEFT = "XLA cannot be stopped: it goes on in the background, and the program ends when it has"
 
 
 @dataclass(frozen=True)
@@ -188,52 +188,6 @@ class Compiler:
         return "; ".join(changed) or "compile() or the model's trainable layers changed"
 
 
-class Making:
-    """An executable that XLA is making, in a thread that Ctrl-C can leave behind.
-
-    XLA cannot be stopped, so the thread ends when it has. Whoever wants the same by then gets it.
-
-    Args:
-        lowered: what `jax.jit(...).lower(...)` returned.
-        options: of the compiler.
-    """
-
-    def __init__(self, lowered: Any, options: Any) -> None:
-        self._lowered: Any = lowered
-        self._options = options
-        self._found: Any = None
-        self._error: BaseException | None = None
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._make, name="kgraph-compile")
-        self._thread.start()
-
-    def _make(self) -> None:
-        try:
-            self._found = self._lowered.compile(self._options)
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._lowered = None
-            self._ended.set()
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether XLA has raised something."""
-        return self._error is not None
-
-    def result(self) -> Callable[..., Any]:
-        """Returns the executable when it is there; raises what XLA has raised."""
-        try:
-            wait_until(self._ended.wait)
-        except KeyboardInterrupt as interrupt:
-            interrupt.add_note(_LEFT)
-            raise
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._found
-
-
 class Function:
     """A function that is compiled when it meets a new form of arguments.
 
@@ -271,17 +225,6 @@ class Function:
 
     def __call__(self, form: Form, *args: Any) -> Any:
         return self.prepared(form, *args)(*args)
-
-
-def shapes_of(tree: Any) -> tuple[Any, ...]:
-    """Returns structure, shape and dtype of all arrays of a tree, as something to compare."""
-    leaves, structure = jax.tree.flatten(tree)
-    return structure, tuple(_aval(leaf) for leaf in leaves)
-
-
-def _aval(leaf: Any) -> tuple[Any, ...]:
-    sharding = getattr(leaf, "sharding", None)
-    return tuple(leaf.shape), str(leaf.dtype), bool(getattr(leaf, "weak_type", False)), sharding
 
 
 def _fingerprint(lowered: Any, text: str, args: Any) -> Any:

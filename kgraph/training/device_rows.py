@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.compiler.executables import shapes_of
 from kgraph.data.arrays import is_jax_array
-from kgraph.training.compilation import shapes_of
 from kgraph.training.placement import Placement
 from kgraph.training.sizes import room_for_data
 from kgraph.training.step import Batch

@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.compiler import Program
+from kgraph.compiler.executables import shapes_of
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.first_keys import root_key
 from kgraph.layers.base.variable import Variable
 from kgraph.optimizers import Optimizer
 from kgraph.training.blocks import Cut, Spread, on_one_device, train_blocks
-from kgraph.training.compilation import Compiler, Form, Function, shapes_of
+from kgraph.training.compilation import Compiler, Form, Function
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.finished_blocks import FinishedBlocks
 from kgraph.training.interrupt import Guard

@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from kgraph.compiler.executables import shapes_of
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.training.blocks import Cut, Found, after_batch, test_blocks
-from kgraph.training.compilation import Form, Function, shapes_of
+from kgraph.training.compilation import Form, Function
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.engine import Engine
 from kgraph.training.state import TrainState

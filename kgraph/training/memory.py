@@ -8,9 +8,10 @@ from typing import Any
 
 import jax
 
+from kgraph.compiler.executables import shapes_of
 from kgraph.errors import ConfigError, StateError
 from kgraph.training.abstract_step import abstract_step
-from kgraph.training.compilation import Compiler, shapes_of
+from kgraph.training.compilation import Compiler
 from kgraph.training.engine import Engine
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch

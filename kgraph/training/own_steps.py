@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.compiler import Layout, Program
+from kgraph.compiler.executables import shapes_of
 from kgraph.compiler.layout import Variables
 from kgraph.compiler.primitives import equations
 from kgraph.data import pack_x_y_sample_weight
@@ -30,7 +31,6 @@ from kgraph.layers.base.stateless_scope import scoped
 from kgraph.layers.base.step_scope import StepScope
 from kgraph.optimizers import Optimizer
 from kgraph.optimizers.in_place import InPlace
-from kgraph.training.compilation import shapes_of
 from kgraph.training.lending import VARIABLES, Lending
 from kgraph.training.phase import Phase
 from kgraph.training.returned import check_logs, check_returned, check_same_logs, flat_logs

@@ -12,13 +12,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from kgraph.compiler.executables import shapes_of
 from kgraph.compiler.inference import Inference
 from kgraph.data import ArraySource
 from kgraph.distribution.together import wait_for_devices
 from kgraph.layers.base.first_keys import root_key
 from kgraph.training.blocks import Cut, on_one_device, predict_blocks
 from kgraph.training.callbacks import CallbackList
-from kgraph.training.compilation import Compiler, Function, shapes_of
+from kgraph.training.compilation import Compiler, Function
 from kgraph.training.device_rows import DeviceRows, padded_batch
 from kgraph.training.pace import Pace, Throttle
 from kgraph.training.padding import loops_well, padding_is_exact

@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from kgraph.compiler.executables import shapes_of
 from kgraph.distribution.together import wait_for_devices
-from kgraph.training.compilation import Compiler, Function, shapes_of
+from kgraph.training.compilation import Compiler, Function
 from kgraph.training.placement import Placement
 from kgraph.types import Tree
 

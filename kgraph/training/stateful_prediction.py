@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from kgraph.compiler import Program
+from kgraph.compiler.executables import shapes_of
 from kgraph.compiler.inference import Inference
 from kgraph.errors import ConfigError
 from kgraph.hooks import place_of
@@ -16,7 +17,7 @@ from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.stateless import run_by
 from kgraph.layers.base.variable import root_key
-from kgraph.training.compilation import Compiler, Function, shapes_of
+from kgraph.training.compilation import Compiler, Function
 from kgraph.training.own_steps import own_data, running_step
 from kgraph.training.placement import Placement
 from kgraph.training.prediction import Predictor
