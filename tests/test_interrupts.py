@@ -14,6 +14,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -219,6 +220,7 @@ CALLS: dict[str, Callable[[Any, Path], object]] = {
 }
 MORE: dict[str, Callable[[Any, Path], object]] = {
     "call": lambda m, _: (m(X), m(X, training=True)),
+    "call of a layer": lambda *_: kgraph.layers.LSTM(3)(X[None]),
     "fit from a generator": lambda m, _: m.fit(_batches, verbose=0),
     "fit with a checkpoint": _fit_with_checkpoint,
     "evaluate": lambda m, _: m.evaluate(X, Y, verbose=0),
@@ -264,6 +266,44 @@ def test_a_compilation_can_be_left_and_its_result_is_there_later() -> None:
     assert "goes on in the background" in caught.value.__notes__[0]
     lowered.gate.set()
     assert making.result() == "executable"
+
+
+def _exported(folder: Path) -> Any:
+    _model().export(folder / "m.stablehlo")
+    return kgraph.export.load(folder / "m.stablehlo")
+
+
+@pytest.mark.parametrize("call", ["eager", "training", "exported"])
+def test_what_a_call_compiles_can_be_left_as_well(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _model()
+    use = {
+        "eager": lambda: model(X),
+        "training": lambda: model(X, training=True),
+        "exported": partial(_exported(tmp_path), X),
+    }[call]
+    model.get_weights()
+    going, gate = threading.Event(), threading.Event()
+    compiled: list[Any] = []
+    compile_now = jax.stages.Lowered.compile
+
+    def slowly(lowered: Any, *args: Any) -> Any:
+        press_when_main_waits(going)
+        assert gate.wait(60)
+        compiled.append(compile_now(lowered, *args))
+        return compiled[-1]
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", slowly)
+    going.set()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        use()
+    assert "goes on in the background" in caught.value.__notes__[0]
+    assert not compiled
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    gate.set()
+    assert np.all(np.isfinite(use()))
+    assert len(compiled) == 1  # what was left is what the next call has
 
 
 def test_what_xla_raises_arrives_and_is_tried_again() -> None:

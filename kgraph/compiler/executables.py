@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax.core import Tracer
 
-from kgraph.interrupts import wait_until
+from kgraph.interrupts import PATIENCE, held, wait_until
 
 _LEFT = "XLA cannot be stopped: it goes on in the background, and the program ends when it has"
 
@@ -59,12 +60,50 @@ class Making:
         return self._found
 
 
+class Jitted:
+    """A function that is compiled once for each form of its arguments, as by `jax.jit`.
+
+    While it is compiled Ctrl-C is heard, and leaves it behind; the next call has what was left.
+
+    Args:
+        function: pure. Its first argument, the weights, is of the same form in all calls.
+        static: names of arguments that are no arrays.
+    """
+
+    def __init__(self, function: Callable[..., Any], static: Sequence[str] = ()) -> None:
+        self._call = jax.jit(function, static_argnames=static)
+        self._makings: dict[Any, Making | None] = {}
+
+    def __call__(self, weights: Any, *args: Any, **kwargs: Any) -> Any:
+        """Returns what the function does; traced with it where somebody traces."""
+        given = jax.tree.leaves((weights, args, kwargs))
+        if not any(isinstance(leaf, Tracer) for leaf in given):
+            self._prepare(weights, args, kwargs)
+        return self._call(weights, *args, **kwargs)
+
+    def _prepare(self, weights: Any, args: Any, kwargs: Any) -> None:
+        """Has the executable made, which JAX then finds, as it keeps what it has lowered."""
+        form = shapes_of((args, kwargs))
+        if form not in self._makings:
+            with held(PATIENCE):
+                lowered = self._call.lower(weights, *args, **kwargs)
+            self._makings.setdefault(form, Making(lowered, None))
+        if (making := self._makings[form]) is not None:
+            making.result()
+            self._makings[form] = None
+
+
 def shapes_of(tree: Any) -> tuple[Any, ...]:
-    """Returns structure, shape and dtype of all arrays of a tree, as something to compare."""
+    """Returns structure, shape and dtype of all arrays of a tree, as something to compare.
+
+    What is no array stands there itself.
+    """
     leaves, structure = jax.tree.flatten(tree)
     return structure, tuple(_aval(leaf) for leaf in leaves)
 
 
-def _aval(leaf: Any) -> tuple[Any, ...]:
-    sharding = getattr(leaf, "sharding", None)
-    return tuple(leaf.shape), str(leaf.dtype), bool(getattr(leaf, "weak_type", False)), sharding
+def _aval(leaf: Any) -> Any:
+    if not hasattr(leaf, "dtype"):
+        return leaf
+    is_weak, sharding = bool(getattr(leaf, "weak_type", False)), getattr(leaf, "sharding", None)
+    return tuple(leaf.shape), leaf.dtype, is_weak, sharding

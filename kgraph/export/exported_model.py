@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.export
 
+from kgraph.compiler.executables import Jitted
 from kgraph.export.exporting import require_flatbuffers
 from kgraph.export.package import Package, read_package
 from kgraph.export.signature import TensorInfo
@@ -43,7 +44,7 @@ class ExportedModel:
             name: jax.device_put(array) for name, array in (package.weights or {}).items()
         }
         self._signature, self._exported = signature, exported
-        self._call = jax.jit(exported.call)
+        self._call = Jitted(exported.call)
 
     @tracing
     def __call__(self, inputs: Tree) -> Any:

@@ -21,6 +21,7 @@ from kgraph.compiler import (
     lower_graph,
     platform_passes,
 )
+from kgraph.compiler.executables import Jitted
 from kgraph.compiler.inference import Inference
 from kgraph.compiler.lower import LiveGraph, Remat, Stacking
 from kgraph.distribution.current import distribution
@@ -250,7 +251,7 @@ class Programs:
             known, key = self._plain, self.state_key()
             if known is None or known[0] != key:
                 program = lower_graph(self.known_live, DEFAULT_PASSES)
-                jitted = jax.jit(partial(_run, program), static_argnames="training")
+                jitted = Jitted(partial(_run, program), ("training",))
                 known = self._plain = key, program, jitted
             return known[1:]
 
@@ -269,7 +270,7 @@ class Programs:
             key = (*self.state_key(), self.lowering.passes, self.placement())
             if known is None or known[0] != key:
                 made = Inference(self.lower(INFERENCE_PASSES))
-                jitted = jax.jit(partial(_run, made.program))
+                jitted = Jitted(partial(_run, made.program))
                 known = self._inference = key, made, jitted, FewRows(made.program)
             self.create_values(known[1].program)
             return known[1:]

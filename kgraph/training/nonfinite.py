@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.compiler import Program
+from kgraph.compiler.executables import Jitted
 from kgraph.errors import StateError
 from kgraph.graph.node import Node
 from kgraph.training.objective import Objective
@@ -58,7 +59,7 @@ def explain(
         program.run(variables, inputs, training=True, key=key, observe=observe)
         return flags
 
-    flags = jax.device_get(jax.jit(forward)(variables, batch.inputs, key))
+    flags = jax.device_get(Jitted(forward)(variables, batch.inputs, key))
     for node, fine in zip(nodes, flags):
         if not fine:
             kind = program.flat_graph.layers[node.layer].class_name
@@ -84,7 +85,7 @@ def _bad_gradient(
         variables = {"params": params, "state": state.state}
         return objective.score(program, variables, batch, key, None, own=own).total
 
-    value, grads = jax.jit(jax.value_and_grad(loss))(trained)
+    value, grads = Jitted(jax.value_and_grad(loss))(trained)
     if not _finite(value):
         return "the loss itself, of finite outputs"
     for path, grad in jax.tree_util.tree_leaves_with_path(grads):

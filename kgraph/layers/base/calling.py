@@ -19,6 +19,7 @@ from kgraph.errors import GraphError, KGraphError, StateError, SymbolError
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import fill, flatten, leaves, map_structure
 from kgraph.graph.symbol import Call, MaskOf, SymbolicTensor
+from kgraph.interrupts import tracing
 from kgraph.layers.base import binding
 from kgraph.layers.base.arithmetic import value_of
 from kgraph.layers.base.call_spec import (
@@ -282,6 +283,7 @@ def _set_output_mask(copy: Any, first: Tree, mask: Tree, outputs: Tree) -> None:
 # --- on arrays -----------------------------------------------------------------------------------
 
 
+@tracing
 def call_on_arrays(layer: Layer, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     """Runs a layer now, on its own values; state that it updates is kept."""
     for item in leaves([args, kwargs]):
