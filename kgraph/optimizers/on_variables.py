@@ -8,9 +8,10 @@ from typing import Any, Self
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.errors import ConfigError, StateError
+from kgraph.errors import StateError
 from kgraph.layers.base import StatelessScope, Variable
 from kgraph.optimizers.in_place import InPlace
+from kgraph.optimizers.own_rules import base_step
 from kgraph.optimizers.record import OptimizerRecord
 from kgraph.registry import Recorded
 from kgraph.types import Array, ArrayLike, DTypeLike, InitializerLike
@@ -141,10 +142,9 @@ class OnVariables(Recorded):
         """Updates one variable in place: a subclass writes its rule here, as in Keras.
 
         What the rule remembers are variables that its `build` adds. It runs in `fit` as well.
+        `super().update_step` of a built-in rule applies that rule.
         """
-        raise ConfigError(
-            f"{type(self).__name__} updates by `transformation`, and has no `update_step` to call"
-        )
+        base_step(self, gradient, variable, learning_rate)
 
     def add_variable(
         self,

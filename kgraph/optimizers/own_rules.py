@@ -13,16 +13,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import initializers
-from kgraph.errors import StateError
+from kgraph.declared import method_of
+from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base import StatelessScope, Variable
+from kgraph.layers.base.arithmetic import value_of
+from kgraph.layers.base.speaks import mentions
 from kgraph.optimizers.in_place import ADDED, InPlace
 from kgraph.optimizers.state import one_more
-from kgraph.types import Array, Tree
+from kgraph.types import Array, ArrayLike, Tree
 
 if TYPE_CHECKING:
     from optax import GradientTransformation
 
+    from kgraph.optimizers.on_variables import OnVariables
     from kgraph.optimizers.optimizer import Optimizer
+
+_BASE = "base"
+"""Under this a state has that of the rule of `super().update_step`, for each parameter."""
 
 
 def standing_in(optimizer: Optimizer, params: Tree) -> InPlace:
@@ -57,21 +64,54 @@ def rule_of(optimizer: Optimizer, learning_rate: Array) -> GradientTransformatio
     def init(params: Tree) -> Any:
         hand = standing_in(optimizer, params)
         added = {str(i): variable.value for i, variable in enumerate(hand.added)}
-        return {"count": jax.device_put(np.int32(0)), ADDED: added}
+        state = {"count": jax.device_put(np.int32(0)), ADDED: added}
+        if mentions(type(optimizer), "update_step"):
+            rule = method_of(optimizer, "transformation", 1)(learning_rate)
+            pairs = zip(hand.keys, hand.values(params))
+            state[_BASE] = {key: rule.init({key: value}) for key, value in pairs}
+        return state
 
     def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Any, Any]:
         hand = standing_in(optimizer, params)
         old, added = hand.values(params), state[ADDED]
         given = [(variable, added[str(i)]) for i, variable in enumerate(hand.added)]
         given += [(hand.iterations, state["count"]), *zip(hand.parameters, old)]
-        with StatelessScope(given) as scope:
-            for gradient, variable in zip(hand.values(updates), hand.parameters):
-                optimizer.update_step(gradient, variable, learning_rate)
+        base = optimizer._kgraph.base_states = dict(state[_BASE]) if _BASE in state else None
+        try:
+            with StatelessScope(given) as scope:
+                for gradient, variable in zip(hand.values(updates), hand.parameters):
+                    optimizer.update_step(gradient, variable, learning_rate)
+        finally:
+            optimizer._kgraph.base_states = None
         changes = [now(scope, v) - before for v, before in zip(hand.parameters, old)]
         after = {str(i): now(scope, variable) for i, variable in enumerate(hand.added)}
-        return hand.tree(changes), {"count": one_more(state["count"]), ADDED: after}
+        new = {"count": one_more(state["count"]), ADDED: after}
+        return hand.tree(changes), new if base is None else {**new, _BASE: base}
 
     return optax.GradientTransformation(init, update)
+
+
+def base_step(
+    optimizer: OnVariables, gradient: Array, variable: Variable, learning_rate: ArrayLike
+) -> None:
+    """Updates one variable by the rule that `transformation` has: `super().update_step(...)`.
+
+    Raises:
+        ConfigError: no `update_step` of the optimizer's class is running.
+    """
+    states = optimizer._kgraph.base_states
+    if states is None:
+        raise ConfigError(
+            f"The update_step of {type(optimizer).__name__} is called from no update_step",
+            expected="super().update_step(...) in a class' own update_step",
+            hint="optimizer.apply(gradients, variables) updates variables by hand",
+        )
+    hand = optimizer._kgraph_hand([variable])
+    key, value = hand.keys[hand.index(variable)], variable.value
+    rule = method_of(optimizer, "transformation", 1)(jnp.asarray(learning_rate))
+    gradients = {key: jnp.asarray(value_of(gradient)).astype(value.dtype)}
+    changes, states[key] = rule.update(gradients, states[key], {key: value})
+    variable.assign(value + changes[key].astype(value.dtype))
 
 
 def through_apply(optimizer: Optimizer, grads: Tree, state: Tree, params: Tree) -> tuple[Any, Any]:

@@ -26,6 +26,8 @@ class OptimizerRecord(Record):
         steps: tells how many updates a training has made.
         excluded: patterns of the paths that weight decay spares.
         spared: variables that it spares, whose paths are not known yet.
+        base_states: by parameter, what the rule remembers that `super().update_step` applies; only
+            while an `update_step` runs that calls it.
         built: what it updates by hand, in the order of `build`.
     """
 
@@ -35,6 +37,7 @@ class OptimizerRecord(Record):
     steps: Callable[[], int] = int
     excluded: tuple[str, ...] = ()
     spared: list[Variable] = field(default_factory=list)
+    base_states: dict[str, Any] | None = None
     built: list[InPlace] = field(default_factory=list)
 
     def __getstate__(self) -> dict[str, Any]:

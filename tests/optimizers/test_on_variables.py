@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ import optax
 import pytest
 
 import kgraph
-from kgraph.errors import StateError
+from kgraph.errors import ConfigError, StateError
 
 
 @contextlib.contextmanager
@@ -183,11 +184,29 @@ def doubled(library: Any) -> Any:
     return Doubled
 
 
+def centred(base: str) -> Any:
+    def kind(library: Any) -> Any:
+        options = {"momentum": 0.9} if base == "SGD" else {}
+
+        class Centred(getattr(library.optimizers, base)):
+            """A built-in rule, given other gradients and another rate."""
+
+            def update_step(self, gradient, variable, learning_rate):
+                if len(gradient.shape) > 1:
+                    gradient = gradient - library.ops.mean(gradient, axis=0, keepdims=True)
+                super().update_step(gradient, variable, 0.5 * learning_rate)
+
+        return functools.partial(Centred, **options)
+
+    return kind
+
+
+OWN = [signed, doubled, *map(centred, ["SGD", "Adam", "RMSprop", "Lion", "Adagrad"])]
 X = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(8, 2)).astype("float32")
 
 
-@pytest.mark.parametrize("kind", [signed, doubled])
+@pytest.mark.parametrize("kind", [*OWN, centred("Nadam")])
 def test_rules_of_a_class_of_ones_own_train(kind):
     def run(library: Any) -> Any:
         model = library.Sequential(
@@ -213,7 +232,7 @@ def test_a_schedule_and_the_number_of_updates_after_fit():
         assert run(kgraph) == run(keras) == (0.125, 8)
 
 
-@pytest.mark.parametrize("kind", [signed, doubled])
+@pytest.mark.parametrize("kind", OWN)
 def test_rules_of_a_class_of_ones_own_by_hand(kind):
     def run(library: Any) -> Any:
         own, optimizer = variables(library), kind(library)(learning_rate=0.1)
@@ -249,6 +268,11 @@ def test_variables_without_weight_decay():
 
     with relaxed():
         close(run(kgraph), run(keras))
+
+
+def test_a_base_rule_is_called_from_update_step_alone():
+    with pytest.raises(ConfigError, match="update_step of SGD is called from no update_step"):
+        kgraph.optimizers.SGD().update_step(jnp.ones(()), variables(kgraph)[0], jnp.ones(()))
 
 
 @pytest.mark.parametrize("base", ["SGD", "Adam"])

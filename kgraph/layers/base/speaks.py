@@ -37,6 +37,17 @@ def learn_from(error: Exception, cls: type) -> bool:
 
 
 @cache
+def mentions(cls: type, name: str) -> bool:
+    """Tells whether a method that a user has written for a class, or a base of it, has this name.
+
+    So does `super().name(...)`.
+    """
+    functions = [_function(item) for base in cls.__mro__ for item in vars(base).values()]
+    own = [f for f in functions if f is not None and not is_own(f.__code__.co_filename)]
+    return any(name in _names(function.__code__) for function in own)
+
+
+@cache
 def _speaks(cls: type) -> bool:
     """Tells whether methods of a class, or functions that they call by name, speak of variables.
 
