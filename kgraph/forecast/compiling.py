@@ -131,10 +131,14 @@ def compile_for(
 def require_compiler(where: Slice) -> None:
     """Raises ConfigError where there is no compiler for a slice."""
     if where.platform == "tpu" and importlib.util.find_spec("libtpu") is None:
-        raise ConfigError(
-            f"Compiling for {where.name!r} needs the TPU's compiler, libtpu",
-            hint='pip install "kgraph-jax[tpu]" (Linux; no TPU is needed), or forecast "cpu:8"',
-        )
+        raise _no_compiler(where)
+
+
+def _no_compiler(where: Slice) -> ConfigError:
+    return ConfigError(
+        f"Compiling for {where.name!r} needs the TPU's compiler, libtpu",
+        hint='pip install "kgraph-jax[tpu]" (Linux; no TPU is needed), or forecast "cpu:8"',
+    )
 
 
 @tracing
@@ -181,6 +185,8 @@ def _run(folder: Path, where: Slice) -> dict[str, Any]:
 
 def _refuse(where: Slice, stage: str, message: str) -> None:
     lines = [line for line in message.splitlines() if line.strip()][:5]
+    if "TPU support not installed" in message:  # JAX asks for the package's metadata as well
+        raise _no_compiler(where)
     if stage == "topology":
         raise ConfigError(
             f"The compiler knows no topology {where.name!r}",

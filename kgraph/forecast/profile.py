@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from kgraph.distribution.chips import Chip
 from kgraph.forecast.hlo import Instruction, Module
@@ -18,10 +19,6 @@ OUTSIDE = "loss, metrics and optimizer"
 
 _PALLAS = ("tpu_custom_call", "__gpu$xla.gpu.triton")
 _WRAPPER = re.compile(r"\b(?:jit|jvp|vmap|transpose|pjit|remat|shard_map)\(|\)")
-_SCAFFOLD = frozenset({
-    "while", "body", "cond", "closed_call", "checkpoint", "rematted_computation", "call_exported",
-    "shard_map", "remat",
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -137,29 +134,35 @@ def _kind(instruction: Instruction) -> str:
     return instruction.opcode
 
 
+_Level: TypeAlias = Mapping[str, Sequence[str]]
+"""Names of the layers of a graph, the longest first, by the part before their first slash."""
+
+
 class _Names:
     """Finds the layer of an operation by the names that JAX gave it while tracing.
 
     A name is a path such as `jit(step)/transpose(jvp(encoder/x12))/while/body/attention/dot`, in
-    which names of layers may hold slashes themselves.
+    which names of layers may hold slashes themselves. The last part is what is computed. JAX's own
+    words between the layers are others in each of its versions, and are passed over.
     """
 
     def __init__(self, graph: Graph) -> None:
-        self._inside: dict[str, tuple[str, ...]] = {}
+        self._inside: dict[str, _Level] = {}
         self.blocks: dict[str, tuple[str, ...]] = {}
         self._places: dict[str, int] = {}
         self._top = self._read(graph)
+        self._known: dict[str, tuple[str, str]] = {}
 
-    def _read(self, graph: Graph) -> tuple[str, ...]:
-        found = []
+    def _read(self, graph: Graph) -> _Level:
+        found: dict[str, list[str]] = {}
         for node in graph.nodes:
             spec = graph.layers[node.layer]
-            found.append(node.name)
+            found.setdefault(node.name.partition("/")[0], []).append(node.name)
             if spec.is_stack and spec.graph is not None:
                 self.blocks.update(StackPlan.of(spec).nodes)
                 self._inside[node.name] = self._read(spec.graph)
             self._places[node.name] = len(self._places)
-        return tuple(sorted(found, key=len, reverse=True))
+        return {first: sorted(names, key=len, reverse=True) for first, names in found.items()}
 
     def order(self, name: str) -> int:
         """Returns the place of a layer in the model; what is outside comes last."""
@@ -167,19 +170,26 @@ class _Names:
 
     def of(self, op_name: str) -> tuple[str, str]:
         """Returns the layer, and "forward", "recomputed" or "backward"."""
-        parts = _WRAPPER.sub("", op_name.partition("call_exported/")[2] or op_name).split("/")
-        path = "/".join(part for part in parts[1:] if part and part not in _SCAFFOLD)
+        if op_name not in self._known:
+            self._known[op_name] = self._find(op_name)
+        return self._known[op_name]
+
+    def _find(self, op_name: str) -> tuple[str, str]:
+        traced = _WRAPPER.sub("", op_name.partition("call_exported/")[2] or op_name)
+        parts = [part for part in traced.split("/")[1:-1] if part]
         way = "backward" if "transpose(" in op_name else "forward"
         if "rematted_computation" in op_name:
             way = "recomputed"
-        name, known = None, self._top
-        while known:
-            found = _longest(known, path)
+        name, level = OUTSIDE, self._top
+        while parts:
+            path = "/".join(parts)
+            found = _longest(level.get(parts[0], ()), path)
             if found is None:
-                break
-            name, path = found, path[len(found) + 1 :]
-            known = self._inside.get(found, ())
-        return (OUTSIDE, way) if name is None else (name, way)
+                parts = parts[1:]
+                continue
+            name, level = found, self._inside.get(found, {})
+            parts = parts[found.count("/") + 1 :]
+        return name, way
 
 
 def _longest(names: Sequence[str], path: str) -> str | None:

@@ -11,16 +11,26 @@ import forecast_models as m
 import pytest
 
 import kgraph
+from kgraph import layers as L
 from kgraph.distribution.chips import CHIPS
 from kgraph.errors import ConfigError
 from kgraph.forecast.collectives import find_collectives
 from kgraph.forecast.hlo import read_module
-from kgraph.forecast.profile import OUTSIDE, profile
+from kgraph.forecast.profile import OUTSIDE, _Names, profile
 from kgraph.forecast.work import bytes_of, flops_of
 
-_FILE = Path(__file__).with_name("blocks_v5e_2x4.txt.gz")
-STACKED = gzip.decompress(_FILE.read_bytes()).decode()
-"""A step of `blocks()`, 64 rows, FSDP, stacked and recomputed, by libtpu 0.0.42."""
+VERSIONS = ("0.7", "0.10", "0.12")
+
+
+@pytest.fixture(params=VERSIONS)
+def stacked(request) -> str:
+    """A step of `blocks()`, 64 rows, FSDP, stacked and recomputed, as the TPU's compiler wrote it.
+
+    Of jax 0.7.2 with libtpu 0.0.23, jax 0.10.2 with 0.0.42 and jax 0.12.0 with 0.0.50.
+    """
+    file = Path(__file__).with_name(f"blocks_jax_{request.param}.txt.gz")
+    return gzip.decompress(file.read_bytes()).decode()
+
 
 LOOP = """HloModule loop, is_scheduled=true
 
@@ -112,9 +122,9 @@ def graph_of(model):
     return kgraph.lower(model, stack=True, remat="blocks").graph
 
 
-def test_cycles_belong_to_layers_and_loops_count_as_often_as_they_run():
-    found = profile(read_module(STACKED), graph_of(m.blocks()), CHIPS["v5e"])
-    once = sum(map(int, re.findall(r'estimated_cycles":"(\d+)"', STACKED)))
+def test_cycles_belong_to_layers_and_loops_count_as_often_as_they_run(stacked):
+    found = profile(read_module(stacked), graph_of(m.blocks()), CHIPS["v5e"])
+    once = sum(map(int, re.findall(r'estimated_cycles":"(\d+)"', stacked)))
     assert once < found.cycles < 2 * once
     rows = {row.label: row for row in found.layers}
     assert list(rows) == ["up0 ... up1", "down0 ... down1", "up0/x2", "head", OUTSIDE]
@@ -128,13 +138,23 @@ def test_cycles_belong_to_layers_and_loops_count_as_often_as_they_run():
     assert found.flops == 2 * 7 * products + 3 * head
 
 
-def test_weights_move_along_the_axis_of_the_mesh():
-    found = find_collectives(read_module(STACKED), {"fsdp": 8})
+def test_what_is_computed_is_no_name_of_a_layer():
+    x = kgraph.Input((4,))
+    graph = kgraph.lower(kgraph.Model(x, L.Add()([x, L.Dense(4)(x)]))).graph
+    names = _Names(graph)
+    assert names.of("jit(f)/call_exported/jit(train_step)/add") == (OUTSIDE, "forward")
+    assert names.of("jit(f)/jit(train_step)/transpose(jvp(add))/add") == ("add", "backward")
+    assert names.of("jit(train_step)/jvp(anything)/new/dense/dot") == ("dense", "forward")
+
+
+def test_weights_move_along_the_axis_of_the_mesh(stacked):
+    found = find_collectives(read_module(stacked), {"fsdp": 8})
     kinds = Counter()
     for one in found:
         assert one.axes == ("fsdp",)
         kinds[one.kind] += one.times
-    assert kinds == {"all-gather": 9, "reduce-scatter": 3, "all-reduce": 1}
+    assert kinds.pop("all-reduce") <= 3  # biases and the loss: at once, or block by block
+    assert kinds == {"all-gather": 9, "reduce-scatter": 3}
     width = m.WIDTH
     sizes = {shape for one in found if one.kind == "all-gather" for shape in one.shapes}
     assert sizes <= {(width, m.CLASSES), (1, width, 2 * width), (1, 2 * width, width)}

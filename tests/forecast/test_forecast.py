@@ -16,7 +16,7 @@ from kgraph import distribution as dist
 from kgraph import layers as L
 from kgraph.distribution.chips import CHIPS, find_slice
 from kgraph.errors import ConfigError, StateError
-from kgraph.forecast import compiling, load_executable
+from kgraph.forecast import compiling, load_executable, making
 from kgraph.layers.base.platform import lowering_for, platform
 
 HERE = dist.DeviceMesh((8,), ("fsdp",))
@@ -128,6 +128,16 @@ def test_an_unknown_topology_is_answered_with_the_known_ones():
 
 def test_without_libtpu_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs the TPU's compiler[\s\S]*kgraph-jax\[tpu\]"):
+        m.compiled(m.blocks()).forecast("v5e:2x4", 64)
+
+
+def test_a_libtpu_that_jax_does_not_take_is_none(monkeypatch):
+    message = "RuntimeError: JAX TPU support not installed; cannot generate TPU topology."
+    found = {"error": "topology", "message": message, "seconds": 0}
+    monkeypatch.setattr(compiling, "require_compiler", lambda where: None)
+    monkeypatch.setattr(making, "require_compiler", lambda where: None)
+    monkeypatch.setattr(compiling, "_run", lambda folder, where: found)
     with pytest.raises(ConfigError, match=r"needs the TPU's compiler[\s\S]*kgraph-jax\[tpu\]"):
         m.compiled(m.blocks()).forecast("v5e:2x4", 64)
 
