@@ -10,10 +10,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Opaque:
-    """Stands in a description for a value that cannot be written down, such as a lambda."""
+    """Stands in a description for a value that is no plain data, such as a lambda.
+
+    Fields:
+        text, identity: which value it is; two functions of one name are not equal.
+        name: under which a file may name it, if it is a function that was defined by `def`: who
+            loads the file passes the function (`custom_objects`). Otherwise None.
+    """
 
     text: str
     identity: int
+    name: str | None = None
+
+    @property
+    def written(self) -> dict[str, str] | None:
+        """What stands for it in a file, or None if nothing can."""
+        return None if self.name is None else {"kind": "custom", "function": self.name}
 
 
 def names_foreign(description: object) -> bool:
@@ -24,6 +36,15 @@ def names_foreign(description: object) -> bool:
     if isinstance(description, list):
         return any(map(names_foreign, description))
     return isinstance(description, Opaque)
+
+
+def written(description: Any) -> Any:
+    """Returns a description with names in the place of functions that a file may name."""
+    if isinstance(description, Opaque):
+        return description.written or description
+    if isinstance(description, dict):
+        return {key: written(item) for key, item in description.items()}
+    return [written(item) for item in description] if isinstance(description, list) else description
 
 
 def find_opaque(description: object, path: str = "") -> Iterator[tuple[str, Opaque]]:

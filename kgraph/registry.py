@@ -24,7 +24,7 @@ from kgraph.custom_objects import (
     get_registered_object,
 )
 from kgraph.declared import is_own
-from kgraph.descriptions import Opaque, find_opaque
+from kgraph.descriptions import Opaque, find_opaque, written
 from kgraph.errors import ConfigError, nearest
 from kgraph.lazy import load_kind
 from kgraph.option_types import check_option_types
@@ -157,7 +157,7 @@ def lookup(kind: str, name: Any) -> Any:
         found = _find_own(kind, name)
     if found is None:
         raise ConfigError(
-            f"No {kind} is known as {name!r}",
+            f"No {'class or function' if kind == 'custom' else kind} is known as {name!r}",
             hint=[
                 nearest(name, registered_names(kind))
                 or f"known: {', '.join(registered_names(kind)[:40])}",
@@ -166,6 +166,11 @@ def lookup(kind: str, name: Any) -> Any:
             ],
         )
     return found
+
+
+def has_own(kind: str, name: str) -> bool:
+    """Tells whether kgraph itself has a class or function of this kind and name."""
+    return _find_own(kind, name) is not None
 
 
 def _find_own(kind: str, name: str) -> Any | None:
@@ -214,7 +219,7 @@ def _of_kind(kind: str, config: Config) -> Mapping[str, Any]:
 
 def serialize(kind: str, thing: object) -> Any:
     """Returns an object as JSON types, or raises ConfigError if a part of it cannot be written."""
-    config = describe(thing)
+    config = written(describe(thing))
     for path, value in find_opaque(config):
         raise ConfigError(
             f"This {kind} cannot be written down",
@@ -293,13 +298,25 @@ def _describe_foreign(value: Any) -> Any:
         return str(policy)
     if inspect.isclass(value) and hasattr(value, "dtype"):  # jnp.float32 and the like
         return value.__name__
-    return Opaque(repr(value), id(value))
+    if callable(value) and hasattr(type(value), "get_config") and hasattr(value, "from_config"):
+        name = get_registered_name(type(value))
+        return {"kind": "custom", "class_name": name, "config": describe(value.get_config())}
+    return Opaque(repr(value), id(value), _name_of_function(value))
+
+
+def _name_of_function(value: Any) -> str | None:
+    """Returns the name of a function, compiled or not; none of a lambda, which has none."""
+    plain = inspect.isfunction(value) or inspect.isfunction(getattr(value, "__wrapped__", None))
+    name = getattr(value, "__name__", "")
+    return name if plain and name.isidentifier() else None
 
 
 def restore(value: object) -> Any:
     """Returns the value that `describe` wrote. Runs constructors of known classes alone."""
     if isinstance(value, list):
         return [restore(item) for item in value]
+    if isinstance(value, Opaque):
+        return value if value.written is None else restore(value.written)
     if not isinstance(value, Mapping):
         return value
     keys = set(value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from kgraph.descriptions import text_of
+from kgraph.descriptions import text_of, written
 from kgraph.graph.node import LayerSpec, Node, Ref, TensorSpec
 from kgraph.graph.structure import single
 from kgraph.registry import describe
@@ -88,6 +88,11 @@ class Graph:
     def content_hash(self) -> str:
         """SHA-256 (hex) of everything that counts for equality. Equal in every process."""
         return hashlib.sha256(text_of(plain(self)).encode()).hexdigest()
+
+    @property
+    def stored_hash(self) -> str:
+        """As `content_hash`, but with the names of functions for what a file cannot tell apart."""
+        return hashlib.sha256(text_of(written(plain(self))).encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Graph) and self.content_hash == other.content_hash

@@ -14,9 +14,9 @@ from kgraph.graph.structure import fill, leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.layers.base.core import label_of
-from kgraph.models.copies import classes_in
 from kgraph.models.model import Model
 from kgraph.models.sequential import Sequential
+from kgraph.saving.kgraph_format.own_objects import live_objects
 from kgraph.tracebacks import entry
 from kgraph.types import Tree
 
@@ -64,7 +64,8 @@ def clone_model(
         )
     if recursive and clone_function is not None:
         clone_function = _into_models(clone_function, call_function)
-    with custom_object_scope(classes_in(model)):
+    own = live_objects(model, *model._kgraph.trainer.objects(), strict=False)
+    with custom_object_scope(own):
         if sequential:
             clone = _cloned_sequential(model, input_tensors, clone_function or _fresh)
         elif told or call_function is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kgraph import optimizers
 from kgraph.compiler import Pass
 from kgraph.compiler.lower import LiveGraph, Remat, Stacking, check_stacking
-from kgraph.descriptions import find_opaque
+from kgraph.descriptions import find_opaque, written
 from kgraph.distribution.current import check_distribution
 from kgraph.distribution.current import distribution as in_force
 from kgraph.errors import ConfigError
@@ -135,7 +135,7 @@ def get_compile_config(self: Model) -> dict[str, Any] | None:
     given = self._kgraph.trainer.given()
     if given is None:
         return None
-    plain = {name: describe(value) for name, value in given.items()}
+    plain: dict[str, Any] = written({name: describe(value) for name, value in given.items()})
     for path, value in find_opaque(plain):
         raise ConfigError(
             f"The compile option {path} of {label_of(self)} cannot be written down",

@@ -6,13 +6,13 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from kgraph import saving
-from kgraph.declared import is_own
+from kgraph.custom_objects import custom_object_scope
 from kgraph.graph.structure import leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.graph.walk import reachable
-from kgraph.layers.base import Layer, create_values
+from kgraph.layers.base import create_values
 from kgraph.layers.base.between_blocks import between_blocks
-from kgraph.layers.base.tree import children
+from kgraph.saving.kgraph_format.own_objects import live_objects
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -45,13 +45,6 @@ def _deep_copy(model: Model, memo: dict[int, Any]) -> Model:
 
 def pickled(model: Model) -> tuple[Any, tuple[Any, ...]]:
     """Returns what `__reduce__` has to: the bytes of a file, and the classes of the user's own."""
-    classes = {name: kind for name, kind in classes_in(model).items() if not is_own(kind)}
-    return saving.model_from_bytes, (saving.model_to_bytes(model), classes)
-
-
-def classes_in(layer: Layer) -> dict[str, type]:
-    """Returns the class of each layer in a model, to any depth, by name."""
-    found: dict[str, type] = {type(layer).__name__: type(layer)}
-    for _, child in children(layer):
-        found |= classes_in(child)
-    return found
+    own = live_objects(model, *model._kgraph.trainer.objects())
+    with custom_object_scope(own):
+        return saving.model_from_bytes, (saving.model_to_bytes(model), own)

@@ -234,14 +234,15 @@ def _check_graph(container: Container, model: Model, document: Any) -> None:
     meant: then it is a warning.
     """
     graph, saved = graph_of(model), container.manifest
-    if (None if graph is None else graph.content_hash) == saved.graph_hash:
+    found = None if graph is None else graph.stored_hash
+    if found == saved.graph_hash:
         return
     classes = (item.get("class_name") for _, item in objects_in(document, ""))
     own = [n for n in classes if isinstance(n, str) and get_registered_object(n) is not None]
     if saved.kgraph_version == KGRAPH_VERSION and not own:
         raise file_error(
             container.path, "describes another graph than was saved", member=MODEL, at="model",
-            expected=saved.graph_hash, received=None if graph is None else graph.content_hash,
+            expected=saved.graph_hash, received=found,
         )  # fmt: skip
     cause = f"your {shown(own[0])} has changed" if own else f"it was {saved.kgraph_version} then"
     warn(

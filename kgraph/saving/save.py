@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.lower import graph_of
@@ -17,16 +18,20 @@ from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.pending import PendingSave, settle, start_save
-from kgraph.saving.keras_format import keras_format_of, save_keras_model
+from kgraph.saving.keras_format import (
+    check_keras_model,
+    keras_format_of,
+    save_keras_model,
+)
 from kgraph.saving.kgraph_format.content import Content, write_file
 from kgraph.saving.kgraph_format.description import (
-    live_classes,
     model_document,
     model_from_document,
 )
 from kgraph.saving.kgraph_format.document_check import check_document
 from kgraph.saving.kgraph_format.folder import FolderWriter
 from kgraph.saving.kgraph_format.manifest import MODEL, TRAINING_OPTIONS
+from kgraph.saving.kgraph_format.own_objects import live_objects, warn_of_unregistered
 from kgraph.saving.kgraph_format.shards import snapshot
 from kgraph.saving.kgraph_format.stored_arrays import (
     tree_paths,
@@ -114,15 +119,33 @@ def save_model(
     return None
 
 
-def _content(model: Model, include_optimizer: bool, spread: bool) -> Content:
+def check_savable(model: Model, filepath: FilePath) -> None:
+    """Raises what `save_model` raises if the model, or its training, cannot be written down.
+
+    It also warns as a save does. No weight is read, and nothing is written.
+    """
+    refuse_other_ways(model)
+    if keras_format_of(filepath) == "model":
+        check_keras_model(model, Path(filepath))
+    else:
+        _prove(model, _documents(model, include_optimizer=True), None)
+
+
+def _documents(model: Model, include_optimizer: bool) -> dict[str, bytes]:
     compiled = model.get_compile_config() if include_optimizer else None
     document = model_document(model)
     documents = {MODEL: strict_json.encode(document, label_of(model))}
     if compiled is not None:
         data = strict_json.encode({"compile": compiled}, f"The training of {label_of(model)}")
         documents[TRAINING_OPTIONS] = data
+    return documents
+
+
+def _content(model: Model, include_optimizer: bool, spread: bool) -> Content:
+    documents = _documents(model, include_optimizer)
     with between_blocks:  # a training that runs goes on when both are read
-        training = model._kgraph.trainer.state() if compiled is not None else None
+        compiled = TRAINING_OPTIONS in documents
+        training = model._kgraph.trainer.state() if compiled else None
         values: dict[str, Any] = weight_values(model)
     if not _prove(model, documents, training):
         training = None
@@ -130,7 +153,7 @@ def _content(model: Model, include_optimizer: bool, spread: bool) -> Content:
         values |= tree_paths(training)
     graph = graph_of(model)
     arrays = snapshot(values, spread)
-    return Content("model", documents, arrays, None if graph is None else graph.content_hash)
+    return Content("model", documents, arrays, None if graph is None else graph.stored_hash)
 
 
 def _prove(model: Model, documents: Mapping[str, bytes], training: Any) -> bool:
@@ -141,8 +164,9 @@ def _prove(model: Model, documents: Mapping[str, bytes], training: Any) -> bool:
     Raises:
         ConfigError: what comes out is another model.
     """
-    classes = live_classes(model, *model._kgraph.trainer.objects())
-    with custom_object_scope(classes):
+    compiled = TRAINING_OPTIONS in documents
+    own = live_objects(model, *(model._kgraph.trainer.objects() if compiled else ()))
+    with custom_object_scope(own):
         try:
             rebuilt = _rebuilt(documents[MODEL])
         except Exception as error:
@@ -150,8 +174,9 @@ def _prove(model: Model, documents: Mapping[str, bytes], training: Any) -> bool:
             raise _unprovable(model, f"{type(error).__name__}: {reason}") from error
         if difference := _difference(model, rebuilt):
             raise _unprovable(model, difference)
-        if TRAINING_OPTIONS in documents:
+        if compiled:
             _compile_again(model, rebuilt, strict_json.decode(documents[TRAINING_OPTIONS]))
+    warn_of_unregistered(label_of(model), own)
     if training is None or tree_specs(training) == tree_specs(
         rebuilt._kgraph.trainer.abstract_state()
     ):

@@ -90,6 +90,7 @@ def test_row_58_from_config_can_be_overridden():
 
 
 @pytest.mark.parametrize("layer_class", [PlainDense, CustomDense])
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
 def test_row_59_own_layers_are_saved_with_or_without_get_config(layer_class, tmp_path):
     model = model_of(layer_class)
     model.save(tmp_path / "model.kgraph")

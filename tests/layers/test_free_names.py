@@ -22,6 +22,7 @@ EXTRAS = {"next_key"}
 
 
 @pytest.mark.parametrize("way", ["layer", "number", "layers", "property", "method"])
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
 def test_any_name_may_be_used_in_a_layer(way: str, tmp_path):
     names = names_not_of(keras.layers.Layer(), Layer())
     assert {"children", "spec", "label", "kind", "next_key"} <= set(names)

@@ -59,6 +59,7 @@ class Total(kgraph.metrics.Metric):
 
 
 @pytest.mark.parametrize("way", [*WAYS, "property", "method"])
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
 def test_any_name_may_be_used_in_a_loss_and_a_metric(way: str, tmp_path):
     loss_names = names_not_of(keras.losses.MeanSquaredError(), kgraph.losses.Loss())
     metric_names = names_not_of(keras.metrics.Mean(), kgraph.metrics.Metric(name="m"))
@@ -105,6 +106,7 @@ class Counting(kgraph.callbacks.Callback):
 
 
 @pytest.mark.parametrize("way", [*WAYS, "property", "method"])
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
 def test_any_name_may_be_used_in_an_optimizer_and_a_schedule(way: str, tmp_path):
     sgd = kgraph.optimizers.SGD
     names = names_not_of(keras.optimizers.SGD(), sgd())

@@ -164,6 +164,7 @@ def classes_for(K: Any) -> dict[str, type]:
     return {"Block": Block, "Net": Net}
 
 
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
 def test_models_defined_by_code_go_with_their_classes(tmp_path: Path):
     first, second = tmp_path / "first.keras", tmp_path / "second.keras"
     x = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")

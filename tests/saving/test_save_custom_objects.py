@@ -11,6 +11,7 @@ from kgraph import initializers, layers, saving
 from kgraph.errors import ConfigError, ModelFileError
 
 
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
 def test_a_class_that_is_not_registered_is_passed_by_name(tmp_path):
     model = custom()
     model.save(tmp_path / "m.kgraph")
@@ -21,6 +22,7 @@ def test_a_class_that_is_not_registered_is_passed_by_name(tmp_path):
         assert saving.load_model(tmp_path / "m.kgraph").layers[1].factor == 3.0
 
 
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
 def test_a_class_that_nobody_passed_is_named(tmp_path):
     custom().save(tmp_path / "m.kgraph")
     with pytest.raises(ModelFileError, match=r"'Scaled'[\s\S]*custom_objects=") as caught:
@@ -42,6 +44,7 @@ class Steps(initializers.Initializer):
         return np.arange(np.prod(shape)).reshape(shape).astype(dtype or "float32")
 
 
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
 def test_a_class_inside_an_option_is_found_too(tmp_path):
     x = keras.Input((4,))
     model = keras.Model(x, layers.Dense(2, kernel_initializer=Steps())(x))
@@ -116,6 +119,7 @@ def test_a_layer_that_comes_back_different_is_found_when_saving(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
 def test_a_class_that_changed_after_the_save_is_a_warning_if_its_weights_fit(tmp_path):
     custom().save(tmp_path / "m.kgraph")
 

@@ -60,6 +60,7 @@ def test_a_frozen_layer_stays_frozen(tmp_path):
     assert trained == [weight.shape for weight in model.trainable_weights] == [(3, 2), (2,)]
 
 
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
 def test_a_model_defined_by_code_gets_its_weights_back(tmp_path):
     model = Coded(3)
     data = {"left": ROWS, "right": -ROWS}

@@ -132,9 +132,8 @@ def test_a_loss_fn_and_how_steps_run_are_saved(tmp_path):
     model = keras.Model(x, layers.Dense(3, name="units")(x))
     how = {"stack": False, "remat": ["units"], "steps_per_execution": 2}
     model.compile("sgd", loss_fn=squares, **how)
-    with pytest.raises(ConfigError, match=r"loss_fn[\s\S]*register_keras_serializable"):
+    with pytest.warns(UserWarning, match=r"registered: squares[\s\S]*register_keras_serializable"):
         model.save(tmp_path / "m.kgraph")
-    assert not any(tmp_path.iterdir())
     saving.register_keras_serializable("save_training")(squares)
     model.save(tmp_path / "m.kgraph")
     loaded = saving.load_model(tmp_path / "m.kgraph")

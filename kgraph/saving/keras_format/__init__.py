@@ -12,6 +12,7 @@ from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgraph.saving.keras_format.load import load_keras_model as load_keras_model
+    from kgraph.saving.keras_format.save import check_keras_model as check_keras_model
     from kgraph.saving.keras_format.save import save_keras_model as save_keras_model
     from kgraph.saving.keras_format.suffixes import Format as Format
     from kgraph.saving.keras_format.suffixes import keras_format_of as keras_format_of

@@ -13,7 +13,7 @@ from kgraph.descriptions import Opaque
 from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH, unnamed_dims
 from kgraph.layers.base import InputLayer, Layer
-from kgraph.registry import describe, recorded_arguments
+from kgraph.registry import describe, has_own, recorded_arguments
 from kgraph.saving.files.file_error import shown
 from kgraph.saving.keras_format.names import (
     KERAS_OPTIONS,
@@ -73,6 +73,8 @@ class ObjectWriter:
             return [self.value(part, place) for part in item]
         if isinstance(item, Mapping):
             return self._mapping(item, place)
+        if isinstance(item, Opaque) and item.name is not None:
+            return self._function("custom", item.name, place)
         if isinstance(item, Opaque):
             self.cannot(place, re.sub(" at 0x[0-9a-f]+", "", item.text))
             return None
@@ -106,7 +108,7 @@ class ObjectWriter:
     def _described(self, item: Mapping[str, Any], place: str) -> Any:
         kind, name = str(item["kind"]), str(item["class_name"])
         config = self.value(item["config"], place)
-        if ">" in name or kind not in MODULES:
+        if kind not in MODULES or not has_own(kind, name):
             return _custom(name, config)
         return _object(MODULES[kind], name, known_to_all(config))
 
@@ -120,7 +122,7 @@ class ObjectWriter:
             self.cannot(place, f"a function of kind {kind}")
             return None
         return {
-            "module": "custom", "class_name": "function", "config": name.rpartition(">")[2],
+            "module": "custom", "class_name": "function", "config": name,
             "registered_name": name,
         }  # fmt: skip
 

@@ -20,7 +20,11 @@ from kgraph.saving.files import strict_json
 from kgraph.saving.files.atomic import replace_file
 from kgraph.saving.files.stored_zip import write_zip
 from kgraph.saving.keras_format.archive import CONFIG, METADATA, WEIGHTS, read_archive
-from kgraph.saving.keras_format.compile_options import KNOWN, compile_config
+from kgraph.saving.keras_format.compile_options import (
+    KNOWN,
+    compile_config,
+    read_compile_options,
+)
 from kgraph.saving.keras_format.hdf5 import import_h5py, write_arrays
 from kgraph.saving.keras_format.kept_arrays import kept_arrays
 from kgraph.saving.keras_format.layer_order import check_order
@@ -29,8 +33,8 @@ from kgraph.saving.keras_format.models_in import ModelReader
 from kgraph.saving.keras_format.models_out import ModelWriter
 from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
 from kgraph.saving.keras_format.weight_paths import group_names, weight_paths
-from kgraph.saving.kgraph_format.description import live_classes
 from kgraph.saving.kgraph_format.manifest import KGRAPH_VERSION
+from kgraph.saving.kgraph_format.own_objects import live_objects, warn_of_unregistered
 from kgraph.saving.kgraph_format.stored_arrays import tree_specs
 from kgraph.source import warn
 
@@ -60,21 +64,35 @@ def save_keras_model(model: Model, path: Path, include_optimizer: bool = True) -
     _write(path, members)
 
 
-def _members(model: Any, path: Path, include_optimizer: bool) -> dict[str, bytes]:
-    writer = ModelWriter()
+def check_keras_model(model: Model, path: Path) -> None:
+    """Raises what `save_keras_model` raises if the model cannot be written."""
+    import_h5py()
+    _described(model, path, include_optimizer=True)
+
+
+def _described(
+    model: Any, path: Path, include_optimizer: bool
+) -> tuple[ModelWriter, bytes, OptimizerSlots | None]:
+    """Returns the config of a model that is proved to come back from it, and how it was written."""
+    writer, slots = ModelWriter(), None
     document = writer.layer(model, "")
     check_order(model, writer)
-    state: dict[str, np.ndarray] = {}
-    named: dict[str, str] = {}
     if include_optimizer and model.compiled:
         document["compile_config"], slots = _training(model, writer)
-        if slots is not None:
-            arrays = slots.to_keras()
-            state = {at: arrays[number] for at, number in slots.places()}
-            named = {group: name for group, name, _ in slots.groups}
     writer.check(label_of(model))
     config = strict_json.encode(document, label_of(model))
     _prove(model, path, config, writer)
+    return writer, config, slots
+
+
+def _members(model: Any, path: Path, include_optimizer: bool) -> dict[str, bytes]:
+    writer, config, slots = _described(model, path, include_optimizer)
+    state: dict[str, np.ndarray] = {}
+    named: dict[str, str] = {}
+    if slots is not None:
+        made = slots.to_keras()
+        state = {at: made[number] for at, number in slots.places()}
+        named = {group: name for group, name, _ in slots.groups}
     places = weight_paths(model, writer.order)
     create_values(named_weights(model))
     arrays = kept_arrays(model, places) | state
@@ -138,11 +156,16 @@ def _prove(model: Model, path: Path, config: bytes, writer: ModelWriter) -> None
     Raises:
         ConfigError: what comes out is another model.
     """
-    with custom_object_scope(live_classes(model)), warnings.catch_warnings():
+    document = strict_json.decode(config)
+    options = document.get("compile_config")
+    own = live_objects(model, *(model._kgraph.trainer.objects() if options else ()))
+    with custom_object_scope(own), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reader = ModelReader(path)
         try:
-            rebuilt = reader.read(strict_json.decode(config))
+            rebuilt = reader.read(document)
+            if options:
+                read_compile_options(path, rebuilt, options)
         except Exception as error:
             raise _unprovable(model, str(error).partition("\n")[0]) from error
     ours = _specs(weight_paths(model, writer.order))
@@ -151,6 +174,7 @@ def _prove(model: Model, path: Path, config: bytes, writer: ModelWriter) -> None
         if ours.get(at) != theirs.get(at):
             pair = f"{ours.get(at, 'missing')} in the model and {theirs.get(at, 'missing')}"
             raise _unprovable(model, f"{at} is {pair} when rebuilt")
+    warn_of_unregistered(label_of(model), own)
 
 
 def _specs(places: Mapping[str, Any]) -> dict[str, str]:

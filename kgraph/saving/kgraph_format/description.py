@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from kgraph.compiler.lower import graph_of, is_model
-from kgraph.custom_objects import get_registered_name
-from kgraph.declared import is_own
-from kgraph.descriptions import Opaque, find_opaque
+from kgraph.descriptions import Opaque, find_opaque, written
 from kgraph.errors import ConfigError
 from kgraph.graph.structure import Slot, fill
 from kgraph.layers.base import Layer
 from kgraph.layers.base.first_keys import with_values
-from kgraph.layers.base.tree import children
-from kgraph.registry import Recorded, describe, recorded_arguments, registered_names, restore
+from kgraph.registry import describe, restore
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -34,7 +31,7 @@ def model_document(model: Model) -> dict[str, Any]:
     Raises:
         ConfigError: an option (a lambda, say) cannot be written down.
     """
-    described = describe(model)
+    described = written(describe(model))
     for layer, option, value in opaque_options(described):
         raise ConfigError(
             f"The option {option!r} of {layer or model.name!r} cannot be written to a file",
@@ -110,50 +107,3 @@ def _named(layers: Any) -> list[tuple[str, Mapping[str, Any]]]:
         for _, d in named
     )
     return [(d["config"].get("name") or name, d) for name, d in named] if described else []
-
-
-def live_classes(*things: Any) -> dict[str, type]:
-    """Returns the user's own classes that are in use in these objects, by name, to any depth.
-
-    With them a save can be proved before the user passes `custom_objects` to a load.
-
-    Raises:
-        ConfigError: one has the name of a class of kgraph's own and is not registered, so a file
-            would stand for the other class.
-    """
-    found: dict[str, type] = {}
-    seen: set[int] = set()
-    waiting = list(things)
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, Mapping):
-            waiting += thing.values()
-        elif isinstance(thing, (list, tuple)):
-            waiting += thing
-        elif isinstance(thing, Recorded):
-            waiting += recorded_arguments(thing).values()
-            if isinstance(thing, Layer):
-                waiting += [child for _, child in children(thing)]
-            _add(found, thing)
-    return found
-
-
-def _add(found: dict[str, type], thing: Recorded) -> None:
-    cls = type(thing)
-    if is_own(cls):
-        return
-    name = get_registered_name(cls)
-    if name == cls.__name__ and name in registered_names(thing._kgraph_kind, like=name):
-        raise ConfigError(
-            f"Your class {name!r} has the name of one of kgraph's own",
-            expected="a name that a file can tell from it",
-            hint="rename it, or decorate it with @kgraph.saving.register_keras_serializable()",
-        )
-    if found.setdefault(name, cls) is not cls:
-        raise ConfigError(
-            f"Two of your classes in this model are named {name!r}",
-            hint="rename one, or register both under different names",
-        )

@@ -62,7 +62,7 @@ class Manifest:
         kind: "model" or "weights".
         members: the other parts by name.
         arrays: in the order in which they were given.
-        graph_hash: `Graph.content_hash` of the saved model; None without a graph.
+        graph_hash: `Graph.stored_hash` of the saved model; None without a graph.
         kgraph_version, key_version: of the writer. The key version decides random numbers.
     """
 

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from kgraph.declared import is_own
 from kgraph.errors import ConfigError, nearest
 from kgraph.saving.files.atomic import check_writable
 from kgraph.saving.paths import check_suffix
+from kgraph.saving.save import check_savable
 from kgraph.training.callbacks.callback import Logs
 from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.monitor import MonitorCallback
@@ -65,6 +67,8 @@ class ModelCheckpoint(MonitorCallback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         check_writable(Path(self.filepath.partition("{")[0] + "_").parent)  # now: see above
+        if not self.save_weights_only and is_own(type(self.model).save):  # likewise
+            check_savable(self.model, self.filepath)
         if self.save_best_only:
             super().on_train_begin(logs)
 
