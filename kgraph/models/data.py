@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -308,14 +309,15 @@ def _is_due(epoch: int, frequency: int | Sequence[int]) -> bool:
 
 def compilations(progress: Progress) -> Callable[[Any], None]:
     """Returns what tells a display about compilations, and keeps them out of the time per step."""
-    shown, total = "", 0.0
+    shown, total, since = "", 0.0, None
 
     def notice(entry: Any) -> None:
-        nonlocal shown, total
+        nonlocal shown, total, since
         if entry is None:
-            text = "compiling"
+            since = time.monotonic() if since is None else since
+            text = f"compiling {total + time.monotonic() - since:.0f} s"
         else:
-            seconds = entry.traced + entry.compiled
+            seconds, since = entry.traced + entry.compiled, None
             progress.skip(seconds)
             total += seconds
             text = f"compiling {total:.1f} s"

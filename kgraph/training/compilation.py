@@ -27,6 +27,7 @@ Form: TypeAlias = tuple[tuple[str, Any], ...]
 _SHARED: OrderedDict[Any, Making] = OrderedDict()
 _MOST_SHARED = 64
 _CALLBACKS = ("callback", "host_transfer")
+_TICK = 0.5
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,36 @@ def forget_shared() -> None:
     _SHARED.clear()
 
 
+def _nobody(_: Compilation | None) -> None:
+    """Is told where nobody listens."""
+
+
 class _Listening(threading.local):
     """What each thread tells of its compilations."""
 
-    notice: Notice = staticmethod(lambda _: None)
+    notice: Notice = staticmethod(_nobody)
+
+
+@contextlib.contextmanager
+def _ticking(notice: Notice) -> Iterator[None]:
+    """Calls `notice(None)` at the beginning of the block, and twice a second until its end."""
+    if notice is _nobody:
+        yield
+        return
+    notice(None)
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(_TICK):
+            notice(None)
+
+    clock = threading.Thread(target=tick, name="kgraph-compile-clock", daemon=True)
+    clock.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        clock.join()
 
 
 class Compiler:
@@ -120,7 +147,8 @@ class Compiler:
     def telling(self, notice: Notice) -> Iterator[None]:
         """Tells a display about what this thread compiles within the block.
 
-        `notice` is called with None before something is compiled, and with its `Compilation` after.
+        `notice` is called with None before something is compiled, twice a second while it is (from
+        another thread), and with its `Compilation` after.
         """
         before, self._listening.notice = self._listening.notice, notice
         try:
@@ -151,8 +179,22 @@ class Compiler:
         """
         if self.eager:
             return function
-        self._listening.notice(None)
         reason = self._reason(name, form)
+        with _ticking(self._listening.notice):
+            entry, executable = self._compiled(name, reason, function, donate, args, out_shardings)
+        self.entries.append(entry)
+        self._listening.notice(entry)
+        return executable
+
+    def _compiled(
+        self,
+        name: str,
+        reason: str,
+        function: Callable[..., Any],
+        donate: tuple[int, ...],
+        args: Any,
+        out_shardings: Any,
+    ) -> tuple[Compilation, Callable[..., Any]]:
         start = time.perf_counter()
         placed = {} if out_shardings is None else {"out_shardings": out_shardings}
         with held(PATIENCE):
@@ -169,10 +211,8 @@ class Compiler:
                     _SHARED.popitem(last=False)
         executable = making.result()
         compiled = 0.0 if shared else time.perf_counter() - start - traced
-        entry = Compilation(name, reason, traced, compiled, shared, _temporary_bytes(executable))
-        self.entries.append(entry)
-        self._listening.notice(entry)
-        return executable
+        temporary = _temporary_bytes(executable)
+        return Compilation(name, reason, traced, compiled, shared, temporary), executable
 
     def _reason(self, name: str, form: Form) -> str:
         before = self._forms.get(name)

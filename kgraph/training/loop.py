@@ -194,7 +194,7 @@ class Fit:
                 if listens:
                     self.callbacks.on_train_batch_begin(count)
                 count += work.run(limit if most is None else min(limit, most))
-                self.progress.update(count, self.engine.logs)
+                self.progress.update(count - self.engine.throttle.waiting, self.engine.logs)
                 if listens:
                     self.callbacks.on_train_batch_end(count - 1, self.engine.logs())
                 self.watch.after_block(epoch, count, work)
@@ -237,12 +237,14 @@ def evaluate(
             if listens:
                 callbacks.on_test_batch_end(count - 1, evaluation.logs())
             if progress is not None:
-                progress.update(count, evaluation.logs)
+                progress.update(count - engine.test_throttle.waiting, evaluation.logs)
             if not engine.is_elsewhere:
                 engine.guard.check()
             if callbacks.asked_to("stop_evaluating"):
                 break
     logs = evaluation.logs()
+    if progress is not None:
+        progress.update(count, logs.copy)  # the fetch has waited
     evaluation.end()
     callbacks.on_test_end(logs)
     return logs

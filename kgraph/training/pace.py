@@ -74,6 +74,11 @@ class Throttle(threading.local):
         self._pending: deque[tuple[Any, int]] = deque()
         self._last_done = 0.0
 
+    @property
+    def waiting(self) -> int:
+        """How many steps have been handed over and are not known to be done."""
+        return sum(steps for _, steps in self._pending)
+
     def ready(self) -> None:
         """Comes before a block is handed over: waits if that block is the first to be measured."""
         if not self.pace.is_known:

@@ -11,7 +11,15 @@ import jax
 
 from kgraph.config import output
 from kgraph.errors import check_choice
-from kgraph.training.console import BAR_WIDTH, LiveLine, bar_cell, is_live
+from kgraph.training.console import (
+    BAR_WIDTH,
+    CellLine,
+    LiveLine,
+    bar_cell,
+    is_live,
+    live_line,
+    put_line,
+)
 
 Logs: TypeAlias = Mapping[str, float]
 Verbosity: TypeAlias = Literal["auto", 0, 1, 2] | bool
@@ -57,7 +65,7 @@ class Progress:
         self._stream: Any = output() if stream is None else stream
         self._display = _display_for(verbose, self._stream)
         self._clock = clock
-        self._line: LiveLine | None = None
+        self._line: LiveLine | CellLine | None = None
         self._start_epoch()
 
     def __enter__(self) -> Progress:
@@ -78,9 +86,9 @@ class Progress:
         `logs` is called only when the live line is redrawn.
         """
         step = step * self._each if self.steps is None else min(step * self._each, self.steps)
-        self._seen = step
-        if self._display == "silent":
+        if self._display == "silent" or step == self._seen:
             return
+        self._seen = step
         now = self._last = self._clock()
         if self._first is None:
             self._first = (step, now)  # the first step is not counted at all
@@ -88,7 +96,8 @@ class Progress:
             self._skipped += self._to_skip
         self._to_skip = 0.0
         if self._display == "bar" and now - self._drawn >= REFRESH_SECONDS:
-            self._draw(logs())
+            self._logs = logs()
+            self._draw()
 
     def skip(self, seconds: float) -> None:
         """Leaves time out of the time per step: a compilation, say."""
@@ -104,27 +113,31 @@ class Progress:
         self._notes = [note for note in self._notes if note != replaces]
         self._notes.append(text)
         if self._display == "bar":
-            self._draw({})
+            self._draw()
 
     def epoch_end(self, logs: Logs | None = None) -> None:
         """Prints the line of this epoch that stays."""
         if self._display == "silent":
             return
-        self._close_line(keep=False)
         self._seen = done = self._seen or self.steps or 0
         total = self.steps or done
-        per_step = _per_step(self._step_seconds())
+        seconds = self._step_seconds()
+        if seconds is None:  # there is but one
+            seconds = (self._last - self._start) / done if done else 0.0
+        per_step = _per_step(seconds)
         elapsed = f"{self._clock() - self._start:.0f}s"
         if self._display == "lines":
             head = f"{_count(done, total)} - {elapsed} - {per_step}"
         else:
             cells = BAR_WIDTH * min(done, total) // max(total, 1) * bar_cell(self._stream)
             head = f"{_count(done, total)} {cells:{BAR_WIDTH}} {elapsed} {per_step}"
-        self._print(head + self._tail(logs or {}))
+        self._close_line(head + self._tail(logs or {}))
 
     def close(self) -> None:
-        """Ends a live line that is still open, keeping what it shows. Can be called twice."""
-        self._close_line(keep=True)
+        """Ends a live line that is still open, with how far it came. Can be called twice."""
+        if self._line is not None:
+            self._draw()
+            self._close_line()
 
     def _start_epoch(self) -> None:
         self._start = self._drawn = self._last = self._clock()
@@ -132,42 +145,44 @@ class Progress:
         self._first: tuple[int, float] | None = None
         self._seen = 0
         self._notes: list[str] = []
+        self._logs: Logs = {}
 
-    def _step_seconds(self) -> float:
-        """Returns the time per step, once possible without the first steps (they compile)."""
-        if not self._seen:
-            return 0.0
-        step, moment = self._first or (0, self._start)
-        if self._seen > step:
-            return max(self._last - moment - self._skipped, 0.0) / (self._seen - step)
-        return (self._last - self._start) / self._seen
+    def _step_seconds(self) -> float | None:
+        """Returns the time per step without the first steps, which compile; None before others."""
+        step, moment = self._first or (self._seen, self._start)
+        if self._seen <= step:
+            return None
+        return max(self._last - moment - self._skipped, 0.0) / (self._seen - step)
 
     def _tail(self, logs: Logs) -> str:
         numbers = "".join(f" - {key}: {format_number(value)}" for key, value in logs.items())
         return numbers + (f" ({', '.join(self._notes)})" if self._notes else "")
 
-    def _draw(self, logs: Logs) -> None:
-        seconds = self._step_seconds()
-        if self.steps:
-            text = _remaining(seconds * max(self.steps - self._seen, 0))
-        else:
-            text = f"{self._clock() - self._start:.0f}s"
+    def _draw(self) -> None:
+        seconds, cells = self._step_seconds(), []
+        if not self.steps:
+            cells.append(f"{self._clock() - self._start:.0f}s")
+        elif seconds is not None:
+            cells.append(_remaining(seconds * max(self.steps - self._seen, 0)))
+        if seconds is not None:
+            cells.append(_per_step(seconds))
         with self._tolerant():
-            self._line = self._line or LiveLine(self.steps or None, self._stream)
-            self._line.draw(self._seen, f"{text} {_per_step(seconds)}{self._tail(logs)}")
+            self._line = self._line or live_line(self.steps or None, self._stream)
+            self._line.draw(self._seen, (" ".join(cells) + self._tail(self._logs)).lstrip())
         self._drawn = self._clock()
 
-    def _close_line(self, keep: bool) -> None:
+    def _close_line(self, last: str | None = None) -> None:
         if self._line is not None:
             with self._tolerant():
-                self._line.close(keep)
+                self._line.close(last)
             self._line = None
+        elif last is not None:
+            self._print(last)
 
     def _print(self, text: str) -> None:
         if self._display != "silent":
             with self._tolerant():
-                self._stream.write(text + "\n")
-                self._stream.flush()
+                put_line(text, self._stream)
 
     @contextlib.contextmanager
     def _tolerant(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import io
 import itertools
+import logging
 import os
 import pty
 import re
@@ -17,8 +18,10 @@ from types import SimpleNamespace
 
 import keras
 import pytest
+from tqdm import tqdm
 
 from kgraph.errors import ConfigError
+from kgraph.training import compilation, pace
 from kgraph.training.callbacks import CallbackList, ProgbarLogger
 from kgraph.training.console import announce
 from kgraph.training.progress import Progress, format_number
@@ -112,15 +115,58 @@ def test_a_terminal_is_redrawn_twice_a_second_and_keeps_the_final_lines():
     assert [line[: len(final)] for line in shown] == ["Epoch 1/2", final, "Epoch 2/2", final, ""]
 
 
-@pytest.mark.parametrize(("kernel", "live"), [(object(), True), (None, False)])
-def test_a_notebook_is_redrawn_though_it_is_no_terminal(kernel, live, monkeypatch):
-    shell = SimpleNamespace(kernel=kernel)
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    monkeypatch.setattr(sys, "stdout", stream := io.StringIO())
-    run("auto", None, epochs=1)
-    assert ("\r" in stream.getvalue()) is live
+class Cell:
+    """The output of a cell of a notebook: what was written, and displays by their last state."""
+
+    def __init__(self, monkeypatch, kernel) -> None:
+        shell = SimpleNamespace(kernel=kernel)
+        ipython = SimpleNamespace(get_ipython=lambda: shell)
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=self.display))
+        stream = SimpleNamespace(write=self.write, flush=lambda: None, isatty=lambda: False)
+        monkeypatch.setattr(sys, "stdout", stream)
+        self.outputs: list[str] = []
+        self.updates = 0
+
+    def write(self, text) -> None:
+        self.outputs += [text.strip()] if text.strip() else []
+
+    def display(self, data, raw, display_id):
+        place = len(self.outputs)
+        self.outputs.append(data["text/plain"])
+
+        def update(data, raw) -> None:
+            self.updates += 1
+            self.outputs[place] = data["text/plain"]
+
+        return SimpleNamespace(update=update)
+
+
+def test_in_a_notebook_an_output_is_replaced_and_the_last_state_stays(monkeypatch):
+    cell = Cell(monkeypatch, kernel=object())
+    run("auto", None)
+    assert cell.updates > 8
+    final = (
+        f"750/750 {'━' * 20} 4s 4ms/step - accuracy: 0.9035 - loss: 0.3430 - val_loss: 5.0000e-04"
+    )
+    assert cell.outputs == ["Epoch 1/2", final, "Epoch 2/2", final]
     run("auto", other := io.StringIO(), epochs=1)
-    assert "\r" not in other.getvalue()
+    assert other.getvalue().startswith("750/750 - 4s")
+
+
+def test_where_ipython_has_no_kernel_there_is_a_line_per_epoch(monkeypatch):
+    cell = Cell(monkeypatch, kernel=None)
+    run("auto", None, epochs=1)
+    assert len(cell.outputs) == 1
+    assert cell.outputs[0].startswith("750/750 - 4s")
+
+
+def test_a_cell_of_unknown_length_that_is_interrupted_keeps_how_far_it_came(monkeypatch):
+    cell, clock = Cell(monkeypatch, kernel=object()), Clock()
+    with Progress("auto", 1, None, None, clock) as progress:
+        progress.note("compiling 1 s")
+        progress.update(3, dict)
+    assert cell.outputs == ["3/Unknown 0s (compiling 1 s)"]
 
 
 def test_a_live_line_is_cut_to_the_terminal(monkeypatch):
@@ -260,6 +306,160 @@ def test_announcements_do_not_run_into_the_live_line(monkeypatch):
         progress.update(5, dict)
     assert stream.screen()[0] == "Epoch 1: early stopping"
     assert stream.screen()[1].startswith("5/10")
+
+
+def as_terminal(monkeypatch) -> Terminal:
+    """Returns a terminal that is stdout and stderr from now on."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    return stream
+
+
+def final(terminal) -> list[str]:
+    """Returns the lines that a terminal shows in the end, where tqdm has moved up and down."""
+    rows, row, column = [""], 0, 0
+    for part in re.split(r"(\r|\n|\x1b\[A)", terminal.getvalue()):
+        if part == "\n":
+            row += 1
+            rows += [""] * (row == len(rows))
+            column = 0
+        elif part == "\x1b[A":
+            row -= 1
+        elif part == "\r":
+            column = 0
+        else:
+            rows[row] = rows[row][:column].ljust(column) + part + rows[row][column + len(part) :]
+            column += len(part)
+    return [line.rstrip() for line in rows if line.strip()]
+
+
+def test_what_others_print_and_log_stands_above_the_live_line(monkeypatch):
+    terminal = as_terminal(monkeypatch)
+    logger = logging.getLogger("others")
+    logger.addHandler(handler := logging.StreamHandler(terminal))
+    clock = Clock()
+    with Progress("auto", 1, 10, None, clock) as progress:
+        progress.epoch_begin()
+        clock.now += 1
+        progress.update(3, dict)
+        print("a", 1, end=" ")
+        print("whole line")
+        logger.error("something")
+        print("begun", end="")
+        assert sys.stdout is not terminal
+        progress.epoch_end()
+    assert sys.stdout is sys.stderr is terminal
+    assert handler.stream is terminal
+    bar = f"{'━' * 6:20}"
+    assert [line.strip() for line in final(terminal)] == [
+        "a 1 whole line",
+        "something",
+        f"3/10 {bar} 1s 333ms/step",
+        "begun",
+    ]
+    logger.removeHandler(handler)
+
+
+def test_a_bar_of_tqdm_around_it_stays_below_what_is_printed(monkeypatch):
+    terminal = as_terminal(monkeypatch)
+    clock = Clock()
+    for _ in tqdm(range(2), file=terminal, bar_format="outer {n_fmt}/{total_fmt}", mininterval=0):
+        with Progress("auto", 1, 4, None, clock) as progress:
+            progress.epoch_begin()
+            for step in range(1, 5):
+                clock.now += 1
+                progress.update(step, dict)
+            progress.epoch_end({"loss": 0.5})
+    line = f"4/4 {'━' * 20} 4s 1s/step - loss: 0.5000"
+    assert final(terminal) == [line, line, "outer 2/2"]
+
+
+def test_two_trainings_in_threads_have_a_line_each(monkeypatch):
+    terminal = as_terminal(monkeypatch)
+    clock, both = Clock(), threading.Barrier(2, timeout=60)
+
+    def train(name):
+        with Progress("auto", 1, 4, None, clock) as progress:
+            progress.epoch_begin()
+            progress.note(name)
+            both.wait()
+            print(f"{name} prints")
+            progress.update(4, dict)
+            both.wait()
+            progress.epoch_end()
+
+    threads = [threading.Thread(target=train, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    line = f"4/4 {'━' * 20} 0s 0s/step"
+    found = sorted(final(terminal))
+    assert found == [f"{line} (one)", f"{line} (two)", "one prints", "two prints"]
+    assert sys.stdout is terminal
+
+
+class Device:
+    """A device that needs `seconds` for a step, with a clock that runs while somebody waits."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self.free, self.seconds = 100.0, 0.0, seconds
+
+    def hand_over(self, steps: int) -> SimpleNamespace:
+        self.free = done = max(self.now, self.free) + steps * self.seconds
+
+        def wait() -> None:
+            self.now = max(self.now, done)
+
+        return SimpleNamespace(is_ready=lambda: self.now >= done, block_until_ready=wait)
+
+
+@pytest.mark.parametrize("seconds", [0.0004, 0.004, 0.04, 0.4])
+def test_the_time_that_remains_is_right_after_a_twentieth_of_an_epoch(seconds, monkeypatch):
+    device, total, done = Device(seconds), int(8 / seconds), 0
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: device.now)
+    throttle, stream = pace.Throttle(pace.Pace()), Terminal()
+    progress = Progress("auto", 1, total, stream, lambda: device.now)
+    progress.epoch_begin()
+    device.now += 50.0  # of compiling
+    progress.skip(50.0)
+    told = False
+    while done < total:
+        size = min(throttle.pace.next_size(), total - done)
+        throttle.ready()
+        throttle.sent(device.hand_over(size), size)
+        done += size
+        drawn = len(stream.getvalue())
+        progress.update(done - throttle.waiting, dict)
+        finished, text = done - throttle.waiting, stream.getvalue()[drawn:]
+        if text and finished == 1:
+            assert "step" not in text  # nothing is known but the step that compiled
+        if text and finished >= max(0.05 * total, 2):
+            shown = float(re.search(r" (\d+)s \S+/step", text)[1])  # pyright: ignore
+            assert shown == pytest.approx((total - finished) * seconds, rel=0.2, abs=1)
+            told = True
+    assert told
+
+
+def test_the_clock_ticks_while_something_is_compiled(monkeypatch):
+    monkeypatch.setattr(compilation, "_TICK", 0.01)
+    compiler, ticks, enough = compilation.Compiler(), [], threading.Event()
+
+    def notice(entry):
+        ticks.append(entry)
+        if len(ticks) > 3:
+            enough.set()
+
+    def slow(x):
+        assert enough.wait(60)
+        return x + 1
+
+    with compiler.telling(notice):
+        assert compiler.compile("slow", slow, (), (), (1.0,))(1.0) == 2
+    assert ticks[:4] == [None] * 4
+    assert ticks[-1].function == "slow"
+    assert "kgraph-compile-clock" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_an_unknown_verbosity_is_refused():
