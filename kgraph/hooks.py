@@ -34,8 +34,6 @@ class Hooks:
 
 _FUNCTIONS = "override train_step, test_step or predict_step: that is what the function runs"
 _ASSIGNS = "update_step(self, gradient, variable, learning_rate), which assigns itself"
-_WEIGHTS = "keep the numbers in weights (add_weight): all weights are saved and loaded"
-_BUILD = "declare the weights in build(self, input_shape), which loading calls"
 
 HOOKS: dict[str, Hooks] = {
     "Model": Hooks(
@@ -55,8 +53,9 @@ HOOKS: dict[str, Hooks] = {
     ),
     "Sequential": Hooks(no_hook="add input_shape inputs output_shape outputs pop"),
     "Layer": Hooks(
-        honoured="__call__ add_loss add_weight build call compute_mask compute_output_shape "
-        "compute_output_spec from_config get_config",
+        honoured="__call__ add_loss add_weight build build_from_config call compute_mask "
+        "compute_output_shape compute_output_spec from_config get_build_config get_config "
+        "load_assets load_own_variables save_assets save_own_variables",
         # What comes with `quantize` is asked for by nobody, since there is no `quantize`.
         no_hook="add_metric add_variable compute_dtype count_params dtype dtype_policy get_weights "
         "input input_dtype input_spec losses metrics metrics_variables non_trainable_variables "
@@ -66,14 +65,6 @@ HOOKS: dict[str, Hooks] = {
         refused={
             "rematerialized_call": "compile(remat=[names of layers])",
             "symbolic_call": "call(self, inputs): shapes are inferred from it",
-        },
-        refused_by_save={
-            "build_from_config": _BUILD,
-            "get_build_config": _BUILD,
-            "load_assets": _WEIGHTS,
-            "load_own_variables": _WEIGHTS,
-            "save_assets": _WEIGHTS,
-            "save_own_variables": _WEIGHTS,
         },
     ),
     "Loss": Hooks(honoured="__call__ call dtype from_config get_config"),

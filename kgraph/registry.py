@@ -94,6 +94,10 @@ class Recorded:
             _own[cls._kgraph_kind, cls.__name__] = cls
             _own.setdefault((cls._kgraph_kind, snake_case(cls.__name__)), cls)
 
+    def _kgraph_build_config(self) -> dict[str, Any] | None:
+        """Returns what the class says is needed to build it again; None if it says nothing."""
+        return None
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments as plain data (JSON types)."""
         return _described(recorded_arguments(self))
@@ -271,7 +275,9 @@ def describe(value: object) -> Any:
         return plain_data()
     if isinstance(value, Recorded):
         name = get_registered_name(type(value))
-        return {"kind": value._kgraph_kind, "class_name": name, "config": value.get_config()}
+        made = {"kind": value._kgraph_kind, "class_name": name, "config": value.get_config()}
+        build = value._kgraph_build_config()
+        return made if build is None else {**made, "build": describe(build)}
     return _describe_foreign(value)
 
 
@@ -320,12 +326,15 @@ def restore(value: object) -> Any:
     if not isinstance(value, Mapping):
         return value
     keys = set(value)
-    if keys == {"kind", "class_name", "config"}:
+    if keys - {"build"} == {"kind", "class_name", "config"}:
         cls = lookup(value["kind"], value["class_name"])
         if not (inspect.isclass(cls) and hasattr(cls, "from_config")):
             raise ConfigError(f"{value['class_name']!r} is not a class with from_config")
         known: Any = cls
-        return known.from_config(value["config"])
+        made = known.from_config(value["config"])
+        if "build" in keys:
+            made._kgraph_build_from(restore(value["build"]))
+        return made
     if keys == {"kind", "function"}:
         return lookup(value["kind"], value["function"])
     if keys == {"array", "dtype"}:

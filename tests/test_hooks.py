@@ -136,16 +136,3 @@ def test_a_layer_that_overrides_what_is_not_called_is_refused(name):
     cls = type("Mine", (kgraph.layers.Dense,), {name: lambda self, *args: None})
     with pytest.raises(ConfigError, match=f"Mine overrides {name}, "):
         cls(2)
-
-
-@pytest.mark.parametrize("name", HOOKS["Layer"].refused_by_save)
-def test_a_layer_is_not_saved_without_what_it_wants_saved(name, tmp_path):
-    cls = type("Mine", (kgraph.layers.Dense,), {name: lambda self, *args: None})
-    model = kgraph.Sequential([kgraph.Input((2,)), cls(2)])
-    for save in (model.save, model.save_weights):
-        with pytest.raises(ConfigError, match=f"Mine overrides {name}, "):
-            save(tmp_path / "model.kgraph")
-    plain = kgraph.Sequential([kgraph.Input((2,)), kgraph.layers.Dense(2, name="mine")])
-    plain.save_weights(tmp_path / "plain.kgraph")
-    with pytest.raises(ConfigError, match=f"Mine overrides {name}, "):
-        model.load_weights(tmp_path / "plain.kgraph")

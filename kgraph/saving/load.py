@@ -18,7 +18,6 @@ from kgraph.errors import ConfigError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.tree import named_weights
 from kgraph.saving.files.file_error import file_error, harmless, reason_of, refusing, shown
 from kgraph.saving.files.misfit import Misfit, check, check_keys
 from kgraph.saving.files.pending import settle
@@ -30,6 +29,14 @@ from kgraph.saving.kgraph_format.description import model_from_document
 from kgraph.saving.kgraph_format.diagnose import culprit
 from kgraph.saving.kgraph_format.document_check import OWN, check_document, check_values, objects_in
 from kgraph.saving.kgraph_format.manifest import KGRAPH_VERSION, MODEL, TRAINING_OPTIONS
+from kgraph.saving.kgraph_format.own_state import (
+    ASSETS,
+    all_layers,
+    common_weights,
+    load_assets,
+    load_own,
+    own_paths,
+)
 from kgraph.saving.kgraph_format.stored_arrays import (
     TRAINING,
     WEIGHTS,
@@ -118,11 +125,12 @@ def _load(container: Container, compile: bool, shardings: ShardingOf | None) -> 
     model = _rebuilt(container, document)
     _check_graph(container, model, document)
     trained = _compile(container, model) if compile else False
-    expected = weight_specs(model)
+    expected, is_own = weight_specs(model), own_paths(model)
     if trained:
         with refusing(path, "has a training state that does not fit", member=TRAINING_OPTIONS):
             expected |= tree_specs(model._kgraph.trainer.abstract_state())
-    entries = container.manifest.arrays
+    entries = [e for e in container.manifest.arrays if not e.path.startswith(ASSETS)]
+    expected |= {e.path: str(e) for e in entries if is_own(e.path.removeprefix(WEIGHTS))}
     compare(path, expected, [e for e in entries if trained or not e.path.startswith(TRAINING)])
     if shardings is None and (spread := distribution()) is not None:
         shardings = stored_shardings(spread, model)
@@ -130,15 +138,19 @@ def _load(container: Container, compile: bool, shardings: ShardingOf | None) -> 
     assign(model, arrays)
     if trained:
         _restore_training(model, arrays)
+    assets = {e.path for e in container.manifest.arrays if e.path.startswith(ASSETS)}
+    load_assets(all_layers(model), {p: a.tobytes() for p, a in container.read_arrays(assets)})
     return model
 
 
 def assign(model: Layer, arrays: Mapping[str, Array]) -> None:
     """Sets the weights of which there are arrays, by path."""
     with between_blocks:
-        for name, weight in named_weights(model):
+        for name, weight in common_weights(model):
             if (array := arrays.get(WEIGHTS + name)) is not None:
                 weight.assign(array)
+        starts = {p: a for p, a in arrays.items() if p.startswith(WEIGHTS)}
+        load_own(model, {path.removeprefix(WEIGHTS): array for path, array in starts.items()})
 
 
 def _rebuilt(container: Container, document: Any) -> Any:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kgraph.compiler.lower import graph_of
 from kgraph.custom_objects import custom_object_scope
 from kgraph.distribution.coordination import is_leader
@@ -32,6 +34,7 @@ from kgraph.saving.kgraph_format.document_check import check_document
 from kgraph.saving.kgraph_format.folder import FolderWriter
 from kgraph.saving.kgraph_format.manifest import MODEL, TRAINING_OPTIONS
 from kgraph.saving.kgraph_format.own_objects import live_objects, warn_of_unregistered
+from kgraph.saving.kgraph_format.own_state import all_layers, assets_of
 from kgraph.saving.kgraph_format.shards import snapshot
 from kgraph.saving.kgraph_format.stored_arrays import (
     tree_paths,
@@ -151,6 +154,8 @@ def _content(model: Model, include_optimizer: bool, spread: bool) -> Content:
         training = None
     if training is not None:
         values |= tree_paths(training)
+    files = assets_of(all_layers(model))
+    values |= {path: np.frombuffer(data, np.uint8) for path, data in files.items()}
     graph = graph_of(model)
     arrays = snapshot(values, spread)
     return Content("model", documents, arrays, None if graph is None else graph.stored_hash)

@@ -32,6 +32,7 @@ from kgraph.saving.kgraph_format.content import (
     check_dtypes,
     write_file,
 )
+from kgraph.saving.kgraph_format.own_state import own_paths
 from kgraph.saving.kgraph_format.parts import COPY, Part, open_regular
 from kgraph.saving.kgraph_format.safetensors import (
     LENGTH_BYTES,
@@ -139,7 +140,8 @@ def _chosen(
     model: Layer, file: _Reader, skip_mismatch: bool, strict: bool
 ) -> tuple[WeightReport, dict[str, Array]]:
     """Returns the report, and the arrays to set."""
-    ours = _named(weight_specs(model))
+    is_own = own_paths(model)
+    ours = _named(weight_specs(model)) | {n: s for n, s in file.specs.items() if is_own(n)}
     report = compare_weights(ours, file.specs)
     if not ours and file.specs:
         raise StateError(f"{label_of(model)} has no weights yet", hint="call it on data once")
@@ -153,6 +155,9 @@ def _chosen(
     arrays: dict[str, Array] = {}
     weights = dict(named_weights(model))
     for name, array in file.read(set(report.loaded)):
+        if is_own(name):
+            arrays[WEIGHTS + name] = jax.device_put(array)
+            continue
         host = _fitting(file.path, name, array, weights[name].dtype)
         arrays[WEIGHTS + name] = _beside(weights[name], host)
         del array, host

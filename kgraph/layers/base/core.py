@@ -49,6 +49,7 @@ class Core(Record):
         first_call: where the layer stands in a graph, as long as somebody keeps that.
         building: whether its `build` is running.
         stating: whether it is asked for the shapes that its class states.
+        shapes: the arguments of the `build` that has run.
         settled: whether its weights are all there: variables in attributes are none from then on.
         context: the run of a bound copy; None for the layer itself.
         origin: the layer that a copy was made from.
@@ -72,6 +73,7 @@ class Core(Record):
     first_call: Callable[[], Call | None] | None = None
     building: bool = False
     stating: bool = False
+    shapes: dict[str, Any] = field(default_factory=dict)
     settled: bool = False
     context: Context | None = None
     origin: Any = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from kgraph import regularizers
@@ -15,7 +16,7 @@ from kgraph.graph.node import LayerSpec, TensorSpec, WeightSpec
 from kgraph.graph.structure import map_structure
 from kgraph.graph.symbol import Call, KerasTensor, SymbolicTensor
 from kgraph.graph.traits import Traits
-from kgraph.hooks import refuse_overrides
+from kgraph.hooks import is_overridden, refuse_overrides
 from kgraph.layers.base import calling
 from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.context import running
@@ -25,6 +26,7 @@ from kgraph.layers.base.options import take_shape, unknown_options
 from kgraph.layers.base.scopes import in_scope
 from kgraph.layers.base.shapes import map_shapes, shape_arguments
 from kgraph.layers.base.stateless import stateless_call
+from kgraph.layers.base.stored import build_config, load_by_number, own_by_number
 from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import name_paths, name_weights, named_weights, parts_of
 from kgraph.layers.base.variable import Variable
@@ -215,6 +217,42 @@ class Layer(Weighted):
         kwargs = {k.removesuffix("_shape"): map_shapes(spec, v) for k, v in named.items()}
         return map_structure(lambda s: s.shape, self.compute_output_spec(*args, **kwargs))
 
+    # --- files -----------------------------------------------------------------------------------
+
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        """Puts the layer's own weights into `store`, by number: a class may keep other arrays.
+
+        `load_own_variables` gets the same names and arrays back. Weights of layers inside are not
+        the layer's own.
+        """
+        for name, weight in own_by_number(self).items():
+            store[name] = weight.value
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Sets the layer's own weights from what `save_own_variables` has stored."""
+        load_by_number(self, store)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Returns what `build_from_config` needs: the shapes that the layer was built for."""
+        return build_config(self)
+
+    def _kgraph_build_config(self) -> dict[str, Any] | None:
+        hooks = ("get_build_config", "build_from_config")
+        return self.get_build_config() if any(is_overridden(self, h) for h in hooks) else None
+
+    def _kgraph_build_from(self, config: Mapping[str, Any]) -> None:
+        """Builds the layer by what a file has of `get_build_config`."""
+        self.build_from_config(config)
+        self.built = True
+
+    def build_from_config(self, config: Mapping[str, Any]) -> None:
+        """Builds the layer as one was built whose `get_build_config` returned this."""
+        shapes = map_shapes(tuple, dict(config))  # in files they are lists
+        if "shapes_dict" in shapes:
+            self.build(**shapes["shapes_dict"])
+        elif shapes.get("input_shape") is not None:
+            self.build(shapes["input_shape"])
+
     # --- symbolic tensors -----------------------------------------------------------------------
 
     @property
@@ -306,6 +344,9 @@ declare(Layer, Traits())
 def _build_once(build: Function) -> Function:
     """Makes a `build` run once per layer, also when the user calls it."""
 
+    signature = inspect.signature(build)
+    own = next(iter(signature.parameters))
+
     @functools.wraps(build)
     def wrapper(self: Layer, *args: Any, **kwargs: Any) -> None:
         core = self._kgraph
@@ -323,6 +364,8 @@ def _build_once(build: Function) -> Function:
             if outermost:
                 core.building = False
         if outermost:
+            core.shapes = dict(signature.bind(self, *args, **kwargs).arguments)
+            core.shapes.pop(own)
             _finish_build(self)
 
     return wrapper

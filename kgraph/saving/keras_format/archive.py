@@ -19,6 +19,7 @@ from kgraph.saving.files.misfit import Misfit
 from kgraph.saving.files.zip_headers import read_end
 from kgraph.saving.keras_format.archive_layout import check_layout
 from kgraph.saving.kgraph_format.container import check_sha256
+from kgraph.saving.kgraph_format.own_state import ASSETS
 from kgraph.saving.kgraph_format.parts import COPY, open_regular, sha256_of
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -33,11 +34,16 @@ _ENTRY_BYTES = 256
 
 @dataclass(frozen=True)
 class KerasArchive:
-    """What a `.keras` file holds: the config as plain data, and the weights as HDF5 bytes."""
+    """What a `.keras` file holds: the config as plain data, and the weights as HDF5 bytes.
+
+    Fields:
+        assets: files that layers have written, by the names of their members.
+    """
 
     path: Path
     config: Any
     weights: bytes
+    assets: dict[str, bytes]
 
 
 def read_archive(path: Path, expect_sha256: str | None = None) -> KerasArchive:
@@ -60,13 +66,17 @@ def read_archive(path: Path, expect_sha256: str | None = None) -> KerasArchive:
             members = _members(path, archive, size)
             with _placed(path):
                 check_layout(file, list(members.values()), start)
+            assets: dict[str, bytes] = {}
             for name, info in members.items():
-                if name not in (CONFIG, METADATA, WEIGHTS):
+                if name.startswith(ASSETS):
+                    assets[name] = _read(path, archive, info)
+                elif name not in (CONFIG, METADATA, WEIGHTS):
                     _check_unread(path, archive, info)
             if METADATA in members:
                 _read_json(path, archive, members[METADATA])
             config = _read_json(path, archive, members[CONFIG])
-            return KerasArchive(path, config, _read(path, archive, members[WEIGHTS]))
+            weights = _read(path, archive, members[WEIGHTS])
+            return KerasArchive(path, config, weights, assets)
 
 
 @contextlib.contextmanager

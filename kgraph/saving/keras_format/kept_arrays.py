@@ -11,18 +11,23 @@ from kgraph.layers import SpectralNormalization
 from kgraph.layers.base import Layer
 from kgraph.layers.base.tree import children
 from kgraph.layers.base.variable import Variable
+from kgraph.saving.keras_format.weight_paths import own_groups, weight_paths
+from kgraph.saving.kgraph_format.own_state import own_arrays
 
 
-def kept_arrays(model: Layer, places: Mapping[str, Variable]) -> dict[str, np.ndarray]:
+def kept_arrays(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, np.ndarray]:
     """Returns what a file for Keras holds, by path.
 
     A kernel that kgraph divides in inference is written divided, as Keras does not divide there.
     """
     divided = dict(_divided(model))
-    return {
+    arrays = {
         at: divided[id(weight)] if id(weight) in divided else np.asarray(weight.value)
-        for at, weight in places.items()
+        for at, weight in weight_paths(model, order).items()
     }
+    for group, layer in own_groups(model, order).items():
+        arrays |= {f"{group}/{name}": array for name, array in own_arrays(layer).items()}
+    return arrays
 
 
 def _divided(layer: Any) -> Iterator[tuple[int, np.ndarray]]:

@@ -21,7 +21,14 @@ from kgraph.saving.keras_format.compile_options import read_compile_options
 from kgraph.saving.keras_format.hdf5 import ArrayFile, StoredArray
 from kgraph.saving.keras_format.models_in import ModelReader
 from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
-from kgraph.saving.keras_format.weight_paths import LayerOrder, trained_in_order, weight_paths
+from kgraph.saving.keras_format.weight_paths import (
+    LayerOrder,
+    layer_places,
+    own_groups,
+    trained_in_order,
+    weight_paths,
+)
+from kgraph.saving.kgraph_format.own_state import load_assets
 from kgraph.types import CustomObjects
 
 if TYPE_CHECKING:
@@ -63,18 +70,35 @@ def load_keras_model(
         places = _compared(file, model, reader.order)
         trained = compile and model.compiled and _training_state(file, model, reader.order)
         values = {at: fitting(file, at, weight) for at, weight in places.items()}
+        own = own_groups(model, reader.order)
+        stores = {group: _inside(file, group) for group in own}
+    assets = archive.assets
     del archive, file  # its bytes go before the arrays are copied to the device
     for at, weight in places.items():
         weight.assign(values.pop(at))
     if trained:
         model._kgraph.trainer.restore_state(trained)
+    for group, layer in own.items():
+        layer.load_own_variables(stores[group])
+    load_assets(layer_places(model, reader.order), assets)
     return model
+
+
+def _inside(file: ArrayFile, group: str) -> dict[str, np.ndarray]:
+    """Returns the arrays of a group by name."""
+    parts = [at.rpartition("/") for at in file.arrays]
+    return {name: file.read(f"{group}/{name}") for where, _, name in parts if where == group}
 
 
 def _compared(file: ArrayFile, model: Layer, order: LayerOrder) -> dict[str, Variable]:
     """Returns the model's weights by path, when the file has all of them and no others."""
     places = weight_paths(model, order)
-    found = {at: array for at, array in file.arrays.items() if not at.startswith(_OPTIMIZER)}
+    own = own_groups(model, order).keys()
+    found = {
+        at: array
+        for at, array in file.arrays.items()
+        if not at.startswith(_OPTIMIZER) and at.rpartition("/")[0] not in own
+    }
     for at in [*places, *found]:
         weight, array = places.get(at), found.get(at)
         if weight is None or array is None or not fits(weight, array):

@@ -12,6 +12,7 @@ import numpy as np
 from kgraph.custom_objects import get_registered_object
 from kgraph.declared import is_own
 from kgraph.errors import KGraphError, ModelFileError
+from kgraph.hooks import is_overridden
 from kgraph.layers.base import Layer
 from kgraph.registry import describe, lookup
 from kgraph.saving.files.file_error import file_error, refusing
@@ -131,6 +132,9 @@ class ObjectReader:
             made: Any = self._make_model(self, cls, data, at)
         else:
             made = self._plain(cls, is_own, config, at)
+            build = data.get("build_config")
+            if isinstance(build, Mapping) and is_overridden(made, "build_from_config"):
+                made._kgraph_build_from(self.value(build, f"{at}.build_config"))
         if isinstance(shared, int):
             self._shared[shared] = made
         return made
@@ -170,7 +174,7 @@ class ObjectReader:
         options = {
             key: self.value(item, f"{at}.config.{key[:40]}")
             for key, item in config.items()
-            if not (is_own and _says_nothing(cls, key, item))
+            if not _says_nothing(cls, key, item)
         }
         if not is_own and "from_config" in vars(cls):
             options = {key: describe(item) for key, item in options.items()}
@@ -216,6 +220,8 @@ def _own_class(kind: str, name: str) -> Any:
 
 def _says_nothing(cls: Any, key: str, item: object) -> bool:
     """Tells whether an option of Keras' can be left out: kgraph has no other behaviour."""
-    if key in MEANINGLESS.get(cls.__name__, ()):
+    if is_own(cls) and key in MEANINGLESS.get(cls.__name__, ()):
         return True
+    if not is_own(cls) and key in inspect.signature(cls.__init__).parameters:
+        return False
     return key in DEFAULTS and item is DEFAULTS[key]

@@ -148,7 +148,9 @@ class ObjectWriter:
             return _object(MODULES["layer"], cls.__name__, {})
         config = self.options(layer, place, name)
         if not is_own(type(layer)):
-            return _custom(get_registered_name(cls), config)
+            made = _custom(get_registered_name(cls), config)
+            build = layer._kgraph_build_config()
+            return made if build is None else {**made, "build_config": self.value(build, place)}
         return _object(MODULES["layer"], cls.__name__, config)
 
     def options(self, layer: Layer, place: str, name: str) -> dict[str, Any]:

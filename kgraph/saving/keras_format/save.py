@@ -32,9 +32,10 @@ from kgraph.saving.keras_format.load import trained_places
 from kgraph.saving.keras_format.models_in import ModelReader
 from kgraph.saving.keras_format.models_out import ModelWriter
 from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
-from kgraph.saving.keras_format.weight_paths import group_names, weight_paths
+from kgraph.saving.keras_format.weight_paths import group_names, layer_places, weight_paths
 from kgraph.saving.kgraph_format.manifest import KGRAPH_VERSION
 from kgraph.saving.kgraph_format.own_objects import live_objects, warn_of_unregistered
+from kgraph.saving.kgraph_format.own_state import assets_of
 from kgraph.saving.kgraph_format.stored_arrays import tree_specs
 from kgraph.source import warn
 
@@ -93,15 +94,15 @@ def _members(model: Any, path: Path, include_optimizer: bool) -> dict[str, bytes
         made = slots.to_keras()
         state = {at: made[number] for at, number in slots.places()}
         named = {group: name for group, name, _ in slots.groups}
-    places = weight_paths(model, writer.order)
     create_values(named_weights(model))
-    arrays = kept_arrays(model, places) | state
+    arrays = kept_arrays(model, writer.order) | state
     names = {**group_names(model, writer.order), **named}
     metadata = {"keras_version": KERAS_VERSION, "kgraph_version": KGRAPH_VERSION}
     return {
         METADATA: strict_json.encode(metadata, "The metadata"),
         CONFIG: config,
         WEIGHTS: write_arrays(arrays, names),
+        **assets_of(layer_places(model, writer.order)),
     }
 
 

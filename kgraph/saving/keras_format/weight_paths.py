@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from kgraph.layers.base import Layer
+from kgraph.layers.base.stored import own_by_number
 from kgraph.layers.base.tree import children
 from kgraph.layers.base.variable import Variable
 from kgraph.ops import Operation
 from kgraph.registry import snake_case
 from kgraph.saving.keras_format.names import INNER_NAMES, RENAMED_ATTRIBUTES
+from kgraph.saving.kgraph_format.own_state import keeps_own
 
 LayerOrder: TypeAlias = dict[int, list[Layer]]
 """The layers of functional models, by the model's id, in the order by which Keras counts them."""
@@ -19,6 +21,17 @@ LayerOrder: TypeAlias = dict[int, list[Layer]]
 def weight_paths(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Variable]:
     """Returns each weight by its path in `model.weights.h5`: `layers/dense_1/vars/0`."""
     return {f"{path}/vars/{i}".lstrip("/"): w for path, i, w in _walk(model, "", order, set())}
+
+
+def layer_places(model: Layer, order: Mapping[int, list[Layer]]) -> list[tuple[str, Layer]]:
+    """Returns each layer by its path: `layers/dense_1`."""
+    return _walk_all(model, "", order, set(), {})
+
+
+def own_groups(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Layer]:
+    """Returns the layers that store their own weights, by the path of their group."""
+    places = layer_places(model, order)
+    return {f"{at}/vars".lstrip("/"): layer for at, layer in places if keeps_own(layer)}
 
 
 def live_order(model: Layer) -> LayerOrder:
@@ -57,12 +70,11 @@ def _flat(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[Variable]:
 
 def _walk(
     layer: Layer, path: str, order: Mapping[int, list[Layer]], seen: set[int]
-) -> Iterator[tuple[str, int, Variable]]:
+) -> Iterator[tuple[str, str, Variable]]:
     names: dict[str, str] = {}
     for place, item in _walk_all(layer, path, order, seen, names):
-        own = sorted(item._kgraph.weights, key=lambda weight: not weight.trainable)
-        for i, weight in enumerate(own):
-            yield place, i, weight
+        for number, weight in own_by_number(item).items() if not keeps_own(item) else ():
+            yield place, number, weight
 
 
 def _walk_all(

@@ -13,7 +13,7 @@ from kgraph.errors import StateError
 from kgraph.layers.base import Layer, create_values
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.tree import named_weights
+from kgraph.layers.base.tree import has_weights, named_weights
 from kgraph.layers.base.variable import Variable
 from kgraph.saving.files.atomic import replace_file
 from kgraph.saving.files.file_error import file_error, refusing
@@ -21,7 +21,13 @@ from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
 from kgraph.saving.keras_format.hdf5 import ArrayFile, write_arrays
 from kgraph.saving.keras_format.kept_arrays import kept_arrays
 from kgraph.saving.keras_format.legacy_weights import is_legacy, legacy_places
-from kgraph.saving.keras_format.weight_paths import group_names, live_order, weight_paths
+from kgraph.saving.keras_format.weight_paths import (
+    group_names,
+    live_order,
+    own_groups,
+    weight_paths,
+)
+from kgraph.saving.kgraph_format.own_state import all_layers
 from kgraph.saving.kgraph_format.parts import open_regular
 
 MAX_FILE = 2**40
@@ -38,12 +44,11 @@ def save_keras_weights(model: Layer, path: Path) -> None:
         OSError: the disk is full, or fails.
     """
     order = live_order(model)
-    places = weight_paths(model, order)
-    if not places:
+    if not has_weights(model):
         raise StateError(f"{label_of(model)} has no weights yet", hint="call it on data once")
     create_values(named_weights(model))
     with between_blocks:
-        arrays = kept_arrays(model, places)
+        arrays = kept_arrays(model, order)
     data = write_arrays(arrays, group_names(model, order))
     replace_file(
         path, len(data), lambda new: new.write_bytes(data), lambda new: open_arrays(new).__exit__()
@@ -93,16 +98,21 @@ class KerasWeights:
         file, paths = self._file, {id(w): path for path, w in named_weights(self._model)}
         arrays = {at: at for at in file.arrays if not at.startswith(_OPTIMIZER)}
         if is_legacy(file):
+            groups: dict[str, str] = {}
             places: Mapping[str, Variable] = legacy_places(file, self._model, self._by_name)
         else:
             order = live_order(self._model)
             places = weight_paths(self._model, order)
+            own = {id(layer): path for path, layer in all_layers(self._model)}
+            groups = {g: own[id(x)] for g, x in own_groups(self._model, order).items()}
             if self._by_name:
                 names = group_names(self._model, order)
                 places = {_named(at, names): weight for at, weight in places.items()}
+                groups = {_named(group, names): path for group, path in groups.items()}
                 noted = self._noted()
                 arrays = {_named(at, noted): at for at in reversed(arrays)}
-        found = {title: at for title, at in arrays.items() if title not in places}
+        others = {title: at for title, at in arrays.items() if title not in places}
+        found = {_stored_by(groups, title): at for title, at in others.items()}
         found.update({paths[id(places[key])]: at for key, at in arrays.items() if key in places})
         return found
 
@@ -125,6 +135,12 @@ def open_arrays(path: Path) -> ArrayFile:
             raise file_error(path, "is too large", expected=MAX_FILE, received=size)
         data = file.read()
     return ArrayFile(path, None, data)
+
+
+def _stored_by(groups: Mapping[str, str], at: str) -> str:
+    """Returns the path in the model of what a layer has stored by itself; others as they are."""
+    group, _, name = at.rpartition("/")
+    return f"{groups[group]}/{name}".lstrip("/") if group in groups else at
 
 
 def _named(at: str, names: Mapping[str, str | None]) -> str:

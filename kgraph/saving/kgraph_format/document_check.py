@@ -62,14 +62,19 @@ def check_document(document: Any) -> None:
 
 def check_object(place: str, data: Any) -> None:
     """Checks a described object with all that is inside it."""
-    check_keys(place, data, _OBJECT)
+    check_keys(place, _without_build(data), _OBJECT)
     check_values(place, data)
+
+
+def _without_build(data: Any) -> Any:
+    """Returns a described object without what a class of the user's needs to build it."""
+    return {k: v for k, v in data.items() if k != "build"} if isinstance(data, dict) else data
 
 
 def check_values(place: str, data: Any) -> None:
     """Checks all described objects and values in plain data."""
     for path, item in objects_in(data, place):
-        if set(item) == _OBJECT:
+        if set(item) - {"build"} == _OBJECT:
             _check_class(path, item)
         elif set(item) == _FUNCTION:
             _check_known(path, item["kind"], item["function"], "function")
@@ -205,7 +210,7 @@ def _check_layers(place: str, layers: Any) -> set[str]:
     check(place, len(layers), lambda n: n <= MAX_NODES, f"at most {MAX_NODES}")
     for name, data in layers.items():
         check(place, name, is_name, "a name of at most 1024 printable characters")
-        check_keys(f"{place}.{name}", data, _OBJECT)
+        check_keys(f"{place}.{name}", _without_build(data), _OBJECT)
         check(f"{place}.{name}.kind", data["kind"], lambda kind: kind == "layer", "'layer'")
     return {name for name, data in layers.items() if data["class_name"] == INPUT_CLASS}
 

@@ -14,24 +14,33 @@ from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.tree import named_weights
 from kgraph.saving.files.file_error import file_error
 from kgraph.saving.kgraph_format.array_entry import ArrayEntry
+from kgraph.saving.kgraph_format.own_state import common_weights, keepers, own_arrays
 from kgraph.types import Array, Tree
 
 WEIGHTS = "weights/"
 TRAINING = "training/"
 
 
-def weight_values(model: Layer) -> dict[str, Array]:
-    """Returns the array of each weight by path, first values made where there are none yet."""
+def weight_values(model: Layer) -> dict[str, Array | np.ndarray]:
+    """Returns the array of each weight by path, first values made where there are none yet.
+
+    Of a layer that stores its weights by itself, what it stores.
+    """
     create_values(named_weights(model))
     with between_blocks:
-        return {WEIGHTS + path: weight.value for path, weight in named_weights(model)}
+        values: dict[str, Array | np.ndarray] = {}
+        values |= {WEIGHTS + path: weight.value for path, weight in common_weights(model)}
+        for path, layer in keepers(model).items():
+            start = f"{WEIGHTS}{path}/" if path else WEIGHTS
+            values |= {start + name: array for name, array in own_arrays(layer).items()}
+    return values
 
 
 def weight_specs(model: Layer) -> dict[str, str]:
     """Returns shape and dtype of each weight as text, by path. No array is made."""
     return {
         WEIGHTS + path: f"{list(weight.shape)} {weight.dtype}"
-        for path, weight in named_weights(model)
+        for path, weight in common_weights(model)
     }
 
 
