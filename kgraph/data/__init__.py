@@ -12,6 +12,7 @@ from kgraph.data.batch import (
 )
 from kgraph.data.checks import check_batch_size, check_finite, check_rows, check_steps
 from kgraph.data.class_weight import class_weights_to_sample_weights
+from kgraph.data.hugging_face import from_hugging_face
 from kgraph.data.indexed_source import IndexedSource
 from kgraph.data.iterable_source import IterableSource
 from kgraph.data.iterator_state import is_place_for_all
@@ -42,6 +43,7 @@ __all__ = [
     "check_steps",
     "check_validation_split",
     "class_weights_to_sample_weights",
+    "from_hugging_face",
     "is_dataset",
     "is_place_for_all",
     "make_source",

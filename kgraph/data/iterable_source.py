@@ -10,7 +10,7 @@ from typing import Any
 
 from kgraph.data.batch import Batch, ClassWeight, as_batch, unpack_x_y_sample_weight
 from kgraph.data.checks import check_steps
-from kgraph.data.iterator_state import decode_state, encode_state
+from kgraph.data.iterator_state import decode_state, encode_state, place_of
 from kgraph.data.source import warn_short
 from kgraph.errors import DataError
 from kgraph.source import warn
@@ -23,8 +23,9 @@ class IterableSource:
 
     What can be iterated again (a list of batches, a torch `DataLoader`, a `tf.data` or grain
     dataset, a function that makes a generator) is, for each pass. A generator or another iterator
-    is used up across the epochs; `exhausted` says when it has ended. Iterators with `get_state` and
-    `set_state`, as grain's are, tell where they are, and go there.
+    is used up across the epochs; `exhausted` says when it has ended. Iterators and datasets with
+    `get_state` and `set_state`, as grain's have, or `state_dict` and `load_state_dict`, as torch
+    calls them, tell where they are, and go there.
 
     Args:
         iterable: yields x, (x,), (x, y) or (x, y, sample_weight); or a function without arguments
@@ -60,19 +61,17 @@ class IterableSource:
         self.exhausted = False
 
     def get_position(self) -> Any:
-        """Returns the iterator's own `get_state()` as plain data; None if it has none.
+        """Returns the iterator's own state as plain data; None if it has none.
 
         To be asked by whoever takes the batches, after each: it says what comes next.
         """
-        for holder in (self._live, self._iterable):
-            if hasattr(holder, "get_state"):
-                return encode_state(holder.get_state())  # pyright: ignore
-        return None
+        place = place_of(self._iterable, self._live)
+        return None if place is None else encode_state(place.get())
 
     def set_position(self, position: object, batches: int) -> None:
         """Makes the next epoch begin where `get_position` was asked, after so many batches.
 
-        An iterator without `set_state` is read and dropped up to there, with a warning. What can be
+        An iterator without a place is read and dropped up to there, with a warning. What can be
         iterated again finds its place in `epoch`, which reads one pass at most.
         """
         if position is not None:
@@ -126,10 +125,13 @@ class IterableSource:
         restored, self._restored = self._restored, None
         self._began = True
         if restored is not self._live:
-            self._live = _open(self._iterable)
-            holder = self._live if hasattr(self._live, "set_state") else self._iterable
             try:
-                holder.set_state(decode_state(restored))  # pyright: ignore
+                place = place_of(self._iterable)  # torch's has to be told before it is opened
+                if place is None:
+                    self._live = _open(self._iterable)
+                    place = place_of(self._live)
+                assert place is not None, "it has no set_state"
+                place.set(decode_state(restored))
             except Exception as error:
                 raise DataError(
                     f"{self._name} cannot go on where it was when the checkpoint was saved",

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kgraph.errors import DataError
 
-_BYTES, _ARRAY = "base64", "array"
+_BYTES, _ARRAY, _TENSOR = "base64", "array", "torch"
+
+
+class Place(NamedTuple):
+    """How something that is iterated tells where it is, and goes there."""
+
+    get: Callable[[], Any]
+    set: Callable[[Any], Any]
+
+
+def place_of(*holders: object) -> Place | None:
+    """Returns the methods of the first that knows its place: as grain's do, or as torch's."""
+    for holder in holders:
+        for get, put in (("get_state", "set_state"), ("state_dict", "load_state_dict")):
+            if hasattr(holder, get) and hasattr(holder, put):
+                return Place(getattr(holder, get), getattr(holder, put))
+    return None
 
 
 def encode_state(state: Any) -> Any:
@@ -28,6 +44,8 @@ def encode_state(state: Any) -> Any:
         return {str(key): encode_state(value) for key, value in state.items()}
     if isinstance(state, (list, tuple)):
         return [encode_state(value) for value in state]
+    if type(state).__module__ == "torch":  # the state of a generator
+        return {_TENSOR: encode_state(np.asarray(state))}
     if isinstance(state, np.ndarray) and not state.dtype.hasobject:
         return {_ARRAY: [state.dtype.str, list(state.shape), encode_state(state.tobytes())]}
     if isinstance(state, np.generic):
@@ -49,6 +67,10 @@ def decode_state(state: Any) -> Any:
         if set(state) == {_ARRAY}:
             dtype, shape, data = state[_ARRAY]
             return np.frombuffer(decode_state(data), dtype).reshape(shape).copy()
+        if set(state) == {_TENSOR}:
+            import torch  # pyright: ignore[reportMissingImports]  # who wrote it has it
+
+            return torch.from_numpy(decode_state(state[_TENSOR]))
         return {key: decode_state(value) for key, value in state.items()}
     return [decode_state(value) for value in state] if isinstance(state, list) else state
 

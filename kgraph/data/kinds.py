@@ -15,7 +15,16 @@ def is_dataset(x: object) -> bool:
     Datasets are `PyDataset`s (Keras' too), iterators, any other iterable that is neither an array
     nor a list, tuple or dict of arrays, functions that return an iterable, and lists of batches:
     lists in which each item is a tuple of arrays.
+
+    Raises:
+        DataError: for a dataset of Hugging Face, which has columns, and no x and y.
     """
+    if _is_hugging_face(x):
+        raise DataError(
+            f"{type(x).__name__} of Hugging Face has columns, and no x and y",
+            expected="batches (x, y)",
+            hint='kgraph.data.from_hugging_face(dataset, columns="image", label_cols="label")',
+        )
     if x is None or is_array(x) or isinstance(x, (str, bytes, Mapping)):
         return False
     if isinstance(x, list):
@@ -33,7 +42,7 @@ def gives_by_number(x: object) -> bool:
     """
     if isinstance(x, PyDataset):
         return True
-    if isinstance(x, (list, tuple)) or not hasattr(x, "__getitem__"):
+    if isinstance(x, (list, tuple)) or not hasattr(x, "__getitem__") or _is_hugging_face(x):
         return False
     if any(cls.__module__.startswith("torch.utils.data") for cls in type(x).__mro__):
         raise DataError(
@@ -44,6 +53,11 @@ def gives_by_number(x: object) -> bool:
     if hasattr(x, "num_batches") or hasattr(x, "on_epoch_end"):
         return True
     return hasattr(x, "__len__") and not hasattr(x, "__iter__")
+
+
+def _is_hugging_face(x: object) -> bool:
+    """Tells a dataset of the library `datasets`, whose streams are torch's where torch is."""
+    return type(x).__module__.partition(".")[0] == "datasets"
 
 
 def refuse_with_dataset(x: object, **options: object) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kgraph.data.arrays import is_array
 from kgraph.data.iterable_source import _open
+from kgraph.data.iterator_state import Place, place_of
 from kgraph.data.kinds import gives_by_number
 from kgraph.data.py_dataset import PyDataset
 from kgraph.errors import DataError
@@ -49,32 +50,30 @@ def mapped(dataset: Any, function: Callable[..., Any]) -> Any:
         return (_MappedByPass if by_pass else _MappedByNumber)(dataset, function)
     if isinstance(dataset, Iterator):
         return _mapped_iterator(dataset, function)
+    if hasattr(dataset, "set_epoch") and hasattr(dataset, "load_state_dict"):
+        return _MappedEpochs(dataset, function)
     return (_Mapped if hasattr(dataset, "__len__") else _MappedOpen)(dataset, function)
 
 
 def _mapped_iterator(iterator: Iterator[Any], function: Callable[..., Any]) -> Iterator[Any]:
-    if hasattr(iterator, "get_state"):
-        return _MappedIterator(iterator, function)
+    place = place_of(iterator)
+    if place is not None:
+        return _MappedIterator(iterator, function, place)
     return (_apply(function, batch) for batch in iterator)
 
 
 class _MappedIterator:
     """Maps an iterator that can tell, and go to, its position."""
 
-    def __init__(self, iterator: Any, function: Callable[..., Any]) -> None:
+    def __init__(self, iterator: Any, function: Callable[..., Any], place: Place) -> None:
         self._iterator, self._function = iterator, function
+        self.get_state, self.set_state = place
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
         return _apply(self._function, next(self._iterator))
-
-    def get_state(self) -> Any:
-        return self._iterator.get_state()
-
-    def set_state(self, state: Any) -> None:
-        self._iterator.set_state(state)
 
 
 class _MappedOpen:
@@ -92,6 +91,24 @@ class _Mapped(_MappedOpen):
 
     def __len__(self) -> int:
         return len(self._dataset)
+
+
+class _MappedEpochs(_MappedOpen):
+    """Maps a stream of Hugging Face: told each epoch, it shuffles anew, and knows where it is."""
+
+    _next = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self._dataset.set_epoch(self._next)
+        self._next += 1
+        return super().__iter__()
+
+    def get_state(self) -> Any:
+        return {"pass": self._next, "dataset": self._dataset.state_dict()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._next = state["pass"] - 1
+        self._dataset.load_state_dict(state["dataset"])
 
 
 class _MappedByNumber(PyDataset):
