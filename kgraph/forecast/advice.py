@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kgraph.distribution.fsdp import FSDP
-from kgraph.errors import KGraphError
+from kgraph.errors import KGraphError, StateError
 from kgraph.forecast.display import aligned
 from kgraph.forecast.table import table_rows
 
@@ -59,14 +60,19 @@ def advise(forecast: Forecast) -> Advice:
     """Returns what was tried for a step, fitting or not."""
     tried: list[Tried] = []
     refused: list[tuple[str, str]] = []
-    for what, changes in _changes(forecast):
+    for what, make in _attempts(forecast):
         try:
-            tried.append(Tried(what, forecast.again(**changes)))
+            tried.append(Tried(what, make()))
         except KGraphError as error:
             refused.append((what, error.what))
-    if (largest := _largest_batch(forecast)) is not None:
-        tried.append(Tried("largest batch", largest))
     return Advice(tuple(tried), tuple(refused))
+
+
+def _attempts(forecast: Forecast) -> Iterator[tuple[str, Callable[[], Forecast]]]:
+    for what, changes in _changes(forecast):
+        yield what, partial(forecast.again, **changes)
+    if forecast.bytes_per_chip.limit is not None:
+        yield "largest batch", partial(_largest_batch, forecast)
 
 
 def _changes(forecast: Forecast) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -79,21 +85,22 @@ def _changes(forecast: Forecast) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "FSDP", {"distribution": FSDP()}
         if remat:
             yield "FSDP and remat", {"distribution": FSDP(), "remat": "blocks"}
-    larger = where.larger
-    if larger is not None and len(options.mesh) == 1:
-        yield "a larger slice", {"topology": larger.name}
+    if where.larger is not None:
+        yield "a larger slice", {"topology": where.larger.name}
 
 
-def _largest_batch(forecast: Forecast) -> Forecast | None:
+def _largest_batch(forecast: Forecast) -> Forecast:
     """Returns the forecast for the largest batch that fits, in rows for every device; tried.
 
     Memory grows almost linearly with the batch: where the line through two measurements crosses the
     limit is tried next. A step that does not fit says what it would need, so it is a measurement.
+
+    Raises:
+        StateError: no batch fits.
     """
     limit, rows = forecast.bytes_per_chip.limit, forecast.options.batch_size
     parts = forecast.where.devices
-    if limit is None:
-        return None
+    assert limit is not None, "without a limit there is no largest batch"
     known = {rows: forecast}
     guess = rows // 2 if not forecast.fits else 2 * rows
     for _ in range(_MOST_BATCHES):
@@ -102,10 +109,10 @@ def _largest_batch(forecast: Forecast) -> Forecast | None:
             break
         known[size] = forecast.again(batch_size=size)
         guess = _crossing({n: one.bytes_per_chip.total for n, one in known.items()}, limit)
-    return max(
-        (one for one in known.values() if one.fits),
-        key=lambda one: one.options.batch_size, default=None,
-    )  # fmt: skip
+    fitting = [one for one in known.values() if one.fits]
+    if not fitting:
+        raise StateError(f"a batch of {min(known)} rows does not fit either")
+    return max(fitting, key=lambda one: one.options.batch_size)
 
 
 def _crossing(known: dict[int, int], limit: int) -> int:
