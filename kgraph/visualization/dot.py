@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler.costs import Costs
 from kgraph.errors import ConfigError, check_keys
-from kgraph.visualization.drawing import Box, Drawing, Options, Path, draw
-from kgraph.visualization.heat import Timed, colored
+from kgraph.visualization.drawing import Box, Drawing, Options, Path
+from kgraph.visualization.folding import drawn
+from kgraph.visualization.heat import Timed
 from kgraph.visualization.text import printable
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def model_to_dot(
     color_by: str | None = None,
     costs: Costs | None = None,
     forecast: Timed | None = None,
+    fold: bool | None = None,
     **unknown: Any,
 ) -> pydot.Dot | pydot.Cluster:
     """Returns a model as a graph of pydot. Equal models give equal text.
@@ -54,6 +56,8 @@ def model_to_dot(
             a line and by the colour of the box.
         costs: what `model.cost` returned, by default for one row.
         forecast: what `model.forecast` returned: colours layers by their time in a step.
+        fold: whether blocks, and layers that repeat, are drawn as one box (`24 x 9 layers`); None
+            does it for drawings of more than 40 boxes.
 
     Raises:
         ConfigError: an option is unknown, or the model has no graph and is not built.
@@ -67,9 +71,9 @@ def model_to_dot(
         )
     options = Options(
         show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
-        expand_nested, rankdir,
+        expand_nested, rankdir, fold,
     )  # fmt: skip
-    drawing = colored(draw(model, options), model, color_by, costs, forecast)
+    drawing = drawn(model, options, color_by, costs, forecast)
     return drawing_to_dot(drawing, rankdir, dpi, splines, subgraph)
 
 
@@ -87,8 +91,10 @@ def drawing_to_dot(
     graph.set_edge_defaults(color='"#475569"', fontname="Helvetica")
     places: dict[Path, Any] = {(): graph}
     for number, (path, title) in enumerate(drawing.groups.items(), start=1):
-        places[path] = _cluster(number, title)
+        places[path] = _cluster(number)
         places[path[:-1]].add_subgraph(places[path])
+        # A node, and no label of the cluster: edges run across labels, and round nodes.
+        places[path].add_node(pydot.Node(f"title{number}", label=_title(title), margin=0))
     for number, box in enumerate(drawing.boxes):
         places[box.group].add_node(pydot.Node(f"layer{number}", label=_table(box)))
     for edge in drawing.edges:
@@ -99,13 +105,15 @@ def drawing_to_dot(
     return graph
 
 
-def _cluster(number: int, title: str) -> pydot.Cluster:
+def _cluster(number: int, title: str = "") -> pydot.Cluster:
     import pydot
 
-    label = f"<{escape(printable(title))}>"
-    return pydot.Cluster(
-        f"model{number}", label=label, labeljust="l", style="dashed", fontname="Helvetica"
-    )
+    options = {"label": _title(title), "labeljust": "l"} if title else {}
+    return pydot.Cluster(f"model{number}", style="dashed", fontname="Helvetica", **options)
+
+
+def _title(text: str) -> str:
+    return f"<{escape(printable(text))}>"
 
 
 def _table(box: Box) -> str:

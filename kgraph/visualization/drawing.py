@@ -12,6 +12,8 @@ from kgraph.graph import Graph, Node
 from kgraph.graph.node import INPUT_CLASS
 from kgraph.graph.structure import Slot, slots
 from kgraph.layers.base.core import label_of
+from kgraph.ops.operation import Operation
+from kgraph.visualization.operations import operation_title
 from kgraph.visualization.rows import class_name, is_sequential, mask_note
 from kgraph.visualization.text import printable, show_shapes, unique
 
@@ -27,7 +29,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a drawing shows, in the words of `plot_model`."""
+    """What a drawing shows, in the words of `plot_model`. `fold=None` folds what is large."""
 
     show_shapes: bool = False
     show_dtype: bool = False
@@ -36,6 +38,7 @@ class Options:
     show_trainable: bool = False
     expand_nested: bool = False
     rankdir: str = "TB"
+    fold: bool | None = None
 
     def __post_init__(self) -> None:
         check_choice("A drawing", "rankdir", self.rankdir, DIRECTIONS)
@@ -45,19 +48,24 @@ class Options:
 class Box:
     """A layer: the title of its box, the lines below, and the nested models it is in.
 
-    `color` is of the title (`#rrggbb`); None leaves it to whoever draws.
+    Fields:
+        output: the shapes that it returns; "" if they are not known.
+        params: how many numbers its weights have.
+        color: of the title (`#rrggbb`); None leaves it to whoever draws.
     """
 
     path: Path
     title: str
     lines: tuple[str, ...]
     group: Path
+    output: str = ""
+    params: int = 0
     color: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A tensor on its way from one box to another, with its mask if `masked`. Boxes by number."""
+    """What one call of a box gives to one of another, with masks if `masked`. Boxes by number."""
 
     source: int
     target: int
@@ -93,7 +101,7 @@ def draw(model: Any, options: Options) -> Drawing:
     else:
         sketch.add_model((), model)
         edges = sketch.found_edges
-        sketch.drawing.edges += [Edge(*pair, masked) for pair, masked in edges.items()]
+        sketch.drawing.edges += [Edge(*ends, masked) for (*ends, _), masked in edges.items()]
     return sketch.drawing
 
 
@@ -104,7 +112,7 @@ class _Sketch:
         self.options, self.drawing = options, drawing
         self.numbers: dict[Path, int] = {}
         self.models: dict[Path, Any] = {}
-        self.found_edges: dict[tuple[int, int], bool] = {}
+        self.found_edges: dict[tuple[int, int, tuple[str, str]], bool] = {}
 
     def add_model(self, path: Path, model: Any) -> None:
         """Adds the boxes of a functional model's layers, then the edges between them."""
@@ -129,17 +137,19 @@ class _Sketch:
         """Adds the box of one layer."""
         title, lines = _label(path[-1], layer, nodes, graph, self.options)
         self.numbers[path] = len(self.drawing.boxes)
-        self.drawing.boxes.append(Box(path, title, lines, path[:-1]))
+        output = ", ".join(unique(show_shapes(node.outputs) for node in nodes))
+        params = sum(weight.size for weight in layer.weights)
+        self.drawing.boxes.append(Box(path, title, lines, path[:-1], output, params))
 
     def connect(self, path: Path, graph: Graph, node: Node) -> None:
-        """Adds an edge for each tensor that a call reads."""
+        """Adds an edge for each call that a call reads from."""
         for place, ref in enumerate(node.inputs):
             maker = graph.by_name[ref.node]
             sources = list(self.makers((*path, maker.layer), ref.index))
             for target in self.readers((*path, node.layer), node, place):
                 for source in sources:
-                    pair, masked = (source, target), node.masks[place] is not None
-                    self.found_edges[pair] = self.found_edges.get(pair, False) or masked
+                    key, masked = (source, target, (ref.node, node.name)), node.masks[place]
+                    self.found_edges[key] = self.found_edges.get(key, False) or masked is not None
 
     def makers(self, path: Path, index: int) -> Iterator[int]:
         """Yields the box that makes an output of a layer, inside it if it is expanded."""
@@ -213,7 +223,10 @@ def _label(
         lines.append(note)
     if options.show_trainable and layer.weights:
         lines.append("trainable" if layer.trainable else "not trainable")
-    return printable(class_name(layer)), tuple(lines)
+    title = class_name(layer)
+    if isinstance(layer, Operation):
+        title = operation_title(layer.function, nodes)
+    return printable(title), tuple(lines)
 
 
 def _name_of(function: Any) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kgraph.compiler.costs import Costs
-from kgraph.visualization.drawing import Box, Drawing, Options, Path, draw
-from kgraph.visualization.heat import colored
+from kgraph.visualization.drawing import Box, Drawing, Options, Path
+from kgraph.visualization.folding import drawn
 from kgraph.visualization.text import printable
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def to_mermaid(
     show_trainable: bool = False,
     color_by: str | None = None,
     costs: Costs | None = None,
+    fold: bool | None = None,
 ) -> str:
     """Returns a model as the text of a Mermaid flow chart. Masks are dotted edges.
 
@@ -32,9 +33,9 @@ def to_mermaid(
     """
     options = Options(
         show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
-        expand_nested, rankdir,
+        expand_nested, rankdir, fold,
     )  # fmt: skip
-    drawing = colored(draw(model, options), model, color_by, costs)
+    drawing = drawn(model, options, color_by, costs)
     lines = [f"flowchart {rankdir}", *_group(drawing, (), _children(drawing), "    ")]
     for edge in drawing.edges:
         lines.append(f"    layer{edge.source} --> layer{edge.target}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -14,8 +15,9 @@ from kgraph.compiler.costs import Costs
 from kgraph.errors import ConfigError, StateError, check_keys, nearest
 from kgraph.tracebacks import entry
 from kgraph.visualization.dot import drawing_to_dot
-from kgraph.visualization.drawing import Drawing, Options, draw
-from kgraph.visualization.heat import Timed, colored
+from kgraph.visualization.drawing import Drawing, Options
+from kgraph.visualization.folding import drawn
+from kgraph.visualization.heat import Timed
 from kgraph.visualization.svg import drawing_to_svg
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 _FORMATS = ("png", "svg", "pdf", "dot", "jpg", "jpeg")
 _BITMAPS = ("png", "jpg", "jpeg")
 _PATIENCE = 300.0
-_VECTOR_DPI = 72
+_VECTOR_DPI, _SVG_DPI = 72, 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +70,19 @@ def plot_model(
     color_by: str | None = None,
     costs: Costs | None = None,
     forecast: Timed | None = None,
+    fold: bool | None = None,
     **unknown: Any,
 ) -> Plot:
     """Draws a model into a file, with Graphviz where its program `dot` is installed.
 
-    Without `dot` the drawing is an SVG image by kgraph's own layout; for another format the name
-    of the file ends in `.svg` instead, and a printed line says so. The file appears when it is
-    complete.
+    Without `dot` the layout is kgraph's own: for .svg, and with resvg (`pip install
+    "kgraph-jax[draw]"`) for .png. The file appears when it is complete.
 
     Args:
         model: a model.
         to_file: a name that ends in .png, .svg, .pdf, .jpg or .dot; None writes no file.
         show_shapes, show_dtype, show_layer_names, rankdir, expand_nested, show_layer_activations,
-            show_trainable, splines, color_by, costs, forecast: see `model_to_dot`.
+            show_trainable, splines, color_by, costs, forecast, fold: see `model_to_dot`.
         dpi: dots per inch of .png and .jpg.
 
     Returns:
@@ -88,25 +90,22 @@ def plot_model(
 
     Raises:
         ConfigError: the file cannot be written there, or an option cannot have its value.
+        StateError: what the format needs is not installed, or fails.
     """
     check_keys("plot_model", unknown, [])
     path = None if to_file is None else Path(to_file)
     file_format = _format(path)
     options = Options(
         show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
-        expand_nested, rankdir,
+        expand_nested, rankdir, fold,
     )  # fmt: skip
     if path is not None:
         _check_folder(path)
-    drawing = colored(draw(model, options), model, color_by, costs, forecast)
+    drawing = drawn(model, options, color_by, costs, forecast)
     try:
         data = _by_graphviz(drawing, file_format, rankdir, dpi, splines)
     except StateError as error:
-        data = drawing_to_svg(drawing, rankdir).encode()
-        if path is not None and file_format != "svg":
-            path = path.with_suffix(".svg")
-            print(f"plot_model: {error.what}; wrote {path} by kgraph's own layout instead")
-        file_format = "svg"
+        data = _by_own_layout(drawing, file_format, rankdir, dpi, error)
     if path is not None:
         _write(path, data)
     return Plot(path, file_format, data)
@@ -149,6 +148,34 @@ def _by_graphviz(drawing: Drawing, file_format: str, rankdir: str, dpi: int, spl
         said = run.stderr.decode(errors="replace").strip().partition("\n")[0]
         raise StateError(f"the program 'dot' of Graphviz failed ({said or run.returncode})")
     return run.stdout
+
+
+def _by_own_layout(
+    drawing: Drawing, file_format: str, rankdir: str, dpi: int, error: StateError
+) -> bytes:
+    """Returns the drawing by kgraph's own layout; raises StateError for what that cannot be."""
+    text = drawing_to_svg(drawing, rankdir)
+    if file_format == "svg":
+        return text.encode()
+    if file_format == "png" and importlib.util.find_spec("resvg_py") is not None:
+        import resvg_py
+
+        # Machines without fonts draw no text: matplotlib brings one along.
+        found = importlib.util.find_spec("matplotlib")
+        folder = Path((found and found.origin) or "").parent / "mpl-data" / "fonts" / "ttf"
+        fonts = [str(folder)] if folder.is_dir() else []
+        family = "DejaVu Sans" if fonts else None
+        return bytes(
+            resvg_py.svg_to_bytes(
+                svg_string=text, zoom=dpi / _SVG_DPI, font_dirs=fonts, sans_serif_family=family
+            )
+        )
+    resvg = 'or pip install "kgraph-jax[draw]", ' if file_format == "png" else ""
+    raise StateError(
+        f"plot_model cannot write a .{file_format}: {error.what}",
+        hint=f"install Graphviz (apt install graphviz, brew install graphviz), {resvg}or write an "
+        ".svg, which needs neither",
+    ) from None
 
 
 def _check_folder(path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from kgraph.compiler.costs import Costs
-from kgraph.visualization.drawing import Box, Drawing, Options, draw
-from kgraph.visualization.heat import colored
+from kgraph.visualization.drawing import Box, Drawing, Options
+from kgraph.visualization.folding import drawn
 from kgraph.visualization.layout import Layout, Point, lay_out
 from kgraph.visualization.text import printable
 
@@ -23,6 +24,7 @@ _LINE = 22
 _PADDING = 11
 _MARGIN = 16
 _MASK_OFFSET = 9.0
+_PARALLEL = 14.0
 _TINTS = ("#1e293b", "#1d4ed8", "#0f766e", "#7e22ce", "#b45309", "#be123c", "#4d7c0f", "#0369a1")
 _NARROW, _WIDE = frozenset("iljtfrI.,:;|!'()[] "), frozenset("mwMWGOQ@%—")
 
@@ -38,6 +40,7 @@ def model_to_svg(
     show_trainable: bool = False,
     color_by: str | None = None,
     costs: Costs | None = None,
+    fold: bool | None = None,
 ) -> str:
     """Returns a model as the text of an SVG image, without scripts and without outer resources.
 
@@ -46,9 +49,9 @@ def model_to_svg(
     """
     options = Options(
         show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
-        expand_nested, rankdir,
+        expand_nested, rankdir, fold,
     )  # fmt: skip
-    return drawing_to_svg(colored(draw(model, options), model, color_by, costs), rankdir)
+    return drawing_to_svg(drawn(model, options, color_by, costs), rankdir)
 
 
 def drawing_to_svg(drawing: Drawing, rankdir: str = "TB") -> str:
@@ -128,8 +131,14 @@ def _box(lines: Sequence[str], center: Point, size: Point, tint: str) -> str:
 
 
 def _edges(drawing: Drawing, layout: Layout, sizes: Sequence[Point], flat: bool) -> Iterator[str]:
+    together = Counter((edge.source, edge.target) for edge in drawing.edges)
+    seen: Counter[Point] = Counter()
     for edge, route in zip(drawing.edges, layout.routes):
         points = route or _loop(layout.centers[edge.source], sizes[edge.source], flat)
+        pair = edge.source, edge.target
+        aside = _PARALLEL * (seen[pair] - (together[pair] - 1) / 2)
+        seen[pair] += 1
+        points = [(x, y + aside) if flat else (x + aside, y) for x, y in points]
         yield _arrow(points, flat, 'stroke="#475569"', "#475569")
         if edge.masked:
             dx, dy = (0.0, _MASK_OFFSET) if flat else (_MASK_OFFSET, 0.0)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from dot_reading import read_dot
 from guide_models import mnist_model, toy_resnet
+from PIL import Image
 
 import kgraph
-from kgraph.errors import ConfigError
+from kgraph.errors import ConfigError, StateError
 from kgraph.visualization import plot_model
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
@@ -24,16 +27,33 @@ def no_dot(monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "jpg"])
-def test_without_graphviz_an_svg_is_written_and_said_so(tmp_path, no_dot, capsys, suffix):
-    plot = plot_model(mnist_model(kgraph), tmp_path / f"model.{suffix}", show_shapes=True)
-    assert plot.path == tmp_path / "model.svg"
-    assert os.listdir(tmp_path) == ["model.svg"]
-    assert "(None, 784)" in plot.path.read_text()
-    ElementTree.parse(plot.path)
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1
-    assert "'dot' of Graphviz is not installed" in said
-    assert str(plot.path) in said
+def test_what_is_not_installed_is_named_and_no_other_file_written(
+    tmp_path, no_dot, monkeypatch, suffix
+):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(StateError, match="'dot' of Graphviz is not installed") as caught:
+        plot_model(mnist_model(kgraph), tmp_path / f"model.{suffix}")
+    assert os.listdir(tmp_path) == []
+    assert "apt install graphviz" in str(caught.value)
+    assert ("kgraph-jax[draw]" in str(caught.value)) is (suffix == "png")
+
+
+def test_without_graphviz_a_png_is_drawn_by_resvg(tmp_path, no_dot):
+    pytest.importorskip("resvg_py")
+    images = [
+        plot_model(mnist_model(kgraph), tmp_path / "model.png", dpi=dpi)._repr_png_()
+        for dpi in (96, 192)
+    ]
+    sizes = []
+    for data in images:
+        assert data.startswith(STARTS["png"])
+        image = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+        sizes.append(np.array(image.shape))
+        assert (image[:50] == 255).mean() > 0.5  # the first box: light letters on dark
+        dark = image[sizes[-1][0] // 2 - 40 : sizes[-1][0] // 2 + 40]
+        assert ((dark > 60) & (dark < 200)).sum() > 0  # and edges of letters
+    assert abs(sizes[1] - 2 * sizes[0]).max() <= 2
+    assert (tmp_path / "model.png").read_bytes() == images[1]
 
 
 def test_without_graphviz_an_svg_is_what_was_asked_for(tmp_path, no_dot, capsys):
@@ -55,9 +75,10 @@ def test_a_graphviz_that_fails_is_like_none(tmp_path, monkeypatch, capsys):
     program.write_text("#!/bin/sh\necho 'no fonts here' >&2\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent))
-    plot = plot_model(mnist_model(kgraph), tmp_path / "model.png")
-    assert plot.path == tmp_path / "model.svg"
-    assert "failed (no fonts here)" in capsys.readouterr().out
+    with pytest.raises(StateError, match=r"failed \(no fonts here\)"):
+        plot_model(mnist_model(kgraph), tmp_path / "model.pdf")
+    plot_model(mnist_model(kgraph), tmp_path / "model.svg")
+    ElementTree.parse(tmp_path / "model.svg")
 
 
 @needs_dot
@@ -80,8 +101,10 @@ def test_graphviz_writes_svg(tmp_path):
     ElementTree.parse(tmp_path / "model.svg")
 
 
-def test_a_name_without_a_suffix_is_a_png(tmp_path, no_dot):
-    assert plot_model(mnist_model(kgraph), tmp_path / "model").path == tmp_path / "model.svg"
+@needs_dot
+def test_a_name_without_a_suffix_is_a_png(tmp_path):
+    plot = plot_model(mnist_model(kgraph), tmp_path / "model")
+    assert (plot.path, plot.format) == (tmp_path / "model", "png")
 
 
 def test_no_file_is_written_without_a_name(tmp_path, monkeypatch):
