@@ -108,7 +108,7 @@ def drawing_to_dot(
 def _cluster(number: int, title: str = "") -> pydot.Cluster:
     import pydot
 
-    options = {"label": _title(title), "labeljust": "l"} if title else {}
+    options: Any = {"label": _title(title), "labeljust": "l"} if title else {}
     return pydot.Cluster(f"model{number}", style="dashed", fontname="Helvetica", **options)
 
 

@@ -100,8 +100,8 @@ def draw(model: Any, options: Options) -> Drawing:
         sketch.add_box((model.name,), model, [])
     else:
         sketch.add_model((), model)
-        edges = sketch.found_edges
-        sketch.drawing.edges += [Edge(*ends, masked) for (*ends, _), masked in edges.items()]
+        edges = sketch.found_edges.items()
+        sketch.drawing.edges += [Edge(source, to, masked) for (source, to, _), masked in edges]
     return sketch.drawing
 
 

@@ -157,25 +157,29 @@ def _by_own_layout(
     text = drawing_to_svg(drawing, rankdir)
     if file_format == "svg":
         return text.encode()
-    if file_format == "png" and importlib.util.find_spec("resvg_py") is not None:
-        import resvg_py
-
-        # Machines without fonts draw no text: matplotlib brings one along.
-        found = importlib.util.find_spec("matplotlib")
-        folder = Path((found and found.origin) or "").parent / "mpl-data" / "fonts" / "ttf"
-        fonts = [str(folder)] if folder.is_dir() else []
-        family = "DejaVu Sans" if fonts else None
-        return bytes(
-            resvg_py.svg_to_bytes(
-                svg_string=text, zoom=dpi / _SVG_DPI, font_dirs=fonts, sans_serif_family=family
-            )
-        )
+    if file_format == "png" and (png := _by_resvg(text, dpi / _SVG_DPI)) is not None:
+        return png
     resvg = 'or pip install "kgraph-jax[draw]", ' if file_format == "png" else ""
     raise StateError(
         f"plot_model cannot write a .{file_format}: {error.what}",
         hint=f"install Graphviz (apt install graphviz, brew install graphviz), {resvg}or write an "
         ".svg, which needs neither",
     ) from None
+
+
+def _by_resvg(text: str, zoom: float) -> bytes | None:
+    """Returns an SVG image as PNG; None where resvg is not installed."""
+    try:
+        resvg: Any = importlib.import_module("resvg_py")
+    except ImportError:
+        return None
+    # Machines without fonts draw no text: matplotlib brings one along.
+    found = importlib.util.find_spec("matplotlib")
+    folder = Path((found and found.origin) or "").parent / "mpl-data" / "fonts" / "ttf"
+    options = {}
+    if folder.is_dir():
+        options = {"font_dirs": [str(folder)], "sans_serif_family": "DejaVu Sans"}
+    return bytes(resvg.svg_to_bytes(svg_string=text, zoom=zoom, **options))
 
 
 def _check_folder(path: Path) -> None:

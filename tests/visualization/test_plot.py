@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sys
 from xml.etree import ElementTree
 
 import numpy as np
@@ -30,7 +31,7 @@ def no_dot(monkeypatch):
 def test_what_is_not_installed_is_named_and_no_other_file_written(
     tmp_path, no_dot, monkeypatch, suffix
 ):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
     with pytest.raises(StateError, match="'dot' of Graphviz is not installed") as caught:
         plot_model(mnist_model(kgraph), tmp_path / f"model.{suffix}")
     assert os.listdir(tmp_path) == []
