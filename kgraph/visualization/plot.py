@@ -170,7 +170,7 @@ def _by_own_layout(
 def _by_resvg(text: str, zoom: float) -> bytes | None:
     """Returns an SVG image as PNG; None where resvg is not installed."""
     try:
-        resvg: Any = importlib.import_module("resvg_py")
+        import resvg_py  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     # Machines without fonts draw no text: matplotlib brings one along.
@@ -179,7 +179,7 @@ def _by_resvg(text: str, zoom: float) -> bytes | None:
     options = {}
     if folder.is_dir():
         options = {"font_dirs": [str(folder)], "sans_serif_family": "DejaVu Sans"}
-    return bytes(resvg.svg_to_bytes(svg_string=text, zoom=zoom, **options))
+    return bytes(resvg_py.svg_to_bytes(svg_string=text, zoom=zoom, **options))
 
 
 def _check_folder(path: Path) -> None:
