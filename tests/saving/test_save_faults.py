@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -86,12 +87,15 @@ def test_many_kills(name, tmp_path, children):
     assert not [n for n in os.listdir(path if path.is_dir() else tmp_path) if n[0] == "."]
 
 
-FORMS = ("m.kgraph", "folder", "m.keras", "m.weights.h5", "m.safetensors", "m.stablehlo", "steps")
-CALLS = {
-    "openat": 3, "write": 2, "lseek": 2, "fsync": 2, "rename": 1, "flock": 1, "close": 4,
-    "mkdir": 1, "unlink": 1, "pwrite64": 1,
-}  # fmt: skip
-"""System calls that saves make, and which of each is the last that a usual run tries."""
+FORMS = (
+    "m.kgraph", "folder", "m.keras", "m.weights.h5", "m.safetensors", "m.stablehlo", "steps",
+    "log.csv", "log.jsonl", "events",
+)  # fmt: skip
+CALLS = (
+    "openat", "write", "lseek", "fsync", "rename", "flock", "close", "mkdir", "unlink", "pwrite64",
+    "ftruncate",
+)  # fmt: skip
+"""System calls by which saves change something."""
 FAULTS = ("error=ENOSPC", "error=EIO", "error=EINTR", "signal=KILL")
 
 
@@ -128,17 +132,37 @@ def _outcome(children, first, folder, call, fault, position, name):
     return outcome
 
 
+def _moments(children, first, folder, name):
+    """Yields each system call of a save, as many times as one of its threads makes it."""
+    shutil.copytree(first, folder)
+    go, trace = folder / "go", folder / "trace"
+    path = folder / name
+    pid = children.start(f"{path}/" if name == "folder" else path, values=[2], go=str(go))
+    until_warm(path)
+    with traced(pid, go, ["-o", str(trace), "-e", f"trace={','.join(CALLS)}"]):
+        end_of(pid, path)
+    threads = Counter(re.findall(r"^(\d+) +(\w+)\(", trace.read_text(), re.MULTILINE))
+    for call in CALLS:
+        for position in range(max((n for (_, c), n in threads.items() if c == call), default=0)):
+            yield call, position + 1
+
+
 @pytest.mark.slow
 @needs_strace
 @pytest.mark.parametrize("name", FORMS)
 def test_a_system_call_that_fails_spoils_nothing(name, tmp_path, children):
+    """One fault in one save: of each call one, or each fault in each call of all."""
     outcomes = Counter()
     first = tmp_path / "first"
     first.mkdir()
     children.run(f"{first / name}/" if name == "folder" else first / name, values=[1])
-    for number, (call, last) in enumerate(CALLS.items()):
-        usual = [(FAULTS[(number + FORMS.index(name)) % len(FAULTS)], 1 + number % last)]
-        for fault, position in itertools.product(FAULTS, range(1, 60)) if THOROUGH else usual:
+    moments = list(_moments(children, first, tmp_path / "traced", name))
+    for number, (call, places) in enumerate(itertools.groupby(moments, lambda moment: moment[0])):
+        turn = number + FORMS.index(name)
+        known = list(places)
+        usual = [(FAULTS[turn % len(FAULTS)], known[turn % len(known)][1])]
+        all_of = [(fault, position) for _, position in known for fault in FAULTS]
+        for fault, position in all_of if THOROUGH else usual:
             folder = tmp_path / f"{call}-{fault}-{position}"
             outcomes[_outcome(children, first, folder, call, fault, position, name)] += 1
             shutil.rmtree(folder)
