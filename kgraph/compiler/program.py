@@ -197,11 +197,13 @@ class Program(VariableTrees):
         training: bool = False,
         key: Array | None = None,
         observe: Observer | None = None,
+        kept: Array | None = None,
     ) -> Run:
         """Like `apply`, with masks and added losses, and the outputs flat.
 
         `observe(node, outputs)` is called for each node that was computed; repeated blocks are
-        then not stacked, and the variables must not be packed.
+        then not stacked, and the variables must not be packed. `kept` says which rows (`[rows]`
+        bool) do not only pad a batch in training, to layers independent "by mask" (`Traits`).
         """
         if training and self.inference:
             raise self._no_training()
@@ -212,7 +214,7 @@ class Program(VariableTrees):
         values = layout.by_weight(variables)
         layout.check_shapes(values)
         context = Context(self.with_folded(values), training=training, key=key)
-        context.mesh = self.mesh
+        context.mesh, context.kept = self.mesh, kept if training else None
         called = dict.fromkeys(node.layer for node in graph.calls)
         bound: dict[str, Any] = {
             name: self.stacks[name] if name in self.stacks

@@ -52,6 +52,8 @@ def run_graph(
         if not masked_inputs:
             for array, mask in zip(arrays, node.masks):
                 context.set_mask(array, None if mask is None else values[mask])
+            if graph.layers[node.layer].traits.rows_independent == "by mask":
+                _leave_rows_out(arrays, context)
         layer = layers[node.layer]
         layer._kgraph.segment, layer._kgraph.lowering = node.name, node.lowering
         args, kwargs = fill([list(node.args), node.kwargs], arrays)
@@ -75,6 +77,16 @@ def run_graph(
         return found, [context.mask_of(output) for output in found]
     refs = [graph.mask_of(ref) for ref in graph.outputs]
     return found, [None if ref is None else values[ref] for ref in refs]
+
+
+def _leave_rows_out(arrays: Sequence[Array], context: Context) -> None:
+    """Has the mask of a layer's first argument leave out the rows that only pad the batch."""
+    if context.kept is None:
+        return
+    sizes = arrays[0].shape[:-1]
+    rows = jax.lax.broadcast_in_dim(context.kept, sizes, (0,))
+    mask = context.mask_of(arrays[0])
+    context.set_mask(arrays[0], rows if mask is None else mask & rows)
 
 
 def _of_other_sizes(

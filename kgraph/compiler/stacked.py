@@ -187,7 +187,8 @@ class BlockContext(Context):
         names: Mapping[str, tuple[str, ...]],
     ) -> None:
         super().__init__(values, outer.training, outer.key)
-        self._number, self._names, self.mesh = number, names, outer.mesh
+        self._number, self._names = number, names
+        self.mesh, self.kept = outer.mesh, outer.kept
 
     def next_key(self, seed: int | None = None) -> Array:
         if seed is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-RowsIndependent: TypeAlias = bool | Literal["at inference"]
+RowsIndependent: TypeAlias = bool | Literal["at inference", "by mask"]
 """Whether the result for a row of a batch depends on that row alone."""
 
 
@@ -99,10 +99,11 @@ class Traits:
         idle_at_inference: outside of training the layer returns its first argument as it is. Then
             predictions leave it out, and what it stands between is folded.
         rows_independent: whether the result for a row of a batch depends on that row alone: True,
-            False, or "at inference" for not in training. Where it holds of all layers, a smaller
-            last batch is padded instead of compiled for. By default False; of a built-in class
-            that a subclass leaves as it is, what that class says. Layers inside have a say of
-            their own.
+            False, "at inference" for not in training, or "by mask" for there as well if the mask
+            of the first argument (of its shape without the last axis) leaves out all other rows.
+            Where it holds of all layers, a smaller last batch is padded instead of compiled for. By
+            default False; of a built-in class that a subclass leaves as it is, what that class
+            says. Layers inside have a say of their own, and get no such mask.
         linear: which weights scale and shift the features, for each axis where such are. A
             normalization behind the layer is then made part of them in predictions.
         normalization: how features are scaled and shifted outside of training.

@@ -134,9 +134,22 @@ def is_one_batch(source: Source) -> bool:
 def spread_batch(engine: Engine, batch: Batch) -> tuple[Batch, Any]:
     """Returns a batch for several devices, and which of its rows count; on one, as it is."""
     placement, kept = engine.placement, None
-    if engine.pads_training:
-        batch, kept = PaddedSize(engine.train_sizes.room(batch.rows), placement).fit(batch)
+    size = training_size(engine, placement, lambda: engine.train_sizes.room(batch.rows))
+    if size is not None:
+        batch, kept = size.fit(batch)
     return (batch, kept) if placement is None else placement.batch((batch, kept), batch.rows)
+
+
+def training_size(
+    engine: Engine, placement: Placement | None, rows: Callable[[], int]
+) -> PaddedSize | None:
+    """Returns what pads batches to train on, at least to so many rows; None if nothing may."""
+    if engine.pads_training:
+        return PaddedSize(rows(), placement)
+    # Processes that read rows of their own have to run the same program, whoever has few.
+    if engine.pads_last and not (placement and placement.reads_own):
+        return PaddedSize(rows(), placement, only_smaller=True)
+    return None
 
 
 def prepare(data: Data) -> Callable[[Any], Batch]:
@@ -179,7 +192,7 @@ def training_work(
         assert isinstance(source, ArraySource)
         rows, arrays = data.rows, source
         return lambda epoch, start: TrainRows(engine, arrays, rows, first.number(epoch), start)
-    size = PaddedSize(padded, placement) if engine.pads_training else None
+    size = training_size(engine, placement, lambda: padded)
 
     def work(epoch: int, start: int) -> Work:
         begun = data.begun if (epoch, start) == (first.epoch, first.batch) else None
@@ -339,5 +352,5 @@ def answer(engine: Engine, logs: Logs, return_dict: bool) -> Any:
     """Returns logs in the form that Keras' methods return: a number, a list, or a dict."""
     if return_dict:
         return logs
-    values = engine.in_order(logs)
+    values = (engine.own or engine.objective).in_order(logs)
     return values[0] if len(values) == 1 else values

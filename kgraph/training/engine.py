@@ -127,6 +127,11 @@ class Engine:
         return self.own is None and padding_is_exact(self.program, self.objective, True)
 
     @cached_property
+    def pads_last(self) -> bool:
+        """Whether that may be if layers are told of it, which whole batches are not slowed by."""
+        return self.own is None and padding_is_exact(self.program, self.objective, True, told=True)
+
+    @cached_property
     def pads_evaluation(self) -> bool:
         """Whether a smaller batch may be padded in evaluation."""
         own = self.own is not None or self.keeps_state
@@ -140,10 +145,9 @@ class Engine:
     def loops(self, batch: Batch, size: int) -> bool:
         """Tells whether steps on batches of such rows may run in a loop on the device."""
         if self._loops is None:
-            if self.own is not None:
-                well = self.own.loops_well(jax.default_backend())
-            else:
-                well = loops_well(self.program, batch.inputs, size, jax.default_backend())
+            backend, inputs = jax.default_backend(), batch.inputs
+            own = None if self.own is None else self.own.loops_well(backend)
+            well = loops_well(self.program, inputs, size, backend) if own is None else own
             self._loops = not self.compiler.eager and well
         return self._loops
 
@@ -200,8 +204,7 @@ class Engine:
 
     def fresh_metrics(self, phase: Phase, like: Batch) -> Any:
         """Returns accumulators that have seen nothing."""
-        found = phase.init(like)
-        return found if self.placement is None else self.placement.whole(found)
+        return self.put_whole(phase.init(like))
 
     def placed(self, state: TrainState) -> TrainState:
         """Returns the state with each array where it has to lie."""
@@ -385,10 +388,6 @@ class Engine:
         found = self.results.of(self.state.metrics)
         self.throttle.fetched()
         return found
-
-    def in_order(self, logs: dict[str, Any]) -> list[Any]:
-        """Returns logged values in the order in which `evaluate` gives them."""
-        return self.objective.in_order(logs) if self.own is None else self.own.in_order(logs)
 
     def finalize(self) -> None:
         """Lets the optimizer put its final parameters in place (averages, with `use_ema`)."""

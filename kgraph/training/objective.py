@@ -114,7 +114,7 @@ class Objective:
         if self.loss_fn is not None:
             given = key if training else None
             return Scored(*call_loss_fn(self.loss_fn, program, variables, batch, given), own)
-        run = program.run(variables, batch.inputs, training=training, key=key)
+        run = program.run(variables, batch.inputs, training=training, key=key, kept=kept)
         if self.own is not None:
             total, state, own = self.own(program, variables, batch, run, key, training, own)
             return Scored(total, {}, run.outputs, run.masks, state, own)

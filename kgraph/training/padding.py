@@ -10,11 +10,14 @@ import jax
 from kgraph.compiler import Program
 from kgraph.compiler.primitives import equations
 from kgraph.declared import word_of
+from kgraph.graph.node import Node
 from kgraph.training.objective import Objective
 from kgraph.types import Array
 
 
-def padding_is_exact(program: Program, objective: Objective | None, training: bool) -> bool:
+def padding_is_exact(
+    program: Program, objective: Objective | None, training: bool, told: bool = False
+) -> bool:
     """Tells whether rows that only pad a batch change nothing for the other rows.
 
     So it is if no layer mixes rows or adds to the loss, and losses and metrics can leave rows out.
@@ -24,6 +27,7 @@ def padding_is_exact(program: Program, objective: Objective | None, training: bo
         program: what runs.
         objective: what is computed from its outputs; None for predictions.
         training: whether layers run as in training.
+        told: whether layers that are independent "by mask" are told of these rows.
     """
     graph = program.flat_graph
     if any("loss" in node.effects for node in graph.nodes):
@@ -31,9 +35,16 @@ def padding_is_exact(program: Program, objective: Objective | None, training: bo
     for node in graph.calls:
         apart = graph.layers[node.layer].traits.rows_independent
         trains = training or node.kwargs.get("training") is True
+        if apart == "by mask" and trains:
+            apart = told and training and not _has_mask_of_its_own(node)
         if not apart or (trains and apart == "at inference"):
             return False
     return objective is None or _leaves_rows_out(objective)
+
+
+def _has_mask_of_its_own(node: Node) -> bool:
+    """Tells whether a call is given another mask than that of its first argument."""
+    return len(node.args) > 1 or node.kwargs.get("mask") is not None
 
 
 def _leaves_rows_out(objective: Objective) -> bool:

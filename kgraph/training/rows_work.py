@@ -54,6 +54,9 @@ class TrainRows:
         if done < self._main:
             steps = min(limit if self._cut.looped else 1, self._main - done)
             engine.train_rows(self._rows, self._cut, done, done + steps)
+        elif engine.pads_last:  # of layers that are told so; whole batches are faster without
+            steps = 1
+            engine.train_rows(self._rows, replace(self._cut, padded=True), done, done + 1)
         else:  # the last batch, of a model that mixes rows: it cannot be padded
             steps = 1
             cut = replace(self._cut, size=self._rest)

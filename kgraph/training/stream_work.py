@@ -101,16 +101,21 @@ class PaddedSize:
     Args:
         rows: the most that batches had before the first.
         placement: into how many parts they are cut, which have to be equal.
+        only_smaller: leaves the largest batches as they are, without a word on which rows count.
     """
 
-    def __init__(self, rows: int = 0, placement: Placement | None = None) -> None:
-        self._rows, self._placement = rows, placement
+    def __init__(
+        self, rows: int = 0, placement: Placement | None = None, only_smaller: bool = False
+    ) -> None:
+        self._rows, self._placement, self._only_smaller = rows, placement, only_smaller
 
-    def fit(self, batch: Batch) -> tuple[Batch, np.ndarray]:
-        """Returns the padded batch, and which of its rows count."""
+    def fit(self, batch: Batch) -> tuple[Batch, np.ndarray | None]:
+        """Returns the padded batch, and which of its rows count; None for all."""
         rows = batch.rows
         self._rows = max(self._rows, rows)
-        if self._placement is not None:
+        if self._only_smaller and rows == self._rows:
+            return batch, None
+        if self._placement is not None and not self._only_smaller:
             self._rows = self._placement.rounded(self._rows)
         return padded_batch(batch, self._rows), np.arange(self._rows) < rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import engine_runs as runs
@@ -13,6 +14,7 @@ from engine_runs import BATCH, LABELS, ROWS, TARGETS, X, compiled, cut
 import kgraph
 from kgraph import Traits, layers, losses, metrics
 from kgraph.declared import word_of
+from kgraph.errors import ConfigError
 from kgraph.training import engine as engines
 from kgraph.training.prediction import Predictor
 
@@ -56,6 +58,19 @@ class Cautious(layers.Layer, traits=lambda layer: Traits(rows_independent=layer.
 
 class Renamed(layers.Dense):
     """Changes nothing, so what Dense says of itself holds."""
+
+
+class Centred(layers.Layer, traits=Traits(rows_independent="by mask")):
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if not training:
+            return inputs
+        kept = None if mask is None else mask[:, None]
+        return inputs - jnp.mean(inputs, axis=0, where=kept, keepdims=True)
+
+
+class Chosen(layers.Layer, traits=Traits(rows_independent=True)):
+    def call(self, inputs: Any) -> Any:
+        return inputs[:, 0] > 0
 
 
 class Penalized(layers.Layer, traits=Traits(rows_independent=True)):
@@ -120,6 +135,45 @@ def frozen() -> Any:
     return model
 
 
+def with_a_mask_of_its_own() -> Any:
+    inputs = kgraph.Input((5,))
+    x = layers.BatchNormalization()(inputs, mask=Chosen()(inputs))
+    return kgraph.Model(inputs, layers.Dense(3)(x))
+
+
+def renormalized() -> Any:
+    return runs.mlp(layers.BatchNormalization(renorm=True))
+
+
+def normalized_words() -> Any:
+    inputs = kgraph.Input((6,), dtype="int32")
+    x = layers.Embedding(5, 3, mask_zero=True)(inputs)
+    x = layers.LSTM(3)(layers.BatchNormalization()(x))
+    return kgraph.Model(inputs, layers.Dense(3)(x))
+
+
+def normalized_images() -> Any:
+    inputs = kgraph.Input((4, 4, 2))
+    x = layers.BatchNormalization(axis=1)(layers.Conv2D(3, 2)(inputs))
+    return kgraph.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
+
+
+def normalized_blocks() -> Any:
+    inputs = kgraph.Input((5,))
+    x = layers.Dense(4)(inputs)
+    for _ in range(6):
+        x = layers.BatchNormalization()(layers.Dense(4, activation="tanh")(x))
+    return kgraph.Model(inputs, layers.Dense(3)(x))
+
+
+DATA = {normalized_words: runs.WORDS, runs.recurrent: runs.WORDS, normalized_images: runs.IMAGES}
+"""What models learn from, where it is not `X`."""
+HOW = {
+    normalized_blocks: {"stack": True}, normalized_images: {"remat": ["batch_normalization"]},
+}  # fmt: skip
+"""How they are compiled: what is repeated or computed again is told of rows as well."""
+
+
 def across_rows() -> Any:
     inputs = kgraph.Input((5,))
     return kgraph.Model(inputs, layers.Softmax(axis=-2)(layers.Dense(3)(inputs)))
@@ -138,6 +192,8 @@ PADS = {
     "masked LSTM": (runs.recurrent, {}, (True, True)),
     "an axis from the end": (across_rows, {}, (False, False)),
     "batch statistics": (runs.normalized, {}, (False, True)),
+    "statistics of rows that a mask leaves": (lambda: runs.mlp(Centred()), {}, (False, True)),
+    "statistics by a mask of its own": (with_a_mask_of_its_own, {}, (False, True)),
     "frozen statistics": (frozen, {}, (True, True)),
     "statistics at all times": (always_in_training, {}, (False, False)),
     "own layer": (lambda: runs.mlp(Doubling()), {}, (False, False)),
@@ -172,16 +228,32 @@ PADS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", PADS.values(), ids=list(PADS))
+LAST = {
+    "batch statistics", "statistics of rows that a mask leaves", "statistics at all times",
+}  # fmt: skip
+"""Those that pad a last batch alone, and tell layers of it."""
+
+
+@pytest.mark.parametrize("name", PADS)
 @pytest.mark.filterwarnings("ignore:.*function without a name")
-def test_models_pad_where_it_is_exact(case: Any) -> None:
-    build, options, expected = case
+def test_models_pad_where_it_is_exact(name: str) -> None:
+    build, options, expected = PADS[name]
     model = compiled(build, **options)
     inputs = np.zeros((4, *(model.inputs[0].shape[1:])), model.inputs[0].dtype)
     targets = LABELS[:4] if not options else TARGETS[:4]
     data = runs.flat(model, inputs, targets)
     engine = model._kgraph.trainer.engine_for(data)
     assert (engine.pads_training, engine.pads_evaluation) == expected
+    assert engine.pads_last == (engine.pads_training or name in LAST)
+
+
+def test_a_layer_that_takes_no_mask_cannot_leave_rows_out_by_it() -> None:
+    class Deaf(layers.Layer, traits=Traits(rows_independent="by mask")):
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+    with pytest.raises(ConfigError, match=r"Deaf says that a mask .* takes none"):
+        runs.mlp(Deaf())
 
 
 # Each class of losses and metrics with what it takes: targets of one kind, outputs of another.
@@ -267,18 +339,36 @@ def test_padded_rows_leave_no_trace_in_any_metric() -> None:
     "build",
     [
         pytest.param(runs.mlp, id="dense"),
+        pytest.param(runs.normalized, id="batch statistics"),
+        pytest.param(renormalized, id="renormalized", marks=pytest.mark.slow),
+        pytest.param(normalized_blocks, id="stacked statistics", marks=pytest.mark.slow),
+        pytest.param(normalized_images, id="statistics of images", marks=pytest.mark.slow),
+        pytest.param(normalized_words, id="masked statistics", marks=pytest.mark.slow),
+        pytest.param(lambda: runs.mlp(Centred()), id="own statistics", marks=pytest.mark.slow),
         pytest.param(runs.recurrent, id="masked LSTM", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.parametrize("stream", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_training_with_a_padded_batch_is_training_with_a_smaller_one(
-    build: Any, monkeypatch: Any
+    build: Any, stream: bool, monkeypatch: Any
 ) -> None:
-    x = X if build is runs.mlp else runs.WORDS
-    padded = runs.trained(compiled(build, "sgd"), x, shuffle=False)
-    monkeypatch.setattr(engines, "padding_is_exact", lambda *_: False)
-    exact = runs.trained(compiled(build, "sgd"), x, shuffle=False)
-    batches = [e.reason for e in exact.model.compile_report() if e.function == "train"]
-    assert len(batches) == 2, "the smaller batch is compiled for"
+    x, size = DATA.get(build, X), 5
+
+    def batches() -> Iterator[Any]:
+        for low in range(0, ROWS, size):
+            yield x[low : low + size], LABELS[low : low + size]
+
+    def trained() -> runs.Run:
+        model = compiled(build, "sgd", **HOW.get(build, {}))
+        if stream:
+            return runs.trained(model, batches)
+        return runs.trained(model, x, shuffle=False, batch_size=size)
+
+    padded = trained()
+    monkeypatch.setattr(engines, "padding_is_exact", lambda *_, **__: False)
+    exact = trained()
+    rounds = [e.reason for e in exact.model.compile_report() if e.function.startswith("train")]
+    assert len(rounds) == 2, "the smaller batch is compiled for"
     for key, values in exact.logs.items():
         np.testing.assert_allclose(padded.logs[key], values, rtol=1e-6)
     for a, b in zip(padded.model.get_weights(), exact.model.get_weights(), strict=True):

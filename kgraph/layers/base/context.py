@@ -30,6 +30,7 @@ class Context:
         builds: whether a layer was built in it.
         first_keys: those of the model that is called on arrays, if it is one.
         mesh: the devices that outputs are spread over, where a graph says so; None for one device.
+        kept: `[rows]` bool, which rows of a batch in training do not only pad it; None for all.
         describing: True while shapes are inferred; unknown weights then read as zeros.
     """
 
@@ -45,6 +46,7 @@ class Context:
         self.losses: list[Array] = []
         self.effects: set[str] = set()
         self.mesh: Any = None
+        self.kept: Array | None = None
         self.first_keys: FirstKeys | None = None
         self.builds = False
         self.bound: dict[int, Any] = {}
@@ -77,7 +79,8 @@ class Context:
     def inside(self, values: Mapping[int, Array]) -> Context:
         """Returns a context for a part of this run that is traced apart: same paths, same keys."""
         inner = Context(values, self.training, self.key)
-        inner._scope, inner._draws, inner.mesh = self._scope, self._draws, self.mesh
+        inner._scope, inner._draws = self._scope, self._draws
+        inner.mesh, inner.kept = self.mesh, self.kept
         return inner
 
     def value(self, weight: Variable) -> Array:

@@ -9,7 +9,9 @@ from typing import Any
 
 from kgraph import activations
 from kgraph.declared import comes_from, is_own, speaker, word_of
+from kgraph.errors import ConfigError
 from kgraph.graph.traits import Activated, RowsIndependent, Traits
+from kgraph.layers.base.call_spec import call_spec
 from kgraph.layers.base.tree import parts_of
 from kgraph.types import Function
 
@@ -28,11 +30,19 @@ def traits_of(layer: Any, parts: Sequence[object] | None = None) -> Traits:
         parts: what `parts_of` gives for it, if that is known.
     """
     said = _said(layer)
-    found = [
+    found: list[RowsIndependent] = [
         _rows(part, said if part is layer else _said(part)) for part in parts or parts_of(layer)
     ]
-    rows = False if False in found else "at inference" if "at inference" in found else True
-    return _resolved(said, rows, has_same_shapes(layer, said))
+    return _resolved(said, _together(found), has_same_shapes(layer, said))
+
+
+def _together(found: Sequence[RowsIndependent]) -> RowsIndependent:
+    """Returns what holds of a layer of several parts; those inside are not told of rows."""
+    if False in found:
+        return False
+    if len(found) == 1:
+        return found[0]
+    return True if set(found) == {True} else "at inference"
 
 
 @lru_cache(maxsize=512)  # thousands of layers say the same
@@ -61,6 +71,12 @@ def _said(layer: Any) -> Traits:
 
 
 def _rows(layer: Any, said: Traits) -> RowsIndependent:
+    if said.rows_independent == "by mask" and not call_spec(type(layer)).takes_mask:
+        raise ConfigError(
+            f"The class {type(layer).__name__} says that a mask leaves rows out, and takes none",
+            expected="def call(self, inputs, ..., mask=None)",
+            received='rows_independent="by mask" in its traits',
+        )
     if said.rows_independent is not None:
         return said.rows_independent
     # Else of a built-in class, or a subclass that leaves it as it is.

@@ -27,8 +27,10 @@ from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike
 
 def _traits(layer: Any) -> Traits:
     """Rows depend on each other by the statistics of the batch, if the layer is not frozen."""
+    by_mask = layer.axis == -1 or layer.axis > 0
+    in_training = "by mask" if by_mask else "at inference"
     return Traits(
-        rows_independent="at inference" if layer.trainable else True,
+        rows_independent=in_training if layer.trainable else True,
         normalization=Normalization(layer.axis, layer.epsilon),
     )
 
