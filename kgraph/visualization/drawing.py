@@ -51,6 +51,7 @@ class Box:
     Fields:
         output: the shapes that it returns; "" if they are not known.
         params: how many numbers its weights have.
+        cost: what it costs, as text; "" if nobody asked.
         color: of the title (`#rrggbb`); None leaves it to whoever draws.
     """
 
@@ -60,7 +61,16 @@ class Box:
     group: Path
     output: str = ""
     params: int = 0
+    cost: str = ""
     color: str | None = None
+
+    @property
+    def facts(self) -> list[str]:
+        """What is told of it where one points at it: path and class, shapes, parameters, costs."""
+        named = f"{printable('/'.join(self.path))} ({self.title})"
+        facts = [named, f"output: {self.output}" if self.output else ""]
+        facts += [f"{self.params:,} parameters" if self.params else "", self.cost]
+        return [fact for fact in facts if fact]
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,4 +186,4 @@ def _together(drawing: Drawing, fold: Fold) -> Box:
     color = max((box.color for box in boxes if box.color), default=None)
     params = sum(box.params for box in boxes)
     last, group = boxes[-1], boxes[0].group
-    return Box(boxes[0].path, title, tuple(lines), group, last.output, params, color)
+    return Box(boxes[0].path, title, tuple(lines), group, last.output, params, color=color)

@@ -119,6 +119,24 @@ def colored(
     return replace(drawing, boxes=boxes)
 
 
+def with_costs(drawing: Drawing, model: Model, costs: Costs | None) -> Drawing:
+    """Returns a drawing whose boxes say what they cost, where sizes are known."""
+    try:
+        known = costs_of(model, True if costs is None else costs)
+    except ConfigError:  # sizes that are not known
+        return drawing
+    assert known is not None
+
+    def told(box: Box) -> Box:
+        if (found := cost_at(known, box.path)) is None:
+            return box
+        forward, backward, activations = _texts(found)
+        text = f"{forward} forward, {backward} backward, {activations} of activations"
+        return replace(box, cost=text)
+
+    return replace(drawing, boxes=[told(box) for box in drawing.boxes])
+
+
 def _texts(cost: Cost) -> list[str]:
     flops = (short(n, "FLOP") for n in (cost.forward_flops, cost.backward_flops))
     return [*flops, short(cost.activation_bytes, "B", 1024)]

@@ -7,7 +7,8 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,15 @@ from kgraph.tracebacks import entry
 from kgraph.visualization.dot import drawing_to_dot
 from kgraph.visualization.drawing import Drawing, Options
 from kgraph.visualization.folding import drawn
-from kgraph.visualization.heat import Timed
+from kgraph.visualization.heat import Timed, with_costs
+from kgraph.visualization.interactive import drawing_to_html
 from kgraph.visualization.svg import drawing_to_svg
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
 
 
-_FORMATS = ("png", "svg", "pdf", "dot", "jpg", "jpeg")
+_FORMATS = ("png", "svg", "pdf", "dot", "html", "jpg", "jpeg")
 _BITMAPS = ("png", "jpg", "jpeg")
 _PATIENCE = 300.0
 _VECTOR_DPI, _SVG_DPI = 72, 96
@@ -36,7 +38,7 @@ class Plot:
 
     Fields:
         path: the file it is in; None if it is in no file.
-        format: `"png"`, `"svg"`, `"pdf"`, `"dot"` or `"jpg"`.
+        format: `"png"`, `"svg"`, `"pdf"`, `"dot"`, `"html"` or `"jpg"`.
         data: the content of the file.
     """
 
@@ -46,6 +48,13 @@ class Plot:
 
     def _repr_svg_(self) -> str | None:
         return self.data.decode() if self.format == "svg" else None
+
+    def _repr_html_(self) -> str | None:
+        if self.format != "html":
+            return None
+        page = escape(self.data.decode())
+        style = "width:100%;height:40em;border:0"
+        return f'<iframe srcdoc="{page}" sandbox="allow-scripts" style="{style}"></iframe>'
 
     def _repr_png_(self) -> bytes | None:
         return self.data if self.format == "png" else None
@@ -80,7 +89,9 @@ def plot_model(
 
     Args:
         model: a model.
-        to_file: a name that ends in .png, .svg, .pdf, .jpg or .dot; None writes no file.
+        to_file: a name that ends in .png, .svg, .pdf, .jpg, .dot or .html; None writes no file. A
+            page (.html) is one file without a network, in which blocks are folded and unfolded,
+            and layers searched and hovered over.
         show_shapes, show_dtype, show_layer_names, rankdir, expand_nested, show_layer_activations,
             show_trainable, splines, color_by, costs, forecast, fold: see `model_to_dot`.
         dpi: dots per inch of .png and .jpg.
@@ -101,11 +112,13 @@ def plot_model(
     )  # fmt: skip
     if path is not None:
         _check_folder(path)
+    if file_format == "html":
+        options = replace(options, fold=False)  # what is folded, one opens in the page
     drawing = drawn(model, options, color_by, costs, forecast)
-    try:
-        data = _by_graphviz(drawing, file_format, rankdir, dpi, splines)
-    except StateError as error:
-        data = _by_own_layout(drawing, file_format, rankdir, dpi, error)
+    if file_format == "html":
+        data = drawing_to_html(with_costs(drawing, model, costs), rankdir).encode()
+    else:
+        data = _drawn_as(drawing, file_format, rankdir, dpi, splines)
     if path is not None:
         _write(path, data)
     return Plot(path, file_format, data)
@@ -123,6 +136,14 @@ def _format(path: Path | None) -> str:
             hint=nearest(suffix, _FORMATS),
         )
     return suffix
+
+
+def _drawn_as(drawing: Drawing, file_format: str, rankdir: str, dpi: int, splines: str) -> bytes:
+    """Returns the drawing by Graphviz, or by kgraph's own layout where that is not there."""
+    try:
+        return _by_graphviz(drawing, file_format, rankdir, dpi, splines)
+    except StateError as error:
+        return _by_own_layout(drawing, file_format, rankdir, dpi, error)
 
 
 def _by_graphviz(drawing: Drawing, file_format: str, rankdir: str, dpi: int, splines: str) -> bytes:

@@ -54,8 +54,8 @@ def model_to_svg(
     return drawing_to_svg(drawn(model, options, color_by, costs), rankdir)
 
 
-def drawing_to_svg(drawing: Drawing, rankdir: str = "TB") -> str:
-    """Returns a drawing as the text of an SVG image."""
+def drawing_to_svg(drawing: Drawing, rankdir: str = "TB", marks: Sequence[str] = ()) -> str:
+    """Returns a drawing as the text of an SVG image; `marks` are attributes of its boxes."""
     boxes = [_titled(drawing, box) for box in drawing.boxes]
     sizes = [_size(lines) for lines in boxes]
     pairs = [(edge.source, edge.target) for edge in drawing.edges]
@@ -66,8 +66,10 @@ def drawing_to_svg(drawing: Drawing, rankdir: str = "TB") -> str:
     body = [
         *_edges(drawing, layout, sizes, rankdir in ("LR", "RL")),
         *(
-            _box(lines, center, size, box.color or tints[box.group])
-            for box, lines, center, size in zip(drawing.boxes, boxes, layout.centers, sizes)
+            _box(box, lines, center, size, box.color or tints[box.group], mark)
+            for box, lines, center, size, mark in zip(
+                drawing.boxes, boxes, layout.centers, sizes, marks or [""] * len(boxes)
+            )
         ),
     ]
     return "\n".join(
@@ -109,12 +111,14 @@ def _size(lines: Sequence[str]) -> Point:
     return max(*widths, 70.0) + 2 * _PADDING, float(len(lines) * _LINE + 4)
 
 
-def _box(lines: Sequence[str], center: Point, size: Point, tint: str) -> str:
-    """Returns a box: the title light on dark, the lines below on white."""
+def _box(box: Box, lines: Sequence[str], center: Point, size: Point, tint: str, mark: str) -> str:
+    """Returns a box: the title light on dark, the lines below on white, its facts to point at."""
     (x, y), (w, h) = center, size
     left, top = x - w / 2, y - h / 2
     head = _LINE + 2 if len(lines) > 1 else h
+    facts = "" if mark else f"<title>{escape(chr(10).join(box.facts))}</title>"
     parts = [
+        facts,
         f'<rect x="{left:.1f}" y="{top:.1f}" width="{w:.1f}" height="{h:.1f}" rx="4" '
         f'fill="white" stroke="{tint}"/>',
         f'<path d="M{left:.1f} {top + head:.1f}v{4 - head:.1f}a4 4 0 0 1 4 -4h{w - 8:.1f}'
@@ -127,7 +131,7 @@ def _box(lines: Sequence[str], center: Point, size: Point, tint: str) -> str:
             f'<text x="{x:.1f}" y="{middle + _SIZE * 0.36:.1f}" text-anchor="middle" '
             f"{style}>{escape(line)}</text>"
         )
-    return "<g>" + "".join(parts) + "</g>"
+    return f"<g{mark}>" + "".join(parts) + "</g>"
 
 
 def _edges(drawing: Drawing, layout: Layout, sizes: Sequence[Point], flat: bool) -> Iterator[str]:
