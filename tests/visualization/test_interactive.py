@@ -1,4 +1,4 @@
-"""The page of a drawing: one file that folds, unfolds, searches and tells facts, in Chromium too."""
+"""The page of a drawing: a file that folds, unfolds, searches and tells facts, in Chromium too."""
 
 import json
 import re
