@@ -41,6 +41,7 @@ class Place:
         trained: whether training changes it.
         rows: where the weights stand by themselves that are the rows of the leaf, if it has any.
         sharding: where the leaf lies on several devices; None if that is not said.
+        held: whether it is no weight, but of a metric that a layer updates.
     """
 
     collection: str
@@ -49,6 +50,7 @@ class Place:
     trained: bool
     rows: tuple[Place, ...] = ()
     sharding: Any = None
+    held: bool = False
 
 
 @dataclass(frozen=True, eq=False)

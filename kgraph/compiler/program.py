@@ -28,7 +28,7 @@ from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.stateless import Ran, Runner
-from kgraph.layers.base.tree import walk_weights
+from kgraph.layers.base.tree import walk_held, walk_weights
 from kgraph.layers.base.variable import initial_values
 from kgraph.source import warn
 from kgraph.tracebacks import entries
@@ -107,6 +107,9 @@ class Program(VariableTrees):
                     continue
                 collection = "params" if weight.trainable else "state"
                 found[id(weight)] = Place(collection, tuple(path.split("/")), weight, trained)
+            for path, variable in walk_held(layer, prefix):
+                place = Place("state", tuple(path.split("/")), variable, False, held=True)
+                found.setdefault(id(variable), place)
         return Layout(tuple(found.values()))
 
     @cached_property
@@ -138,9 +141,13 @@ class Program(VariableTrees):
         return any(after is not before for after, before in zip(traced.outvars, given))
 
     def training_only(self, weights: Container[int]) -> Program:
-        """Returns the program that trains some of its weights (by identity) and no others."""
+        """Returns the program that trains some of its weights (by identity) and no others.
+
+        Metrics that layers update are no state of it: a step of a model's own has lists for all.
+        """
         twin = copy.copy(self)
-        places = (replace(p, trained=p.trained and id(p.weight) in weights) for p in self.places)
+        own = (p for p in self.places if not p.held)
+        places = (replace(p, trained=p.trained and id(p.weight) in weights) for p in own)
         vars(twin)["layout"] = Layout(tuple(places))
         for derived in ("packed", "folded", "trained"):
             vars(twin).pop(derived, None)

@@ -14,7 +14,7 @@ from kgraph.config import DTypePolicy
 from kgraph.declared import declare
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.structure import map_structure
-from kgraph.layers.base import StatelessScope, Variable
+from kgraph.layers.base import Held, StatelessScope, Variable
 from kgraph.layers.base.arithmetic import value_of
 from kgraph.layers.base.stateless_scope import scoped
 from kgraph.losses.alignment import wide_dtype
@@ -42,7 +42,7 @@ MOST_NUMBERS = 2**28
 
 
 @entries
-class Metric(Recorded):
+class Metric(Recorded, Held):
     """A number (or several) computed over many batches.
 
     A subclass declares state in `__init__`, changes it in `update_state`, reads it in `result`:

@@ -30,6 +30,7 @@ from kgraph.training.compile_options import CompileOptions, make_objective
 from kgraph.training.custom_loss import logged_names
 from kgraph.training.engine import Engine
 from kgraph.training.feed import Feed, GraphFeed, OwnFeed, flat_targets
+from kgraph.training.held_metrics import OWN, held_by_layers
 from kgraph.training.objective import Objective
 from kgraph.training.optimizer_state import PackedOptimizerState, new_optimizer_state
 from kgraph.training.own_loss import OwnLoss
@@ -157,6 +158,7 @@ class Trainer:
             if programs.lowering.passes is not None or objective.own is not None:
                 objective = replace(objective, logits=())
             program = programs.training([expose_logits(objective.logits)])
+            objective = replace(objective, held=held_by_layers(self._model, program, objective.own))
             if objective.loss_fn is not None:
                 extra = logged_names(objective.loss_fn, program, batch)
                 objective = replace(objective, extra=extra)
@@ -283,7 +285,7 @@ class Trainer:
                 if engine.own is None:
                     engine.objective.keep(engine.state.metrics)
                 if (own := engine.objective.own) is not None:
-                    own.keep(engine.objective.own_states(engine.state.metrics))
+                    own.keep(engine.state.metrics[OWN])
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -15,19 +16,18 @@ from kgraph.errors import ConfigError
 from kgraph.losses.reduction import combine_masks
 from kgraph.metrics.running import keep
 from kgraph.training.custom_loss import LossFn, call_loss_fn
+from kgraph.training.held_metrics import HELD, OWN, HeldMetrics
 from kgraph.training.own_loss import OwnLoss
 from kgraph.types import Array, Shape
 
 COMPILED = "compile_metrics"
 """The name of the metric that stands for all those of `compile`."""
-_OWN = "metrics of the model"
-"""The key of the states of metrics that the model itself holds; no log can have it."""
 
 
 class Scored(NamedTuple):
     """What one batch gives: the loss, its parts by log key, what metrics read, and new state.
 
-    The last field are the states of the metrics that a model with its own `compute_loss` holds.
+    The last field are the states of the metrics that the model and its layers hold.
     """
 
     total: Array
@@ -35,7 +35,7 @@ class Scored(NamedTuple):
     outputs: list[Any]
     masks: list[Any]
     state: Any
-    own: Any
+    own: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Objective:
         loss_fn: what computes the loss in the place of all that; see `Model.compile`.
         extra: keys of the numbers that `loss_fn` returns beside the loss.
         own: what computes the loss if the model's class says how.
+        held: metrics that layers update in their call.
         known: means of losses that there are already, by key.
     """
 
@@ -73,6 +74,7 @@ class Objective:
     loss_fn: LossFn | None = None
     extra: tuple[str, ...] = ()
     own: OwnLoss | None = None
+    held: HeldMetrics = field(default_factory=HeldMetrics)
     known: Mapping[str, metrics.Metric] = field(default_factory=dict)
     _means: dict[str, metrics.Metric] = field(default_factory=dict)
 
@@ -98,7 +100,7 @@ class Objective:
 
     def score(
         self, program: Program, variables: Any, batch: Any, key: Array | None, kept: Array | None,
-        training: bool = True, own: Any = None,
+        training: bool = True, own: Mapping[str, Any] = MappingProxyType({}),
     ) -> Scored:  # fmt: skip
         """Returns the loss of a batch and what metrics need of it.
 
@@ -109,18 +111,22 @@ class Objective:
             key: of random layers; None if none is random.
             kept: `[rows]` bool, False for rows that only pad the batch; None for all.
             training: False evaluates, without training's effects.
-            own: states of the metrics that the model holds, if it computes its loss itself.
+            own: what `own_states` returns.
         """
+        variables = self.held.put(program, variables, own)
         if self.loss_fn is not None:
             given = key if training else None
-            return Scored(*call_loss_fn(self.loss_fn, program, variables, batch, given), own)
+            found = call_loss_fn(self.loss_fn, program, variables, batch, given)
+            return Scored(*found, self.held.taken(program, variables, found[-1]))
         run = program.run(variables, batch.inputs, training=training, key=key, kept=kept)
         if self.own is not None:
-            total, state, own = self.own(program, variables, batch, run, key, training, own)
-            return Scored(total, {}, run.outputs, run.masks, state, own)
+            total, state, seen = self.own(program, variables, batch, run, key, training, own[OWN])
+            after = {OWN: seen, **self.held.taken(program, variables, state)}
+            return Scored(total, {}, run.outputs, run.masks, state, after)
+        after = self.held.taken(program, variables, run.state)
         parts = self._losses(run, batch.targets, batch.weights, kept)
         terms = [*run.losses, program.penalties(variables["params"])]
-        return Scored(self._total(parts, terms), parts, run.outputs, run.masks, run.state, own)
+        return Scored(self._total(parts, terms), parts, run.outputs, run.masks, run.state, after)
 
     def loss_of(
         self, run: Run, batch: Any, terms: Sequence[Array]
@@ -171,11 +177,12 @@ class Objective:
         """Returns fresh accumulators."""
         means = {key: mean.init() for key, mean in self._means.items()}
         tracked = {t.key: t.metric._kgraph_init() for t in self.tracked}
-        return means | tracked | ({} if self.own is None else {_OWN: self.own.init()})
+        own = {} if self.own is None else {OWN: self.own.init()}
+        return means | tracked | own | self.held.init()
 
-    def own_states(self, accumulators: Mapping[str, Any]) -> Any:
-        """Returns what `score` wants to be given as `own`."""
-        return None if self.own is None else accumulators[_OWN]
+    def own_states(self, accumulators: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the states of the metrics that the model and its layers hold."""
+        return {key: accumulators[key] for key in (OWN, HELD) if key in accumulators}
 
     def update(
         self, accumulators: Mapping[str, Any], batch: Any, scored: Scored, kept: Array | None
@@ -187,8 +194,7 @@ class Objective:
             key: mean.update(accumulators[key], values[key], sample_weight=rows)
             for key, mean in self._means.items()
         }
-        if self.own is not None:
-            updated[_OWN] = scored.own
+        updated |= scored.own
         for t in self.tracked:
             if not scored.outputs:
                 raise ConfigError(
@@ -212,9 +218,10 @@ class Objective:
                 found.update({str(key): item for key, item in value.items()})
             else:
                 found[t.key] = value
+        held = self.held.results(accumulators)
         if self.own is None:
-            return found
-        own = self.own.results(accumulators[_OWN])
+            return found | held
+        own = held | self.own.results(accumulators[OWN])
         listed = self.own.listed
         if listed is None:
             return found | own

@@ -99,7 +99,8 @@ class OwnLoss:
         values = layout.by_weight({"params": variables["params"], "state": run.state})
         own = {path: metric.variables for path, metric in self.metrics.items()}
         for path, held in own.items():
-            values.update(zip(map(id, held), states[path]))
+            for variable, value in zip(held, states[path]):
+                values.setdefault(id(variable), value)  # unless `call` has updated it
         # Not the keys that the run has drawn from.
         context = Context(values, training, None if key is None else jax.random.fold_in(key, 1))
         for output, mask in zip(run.outputs, run.masks):

@@ -26,7 +26,7 @@ from kgraph.graph.symbol import SymbolicTensor
 from kgraph.interrupts import tracing
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.traits import has_same_shapes
-from kgraph.layers.base.tree import named_weights, parts_of
+from kgraph.layers.base.tree import named_weights, parts_of, walk_held
 from kgraph.registry import describe
 from kgraph.tracebacks import entry
 from kgraph.types import Dims, Function, Tree
@@ -133,7 +133,8 @@ def _facts(spec: TensorSpec | None) -> Any:
 @tracing
 def _evaluate(layer: Layer, run: Function, inputs: Any, masks: Any, names: list[str]) -> Inferred:
     scope = jax.export.SymbolicScope(_not_empty([*inputs, *masks]))
-    weights = {id(w): jax.ShapeDtypeStruct(w.shape, w.dtype) for _, w in named_weights(layer)}
+    known = (*named_weights(layer), *walk_held(layer))
+    weights = {id(w): jax.ShapeDtypeStruct(w.shape, w.dtype) for _, w in known}
     abstract = [abstract_value(s, scope) for s in inputs]
     abstract_masks = [None if s is None else abstract_value(s, scope) for s in masks]
     found: dict[str, Any] = {}

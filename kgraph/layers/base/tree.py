@@ -6,15 +6,27 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from kgraph.declared import is_own
 from kgraph.layers.base.variable import Variable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kgraph.layers.base.layer import Layer
     from kgraph.layers.base.weighted import Weighted
 
 
 _PLAIN = frozenset({type(None), bool, int, float, str})
 """What most attributes are: a search through all layers of a graph passes these by."""
+
+
+class Held:
+    """Base of what layers hold and update, whose variables are state of theirs, and no weights."""
+
+    @property
+    def variables(self) -> Sequence[Variable]:
+        """The state."""
+        return ()
 
 
 def members(layer: Weighted, kind: type) -> Iterator[tuple[str, Any]]:
@@ -83,6 +95,21 @@ def walk_weights(
         yield path, weight, trained and weight.trainable
     for name, child in layer._kgraph_children():
         yield from walk_weights(child, f"{prefix}{name}/", trained)
+
+
+def walk_held(layer: Weighted, prefix: str = "") -> Iterator[tuple[str, Variable]]:
+    """Yields path and variable of what layers hold besides weights: of metrics they update."""
+    for part, path in _with_paths(layer, prefix):
+        if not is_own(type(part)):  # kgraph's own layers hold none
+            for name, held in members(part, Held):
+                for number, variable in enumerate(held.variables):
+                    yield f"{path}{name}/{number}", variable
+
+
+def _with_paths(layer: Weighted, prefix: str) -> Iterator[tuple[Weighted, str]]:
+    yield layer, prefix
+    for name, child in layer._kgraph_children():
+        yield from _with_paths(child, f"{prefix}{name}/")
 
 
 def name_weights(layer: Weighted) -> None:

@@ -11,7 +11,7 @@ from kgraph.layers import SpectralNormalization
 from kgraph.layers.base import Layer
 from kgraph.layers.base.tree import children
 from kgraph.layers.base.variable import Variable
-from kgraph.saving.keras_format.weight_paths import own_groups, weight_paths
+from kgraph.saving.keras_format.weight_paths import held_variables, own_groups, weight_paths
 from kgraph.saving.kgraph_format.own_state import own_arrays
 
 
@@ -25,6 +25,8 @@ def kept_arrays(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, np.
         at: divided[id(weight)] if id(weight) in divided else np.asarray(weight.value)
         for at, weight in weight_paths(model, order).items()
     }
+    held = held_variables(model, order)
+    arrays |= {at: np.asarray(variable.value) for at, variable in held.items()}
     for group, layer in own_groups(model, order).items():
         arrays |= {f"{group}/{name}": array for name, array in own_arrays(layer).items()}
     return arrays

@@ -23,6 +23,7 @@ from kgraph.saving.keras_format.models_in import ModelReader
 from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
 from kgraph.saving.keras_format.weight_paths import (
     LayerOrder,
+    held_variables,
     layer_places,
     own_groups,
     trained_in_order,
@@ -93,11 +94,11 @@ def _inside(file: ArrayFile, group: str) -> dict[str, np.ndarray]:
 def _compared(file: ArrayFile, model: Layer, order: LayerOrder) -> dict[str, Variable]:
     """Returns the model's weights by path, when the file has all of them and no others."""
     places = weight_paths(model, order)
-    own = own_groups(model, order).keys()
+    own, held = own_groups(model, order).keys(), held_variables(model, order)
     found = {
         at: array
         for at, array in file.arrays.items()
-        if not at.startswith(_OPTIMIZER) and at.rpartition("/")[0] not in own
+        if not (at.startswith(_OPTIMIZER) or at in held or at.rpartition("/")[0] in own)
     }
     for at in [*places, *found]:
         weight, array = places.get(at), found.get(at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from kgraph.layers.base import Layer
+from kgraph.layers.base import Held, Layer
 from kgraph.layers.base.stored import own_by_number
 from kgraph.layers.base.tree import children
 from kgraph.layers.base.variable import Variable
@@ -25,7 +25,21 @@ def weight_paths(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Va
 
 def layer_places(model: Layer, order: Mapping[int, list[Layer]]) -> list[tuple[str, Layer]]:
     """Returns each layer by its path: `layers/dense_1`."""
-    return _walk_all(model, "", order, set(), {})
+    found = _walk_all(model, "", order, set(), {})
+    return [(place, item) for place, item in found if isinstance(item, Layer)]
+
+
+def held_variables(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Variable]:
+    """Returns the variables of metrics that layers hold, by the paths that Keras gives them.
+
+    Where sums are exact here, what is kept of their rounding errors is none of Keras'.
+    """
+    found: dict[str, Variable] = {}
+    for place, item in _walk_all(model, "", order, set(), {}):
+        if isinstance(item, Held):
+            known = [v for v in item.variables if not v.name.endswith("_rest")]
+            found |= {f"{place}/vars/{i}": variable for i, variable in enumerate(known)}
+    return found
 
 
 def own_groups(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Layer]:
@@ -73,8 +87,9 @@ def _walk(
 ) -> Iterator[tuple[str, str, Variable]]:
     names: dict[str, str] = {}
     for place, item in _walk_all(layer, path, order, seen, names):
-        for number, weight in own_by_number(item).items() if not keeps_own(item) else ():
-            yield place, number, weight
+        if isinstance(item, Layer) and not keeps_own(item):
+            for number, weight in own_by_number(item).items():
+                yield place, number, weight
 
 
 def _walk_all(
@@ -83,13 +98,13 @@ def _walk_all(
     order: Mapping[int, list[Layer]],
     seen: set[int],
     names: dict[str, str],
-) -> list[tuple[str, Layer]]:
-    """Returns each layer once, under the first path on which Keras meets it."""
+) -> list[tuple[str, Layer | Held]]:
+    """Returns each layer once, under the first path on which Keras meets it, and what it holds."""
     if id(layer) in seen:
         return []
     seen.add(id(layer))
     names[f"{path}/vars".lstrip("/")] = layer.name
-    found = [(path, layer)]
+    found: list[tuple[str, Layer | Held]] = [(path, layer)]
     for name, value in _attributes(layer, order):
         found += _walk_value(value, f"{path}/{name}".lstrip("/"), order, seen, names)
     return found
@@ -101,15 +116,17 @@ def _walk_value(
     order: Mapping[int, list[Layer]],
     seen: set[int],
     names: dict[str, str],
-) -> list[tuple[str, Layer]]:
+) -> list[tuple[str, Layer | Held]]:
     if isinstance(value, Layer):
         return _walk_all(value, path, order, seen, names)
-    found: list[tuple[str, Layer]] = []
+    if isinstance(value, Held):
+        return [(path, value)]
+    found: list[tuple[str, Layer | Held]] = []
     used: dict[str, int] = {}
     items = value.values() if isinstance(value, dict) else value
     for item in items if isinstance(value, (list, tuple, dict)) else ():
-        if isinstance(item, (Layer, list, tuple, dict)):
-            base = _class_name(item) if isinstance(item, Layer) else "container"
+        if isinstance(item, (Layer, Held, list, tuple, dict)):
+            base = _class_name(item) if isinstance(item, (Layer, Held)) else "container"
             used[base] = used.get(base, -1) + 1
             name = f"{base}_{used[base]}" if used[base] else base
             found += _walk_value(item, f"{path}/{name}", order, seen, names)
@@ -129,6 +146,6 @@ def _attributes(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[tupl
         yield name, named[name]
 
 
-def _class_name(layer: Layer) -> str:
+def _class_name(layer: Layer | Held) -> str:
     name = type(layer).__name__
     return snake_case(INNER_NAMES.get(name, name))

@@ -23,6 +23,7 @@ from kgraph.saving.keras_format.kept_arrays import kept_arrays
 from kgraph.saving.keras_format.legacy_weights import is_legacy, legacy_places
 from kgraph.saving.keras_format.weight_paths import (
     group_names,
+    held_variables,
     live_order,
     own_groups,
     weight_paths,
@@ -103,6 +104,8 @@ class KerasWeights:
         else:
             order = live_order(self._model)
             places = weight_paths(self._model, order)
+            held = held_variables(self._model, order)
+            arrays = {title: at for title, at in arrays.items() if title not in held}
             own = {id(layer): path for path, layer in all_layers(self._model)}
             groups = {g: own[id(x)] for g, x in own_groups(self._model, order).items()}
             if self._by_name:
