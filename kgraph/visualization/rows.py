@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kgraph.compiler.lower import is_model
 from kgraph.errors import ConfigError
 from kgraph.graph import Graph, Node, TensorSpec
 from kgraph.graph.node import INPUT_CLASS
@@ -25,8 +26,8 @@ class Row:
     Fields:
         name: the layer's name in its graph.
         type: its class; `Functional` for every functional model.
-        outputs: for each call of the layer in this graph the specs of its outputs; empty where the
-            shapes are not known (a layer of a subclassed model).
+        outputs: for each call of the layer in this graph the specs of its outputs; of a layer of a
+            subclassed model those of its last call; empty where that was not called yet.
         params: number of scalars in its weights; None before it is built.
         connected_to: what its calls read, as `layer[call][output]`.
         trainable: whether training changes its weights; None if it has none.
@@ -133,6 +134,8 @@ def _entries(
 ) -> Iterator[tuple[Row, Any]]:
     graph: Graph | None = model._kgraph_inner_graph
     if graph is None:
+        if is_model(model):
+            _ = model._kgraph.programs.live  # a call of the model is traced: shapes are known
         in_order = [(layer.name, layer) for layer in _listed(model)]
         listed = in_order if is_sequential(model) else children(model)
         for name, layer in listed:
@@ -161,7 +164,7 @@ def _row(
     return Row(
         name=path[-1],
         type=class_name(layer),
-        outputs=tuple(node.outputs for node in nodes),
+        outputs=tuple(node.outputs for node in nodes) or _described(layer),
         params=sum(w.size for w in weights) if layer.built or weights else None,
         connected_to=tuple(_connections(graph, nodes)) if graph is not None else (),
         trainable=trained and layer.trainable if weights else None,
@@ -169,6 +172,12 @@ def _row(
         level=level,
         path=path,
     )
+
+
+def _described(layer: Layer) -> tuple[tuple[TensorSpec, ...], ...]:
+    """Returns what a layer inside of a call has returned when shapes were inferred last."""
+    found = layer._kgraph.described
+    return (found,) if found else ()
 
 
 def _connections(graph: Graph, nodes: Sequence[Node]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import keras
+import numpy as np
 import pytest
 from guide_models import GUIDE, mnist_model, nested, oracle, ticket, toy_resnet
 
@@ -253,3 +254,37 @@ def test_wide_characters_keep_columns_in_line():
     body = [line for line in table_lines(rows, widths) if line[0] not in "_="]
     assert [columns(line[:-1]) for line in body] == [6, 6, 6]
     assert printable("né 名前") == "né 名前"
+
+
+class Mine(kgraph.Model):
+    def __init__(self):
+        super().__init__()
+        self.steps = kgraph.Sequential([kgraph.layers.Dense(4), kgraph.layers.Dense(5)])
+        self.flat, self.head = kgraph.layers.Flatten(), kgraph.layers.Dense(3)
+        self.idle = kgraph.layers.Dropout(0.1)
+
+    def call(self, inputs):
+        return self.head(self.flat(self.steps(inputs)))
+
+
+def test_a_model_defined_by_code_shows_shapes_after_a_call():
+    model = Mine()
+    model.build((None, 2, 3))
+    model(np.ones((7, 2, 3), "float32"))
+    shapes = {row.name: [str(s.shape) for call in row.outputs for s in call]
+              for row in summary_rows(model, expand_nested=True)}  # fmt: skip
+    assert shapes == {
+        "steps": ["(None, 2, 5)"], "dense": ["(None, 2, 4)"], "dense_1": ["(None, 2, 5)"],
+        "flat": ["(None, 10)"], "head": ["(None, 3)"], "idle": [],
+    }  # fmt: skip
+    assert re.search(r"flat \(Flatten\) +\(None, 10\) +0", summary_text(model))
+
+
+@pytest.mark.parametrize("name", GUIDE)
+def test_in_eighty_columns_nothing_is_cut(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    model = GUIDE[name](kgraph)
+    lines = summary_text(model).splitlines()
+    assert max(map(len, lines)) <= 80
+    cells = "".join("".join(lines).split())
+    assert all(f"{layer.name}(" in cells for layer in model.layers if len(layer.name) < 20)

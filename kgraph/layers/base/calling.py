@@ -36,7 +36,7 @@ from kgraph.layers.base.input_spec import check_input
 from kgraph.layers.base.speaks import learn_from
 from kgraph.layers.base.stated import with_stated
 from kgraph.layers.base.stateless_scope import current_scope, scoped
-from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array
+from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array, spec_of
 from kgraph.layers.base.tree import name_paths, named_weights
 from kgraph.layers.base.variable import create_values
 from kgraph.source import Source, deepest_source, user_source, warn
@@ -232,6 +232,9 @@ def call_bound(copy: Any, args: tuple[object, ...], kwargs: dict[str, object]) -
         if context.has_handles:
             outputs = map_structure(value_of, outputs)
         _set_output_mask(copy, first, mask, outputs)
+    if context.describing:
+        arrays = filter(is_array, leaves(outputs))
+        copy._kgraph.origin._kgraph.described = tuple(spec_of(array) for array in arrays)
     binding.refresh(copy)
     return outputs
 

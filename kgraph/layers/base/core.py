@@ -18,6 +18,7 @@ import numpy as np
 
 from kgraph.config import DTypePolicy, dtype_policy
 from kgraph.errors import ConfigError, StateError
+from kgraph.graph.node import TensorSpec
 from kgraph.graph.symbol import Call
 from kgraph.layers.base.variable import Variable, check_wide
 from kgraph.registry import Record
@@ -44,6 +45,7 @@ class Core(Record):
         inside: the records of the layers whose paths begin with this one's.
         trainable: False keeps them out of training.
         input_shape: of the inputs, with the batch axis, where the constructor was told.
+        described: what its call returned when shapes were inferred last; () before.
         losses: what the last call on arrays added.
         run_losses: the losses that a step has collected, in the place of all others; else None.
         first_call: where the layer stands in a graph, as long as somebody keeps that.
@@ -68,6 +70,7 @@ class Core(Record):
     inside: list[Core] = field(default_factory=list)
     trainable: bool = True
     input_shape: Shape | None = None
+    described: tuple[TensorSpec, ...] = ()
     losses: list[Array] = field(default_factory=list)
     run_losses: Sequence[Array] | None = None
     first_call: Callable[[], Call | None] | None = None
