@@ -26,6 +26,14 @@ from kgraph.custom_objects import (
 from kgraph.declared import is_own
 from kgraph.descriptions import Opaque, find_opaque, written
 from kgraph.errors import ConfigError, nearest
+from kgraph.keras_forms import (
+    KERAS_OPTIONS,
+    KINDS,
+    is_keras_form,
+    is_special,
+    says_nothing,
+    special_value,
+)
 from kgraph.lazy import load_kind
 from kgraph.option_types import check_option_types
 from kgraph.tracebacks import entry
@@ -114,8 +122,10 @@ def restored_options(cls: type, config: Config) -> dict[str, Any]:
     Raises:
         ConfigError: an option has a type that the constructor does not take.
     """
-    options = {name: restore(value) for name, value in config.items()}
-    if cls.__module__.partition(".")[0] == "kgraph":
+    options = {
+        name: restore(value) for name, value in config.items() if not says_nothing(cls, name, value)
+    }
+    if is_own(cls):
         check_option_types(cls, options)
     return options
 
@@ -251,6 +261,9 @@ def snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
+_FUNCTIONS = (
+    "activation", "constraint", "initializer", "loss", "metric_function", "regularizer",
+)  # fmt: skip
 _PLAIN = frozenset({type(None), bool, int, str})
 
 
@@ -270,6 +283,8 @@ def describe(value: object) -> Any:
         return {"slice": [value.start, value.stop, value.step]}
     if value is Ellipsis:
         return {"ellipsis": True}
+    if isinstance(value, bytes):
+        return {"class_name": "__bytes__", "config": {"value": value.decode()}}
     plain_data = getattr(value, "plain_data", None)
     if plain_data is not None:
         return plain_data()
@@ -304,9 +319,10 @@ def _describe_foreign(value: Any) -> Any:
         return str(policy)
     if inspect.isclass(value) and hasattr(value, "dtype"):  # jnp.float32 and the like
         return value.__name__
-    if callable(value) and hasattr(type(value), "get_config") and hasattr(value, "from_config"):
+    own_config = getattr(value, "get_config", None)
+    if own_config and hasattr(value, "from_config") and not inspect.isclass(value):
         name = get_registered_name(type(value))
-        return {"kind": "custom", "class_name": name, "config": describe(value.get_config())}
+        return {"kind": "custom", "class_name": name, "config": describe(own_config())}
     return Opaque(repr(value), id(value), _name_of_function(value))
 
 
@@ -327,14 +343,14 @@ def restore(value: object) -> Any:
         return value
     keys = set(value)
     if keys - {"build"} == {"kind", "class_name", "config"}:
-        cls = lookup(value["kind"], value["class_name"])
-        if not (inspect.isclass(cls) and hasattr(cls, "from_config")):
-            raise ConfigError(f"{value['class_name']!r} is not a class with from_config")
-        known: Any = cls
-        made = known.from_config(value["config"])
+        made = _class(value["kind"], value["class_name"]).from_config(value["config"])
         if "build" in keys:
             made._kgraph_build_from(restore(value["build"]))
         return made
+    if {"class_name", "config"} <= keys and is_special(value["class_name"]):
+        return special_value(value["class_name"], value["config"])
+    if is_keras_form(value):
+        return _restore_from_keras(value)
     if keys == {"kind", "function"}:
         return lookup(value["kind"], value["function"])
     if keys == {"array", "dtype"}:
@@ -346,3 +362,35 @@ def restore(value: object) -> Any:
     if keys == {"ellipsis"}:
         return Ellipsis
     return {key: restore(item) for key, item in value.items()}
+
+
+def _class(kind: str, name: str) -> Any:
+    found = lookup(kind, name)
+    if not (inspect.isclass(found) and hasattr(found, "from_config")):
+        raise ConfigError(f"{name!r} is not a class with from_config")
+    return found
+
+
+def keras_function(module: object, name: object) -> Any:
+    """Returns the function of this name; Keras writes `builtins` for a module of any kind."""
+    kind = KINDS.get(module, "custom") if isinstance(module, str) else "custom"
+    kinds = _FUNCTIONS if module == "builtins" else (kind, f"{kind}_function")
+    known = [k for k in kinds if isinstance(name, str) and has_own(k, name)]
+    return lookup(known[0] if known else "custom", name)
+
+
+def _restore_from_keras(data: Mapping[str, Any]) -> Any:
+    """Returns the function or object that Keras wrote down. The module says only of which kind."""
+    name, config, label = data["class_name"], data["config"], data.get("registered_name")
+    kind = KINDS.get(data["module"], "custom") if isinstance(data["module"], str) else "custom"
+    if name == "function":
+        found = get_registered_object(label) if isinstance(label, str) else None
+        return found or keras_function(data["module"], config)
+    if kind == "custom" and isinstance(label, str):
+        name = label
+    cls = _class(kind, "Model" if name == "Functional" else name)
+    own = KERAS_OPTIONS.get(cls.__name__, {}) if is_own(cls) else {}
+    made = cls.from_config({**config, **own})
+    if data.get("compile_config"):
+        made.compile_from_config(data["compile_config"])
+    return made

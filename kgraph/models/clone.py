@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from kgraph import saving
 from kgraph.compiler.inputs import arrange_inputs
 from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
@@ -16,7 +17,6 @@ from kgraph.layers.base import InputLayer, Layer
 from kgraph.layers.base.core import label_of
 from kgraph.models.model import Model
 from kgraph.models.sequential import Sequential
-from kgraph.saving.kgraph_format.own_objects import live_objects
 from kgraph.tracebacks import entry
 from kgraph.types import Tree
 
@@ -64,7 +64,7 @@ def clone_model(
         )
     if recursive and clone_function is not None:
         clone_function = _into_models(clone_function, call_function)
-    own = live_objects(model, *model._kgraph.trainer.objects(), strict=False)
+    own = saving.live_objects(model, *model._kgraph.trainer.objects(), strict=False)
     with custom_object_scope(own):
         if sequential:
             clone = _cloned_sequential(model, input_tensors, clone_function or _fresh)

@@ -12,7 +12,6 @@ from kgraph.graph.symbol import SymbolicTensor
 from kgraph.graph.walk import reachable
 from kgraph.layers.base import create_values
 from kgraph.layers.base.between_blocks import between_blocks
-from kgraph.saving.kgraph_format.own_objects import live_objects
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -45,6 +44,6 @@ def _deep_copy(model: Model, memo: dict[int, Any]) -> Model:
 
 def pickled(model: Model) -> tuple[Any, tuple[Any, ...]]:
     """Returns what `__reduce__` has to: the bytes of a file, and the classes of the user's own."""
-    own = live_objects(model, *model._kgraph.trainer.objects())
+    own = saving.live_objects(model, *model._kgraph.trainer.objects())
     with custom_object_scope(own):
         return saving.model_from_bytes, (saving.model_to_bytes(model), own)

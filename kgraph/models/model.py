@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from kgraph import saving
 from kgraph.compiler.lower import LiveGraph
 from kgraph.errors import ConfigError, GraphError, check_keys, nearest
 from kgraph.extra import extra
@@ -355,6 +356,8 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         cls, config: Mapping[str, Any], custom_objects: CustomObjects | None = None
     ) -> Any:
         """Makes a model, with fresh weights, from what `get_config` returned."""
+        if "input_layers" in config:
+            return saving.functional_from_keras(cls, config, custom_objects)
         if "nodes" not in config:
             return super().from_config(config)
         model = cls(*graph_from_config(config, custom_objects), name=config.get("name"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError, KGraphError, StateError
 from kgraph.graph import SymbolicTensor
 from kgraph.graph.naming import give_names
@@ -129,10 +130,11 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
         layers = []
-        for data in config["layers"]:
-            layer = restore(data)
-            layer._kgraph.rename(data["config"].get("name"))
-            layers.append(layer)
+        with custom_object_scope(custom_objects):
+            for data in config["layers"]:
+                layer = restore(data)
+                layer._kgraph.rename(data["config"].get("name"))
+                layers.append(layer)
         model = cls(layers, name=config.get("name"))
         if config.get("build_input_shape") is not None:
             model.build(config["build_input_shape"])

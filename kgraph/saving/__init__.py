@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kgraph.saving.files.pending import PendingSave as PendingSave
     from kgraph.saving.in_memory import model_from_bytes as model_from_bytes
     from kgraph.saving.in_memory import model_to_bytes as model_to_bytes
+    from kgraph.saving.keras_format.configs import functional_from_keras as functional_from_keras
+    from kgraph.saving.kgraph_format.own_objects import live_objects as live_objects
     from kgraph.saving.load import load_model as load_model
     from kgraph.saving.model_json import model_from_json as model_from_json
     from kgraph.saving.model_json import model_to_json as model_to_json

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
+from kgraph.keras_forms import is_keras_form
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.file_error import shown
 from kgraph.saving.files.misfit import Misfit, check, check_keys
+from kgraph.saving.keras_format.configs import model_from_keras
 from kgraph.saving.kgraph_format.description import model_document, model_from_document
 from kgraph.saving.kgraph_format.document_check import OWN, check_document
 from kgraph.tracebacks import entry
@@ -41,7 +43,7 @@ def model_to_json(model: Model, **options: Any) -> str:
 
 @entry
 def model_from_json(json_string: str, custom_objects: CustomObjects | None = None) -> Any:
-    """Returns the model that `Model.to_json` wrote, with fresh weights.
+    """Returns the model that `Model.to_json` wrote, kgraph's or Keras', with fresh weights.
 
     Runs constructors of known classes only, under the limits of files.
 
@@ -59,6 +61,8 @@ def model_from_json(json_string: str, custom_objects: CustomObjects | None = Non
         raise ConfigError(
             "The text is no JSON that is accepted", received=shown(str(error))
         ) from None
+    if is_keras_form(data):
+        return model_from_keras(data, custom_objects)
     with custom_object_scope(custom_objects):
         try:
             check_keys("the text", data, {"format", "format_version", "model", "inputs"})

@@ -168,14 +168,16 @@ def test_functions_of_jax_can_be_written_down(name):
     assert activations.deserialize(activations.serialize(function)) is function
 
 
-def test_own_functions_are_written_once_registered():
+def test_own_functions_are_written_by_name_and_lambdas_are_not():
     def doubled(x):
         return 2 * x
 
     with pytest.raises(
         ConfigError, match=r"activation cannot be written[\s\S]*register_keras_seri"
     ):
-        activations.serialize(doubled)
+        activations.serialize(lambda x: 2 * x)
+    written = activations.serialize(doubled)
+    assert activations.deserialize(written, {"doubled": doubled}) is doubled
     register_keras_serializable("tests")(doubled)
     try:
         assert activations.deserialize(activations.serialize(doubled)) is doubled

@@ -35,7 +35,7 @@ def _repr(value: object) -> str:
 
 
 def file_error(
-    path: Path,
+    path: Path | None,
     what: str,
     *,
     member: str | None = None,
@@ -47,7 +47,7 @@ def file_error(
     """Returns the error for one file, of at most 500 characters.
 
     Args:
-        path: the file.
+        path: the file; None of a config that comes from none.
         what: what is wrong with it, as a part of a sentence: "is not a model file".
         member: the part of the file.
         at: the place in that part, such as `arrays[3].shape`.
@@ -58,18 +58,20 @@ def file_error(
     width = _WIDEST
     while True:
         lines = {name: None if fact is None else shown(fact, width) for name, fact in facts.items()}
-        name = shown(str(path)[-min(width, _LINE) :], _LINE)
-        error = ModelFileError(f"The file {name!r} {what}", **lines, hint=hint)
+        whole = "The config"
+        if path is not None:
+            whole = f"The file {shown(str(path)[-min(width, _LINE) :], _LINE)!r}"
+        error = ModelFileError(f"{whole} {what}", **lines, hint=hint)
         if len(str(error)) <= MAX_TEXT or width <= _SHORTEST:
             break
         width -= 5
-    error.path = str(path)
+    error.path = None if path is None else str(path)
     error.member, error.json_path = lines["member"], lines["place"]
     return error
 
 
 @contextlib.contextmanager
-def refusing(path: Path, what: str, **facts: Any) -> Iterator[None]:
+def refusing(path: Path | None, what: str, **facts: Any) -> Iterator[None]:
     """Turns whatever goes wrong inside into one ModelFileError.
 
     A parser given hostile bytes may raise nearly anything, so every Exception counts. An error that

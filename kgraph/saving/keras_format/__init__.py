@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from kgraph.saving.keras_format.configs import functional_from_keras as functional_from_keras
+    from kgraph.saving.keras_format.configs import model_from_keras as model_from_keras
     from kgraph.saving.keras_format.load import load_keras_model as load_keras_model
     from kgraph.saving.keras_format.save import check_keras_model as check_keras_model
     from kgraph.saving.keras_format.save import save_keras_model as save_keras_model

@@ -22,7 +22,7 @@ _IGNORED = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_los
 _KINDS = {"loss": "loss", "metrics": "metric", "weighted_metrics": "metric"}
 
 
-def read_compile_options(path: Path, model: Model, data: Any) -> None:
+def read_compile_options(path: Path | None, model: Model, data: Any) -> None:
     """Compiles a model as its file says.
 
     Raises:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, TypeGuard
 
 from kgraph.graph.dims import BATCH, fresh_dim
+from kgraph.keras_forms import DTYPES
 from kgraph.layers.base import InputLayer
 from kgraph.saving.files.file_error import refusing
 from kgraph.saving.keras_format.archive import CONFIG
-from kgraph.saving.keras_format.names import DTYPES
 from kgraph.saving.keras_format.objects_in import ObjectReader
 
 MAX_RANK = 32

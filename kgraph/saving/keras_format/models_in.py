@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,14 @@ _GRAPH = {"layers", "input_layers", "output_layers"}
 
 
 class ModelReader:
-    """Makes the model of one file.
+    """Makes the model of one file, or of a config from elsewhere (path None).
 
     Attributes:
         order: for each functional model the layers in the order of the file, by which weights are
             stored.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self.order: LayerOrder = {}
         self._sizes = InputSizes()
@@ -50,15 +50,18 @@ class ModelReader:
             raise ObjectReader(self.path, self._make).error(
                 "describes no model", "", expected="class_name and config"
             )
-        with with_values():
-            model = self._attempt(data)
+        model = self._attempt(lambda reader: reader.instance(data, ""))
         if not is_model(model):
             raise ObjectReader(self.path, self._make).error(
                 "describes no model", "", received=type(model).__name__
             )
         return model
 
-    def _attempt(self, data: Any) -> Any:
+    def read_as(self, cls: Any, config: Config) -> Any:
+        """Returns a model of this class from the config of a functional model."""
+        return self._attempt(lambda reader: self._make(reader, cls, {"config": config}, ""))
+
+    def _attempt(self, make: Callable[[ObjectReader], Any]) -> Any:
         """Returns the model under the first reading of its unknown sizes that fits.
 
         A fault that has nothing to do with sizes is raised at once.
@@ -67,7 +70,8 @@ class ModelReader:
         for sharing in _SHARING:
             self.order, self._sizes = {}, InputSizes(sharing)
             try:
-                return ObjectReader(self.path, self._make).instance(data, "")
+                with with_values():
+                    return make(ObjectReader(self.path, self._make))
             except ModelFileError as error:
                 first = first or error
                 if not self._sizes.used or not isinstance(error.__cause__, GraphError):

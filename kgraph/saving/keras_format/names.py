@@ -7,24 +7,6 @@ from typing import Any
 
 from kgraph import layers
 
-KINDS: Mapping[str, str] = {
-    "keras": "layer",
-    "keras.models": "layer",
-    "keras.src.models.functional": "layer",
-    "keras.src.models.sequential": "layer",
-    "keras.src.models.model": "layer",
-    "keras.layers": "layer",
-    "keras.activations": "activation",
-    "keras.initializers": "initializer",
-    "keras.regularizers": "regularizer",
-    "keras.constraints": "constraint",
-    "keras.losses": "loss",
-    "keras.metrics": "metric",
-    "keras.optimizers": "optimizer",
-    "keras.optimizers.schedules": "schedule",
-}
-"""The registry's kind for each module that a Keras file names. Modules are never imported."""
-
 MODULES: Mapping[str, str] = {
     "layer": "keras.layers",
     "activation": "keras.activations",
@@ -52,30 +34,11 @@ def is_exchanged(name: str) -> bool:
     return public or name in ("Functional", "Sequential")
 
 
-DTYPES = (
-    "float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64", "uint8",
-    "uint16", "uint32", "uint64", "bool",
-)  # fmt: skip
-"""The dtypes of inputs, and of arrays in a config."""
-
 INNER_NAMES: Mapping[str, str] = {
     "Model": "Functional", "GroupQueryAttention": "GroupedQueryAttention",
 }  # fmt: skip
 """What Keras calls a class inside, and so in the paths of arrays, if not by its public name."""
 
-DEFAULTS: Mapping[str, Any] = {
-    "quantization_config": None,
-    "lora_rank": None,
-    "rms_scaling": False,
-    "zero_output_for_mask": False,
-    "unroll": False,
-    "sparse": False,
-    "ragged": False,
-}
-"""Options that not every layer of kgraph has. With these values they change nothing."""
-
-MEANINGLESS: Mapping[str, frozenset[str]] = {"AdditiveAttention": frozenset({"seed"})}
-"""Options that Keras writes for a class but never reads."""
 
 UNWRITTEN: Mapping[str, frozenset[str]] = {
     f"SpatialDropout{n}D": frozenset({"trainable"}) for n in (1, 2, 3)
@@ -97,10 +60,6 @@ LEFT_OUT: Mapping[str, Any] = {
 }
 """Options that Keras 3.12 does not know. With these values, its behaviour, they are not written."""
 
-KERAS_OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "SpectralNormalization": {"divide_in_inference": False},
-}
-"""Options that only kgraph's class has, with the values that mean Keras' behaviour."""
 
 NEEDED: Mapping[str, frozenset[str]] = {"Muon": frozenset({"rms_rate"})}
 """Options without which a config is of an older release, whose class computes something else."""

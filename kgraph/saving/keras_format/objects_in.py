@@ -7,32 +7,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kgraph.custom_objects import get_registered_object
 from kgraph.declared import is_own
 from kgraph.errors import KGraphError, ModelFileError
 from kgraph.hooks import is_overridden
-from kgraph.layers.base import Layer
-from kgraph.registry import describe, lookup
-from kgraph.saving.files.file_error import file_error, refusing
-from kgraph.saving.keras_format.archive import CONFIG
-from kgraph.saving.keras_format.names import (
-    DEFAULTS,
-    DTYPES,
+from kgraph.keras_forms import (
     KERAS_OPTIONS,
     KINDS,
-    MEANINGLESS,
-    NEEDED,
-    is_exchanged,
+    LAMBDA,
+    is_special,
+    says_nothing,
+    special_value,
 )
+from kgraph.layers.base import Layer
+from kgraph.registry import describe, keras_function, lookup
+from kgraph.saving.files.file_error import file_error, refusing
+from kgraph.saving.keras_format.archive import CONFIG
+from kgraph.saving.keras_format.names import NEEDED, is_exchanged
 from kgraph.types import Config
 
 CUSTOM = "pass classes and functions of your own: load_model(path, custom_objects={'Name': Name})"
-_LAMBDA = (
-    "write a subclass of Layer in its place (or a function registered under a name) and save the "
-    "model anew: Python bytecode from a file is never run"
-)
 
 
 class ObjectReader:
@@ -42,12 +36,14 @@ class ObjectReader:
     `custom_objects` in force; nothing is imported by name.
 
     Args:
-        path: the file, for messages.
+        path: the file, for messages; None of a config from elsewhere.
         make_model: makes models; called with the class, the config of a model and its place.
     """
 
     def __init__(
-        self, path: Path, make_model: Callable[[ObjectReader, Any, Mapping[str, Any], str], Layer]
+        self,
+        path: Path | None,
+        make_model: Callable[[ObjectReader, Any, Mapping[str, Any], str], Layer],
     ) -> None:
         self.path = path
         self._make_model = make_model
@@ -55,7 +51,8 @@ class ObjectReader:
 
     def error(self, what: str, at: str, **facts: Any) -> ModelFileError:
         """Returns the error for a fault at a place in the config."""
-        return file_error(self.path, what, member=CONFIG, at=at or None, **facts)
+        member = None if self.path is None else CONFIG
+        return file_error(self.path, what, member=member, at=at or None, **facts)
 
     def text(self, data: Any, key: str, at: str) -> str:
         """Returns a text of up to 1000 characters that stands under a key."""
@@ -77,45 +74,28 @@ class ObjectReader:
             return {key: self.value(item, f"{at}.{key[:40]}") for key, item in data.items()}
         if name == "function":
             return self._function(data, at)
-        if isinstance(name, str) and (name.startswith("__") or name.endswith("Policy")):
+        if is_special(name):
             return self._special(name, data["config"], at)
         return self.instance(data, at)
 
     def _special(self, name: str, config: Any, at: str) -> Any:
         if name == "__lambda__":
-            raise self.error("holds a lambda", at, received="marshalled code", hint=_LAMBDA)
-        if name == "DTypePolicy":
-            return self.text(config, "name", f"{at}.config")
-        if name == "__ellipsis__":
-            return Ellipsis
-        with refusing(self.path, "is no Keras config", member=CONFIG, at=at):
-            if name == "__slice__":
-                parts = [config[part] for part in ("start", "stop", "step")]
-                if not all(part is None or type(part) is int for part in parts):
-                    raise ValueError("a slice of what are no whole numbers")
-                return slice(*parts)
-            if name in ("__numpy__", "__tensor__"):
-                if config["dtype"] not in DTYPES:  # "S1000000000", say
-                    raise ValueError(f"an array of {config['dtype']}")
-                return np.asarray(config["value"], np.dtype(config["dtype"]))
-        raise self.error("holds a value that kgraph has not", at, received=name)
+            raise self.error("holds a lambda", at, received="marshalled code", hint=LAMBDA)
+        with refusing(self.path, "holds a value that kgraph has not", member=CONFIG, at=at):
+            return special_value(name, config)
 
     def _function(self, data: Mapping[str, Any], at: str) -> Any:
         """Returns a function: kgraph's own, or one that the user gave under its name."""
         if isinstance(data["config"], Mapping):
-            raise self.error("holds a function as code", at, hint=_LAMBDA)
-        name, kind = self.text(data, "config", at), KINDS.get(str(data.get("module")))
-        registered = data.get("registered_name")
-        known = [registered, name] if isinstance(registered, str) else [name]
-        found = None if kind else next(filter(None, map(get_registered_object, known)), None)
-        if found is not None:
-            return found
-        if kind is None:
-            raise self.error("needs a function that is not known", at, received=name, hint=CUSTOM)
-        with refusing(self.path, "needs a function that kgraph has not", member=CONFIG, at=at):
-            if kind == "metric":
-                kind = "metric_function"
-            return lookup(kind, name)
+            raise self.error("holds a function as code", at, hint=LAMBDA)
+        name, module, label = self.text(data, "config", at), data.get("module"), None
+        if module not in KINDS:
+            label = data.get("registered_name")
+        found = get_registered_object(label) if isinstance(label, str) else None
+        with refusing(
+            self.path, "needs a function that is not known", member=CONFIG, at=at, hint=CUSTOM
+        ):
+            return found or keras_function(module, name)
 
     # --- objects ---------------------------------------------------------------------------------
 
@@ -174,7 +154,7 @@ class ObjectReader:
         options = {
             key: self.value(item, f"{at}.config.{key[:40]}")
             for key, item in config.items()
-            if not _says_nothing(cls, key, item)
+            if not says_nothing(cls, key, item)
         }
         if not is_own and "from_config" in vars(cls):
             options = {key: describe(item) for key, item in options.items()}
@@ -216,12 +196,3 @@ def _own_class(kind: str, name: str) -> Any:
     if found.__name__ != name:
         raise LookupError(f"{name!r} is an alias")
     return found
-
-
-def _says_nothing(cls: Any, key: str, item: object) -> bool:
-    """Tells whether an option of Keras' can be left out: kgraph has no other behaviour."""
-    if is_own(cls) and key in MEANINGLESS.get(cls.__name__, ()):
-        return True
-    if not is_own(cls) and key in inspect.signature(cls.__init__).parameters:
-        return False
-    return key in DEFAULTS and item is DEFAULTS[key]

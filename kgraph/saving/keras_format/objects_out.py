@@ -12,12 +12,11 @@ from kgraph.declared import is_own
 from kgraph.descriptions import Opaque
 from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH, unnamed_dims
+from kgraph.keras_forms import KERAS_OPTIONS, KINDS
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.registry import describe, has_own, recorded_arguments
 from kgraph.saving.files.file_error import shown
 from kgraph.saving.keras_format.names import (
-    KERAS_OPTIONS,
-    KINDS,
     LEFT_OUT,
     MODULES,
     SPELLED,
