@@ -45,11 +45,11 @@ def warn_of_doubts(engine: Engine, batch: Batch) -> None:
         warn(text)
     if not engine.compiler.eager and engine not in _traced:
         _traced.add(engine)
-        if idle := _idle_layers(program, objective, batch):
+        if idle := _idle_layers(program, batch):
             warn(
-                "The loss does not depend on the weights of "
+                "No output depends on the weights of "
                 + ", ".join(map(repr, idle))
-                + ": no output with a loss is computed from them, so training leaves them alone"
+                + ", so training leaves them as they are"
             )
 
 
@@ -71,11 +71,11 @@ def warn_of_loss(logs: Mapping[str, Any], before: Mapping[str, Any], program: Pr
     )
 
 
-def _idle_layers(program: Program, objective: Objective, batch: Batch) -> list[str]:
-    """Returns the layers of which no trained weight takes part in an output with a loss.
+def _idle_layers(program: Program, batch: Batch) -> list[str]:
+    """Returns the layers of which no trained weight takes part in an output or an added loss.
 
     Calls of kgraph's own layers use all their weights. So the model's code is traced only where
-    there are other layers, outputs without a loss, or layers that no output needs.
+    there are other layers, or layers that no output needs.
     """
     from jax.extend.core import Literal  # late: it brings Pallas along (13 ms)
 
@@ -84,14 +84,13 @@ def _idle_layers(program: Program, objective: Objective, batch: Batch) -> list[s
     used = {id(weight) for layer in called for _, weight, _ in walk_weights(layer)}
     trained = program.layout.trained.places
     theirs = any(not is_own(type(part)) for layer in called for part in parts_of(layer))
-    if not theirs and None not in objective.losses and used >= {id(p.weight) for p in trained}:
+    if not theirs and used >= {id(p.weight) for p in trained}:
         return []
 
     def scored(params: Params, state: Params, inputs: list[Any], key: Array) -> list[Array]:
         variables = {"params": params, "state": state}
         run = program.run(variables, inputs, training=True, key=key, observe=lambda *_: None)
-        losses = zip(run.outputs, objective.losses)
-        return [*(output for output, loss in losses if loss is not None), *run.losses]
+        return [*run.outputs, *run.losses]
 
     specs = program.specs()
     key = jax.eval_shape(lambda: jax.random.key(0))
