@@ -38,7 +38,7 @@ def as_linear(spec: LayerSpec, axis: int, rank: int) -> Linear | None:
         return None
     for form in spec.traits.linear:
         if -rank <= form.axis < rank and form.axis % rank == axis % rank:
-            kernel = _shape_of(spec, form.kernel)
+            kernel = kernel_shape(spec, form.kernel)
             scales = _only(form.kernel_axes, kernel)
             bias = next((w.shape for w in spec.weights if w.path == form.bias), ())
             offsets = [1] * max(len(bias), -form.bias_axis)
@@ -53,12 +53,17 @@ def _only(axes: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(size if i in kept else 1 for i, size in enumerate(shape))
 
 
-def _shape_of(spec: LayerSpec, path: str) -> tuple[int, ...]:
+def kernel_shape(spec: LayerSpec, path: str) -> tuple[int, ...]:
+    """Returns the shape of a kernel that a layer's traits name.
+
+    Raises:
+        ConfigError: the layer has no such weight.
+    """
     for weight in spec.weights:
         if weight.path == path:
             return weight.shape
     raise ConfigError(
         f"The traits of {spec.class_name} name a kernel {path!r} that it does not have",
         expected=", ".join(repr(weight.path) for weight in spec.weights) or "a weight",
-        hint='say which attribute holds it: LinearForm(kernel="...")',
+        hint='say which attribute holds it: LinearForm(kernel="..."), Projection(kernel="...")',
     )

@@ -230,6 +230,8 @@ def _folds(
 
 def _live_layer(name: str, spec: LayerSpec, originals: dict[str, tuple[LayerSpec, Layer]]) -> Layer:
     """Returns the layer object for a description: the model's own, a variant, or a new one."""
+    if spec.is_factors:
+        return originals[spec.config["layer"]][1]
     if name not in originals:
         description = {"kind": "layer", "class_name": spec.class_name, "config": spec.config}
         return restore(description)

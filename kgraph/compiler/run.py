@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import jax
 
+from kgraph.compiler.factors import factors
 from kgraph.compiler.spread import laid_out
 from kgraph.errors import DataError, KGraphError
 from kgraph.graph.graph import Graph
@@ -48,6 +49,12 @@ def run_graph(
         if graph.layers[node.layer].is_stack:
             with jax.named_scope(node.name):
                 _add_stacked(values, node, layers[node.layer].run(arrays, context))
+            continue
+        if graph.layers[node.layer].is_factors:
+            found = factors(layers[node.layer], graph.layers[node.layer], arrays[0])
+            if node.layout and context.mesh is not None:
+                found[1] = laid_out(found[1], node.layout, context.mesh)
+            values.update((Ref(node.name, i), factor) for i, factor in enumerate(found))
             continue
         if not masked_inputs:
             for array, mask in zip(arrays, node.masks):

@@ -60,7 +60,7 @@ class Signatures:
         return text_of(parts)
 
     def _layer(self, name: str, spec: LayerSpec) -> str | None:
-        if spec.is_input or spec.is_stack or name in self.entangled:
+        if spec.is_input or spec.is_stack or spec.is_factors or name in self.entangled:
             return None
         known = ("" if spec.own else None) if self.layers is None else self.layers.get(name)
         if known is None:

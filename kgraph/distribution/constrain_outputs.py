@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kgraph.distribution.layout import Axes, names_of
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import Node
 
@@ -28,6 +29,8 @@ def constrain_outputs(
 ) -> Callable[[Graph], Graph]:
     """Returns a pass that gives calls the layout which `path/output` of their layer has.
 
+    The kernel that a loss in pieces reads is brought together once, along the axes of the batch.
+
     Needs: inlined models, so that each layer has its path. Keeps: all else. No number changes, only
     where it is computed. A second run changes nothing.
 
@@ -43,6 +46,8 @@ def constrain_outputs(
         rows = {graph.spec(ref).dims[0] for ref in graph.inputs if graph.spec(ref).dims}
 
         def marked(node: Node) -> Node:
+            if graph.layers[node.layer].is_factors:
+                return replace(node, layout=_kernel_axes(distribution, graph, node))
             layout = distribution.get_tensor_layout(ruled_output(distribution, node.layer))
             if layout is not None:
                 return replace(node, layout=layout.axes)
@@ -54,3 +59,14 @@ def constrain_outputs(
 
     pass_.__name__ = "constrain_outputs"
     return pass_
+
+
+def _kernel_axes(distribution: Distribution, graph: Graph, node: Node) -> Axes:
+    """Returns along which axes a kernel among factors stays cut: not along those of the batch."""
+    said = graph.layers[node.layer].config
+    turn = -1 if said["transposed"] else 1
+    shape = [int(size) for size in node.outputs[1].dims][::turn]
+    axes = distribution.axes_of(distribution.ruled_path(f"{said['layer']}/{said['kernel']}"), shape)
+    batch = names_of([distribution.batch_dim_name])
+    kept = [tuple(name for name in names_of([axis]) if name not in batch) for axis in axes]
+    return tuple(axis or None for axis in (*kept, *[()] * (len(shape) - len(axes))))[::turn]

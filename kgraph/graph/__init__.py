@@ -4,7 +4,14 @@ from kgraph.graph.freeze import Frozen, freeze
 from kgraph.graph.graph import Graph
 from kgraph.graph.node import LayerSpec, Node, Ref, TensorSpec, WeightSpec
 from kgraph.graph.symbol import Call, KerasTensor, MaskOf, SymbolicTensor
-from kgraph.graph.traits import Activated, Convolution, LinearForm, Normalization, Traits
+from kgraph.graph.traits import (
+    Activated,
+    Convolution,
+    LinearForm,
+    Normalization,
+    Projection,
+    Traits,
+)
 from kgraph.graph.verify import verify
 from kgraph.source import Source, user_source
 
@@ -20,6 +27,7 @@ __all__ = [
     "MaskOf",
     "Node",
     "Normalization",
+    "Projection",
     "Ref",
     "Source",
     "SymbolicTensor",

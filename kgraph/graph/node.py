@@ -89,8 +89,15 @@ class LayerSpec:
         return self.own and self.class_name == FOLD_CLASS
 
     @property
+    def is_factors(self) -> bool:
+        """Whether it describes what a layer multiplies (see `expose_factors`)."""
+        return self.own and self.class_name == FACTORS_CLASS
+
+    @property
     def title(self) -> str:
         """What it is called where graphs are shown."""
+        if self.is_factors:
+            return f"{self.class_name} of {self.config['layer']}"
         return f"{self.config['title']}" if self.is_folded else self.class_name
 
     @property
@@ -125,7 +132,8 @@ class Node:
             "states sizes" where the layer's word for its output has to be checked.
         lowering: how a pass has decided that the layer computes, where it knows several ways.
         layout: axes of a mesh of devices along which a pass has spread the outputs; () for none,
-            `...` at the end for dimensions that XLA may spread as it likes.
+            `...` at the end for dimensions that XLA may spread as it likes. Of factors it is the
+            kernel's.
         source: the user's line.
     """
 
@@ -163,3 +171,6 @@ STACK_CLASS = "Stack"
 
 FOLD_CLASS = "Fold"
 """Class name of layers with a normalisation folded into them."""
+
+FACTORS_CLASS = "Factors"
+"""Class name of nodes that give what a layer multiplies: inputs, kernel and bias."""

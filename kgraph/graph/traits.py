@@ -88,6 +88,25 @@ class Activated:
 
 
 @dataclass(frozen=True, slots=True)
+class Projection:
+    """A product with a kernel over the last axis: `inputs @ kernel + bias`, before the activation.
+
+    Fields:
+        kernel: attribute that holds the kernel, `[features, outputs]`.
+        bias: attribute that holds the bias, `[outputs]`; it may be None, or missing.
+        transposed: whether the kernel lies as `[outputs, features]`.
+        dtype: of the product, "" for that in which the layer computes.
+        flag: argument that is True in calls that do this, of a layer that does something else too.
+    """
+
+    kernel: str = "kernel"
+    bias: str = "bias"
+    transposed: bool = False
+    dtype: str = ""
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Traits:
     """What a layer says of itself, so that it can be left out, folded, padded and stacked.
 
@@ -106,6 +125,9 @@ class Traits:
             says. Layers inside have a say of their own, and get no such mask.
         linear: which weights scale and shift the features, for each axis where such are. A
             normalization behind the layer is then made part of them in predictions.
+        projection: that the layer is a product with a kernel, before its activation. A loss of
+            classes behind it can then be computed in pieces, so that the product never exists as a
+            whole.
         normalization: how features are scaled and shifted outside of training.
         activation: the function that is applied last.
         convolution: that it is a convolution, and of which kind.
@@ -131,6 +153,7 @@ class Traits:
     idle_at_inference: bool = False
     rows_independent: RowsIndependent | None = None
     linear: tuple[LinearForm, ...] = ()
+    projection: Projection | None = None
     normalization: Normalization | None = None
     activation: Activated | None = None
     convolution: Convolution | None = None

@@ -15,6 +15,7 @@ from kgraph.declared import declare, is_own, word_of
 from kgraph.errors import ConfigError
 from kgraph.losses import reduction as reducing
 from kgraph.losses.alignment import same_rank, wide_dtype
+from kgraph.losses.in_pieces import Classes
 from kgraph.losses.labels import check_numbers
 from kgraph.losses.reduction import Terms, check_reduction, combine_masks
 from kgraph.registry import Recorded, snake_case
@@ -88,6 +89,12 @@ class Loss(Recorded):
 
         Args:
             function: "softmax" or "sigmoid", if only a loss of the numbers before that one will do.
+        """
+        return None
+
+    def _kgraph_classes(self) -> Classes | None:
+        """Returns how targets name classes, if this is the cross-entropy of a softmax of logits
+        along the last axis.
         """
         return None
 

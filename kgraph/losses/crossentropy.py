@@ -11,6 +11,7 @@ import numpy as np
 from kgraph.errors import DataError
 from kgraph.losses.alignment import paired, wide
 from kgraph.losses.base import Loss
+from kgraph.losses.in_pieces import Classes
 from kgraph.losses.labels import check_class_labels
 from kgraph.ops.functions.entropies import log_probabilities
 from kgraph.registry import recorded_arguments
@@ -106,6 +107,14 @@ def class_numbers(
     return y_true if jnp.issubdtype(y_true.dtype, jnp.integer) else y_true.astype(jnp.int32)
 
 
+def class_targets(y_true: ArrayLike, shape: Shape, sparse: bool) -> Array:
+    """Returns class numbers or one-hot targets, checked against logits of a shape."""
+    logits = jnp.zeros(shape)  # whose numbers nobody reads
+    if sparse:
+        return class_numbers(jnp.asarray(y_true), logits, -1)
+    return paired_classes("categorical_crossentropy", y_true, logits, -1)[0]
+
+
 class CategoricalCrossentropy(Loss):
     """The cross-entropy of classes, for one-hot targets.
 
@@ -137,6 +146,9 @@ class CategoricalCrossentropy(Loss):
 
     def _kgraph_on_logits(self, function: str | None = "softmax") -> Loss | None:
         return with_logits(self) if function == "softmax" else None
+
+    def _kgraph_classes(self) -> Classes | None:
+        return Classes(False, self.label_smoothing) if self.from_logits else None
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -175,6 +187,9 @@ class SparseCategoricalCrossentropy(Loss):
 
     def _kgraph_on_logits(self, function: str | None = "softmax") -> Loss | None:
         return with_logits(self) if function == "softmax" else None
+
+    def _kgraph_classes(self) -> Classes | None:
+        return Classes(True) if self.from_logits else None
 
     def _kgraph_check_labels(self, y_true: np.ndarray, output_shape: Shape) -> None:
         check_class_labels(self.name, y_true, output_shape, self.axis, self.ignore_class)

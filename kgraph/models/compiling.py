@@ -19,6 +19,7 @@ from kgraph.registry import describe, restore
 from kgraph.training.compilation import CompileReport
 from kgraph.training.compile_options import CompileOptions, check_options
 from kgraph.training.custom_loss import LossFn
+from kgraph.training.pieces import LossInPieces, check_loss_in_pieces
 from kgraph.types import LossesLike, MetricsLike, OptimizerLike
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def compile(
     remat: Remat | None = None,
     passes: Sequence[Pass] | None = None,
     distribution: Distribution | None = None,
+    loss_in_pieces: LossInPieces = "auto",
 ) -> None:
     """Sets how the model is trained. A new call starts a new optimizer; weights stay.
 
@@ -79,6 +81,13 @@ def compile(
         distribution: how weights and batches are spread over several devices, in `fit`,
             `evaluate`, `predict` and calls; by default what `set_distribution` has put in
             force, if anything. `print(distribution.plan(model))` shows what lies where.
+        loss_in_pieces: whether the cross-entropy of classes behind a last Dense (EinsumDense,
+            ReversibleEmbedding) is computed in pieces of some 2,000 rows, so that the logits
+            never exist as a whole. "auto" does so for 16 million logits or more on each device
+            where nothing else reads them: of metrics, accuracies, top-k accuracies and the
+            cross-entropy itself are computed in pieces too. True always does, and fails where it
+            cannot be; a number does with so many rows a piece; False never. Numbers are the same up
+            to rounding; `compile_report()` says what was done, and why not.
 
     Raises:
         ConfigError: a name is unknown, a dict has a key that is no output, or a weight does not
@@ -102,6 +111,7 @@ def compile(
         )
     refuse_overrides(self, "Model")
     check_stacking(stack, remat)
+    check_loss_in_pieces(loss_in_pieces)
     options = CompileOptions(loss, loss_weights, metrics, weighted_metrics, loss_fn)
     programs, trainer = self._kgraph.programs, self._kgraph.trainer
     live = programs.live
@@ -118,8 +128,9 @@ def compile(
     eager = run_eagerly or jit_compile is False
     self.optimizer, self.stop_training = made, False
     programs.lowering = Lowering(
-        None if passes is None else tuple(passes), False if eager else stack, remat, distribution
-    )
+        None if passes is None else tuple(passes), False if eager else stack, remat, distribution,
+        loss_in_pieces,
+    )  # fmt: skip
     programs.forget()
     trainer.start_anew(
         options, None if steps_per_execution == "auto" else steps_per_execution, eager

@@ -42,6 +42,7 @@ from kgraph.layers.base.tree import children, named_weights, parts_of
 from kgraph.layers.base.variable import values_of
 from kgraph.models.few_rows import FewRows, first_rows
 from kgraph.source import warn
+from kgraph.training.pieces import LossInPieces
 from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Params, Tree
 
@@ -58,6 +59,7 @@ class Lowering:
     stack: Stacking = False
     remat: Remat | None = None
     distribution: Distribution | None = None
+    loss_in_pieces: LossInPieces = "auto"
 
 
 class Programs:

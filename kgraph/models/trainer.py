@@ -15,7 +15,6 @@ import numpy as np
 
 from kgraph import optimizers
 from kgraph.compiler.changed import without_changed
-from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError, StateError
 from kgraph.hooks import STEP_HOOKS, is_overridden, refuse_overrides
 from kgraph.interrupts import tracing
@@ -155,9 +154,13 @@ class Trainer:
             if any(is_overridden(self._model, name) for name in ("compute_loss", "metrics")):
                 listed = [] if self.meters is None else self.meters.metrics
                 objective = replace(objective, own=OwnLoss.of(self._model, listed))
-            if programs.lowering.passes is not None or objective.own is not None:
-                objective = replace(objective, logits=())
-            program = programs.training([expose_logits(objective.logits)])
+            usual = programs.lowering.passes is None and objective.is_of_outputs
+            objective = objective if usual else replace(objective, logits=())
+            how = programs.lowering.loss_in_pieces
+            objective = objective.in_pieces(how, programs.known_live.graph, usual)
+            program = programs.training(objective.passes)
+            parts = 1 if placement is None else placement.parts
+            objective = objective.bound(program.flat_graph, parts)
             objective = replace(objective, held=held_by_layers(self._model, program, objective.own))
             if objective.loss_fn is not None:
                 extra = logged_names(objective.loss_fn, program, batch)
@@ -371,6 +374,7 @@ class Trainer:
             "run_eagerly": (eager, False),
             "stack": (lowering.stack, not eager and "auto"),
             "remat": (lowering.remat, None),
+            "loss_in_pieces": (lowering.loss_in_pieces, "auto"),
         }
         return {
             "optimizer": optimizer,

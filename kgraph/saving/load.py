@@ -59,6 +59,7 @@ _MODES = {
     "run_eagerly": ("true", lambda v: v is True),
     "stack": ("true or false", lambda v: isinstance(v, bool)),
     "remat": ("a policy, or names of layers", lambda v: _is_remat(v)),
+    "loss_in_pieces": ("true, false or a number of rows", lambda v: type(v) in (bool, int)),
 }
 _OPTIONS = {
     "optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "loss_fn", *_MODES,

@@ -19,6 +19,7 @@ import jax
 
 from kgraph.compiler.executables import Making
 from kgraph.interrupts import PATIENCE, held
+from kgraph.layers.base.remarks import remarks
 from kgraph.training.xla_options import xla_options
 
 Form: TypeAlias = tuple[tuple[str, Any], ...]
@@ -41,6 +42,7 @@ class Compilation:
         compiled: seconds in XLA; 0 if `shared`.
         shared: whether an equal program of another model (or an earlier one) was found.
         temporary_bytes: what a call needs beside its arguments and results; None if unknown.
+        remarks: how parts of it are computed, and why.
     """
 
     function: str
@@ -49,6 +51,7 @@ class Compilation:
     compiled: float
     shared: bool
     temporary_bytes: int | None
+    remarks: tuple[str, ...] = ()
 
 
 Notice: TypeAlias = Callable[[Compilation | None], None]
@@ -85,7 +88,8 @@ class CompileReport(Sequence[Compilation]):
         ]
         count = len(self._entries)
         title = f"{count} executable{'' if count == 1 else 's'}, {self.seconds:.2f} s in all"
-        return "\n".join([title, *lines])
+        said = dict.fromkeys(f"{e.function}: {text}" for e in self._entries for text in e.remarks)
+        return "\n".join([title, *lines, *said])
 
 
 def forget_shared() -> None:
@@ -197,7 +201,7 @@ class Compiler:
     ) -> tuple[Compilation, Callable[..., Any]]:
         start = time.perf_counter()
         placed = {} if out_shardings is None else {"out_shardings": out_shardings}
-        with held(PATIENCE):
+        with held(PATIENCE), remarks() as said:
             lowered = jax.jit(function, donate_argnums=donate, **placed).lower(*args)
             text = lowered.as_text()
             key = _fingerprint(lowered, text, args)
@@ -212,7 +216,8 @@ class Compiler:
         executable = making.result()
         compiled = 0.0 if shared else time.perf_counter() - start - traced
         temporary = _temporary_bytes(executable)
-        return Compilation(name, reason, traced, compiled, shared, temporary), executable
+        entry = Compilation(name, reason, traced, compiled, shared, temporary, tuple(said))
+        return entry, executable
 
     def _reason(self, name: str, form: Form) -> str:
         before = self._forms.get(name)

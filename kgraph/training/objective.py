@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -11,13 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import metrics
-from kgraph.compiler import Program, Run
+from kgraph.compiler import Pass, Program, Run
+from kgraph.compiler.passes import expose_logits
 from kgraph.errors import ConfigError
+from kgraph.graph.graph import Graph
+from kgraph.losses.in_pieces import Scores
 from kgraph.losses.reduction import combine_masks
 from kgraph.metrics.running import keep
 from kgraph.training.custom_loss import LossFn, call_loss_fn
 from kgraph.training.held_metrics import HELD, OWN, HeldMetrics
 from kgraph.training.own_loss import OwnLoss
+from kgraph.training.pieces import InPieces, LossInPieces, wanted_in_pieces
 from kgraph.types import Array, Shape
 
 COMPILED = "compile_metrics"
@@ -64,6 +68,7 @@ class Objective:
         own: what computes the loss if the model's class says how.
         held: metrics that layers update in their call.
         known: means of losses that there are already, by key.
+        pieces: which losses are computed in pieces of the last product.
     """
 
     names: tuple[str, ...]
@@ -76,6 +81,7 @@ class Objective:
     own: OwnLoss | None = None
     held: HeldMetrics = field(default_factory=HeldMetrics)
     known: Mapping[str, metrics.Metric] = field(default_factory=dict)
+    pieces: InPieces = field(default_factory=InPieces)
     _means: dict[str, metrics.Metric] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,6 +91,30 @@ class Objective:
             keys += parts
         self._means = {key: self.known.get(key) or metrics.Mean(name=key) for key in keys}
         self._losses_on_logits = {i: self.losses[i]._kgraph_on_logits() for i in self.logits}
+
+    def in_pieces(self, given: LossInPieces, graph: Graph, usual: bool = True) -> Objective:
+        """Returns the objective with what is wanted in pieces of a model of this graph.
+
+        Without `usual` (losses of outputs, and the standard passes) nothing is.
+        """
+        losses = dict(enumerate(self.losses)) | self._losses_on_logits if usual else {}
+        wanted = wanted_in_pieces(given, losses, graph, self.tracked, self.logits)
+        return replace(self, pieces=wanted)
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """What the graph of a program has to go through, so that its outputs have what is read."""
+        return (expose_logits(self.logits), *self.pieces.passes(self._places))
+
+    def bound(self, graph: Graph, replicas: int) -> Objective:
+        """Returns the objective of a program whose graph has gone through `passes`."""
+        return replace(self, pieces=self.pieces.bound(graph, self._places, replicas))
+
+    @property
+    def _places(self) -> list[int]:
+        """For each output the number of that which its loss reads."""
+        own, n = self.logits, len(self.names)
+        return [n + own.index(i) if i in own else i for i in range(n)]
 
     @property
     def is_of_outputs(self) -> bool:
@@ -124,9 +154,10 @@ class Objective:
             after = {OWN: seen, **self.held.taken(program, variables, state)}
             return Scored(total, {}, run.outputs, run.masks, state, after)
         after = self.held.taken(program, variables, run.state)
-        parts = self._losses(run, batch.targets, batch.weights, kept)
+        parts, scores = self._losses(run, batch.targets, batch.weights, kept)
+        outputs = [scores.get(i, output) for i, output in enumerate(run.outputs)]
         terms = [*run.losses, program.penalties(variables["params"])]
-        return Scored(self._total(parts, terms), parts, run.outputs, run.masks, run.state, after)
+        return Scored(self._total(parts, terms), parts, outputs, run.masks, run.state, after)
 
     def loss_of(
         self, run: Run, batch: Any, terms: Sequence[Array]
@@ -135,7 +166,7 @@ class Objective:
 
         A single part is the whole and has no key, as in Keras.
         """
-        parts = self._losses(run, batch.targets, batch.weights, None)
+        parts, _ = self._losses(run, batch.targets, batch.weights, None)
         return self._total(parts, terms), parts if len(parts) > 1 else {}
 
     def _total(self, parts: Mapping[str, Array], terms: Sequence[Array]) -> Array:
@@ -145,9 +176,10 @@ class Objective:
 
     def _losses(
         self, run: Run, targets: Sequence[object], weights: Sequence[Any], kept: Array | None
-    ) -> dict[str, Array]:
-        """Returns the loss of each output, without its factor."""
+    ) -> tuple[dict[str, Array], dict[int, Scores]]:
+        """Returns the loss of each output, without its factor; and scores, if it has no logits."""
         parts: dict[str, Array] = {}
+        scores: dict[int, Scores] = {}
         for i, (name, loss) in enumerate(zip(self.names, self.losses)):
             if loss is None:
                 continue
@@ -159,11 +191,12 @@ class Objective:
                     hint="fit(x, y), validation_data=(x, y), a dataset or generator of (x, y); "
                     "a loss that needs none: add_loss in a layer, and compile without a loss",
                 )
-            output = run.outputs[i]
-            if i in self.logits:
-                loss = self._losses_on_logits[i]
-                output = run.outputs[len(self.names) + self.logits.index(i)]
+            loss, output = self._losses_on_logits.get(i, loss), run.outputs[self._places[i]]
             given = {"sample_weight": weights[i], "mask": run.masks[i]}
+            whole = given | {"y_true": targets[i], "rows": kept}
+            if found := self.pieces.loss(i, name, loss, run.outputs, whole):
+                parts[f"{name}_loss"], scores[i] = found
+                continue
             if kept is None:
                 value = loss._kgraph_value(targets[i], output, **given)
             else:
@@ -171,7 +204,7 @@ class Objective:
                     loss._kgraph_terms(targets[i], output, **given, rows=kept)
                 )
             parts[f"{name}_loss"] = value
-        return parts
+        return parts, scores
 
     def init(self) -> dict[str, Any]:
         """Returns fresh accumulators."""
@@ -201,9 +234,12 @@ class Objective:
                     f"The metric {t.key!r} needs outputs, and loss_fn returned none",
                     hint='return loss, {"outputs": outputs}',
                 )
-            mask = scored.masks[t.output]
-            updated[t.key] = t.metric._kgraph_update(
-                accumulators[t.key], batch.targets[t.output], scored.outputs[t.output],
+            mask, output = scored.masks[t.output], scored.outputs[t.output]
+            metric = t.metric
+            if isinstance(output, Scores):  # its logits were never there
+                metric, output = self.pieces.read(t.output, metric, output)
+            updated[t.key] = metric._kgraph_update(
+                accumulators[t.key], batch.targets[t.output], output,
                 sample_weight=batch.weights[t.output] if t.weighted else None,
                 mask=mask if kept is None else combine_masks(mask, kept),
             )  # fmt: skip

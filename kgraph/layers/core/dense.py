@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from kgraph import activations
 from kgraph.checks import check_count
-from kgraph.graph.traits import LinearForm, Traits
+from kgraph.graph.traits import LinearForm, Projection, Traits
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.options import CommonOptions
 from kgraph.layers.base.traits import activated
@@ -22,11 +22,11 @@ from kgraph.types import (
     Shape,
 )
 
-_LINEAR = (LinearForm(),)
+_LINEAR, _PROJECTION = (LinearForm(),), Projection()
 
 
 def _traits(layer: Dense) -> Traits:
-    return Traits(linear=_LINEAR, activation=activated(layer))
+    return Traits(linear=_LINEAR, projection=_PROJECTION, activation=activated(layer))
 
 
 class Dense(Layer, KernelAndBias, traits=_traits):

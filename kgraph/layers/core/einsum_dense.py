@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from kgraph import activations
 from kgraph.errors import ConfigError, GraphError
-from kgraph.graph.traits import LinearForm, Traits
+from kgraph.graph.traits import LinearForm, Projection, Traits
 from kgraph.initializers.scaling import with_axes
 from kgraph.layers.base import InputSpec, Layer
 from kgraph.layers.base.core import label_of
@@ -101,7 +101,17 @@ def _traits(layer: EinsumDense) -> Traits:
         for axis, letter in enumerate(own.outputs, -len(own.outputs))
         if letter in own.kernel and letter in (biased or letter) and not own.right
     ]
-    return Traits(linear=tuple(forms), activation=activated(layer))
+    projection = _projection(own, biased)
+    return Traits(linear=tuple(forms), projection=projection, activation=activated(layer))
+
+
+def _projection(own: Equation, biased: str | None) -> Projection | None:
+    """Returns the product over the last axis, if that is what the equation says."""
+    last, new = own.inputs[-1], own.outputs[-1]
+    kept = own.inputs[:-1] == own.outputs[:-1] and not own.right and biased in (None, new)
+    if not kept or new == last or own.kernel not in (last + new, new + last):
+        return None
+    return Projection(transposed=own.kernel == new + last)
 
 
 class EinsumDense(Layer, KernelAndBias, traits=_traits):

@@ -7,13 +7,22 @@ from typing import Any, Unpack
 import jax.numpy as jnp
 
 from kgraph.errors import ConfigError
+from kgraph.graph.traits import Projection, Traits
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.core.embedding import Embedding
 from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike
 
 
-class ReversibleEmbedding(Embedding):
+def _traits(layer: ReversibleEmbedding) -> Traits:
+    if layer.logit_soft_cap is not None:
+        return Traits()
+    tied, dtype = layer.tie_weights, layer.reverse_dtype or layer.compute_dtype
+    kernel = "embeddings" if tied else "reverse_embeddings"
+    return Traits(projection=Projection(kernel, "", tied, dtype, flag="reverse"))
+
+
+class ReversibleEmbedding(Embedding, traits=_traits):
     """Returns a row of its table for each id; called with `reverse=True`, a score for each row.
 
     The score of a row is its product with the given vector: the last layer of a language model.
