@@ -49,6 +49,28 @@ def test_a_training_flag_in_a_call_is_refused(tmp_path: Path):
         kgraph.Model(x, y).save(tmp_path / "m.keras")
 
 
+def test_a_base_called_with_training_false_is_written_with_a_warning(tmp_path: Path):
+    def made(K: Any) -> Any:
+        inputs = K.Input((4,))
+        y = K.layers.BatchNormalization()(K.layers.Dense(3)(inputs))
+        base = K.Model(inputs, y, name="base")
+        base.trainable = False
+        x = K.Input((4,))
+        return K.Model(x, K.layers.Dense(1)(base(x, training=False)))
+
+    path, data = tmp_path / "m.keras", np.ones((2, 4), "float32")
+    ours = made(kgraph)
+    with pytest.warns(UserWarning, match=r"training=False of 'base' .*which Keras drops.*\.kgraph"):
+        ours.save(path)
+    with relaxed():
+        theirs = keras.models.load_model(path)
+        np.testing.assert_allclose(theirs(data), ours(data), rtol=1e-5)
+        made(keras).save(path)
+        again = keras.models.load_model(path)
+        expected = np.asarray(again(data))
+    np.testing.assert_allclose(kgraph.models.load_model(path)(data), expected, rtol=1e-5)
+
+
 def test_a_kernel_that_is_divided_in_inference_is_written_divided(tmp_path: Path):
     """Keras does not divide in inference: it predicts the same with the divided kernel."""
     data = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")

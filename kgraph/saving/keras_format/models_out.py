@@ -24,11 +24,17 @@ if TYPE_CHECKING:
 
 
 class ModelWriter(ObjectWriter):
-    """Writes a model down, and remembers the order of its layers."""
+    """Writes a model down.
+
+    Attributes:
+        order: the order of its layers, and of the models inside.
+        dropped: what is written as Keras writes it, and what nobody reads.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.order: LayerOrder = {}
+        self.dropped: list[str] = []
 
     def _layer(self, layer: Layer, place: str, name: str) -> dict[str, Any]:
         if not is_model(layer):
@@ -109,8 +115,12 @@ class ModelWriter(ObjectWriter):
         if scope.graph.layers[node.layer].class_name == INPUT_CLASS:
             return {}
         args, kwargs = scope.arguments(node)
-        if kwargs.get("training") is not None:
-            self.cannot(place, f"training={kwargs['training']} in a call, which Keras ignores")
+        if kwargs.get("training"):
+            self.cannot(
+                place, "training=True in a call, which Keras drops: it would predict otherwise"
+            )
+        elif kwargs.get("training") is not None:
+            self.dropped.append(f"training=False of {place}")
         return {
             "args": [self._argument(item, place) for item in args],
             "kwargs": {key: self._argument(item, place) for key, item in kwargs.items()},

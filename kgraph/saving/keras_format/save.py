@@ -81,6 +81,12 @@ def _described(
     if include_optimizer and model.compiled:
         document["compile_config"], slots = _training(model, writer)
     writer.check(label_of(model))
+    if writer.dropped:
+        warn(
+            f"{label_of(model)} is written with {', '.join(writer.dropped)}, which Keras drops "
+            "when it loads a file: what is trained further will train these layers otherwise. "
+            "Freeze them (layer.trainable = False), or save as .kgraph"
+        )
     config = strict_json.encode(document, label_of(model))
     _prove(model, path, config, writer)
     return writer, config, slots
