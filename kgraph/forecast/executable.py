@@ -10,7 +10,9 @@ import jax
 
 from kgraph.errors import StateError
 from kgraph.forecast.words import as_key, as_words
-from kgraph.types import Tree
+from kgraph.training.compilation import Ready
+from kgraph.training.state import TrainState, copied
+from kgraph.types import Array, Tree
 
 
 class Executable:
@@ -22,6 +24,16 @@ class Executable:
 
     def __init__(self, call: Any) -> None:
         self._call = call
+
+    def takes(self, *args: Tree) -> bool:
+        """Tells whether it is for arguments of these shapes and dtypes, in these places."""
+        given = [as_words(leaf) for leaf in jax.tree.leaves(args)]
+        wanted = list(zip(self._call.in_avals[0], jax.tree.leaves(self._call.input_shardings[0])))
+        return len(given) == len(wanted) and all(
+            (leaf.shape, leaf.dtype) == (aval.shape, aval.dtype)
+            and leaf.sharding.is_equivalent_to(sharding, leaf.ndim)
+            for leaf, (aval, sharding) in zip(given, wanted)
+        )
 
     def __call__(self, first: Tree, *others: Tree) -> Any:
         """Runs the step.
@@ -41,6 +53,16 @@ class Executable:
         if [result.shape for result in results] != shapes:
             return results
         return structure.unflatten(map(as_key, leaves, results))
+
+
+def for_fit(step: Executable) -> Ready:
+    """Returns a training step in the form of the one that `fit` compiles for a batch."""
+
+    def run(state: TrainState, batch: Tree, kept: Tree) -> tuple[TrainState, Array]:
+        after = step(state, batch, kept)
+        return after, copied(after.step)  # the step itself is given away with the state
+
+    return Ready(step.takes, run)
 
 
 def load_executable(path: str | Path) -> Executable:

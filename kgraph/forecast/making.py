@@ -82,10 +82,15 @@ def _usual(where: Slice, topology: str | DeviceMesh) -> DataParallel:
 
 
 def _step(engine: Engine, batch: Batch) -> tuple[Traced, Graph]:
+    """Returns the step that `fit` runs on a batch from a stream."""
     step = abstract_step(engine, batch)
-    kept = len(jax.tree.leaves(step.state))
+    given: list[Any] = [step.state, step.batch]
+    if engine.pads_training:  # a last batch of fewer rows then needs no step of its own
+        rows = jax.tree.leaves(step.batch)[0].sharding
+        given.append(jax.ShapeDtypeStruct((batch.rows,), bool, sharding=rows))
+    donated = len(jax.tree.leaves(step.state))
     results = jax.tree.leaves(step.results)
-    traced = _traced("train_step", step, (step.state, step.batch), kept, results)
+    traced = _traced("train_step", step, tuple(given), donated, results)
     return traced, engine.program.graph
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kgraph import forecast as forecasts
 from kgraph.compiler import INFERENCE_PASSES, Program
 from kgraph.compiler.costs.dims import abstract_arrays
 from kgraph.compiler.lower import Remat, Stacking
+from kgraph.forecast.executable import for_fit, load_executable
 from kgraph.graph.graph import Graph
 from kgraph.models.costing import abstract_batch, cost
 from kgraph.models.trainer import Trainer
@@ -66,6 +68,25 @@ def forecast(
         Subject(self), topology, batch_size, y, sizes, what, distribution, stack, remat,
         compiler_options,
     )  # fmt: skip
+
+
+def use_executable(self: Model, path: str | Path) -> None:
+    """Trains by a step that `forecast.save_executable` wrote, so that `fit` need not compile it.
+
+    It serves batches of the size of the forecast as they come from iterators, generators and data
+    sets, on a slice of the same form with the same layout; `compile_report` shows it. Whatever
+    takes blocks of arrays, validation and `predict` are compiled for as ever.
+
+    Args:
+        path: of the file. It is a pickle: load only files of your own.
+
+    Raises:
+        StateError: the model is not compiled; or the versions of JAX or of the compiler, or the
+            devices, are others than those of the file.
+    """
+    self._kgraph.trainer.require_compiled("use_executable")
+    step = for_fit(load_executable(path))
+    self._kgraph.trainer.compiler.ready["train (one batch)"] = step
 
 
 class Subject:

@@ -332,6 +332,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     memory = costing.memory
     max_batch_size = costing.max_batch_size
     forecast = forecasting.forecast
+    use_executable = forecasting.use_executable
 
     get_state_tree = state_tree.get_state_tree
     set_state_tree = state_tree.set_state_tree
@@ -361,14 +362,12 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         if "nodes" not in config:
             return super().from_config(config)
         model = cls(*graph_from_config(config, custom_objects), name=config.get("name"))
-        names = list(_graph(model).input_names)
-        if names != list(config["input_names"]):
+        names, wanted = list(_graph(model).input_names), list(config["input_names"])
+        if names != wanted:
             raise GraphError(
                 "The rebuilt model has other inputs than the config",
-                expected=config["input_names"],
-                received=names,
-                hint=nearest(names[0], config["input_names"]),
-            )
+                expected=wanted, received=names, hint=nearest(names[0], wanted),
+            )  # fmt: skip
         model._kgraph.trainable = bool(config.get("trainable", True))
         return model
 

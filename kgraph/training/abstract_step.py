@@ -14,6 +14,7 @@ from kgraph.training.engine import Engine
 from kgraph.training.placement import as_before
 from kgraph.training.state import TrainState
 from kgraph.training.step import Batch, Step
+from kgraph.types import Array
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class AbstractStep:
     batch: Batch
     results: Any
 
-    def __call__(self, state: TrainState, batch: Batch) -> TrainState:
-        return self.step(state, batch, None)
+    def __call__(self, state: TrainState, batch: Batch, kept: Array | None = None) -> TrainState:
+        return self.step(state, batch, kept)
 
 
 def abstract_step(engine: Engine, batch: Batch) -> AbstractStep:

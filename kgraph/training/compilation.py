@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import threading
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,19 @@ class CompileReport(Sequence[Compilation]):
         return "\n".join([title, *lines, *said])
 
 
+@dataclass(frozen=True)
+class Ready:
+    """An executable that was made elsewhere.
+
+    Fields:
+        takes: tells whether it is for some arguments.
+        run: the executable.
+    """
+
+    takes: Callable[..., bool]
+    run: Callable[..., Any]
+
+
 def forget_shared() -> None:
     """Lets go of the executables that models could share; those that have them keep them."""
     _SHARED.clear()
@@ -138,12 +152,15 @@ class Compiler:
     Attributes:
         entries: what was made so far.
         lock: held while something is compiled, so that of two threads one does it for both.
+        ready: by the name of a function, what was compiled elsewhere and serves where its form is
+            that of the arguments.
     """
 
     def __init__(self, eager: bool = False) -> None:
         self.eager = eager
         self.entries: list[Compilation] = []
         self.lock = threading.RLock()
+        self.ready: dict[str, Ready] = {}
         self._listening = _Listening()
         self._forms: dict[str, Form] = {}
 
@@ -184,6 +201,14 @@ class Compiler:
         if self.eager:
             return function
         reason = self._reason(name, form)
+        if (ready := self.ready.get(name)) is not None:
+            if ready.takes(*args):
+                self.entries.append(Compilation(name, "read from a file", 0.0, 0.0, True, None))
+                return ready.run
+            warnings.warn(
+                f"{name}: what was read from a file is for arguments of other shapes, or for other "
+                "devices, and is not used", stacklevel=2,
+            )  # fmt: skip
         with _ticking(self._listening.notice):
             entry, executable = self._compiled(name, reason, function, donate, args, out_shardings)
         self.entries.append(entry)

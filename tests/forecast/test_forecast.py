@@ -79,6 +79,33 @@ def test_a_saved_executable_does_what_the_model_does(tmp_path):
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_a_job_begins_with_a_saved_step_and_does_not_compile_it(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(48, m.WIDTH)).astype("float32"), np.arange(48) % m.CLASSES
+
+    def trained(path: Any, size: int = 16) -> Any:
+        kgraph.utils.set_random_seed(3)
+        model = m.compiled(m.blocks(), distribution=dist.FSDP(HERE, least_size=1000))
+        if path is not None:
+            model.use_executable(path)
+        batches = [(x[n : n + size], y[n : n + size]) for n in range(0, 48, size)]
+        model.fit(iter(batches), verbose=0)
+        return model
+
+    usual = trained(None)
+    usual.forecast("cpu:8", 16).save_executable(tmp_path / "step.bin")
+    model = trained(tmp_path / "step.bin")
+    reasons = {one.function: one.reason for one in model.compile_report()}
+    assert reasons["train (one batch)"] == "read from a file"
+    for ours, expected in zip(model.get_weights(), usual.get_weights()):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+    with pytest.warns(UserWarning, match="for arguments of other shapes"):
+        trained(tmp_path / "step.bin", 24)
+    with pytest.raises(StateError, match="must be compiled before use_executable"):
+        m.blocks().use_executable(tmp_path / "step.bin")
+
+
 def test_a_table_compares_forecasts(fsdp):
     _, found = fsdp
     table = found.compare([found])

@@ -13,8 +13,8 @@ from kgraph.layers import Dense
 
 EXTRAS = {
     "assign", "compile_report", "cost", "forecast", "graph", "input_names", "max_batch_size",
-    "memory",
-    "next_key", "operations", "output_names", "plot", "to_mermaid", "variables_for",
+    "memory", "next_key", "operations", "output_names", "plot", "to_mermaid", "use_executable",
+    "variables_for",
 }  # fmt: skip
 
 
