@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from kgraph.layers.base import InputSpec as InputSpec
     from kgraph.layers.base import Layer as Layer
     from kgraph.layers.base import Operation as Operation
+    from kgraph.layers.base import RematScope as RematScope
     from kgraph.layers.base import StatelessScope as StatelessScope
     from kgraph.layers.base import Variable as Variable
     from kgraph.layers.base import device as device
@@ -75,8 +76,9 @@ else:
 __all__ = [
     "Checkpoint", "DTypePolicy", "FloatDTypePolicy", "Function", "Graph", "Initializer",
     "Input", "InputSpec", "KerasTensor", "Layer", "Loss", "Metric", "Model", "Operation",
-    "Optimizer", "Program", "Regularizer", "Sequential", "StatelessScope", "SymbolicTensor",
-    "Traits", "Variable", "__version__", "activations", "applications", "backend", "callbacks",
+    "Optimizer", "Program", "Regularizer", "RematScope", "Sequential", "StatelessScope",
+    "SymbolicTensor", "Traits", "Variable", "__version__", "activations", "applications",
+    "backend", "callbacks",
     "compiler", "config", "constraints", "data", "datasets", "device", "distribution",
     "dtype_policies", "errors", "export", "forecast", "initializers", "layers", "losses",
     "lower", "metrics", "mixed_precision", "models", "name_scope", "ops", "optimizers",

@@ -325,6 +325,7 @@ PUBLIC = [
     "Optimizer",
     "Program",
     "Regularizer",
+    "RematScope",
     "Sequential",
     "Function",
     "Operation",

@@ -41,7 +41,7 @@ from kgraph.layers.base.stateless_scope import current_scope
 from kgraph.layers.base.tree import children, named_weights, parts_of
 from kgraph.layers.base.variable import values_of
 from kgraph.models.few_rows import FewRows, first_rows
-from kgraph.source import warn
+from kgraph.models.remat_scopes import remat_of_layers, scoped_layers
 from kgraph.training.pieces import LossInPieces
 from kgraph.training.placement import Placement, on_one_device
 from kgraph.types import Array, Params, Tree
@@ -229,20 +229,10 @@ class Programs:
         passes = (*passes, *placement.distribution.passes)
         program = lower_graph(live, passes, **how)
         if not placement.stacks_alike(program):
-            program = lower_graph(live, passes, remat=self._remat_of_layers())
+            remat = remat_of_layers(self.lowering.remat, label_of(self._model))
+            program = lower_graph(live, passes, remat=remat)
         program.mesh = placement.distribution.device_mesh.backend_mesh
         return program
-
-    def _remat_of_layers(self) -> Remat | None:
-        """Returns what is computed again where no blocks can be stacked."""
-        remat = self.lowering.remat
-        if not isinstance(remat, str):
-            return remat
-        warn(
-            f"remat={remat!r} has no effect: the blocks of {label_of(self._model)} are laid out in "
-            "different ways, so that one body cannot stand for all",
-        )
-        return None
 
     def plain(self) -> Program:
         """Returns the program that `kgraph.lower` gives, with no block stacked."""
@@ -260,7 +250,8 @@ class Programs:
     def training(self, appended: Sequence[Pass]) -> Program:
         """Returns a program to train; `appended` are the passes that its loss wants."""
         how = self.lowering
-        return self.lower(DEFAULT_PASSES, appended, stack=how.stack, remat=how.remat)
+        remat = how.remat or scoped_layers(self.known_live)
+        return self.lower(DEFAULT_PASSES, appended, stack=how.stack, remat=remat)
 
     def inference(self) -> Inference:
         """Returns the program that predicts, with its weights."""

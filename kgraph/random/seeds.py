@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from kgraph.checks import is_whole
@@ -15,6 +16,8 @@ from kgraph.layers.base.binding import Bindable
 from kgraph.layers.base.core import Core
 from kgraph.layers.base.first_keys import root_key
 from kgraph.layers.base.stateless import step_key
+from kgraph.layers.base.stateless_scope import current_scope, scoped
+from kgraph.layers.base.variable import Variable
 from kgraph.types import Array
 
 _ALGORITHM = "threefry2x32"
@@ -49,7 +52,25 @@ class SeedGenerator(Bindable):
         self._kgraph = Core()
         self.seed, self.name = seed, name or "seed_generator"
         self._root: Any = None
-        self._count = 0
+        self._state: Variable | None = None
+
+    @property
+    def state(self) -> Variable:
+        """Seed and number of draws outside of layers: who hands it through a function draws in it.
+
+        >>> from kgraph import StatelessScope
+        >>> generator = SeedGenerator(7)
+        >>> with StatelessScope([(generator.state, [7, 4])]) as scope:
+        ...     key = generator.next()
+        >>> scope.get_current_value(generator.state).tolist()
+        [7, 5]
+        """
+        if self._state is None:
+            with scoped(None):
+                seed = 0 if self.seed is None else self.seed & _WORD
+                self._state = Variable(np.array([seed, 0], np.uint32), trainable=False)
+            self._state.path = f"{self.name}/{self.name}_state"
+        return self._state
 
     def next(self, ordered: bool = True) -> Array:
         """Returns the next key; `ordered` is accepted as in Keras.
@@ -61,11 +82,20 @@ class SeedGenerator(Bindable):
             return self._kgraph.context.next_key(self.seed)
         if (key := step_key()) is not None:
             return key if self.seed is None else jax.random.fold_in(key, self.seed & _WORD)
-        _refuse_tracing("A SeedGenerator that belongs to no layer")
-        if self._root is None:
-            self._root = _process_key() if self.seed is None else _key_of(self.seed)
-        self._count += 1
-        return jax.random.fold_in(self._root, self._count - 1)
+        scope = current_scope()
+        if scope is None or scope.get_current_value(self.state) is None:
+            _refuse_tracing("A SeedGenerator that belongs to no layer")
+        if self.seed is None and self._root is None:
+            self._root = _process_key()
+        now = self.state.value
+        if isinstance(now, Tracer):
+            self.state.assign(now.at[1].add(1))
+        else:  # on the host, where nothing compiles
+            now = np.asarray(now)
+            self.state.assign(now + np.array([0, 1], now.dtype))
+        seed, count = now
+        root = self._root if self.seed is None else jax.random.key(seed, impl=_ALGORITHM)
+        return jax.random.fold_in(root, count)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -300,3 +300,10 @@ def test_metrics_that_add_to_those_of_compile_are_all_logged():
         return model
 
     both(make, lambda api, model: fitted(api, model, Y))
+
+
+def test_the_loss_that_compile_was_given():
+    for api in (keras, kgraph):
+        model = api.Sequential([api.Input((2,)), api.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        assert model.loss == "mse"

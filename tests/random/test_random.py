@@ -164,3 +164,25 @@ def test_a_model_with_such_a_layer_trains_and_is_saved(tmp_path):
     np.testing.assert_array_equal(
         loaded.predict(data[0], verbose=0), model.predict(data[0], verbose=0)
     )
+
+
+def test_the_state_of_a_generator_goes_through_a_function_that_jax_traces():
+    generator, again = kgraph.random.SeedGenerator(7), kgraph.random.SeedGenerator(7)
+
+    @jax.jit
+    def drawn(state):
+        with kgraph.StatelessScope([(generator.state, state)]) as scope:
+            first = kgraph.random.normal((3,), seed=generator)
+            second = kgraph.random.normal((3,), seed=generator)
+            return first, second, scope.get_current_value(generator.state)
+
+    first, second, state = drawn(generator.state.value)
+    for numbers in (first, second):
+        np.testing.assert_array_equal(numbers, kgraph.random.normal((3,), seed=again))
+    assert state.tolist() == again.state.value.tolist() == [7, 2]
+    generator.state.assign(state)
+    third = kgraph.random.normal((3,), seed=generator)
+    np.testing.assert_array_equal(third, kgraph.random.normal((3,), seed=again))
+    assert generator.state.path == "seed_generator/seed_generator_state"
+    with pytest.raises(StateError, match="cannot draw while JAX traces"):
+        jax.jit(lambda: kgraph.random.normal((3,), seed=generator))()

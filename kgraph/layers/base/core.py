@@ -20,6 +20,7 @@ from kgraph.config import DTypePolicy, dtype_policy
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.symbol import Call
+from kgraph.layers.base.scopes import RematScope, remat_scope
 from kgraph.layers.base.variable import Variable, check_wide
 from kgraph.registry import Record
 from kgraph.types import Array, PolicyLike, Shape
@@ -56,6 +57,7 @@ class Core(Record):
         context: the run of a bound copy; None for the layer itself.
         origin: the layer that a copy was made from.
         segment: what a copy adds to the path of its run.
+        remat: the RematScope that the layer was made in.
         handles: whether a copy has its weights as arrays that can be assigned.
         lowering: how a pass has decided that a copy computes; "" for the usual way.
     """
@@ -81,6 +83,7 @@ class Core(Record):
     context: Context | None = None
     origin: Any = None
     segment: str = ""
+    remat: RematScope | None = field(default_factory=remat_scope)
     handles: bool = False
     lowering: str = ""
 
@@ -129,7 +132,7 @@ class Core(Record):
         return None if self.first_call is None else self.first_call()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "first_call": None, "context": None, "origin": None}
+        return {**vars(self), "first_call": None, "remat": None, "context": None, "origin": None}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Core:
         twin = object.__new__(type(self))

@@ -3,16 +3,62 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar, Token
 from typing import ParamSpec, TypeVar
 
 import jax
 
-from kgraph.errors import ConfigError
+from kgraph.errors import ConfigError, check_choice
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_remat: ContextVar[RematScope | None] = ContextVar("kgraph_remat", default=None)
+
+
+class RematScope:
+    """Layers that are made inside are computed again in the backward pass, to save memory.
+
+    `compile(remat=...)`, if it is given, decides for the whole model. No result depends on it.
+
+    Args:
+        mode: "full", for all layers; "activations", for those with an activation; "larger_than",
+            for those with outputs of more numbers (of one row) than the threshold;
+            "list_of_layers", for those of the names; None for none.
+        output_size_threshold: of "larger_than".
+        layer_names: of "list_of_layers".
+
+    Raises:
+        ConfigError: the mode is unknown.
+    """
+
+    def __init__(
+        self,
+        mode: str | None = "full",
+        output_size_threshold: int = 1024,
+        layer_names: Sequence[str] | None = None,
+    ) -> None:
+        check_choice("RematScope", "mode", mode, _MODES)
+        self.mode, self.output_size_threshold = mode, output_size_threshold
+        self.layer_names = list(layer_names or ())
+        self._entered: list[Token[RematScope | None]] = []
+
+    def __enter__(self) -> RematScope:
+        self._entered.append(_remat.set(self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _remat.reset(self._entered.pop())
+
+
+_MODES = ("full", "activations", "larger_than", "list_of_layers", None)
+
+
+def remat_scope() -> RematScope | None:
+    """Returns the scope that layers are made in now, if there is one."""
+    return _remat.get()
+
 
 _names: ContextVar[tuple[str, ...]] = ContextVar("kgraph_name_scope", default=())
 
