@@ -39,6 +39,8 @@ from kgraph.option_types import check_option_types
 from kgraph.tracebacks import entry
 from kgraph.types import Config, CustomObjects
 
+_LONGEST_SHOWN = 60
+
 T = TypeVar("T")
 
 _own: dict[tuple[str, str], Any] = {}
@@ -102,6 +104,13 @@ class Recorded:
             _own[cls._kgraph_kind, cls.__name__] = cls
             _own.setdefault((cls._kgraph_kind, snake_case(cls.__name__)), cls)
 
+    def __repr__(self) -> str:
+        """Returns the class with the options that were given and are not the default."""
+        defaults = _form(type(self)).defaults
+        given = recorded_arguments(self).items()
+        shown = (f"{k}={_shown(v)}" for k, v in given if k not in defaults or defaults[k] is not v)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def _kgraph_build_config(self) -> dict[str, Any] | None:
         """Returns what the class says is needed to build it again; None if it says nothing."""
         return None
@@ -114,6 +123,12 @@ class Recorded:
     def from_config(cls, config: Config) -> Any:
         """Makes an object from what `get_config` returned."""
         return cls(**restored_options(cls, config))
+
+
+def _shown(value: object) -> str:
+    """Returns an option as text: functions by their names, and nothing that fills a screen."""
+    text = value.__qualname__ if inspect.isroutine(value) else " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 
 def restored_options(cls: type, config: Config) -> dict[str, Any]:

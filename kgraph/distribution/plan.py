@@ -15,6 +15,7 @@ from kgraph.errors import ConfigError, StateError, nearest
 from kgraph.graph.graph import Graph
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
+from kgraph.tables import Table, Tabular
 
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
@@ -45,8 +46,8 @@ class PlannedWeight:
     key: str | None
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Tabular):
     """Where the weights of a model lie on a mesh; printed, it is a table.
 
     Fields:
@@ -82,7 +83,7 @@ class Plan:
                       f"or, if it need not be there: layouts.optional({key!r}, axes)"],
             )  # fmt: skip
 
-    def __repr__(self) -> str:
+    def _kgraph_table(self) -> Table:
         axes = ", ".join(f"{name} {size}" for name, size in self.mesh.items())
         title = (
             f"{len(self.weights)} weights, {readable(self.total_bytes)}, on a mesh of {axes}: "
@@ -93,13 +94,8 @@ class Plan:
             shown = str(row.axes) if any(row.axes) else "whole"
             rows.append((row.path, str(list(row.shape)), row.dtype, shown, readable(row.bytes)))
         rows += [(path, "", "", str(axes), "") for path, axes in self.outputs.items()]
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths)) + f"  {row[4]:>14}"
-            for row in rows
-        ]
         unused = [f"no path matches {key!r}" for key in self.unused]
-        return "\n".join([title, *(line.rstrip() for line in lines), *unused])
+        return Table(title, rows, right=(4,), below=unused)
 
 
 def make_plan(distribution: Distribution, model: Model) -> Plan:

@@ -164,9 +164,6 @@ class Loss(Recorded):
             received=f"__call__{signature}",
         )
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r}>"
-
     def _kgraph_widen(self, x: Any) -> Array:
         x = jnp.asarray(x)
         return x.astype(self._dtype or wide_dtype(x.dtype))

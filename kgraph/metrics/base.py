@@ -300,8 +300,5 @@ class Metric(Recorded, Held):
     ensure_built, init = _kgraph_ensure_built, _kgraph_init
     update, compute = _kgraph_update, _kgraph_compute
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r}>"
-
 
 declare(Metric, True)

@@ -12,7 +12,7 @@ import numpy as np
 from kgraph.checks import check_positive
 from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
-from kgraph.registry import Recorded, describe, lookup, recorded_arguments, registered_names
+from kgraph.registry import Recorded, describe, lookup, registered_names
 from kgraph.types import Array, ArrayLike, CustomObjects
 
 __all__ = [
@@ -46,10 +46,6 @@ class LearningRateSchedule(Recorded):
             f"{type(self).__name__} does not say what the learning rate is",
             expected="a method __call__(self, step)",
         )
-
-    def __repr__(self) -> str:
-        options = ", ".join(f"{k}={v!r}" for k, v in recorded_arguments(self).items())
-        return f"{type(self).__name__}({options})"
 
 
 class ExponentialDecay(LearningRateSchedule):

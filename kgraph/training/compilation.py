@@ -21,6 +21,7 @@ import jax
 from kgraph.compiler.executables import Making
 from kgraph.interrupts import PATIENCE, held
 from kgraph.layers.base.remarks import remarks
+from kgraph.tables import Table, Tabular
 from kgraph.training.xla_options import xla_options
 
 Form: TypeAlias = tuple[tuple[str, Any], ...]
@@ -59,7 +60,7 @@ Notice: TypeAlias = Callable[[Compilation | None], None]
 """What is told of compilations; see `Compiler.telling`."""
 
 
-class CompileReport(Sequence[Compilation]):
+class CompileReport(Tabular, Sequence[Compilation]):
     """The executables of a model in the order in which they came; printed as a table."""
 
     def __init__(self, entries: Sequence[Compilation]) -> None:
@@ -76,21 +77,17 @@ class CompileReport(Sequence[Compilation]):
         """Time that went into all of them."""
         return sum(entry.traced + entry.compiled for entry in self)
 
-    def __repr__(self) -> str:
+    def _kgraph_table(self) -> Table:
         if not self._entries:
-            return "Nothing was compiled yet"
+            return Table("Nothing was compiled yet", [])
         rows = [("function", "trace", "compile", "why")]
         for e in self._entries:
             compiled = "shared" if e.shared else f"{e.compiled:.2f} s"
             rows.append((e.function, f"{e.traced:.2f} s", compiled, e.reason))
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [
-            f"{f:<{widths[0]}}  {t:>{widths[1]}}  {c:>{widths[2]}}  {why}" for f, t, c, why in rows
-        ]
         count = len(self._entries)
         title = f"{count} executable{'' if count == 1 else 's'}, {self.seconds:.2f} s in all"
         said = dict.fromkeys(f"{e.function}: {text}" for e in self._entries for text in e.remarks)
-        return "\n".join([title, *lines, *said])
+        return Table(title, rows, right=(1, 2), below=tuple(said))
 
 
 @dataclass(frozen=True)

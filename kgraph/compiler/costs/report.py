@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from kgraph.errors import ConfigError, nearest
+from kgraph.tables import Table, Tabular
 
 _NUMBERS = (
     "parameters", "parameter_bytes", "activation_bytes", "kept_bytes", "forward_flops",
@@ -48,7 +49,7 @@ class Cost:
         return self.forward_flops + self.backward_flops
 
 
-class Costs(Sequence[Cost]):
+class Costs(Tabular, Sequence[Cost]):
     """The costs of a model: rows in the order of its graph. Printed, it is a table.
 
     Attributes:
@@ -97,14 +98,12 @@ class Costs(Sequence[Cost]):
             "total": {name: total[name] for name in _NUMBERS},
         }
 
-    def __repr__(self) -> str:
+    def _kgraph_table(self) -> Table:
         head = ("node", "type", "params", "bytes", "activations", "kept", "forward", "backward")
-        lines = [head, *(_cells(row) for row in (*self, self.total))]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        table = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
-        table.insert(len(table) - 1, "-" * (sum(widths) + 2 * len(widths) - 2))
+        rows = [head, *(_cells(row) for row in (*self, self.total))]
         unknown = "".join(f", {name} {size}" for name, size in self.sizes.items())
-        return "\n".join([f"Costs of a training step, batch {self.batch_size}{unknown}", *table])
+        title = f"Costs of a training step, batch {self.batch_size}{unknown}"
+        return Table(title, rows, right=range(2, len(head)), has_total=True)
 
 
 def _sum(path: str, layer: str, type_: str, rows: Sequence[Cost]) -> Cost:
@@ -120,11 +119,6 @@ def _cells(row: Cost) -> tuple[str, ...]:
         short(row.activation_bytes, "B", 1024), short(row.kept_bytes, "B", 1024),
         short(row.forward_flops, "FLOP"), short(row.backward_flops, "FLOP"),
     )  # fmt: skip
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
-    for i, (cell, width) in enumerate(zip(cells, widths)):
-        yield f"{cell:<{width}}" if i < 2 else f"{cell:>{width}}"
 
 
 def short(number: int, unit: str = "", step: int = 1000) -> str:

@@ -6,13 +6,14 @@ import os
 from typing import Any
 
 from kgraph.errors import StateError
+from kgraph.tables import Table, Tabular
 from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.progress import format_number
 
 _ROWS_SHOWN = 10
 
 
-class History(Callback):
+class History(Tabular, Callback):
     """Keeps the logs of each epoch.
 
     Attributes:
@@ -59,19 +60,15 @@ class History(Callback):
             columns[key] = [logs.get(key) for _, logs in self._records]
         return columns
 
-    def __repr__(self) -> str:
+    def _kgraph_table(self) -> Table:
         count = len(self._records)
         title = f"History of {count} epoch{'' if count == 1 else 's'}"
-        if not count:
-            return title
         records: list[tuple[int, Logs] | None] = list(self._records)
         if count > _ROWS_SHOWN:
             half = _ROWS_SHOWN // 2
             records = [*records[:half], None, *records[-half:]]
-        table = [["epoch", *self.history], *(self._cells(record) for record in records)]
-        widths = [max(map(len, column)) for column in zip(*table)]
-        rows = ["  ".join(f"{c:>{w}}" for c, w in zip(row, widths)) for row in table]
-        return "\n".join([title, *(row.rstrip() for row in rows)])
+        rows = [["epoch", *self.history], *(self._cells(record) for record in records)]
+        return Table(title, rows if count else [], range(len(rows[0])))
 
     def _cells(self, record: tuple[int, Logs] | None) -> list[str]:
         if record is None:
