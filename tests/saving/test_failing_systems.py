@@ -17,6 +17,7 @@ from saving_child import model_of
 
 from kgraph.saving.checkpoints import Checkpoint, step_files
 from kgraph.saving.files import atomic, stored_zip
+from kgraph.saving.files.lock import FolderLock
 
 FORMS = ("m.kgraph", "folder/", "m.keras", "m.weights.h5", "m.safetensors", "m.stablehlo", "steps")
 
@@ -87,6 +88,41 @@ def test_a_lock_that_the_system_cannot_give_is_no_other_writer(
         saving_child.write(model_of(1), f"{tmp_path}/{name}")
 
 
+class _Unclosable(io.StringIO):
+    def truncate(self, size: int | None = None) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def close(self) -> None:
+        super().close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_lock_that_cannot_be_written_to_any_more_is_given_back(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    lock.acquire()
+    assert lock._file is not None
+    lock._file.close()
+    lock._file = _Unclosable()
+    lock.release()
+    assert not lock.held
+    FolderLock(tmp_path).acquire()
+
+
+def test_a_log_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saving_child.write(model_of(1), f"{tmp_path}/log.jsonl")
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", failing)
+        with pytest.raises(OSError, match=r"Input/output error: '.*log.jsonl'"):
+            saving_child.write(model_of(2), f"{tmp_path}/log.jsonl")
+    assert saving_child.read(tmp_path / "log.jsonl") == 1
+
+
 def test_a_step_of_which_a_part_is_cut_short_gets_no_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +134,6 @@ def test_a_step_of_which_a_part_is_cut_short_gets_no_name(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", short)
-        with pytest.raises(OSError, match=r"could not be saved.*damaged"):
+        with pytest.raises(OSError, match=r"could not be saved: .*'[^']*steps' is damaged"):
             saving_child.write(model_of(2), f"{tmp_path}/steps")
     assert Checkpoint(tmp_path / "steps").steps() == [1]

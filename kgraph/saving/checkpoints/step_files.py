@@ -165,8 +165,8 @@ class StepWriter:
             self._tree.hollow,
         )  # fmt: skip
         (new / MANIFEST).write_bytes(manifest.encode())
-        written = read_manifest(new, self._step, new)
-        _check_files(new, self._step, new, written)
+        written = read_manifest(self._folder, self._step, new)
+        _check_files(self._folder, self._step, new, written)
         _sync_tree(new)
         for other in abandoned:
             remove_folder(known[other])

@@ -83,11 +83,13 @@ class FolderLock:
         """Gives the lock back. The file stays: removing it could let two others in."""
         file, self._file = self._file, None
         if file is not None:
-            try:  # noqa: SIM105 - when the program ends, modules are gone before this object
-                file.truncate(0)
+            try:  # without contextlib: at the program's end modules go before this object
+                try:
+                    file.truncate(0)
+                finally:
+                    file.close()
             except OSError:
-                pass
-            file.close()
+                pass  # whatever it says: it is free
 
     @property
     def text(self) -> str:

@@ -58,7 +58,8 @@ class JSONLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         if is_leader():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._kept = _read(self.path)
+            with naming(self.path):
+                self._kept = _read(self.path)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
