@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kgraph.compiler.changed import without_changed
@@ -28,6 +28,7 @@ from kgraph.graph.node import LayerSpec
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.platform import platform
+from kgraph.layers.base.tree import parts_of
 from kgraph.layers.base.variant import variant
 from kgraph.registry import restore
 from kgraph.tracebacks import entry
@@ -121,7 +122,18 @@ def is_model(layer: Layer) -> bool:
 def graph_of(model: Model) -> Graph | None:
     """Returns the graph that a model is lowered from; None if it has none yet."""
     live: LiveGraph | None = model._kgraph_live
-    return None if live is None else live.graph
+    return None if live is None else _with_adapters(live.graph, live.layers)
+
+
+def _with_adapters(graph: Graph, layers: Mapping[str, Layer]) -> Graph:
+    """Returns a graph with what `enable_lora` has added to its layers since it was frozen."""
+    changed: dict[str, LayerSpec] = {}
+    for name, layer in layers.items():
+        if any(part._kgraph.adapted is not None for part in parts_of(layer)):
+            spec = layer._kgraph_spec()
+            inner: Any = layer
+            changed[name] = replace(spec, graph=graph_of(inner)) if spec.graph else spec
+    return replace(graph, layers={**graph.layers, **changed}) if changed else graph
 
 
 def lower_graph(

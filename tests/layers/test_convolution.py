@@ -156,7 +156,6 @@ def test_strides_with_dilation_are_refused(cls):
             lambda: Conv2DTranspose(2, 3, (2, 3), output_padding=(1, 3)),
             r"`output_padding`[\s\S]*strides=\(2, 3\)[\s\S]*\(1, 3\)",
         ),
-        (lambda: Conv2D(2, 3, lora_rank=4), r"no option 'lora_rank'"),
     ],
 )
 def test_options_are_checked_when_the_layer_is_made(make, text: str):

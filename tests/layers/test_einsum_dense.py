@@ -56,7 +56,6 @@ def test_a_model_of_unknown_steps_runs_for_any_number_of_them():
         (lambda: EinsumDense("ab,bc->acd", (4, 5)), r"output's letter 'd'"),
         (lambda: EinsumDense("abc,cd->abd", 4), r"a size for each letter[\s\S]*'bd'"),
         (lambda: EinsumDense("ab,bc->ac", 4, bias_axes="b"), r"letters of 'ac'[\s\S]*'b'"),
-        (lambda: EinsumDense("ab,bc->ac", 4, lora_rank=2), r"no option 'lora_rank'"),
     ],
     ids=[
         "form",
@@ -67,7 +66,6 @@ def test_a_model_of_unknown_steps_runs_for_any_number_of_them():
         "output",
         "sizes",
         "bias",
-        "lora",
     ],
 )
 def test_options_are_checked_when_the_layer_is_made(make, text: str):

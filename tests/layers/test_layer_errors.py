@@ -180,9 +180,8 @@ def test_unknown_option():
     text = lines_of(error)
     assert text["what"] == ["Dense has no option 'activaton'"]
     assert text["try"] == ["did you mean 'activation'?"]
-    for foreign in ("lora_rank", "quantization_config"):
-        with pytest.raises(ConfigError, match=f"no option '{foreign}'"):
-            Dense(4, **{foreign: 2})
+    with pytest.raises(ConfigError, match="no option 'quantization_config'"):
+        Dense(4, **{"quantization_config": 2})
 
 
 def test_unknown_name_of_an_option_value():

@@ -18,8 +18,6 @@ ABSENT = {
 """Names of `keras.layers` that kgraph leaves out, and why."""
 
 NEVER_OPTIONS = {
-    "lora_rank": "adapters are a wrapper, not an option of each layer",
-    "lora_alpha": "adapters are a wrapper, not an option of each layer",
     "quantization_config": "quantisation is a pass over the graph, not an option of each layer",
     "gptq_unpacked_column_size": "quantisation is a pass over the graph",
     "native_serialization_platforms": "is about export to TensorFlow",
@@ -45,7 +43,9 @@ OTHER_CALLS = {
 }  # fmt: skip
 """Layers whose call takes other arguments than in Keras, and why."""
 
-BASE_OPTIONS = {"name", "dtype", "trainable", "autocast", "activity_regularizer"}
+BASE_OPTIONS = {"name", "dtype", "trainable", "autocast", "activity_regularizer"} | {
+    "lora_rank", "lora_alpha",  # of layers with enable_lora
+}  # fmt: skip
 """Options of every layer: keywords, whether a constructor lists them or not."""
 
 

@@ -35,6 +35,13 @@ class CommonOptions(Flags, total=False):
     name: str | None
 
 
+class LoraOptions(TypedDict, total=False):
+    """For layers that have `enable_lora`, which is called with them when the layer is built."""
+
+    lora_rank: int | None
+    lora_alpha: float | None
+
+
 class LayerOptions(OptionsButName, total=False):
     """All that layers share."""
 

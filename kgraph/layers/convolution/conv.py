@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Unpack
 
 from kgraph.checks import check_count
 from kgraph.errors import ConfigError, GraphError
+from kgraph.graph.traits import Traits
+from kgraph.layers.base.adaptable import AdaptableCommonOptions, _Adaptable, adapted
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import CommonOptions
 from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
 from kgraph.layers.convolution.base import _ConvolutionBase, convolution_traits
 from kgraph.layers.convolution.spatial import DataFormat, Sizes
@@ -21,11 +23,12 @@ from kgraph.types import (
 )
 
 
-class _Convolution(
-    _ConvolutionBase,
-    KernelAndBias,
-    traits=lambda layer: convolution_traits(layer, groups=layer.groups),
-):
+def _traits(layer: _Convolution) -> Traits:
+    found = convolution_traits(layer, groups=layer.groups)
+    return replace(found, linear=()) if layer.lora_enabled else found
+
+
+class _Convolution(_Adaptable, _ConvolutionBase, KernelAndBias, traits=_traits):
     """Slides a kernel over the spatial axes: `activation(convolution(inputs, kernel) + bias)`."""
 
     def __init__(
@@ -46,7 +49,7 @@ class _Convolution(
         activity_regularizer: RegularizerLike | None = None,
         kernel_constraint: ConstraintLike | None = None,
         bias_constraint: ConstraintLike | None = None,
-        **options: Unpack[CommonOptions],
+        **options: Unpack[AdaptableCommonOptions],
     ) -> None:
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
@@ -75,13 +78,14 @@ class _Convolution(
             self, "kernel", (*self.kernel_size, channels // self.groups, self.filters)
         )
         self.declare_bias(self.filters)
+        self._kgraph_start_lora()
 
     def convolution_op(self, inputs: Array, kernel: Array) -> Array:
         """Convolves: a subclass may do it otherwise, with a kernel that it has changed, say."""
         return self.convolve(inputs, kernel, self.groups)
 
     def call(self, inputs: Array) -> Array:
-        return self.finish(self.convolution_op(inputs, self.kernel))
+        return self.finish(self.convolution_op(inputs, adapted(self, self.kernel)))
 
 
 class Conv1D(_Convolution):

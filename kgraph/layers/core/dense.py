@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from kgraph import activations
 from kgraph.checks import check_count
 from kgraph.graph.traits import LinearForm, Projection, Traits
-from kgraph.layers.base import InputSpec, Layer
-from kgraph.layers.base.options import CommonOptions
+from kgraph.layers.base import InputSpec
+from kgraph.layers.base.adaptable import AdaptableCommonOptions, _Adaptable, adapted
 from kgraph.layers.base.traits import activated
 from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
 from kgraph.types import (
@@ -26,10 +26,12 @@ _LINEAR, _PROJECTION = (LinearForm(),), Projection()
 
 
 def _traits(layer: Dense) -> Traits:
+    if layer.lora_enabled:
+        return Traits(activation=activated(layer))
     return Traits(linear=_LINEAR, projection=_PROJECTION, activation=activated(layer))
 
 
-class Dense(Layer, KernelAndBias, traits=_traits):
+class Dense(_Adaptable, KernelAndBias, traits=_traits):
     """Multiplies the last axis by a matrix, adds a bias, and applies an activation.
 
     Shapes: `[batch, *any, features]` in, `[batch, *any, units]` out. Weights `kernel`:
@@ -41,6 +43,7 @@ class Dense(Layer, KernelAndBias, traits=_traits):
         use_bias: whether a bias is added.
         kernel_initializer, kernel_regularizer, kernel_constraint: of the matrix.
         bias_initializer, bias_regularizer, bias_constraint: of the bias.
+        lora_rank, lora_alpha: see `enable_lora`.
 
     Raises:
         ConfigError: `units` is not a positive whole number.
@@ -68,7 +71,7 @@ class Dense(Layer, KernelAndBias, traits=_traits):
         activity_regularizer: RegularizerLike | None = None,
         kernel_constraint: ConstraintLike | None = None,
         bias_constraint: ConstraintLike | None = None,
-        **options: Unpack[CommonOptions],
+        **options: Unpack[AdaptableCommonOptions],
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
         self.units = check_count("Dense", "units", units)
@@ -84,9 +87,10 @@ class Dense(Layer, KernelAndBias, traits=_traits):
         if self.use_bias:
             self.bias = add_with_options(self, "bias", (self.units,))
         self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
+        self._kgraph_start_lora()
 
     def call(self, inputs: Array) -> Array:
-        outputs = inputs @ self.kernel
+        outputs = inputs @ adapted(self, self.kernel)
         if self.bias is not None:
             outputs = outputs + jnp.expand_dims(self.bias, range(outputs.ndim - 1))
         return self.activation(outputs)

@@ -13,9 +13,9 @@ from kgraph import activations
 from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.traits import LinearForm, Projection, Traits
 from kgraph.initializers.scaling import with_axes
-from kgraph.layers.base import InputSpec, Layer
+from kgraph.layers.base import InputSpec
+from kgraph.layers.base.adaptable import AdaptableOptions, _Adaptable, adapted
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.base.traits import activated
 from kgraph.layers.base.weight_options import KernelAndBias, add_with_options, set_options
 from kgraph.types import (
@@ -95,6 +95,8 @@ def _unmatched(equation: str, letter: str, owner: str, others: str) -> ConfigErr
 
 def _traits(layer: EinsumDense) -> Traits:
     """Features along an axis can be scaled if kernel and bias have its letter too."""
+    if layer.lora_enabled:
+        return Traits(activation=activated(layer))
     own, biased = layer.letters, layer.bias_axes
     forms = [
         LinearForm(axis, kernel_axes=(own.kernel.index(letter),), bias_axis=axis)
@@ -102,7 +104,11 @@ def _traits(layer: EinsumDense) -> Traits:
         if letter in own.kernel and letter in (biased or letter) and not own.right
     ]
     projection = _projection(own, biased)
-    return Traits(linear=tuple(forms), projection=projection, activation=activated(layer))
+    return Traits(
+        linear=tuple(forms),
+        projection=projection,
+        activation=activated(layer),
+    )
 
 
 def _projection(own: Equation, biased: str | None) -> Projection | None:
@@ -114,7 +120,7 @@ def _projection(own: Equation, biased: str | None) -> Projection | None:
     return Projection(transposed=own.kernel == new + last)
 
 
-class EinsumDense(Layer, KernelAndBias, traits=_traits):
+class EinsumDense(_Adaptable, KernelAndBias, traits=_traits):
     """Multiplies the input by a kernel as an equation says, adds a bias, applies an activation.
 
     Shapes: as the equation says, the first letter being the batch unless `...` stands before it.
@@ -130,6 +136,7 @@ class EinsumDense(Layer, KernelAndBias, traits=_traits):
         bias_axes: letters of the output that have their own bias; None for no bias.
         kernel_initializer, kernel_regularizer, kernel_constraint: of the kernel.
         bias_initializer, bias_regularizer, bias_constraint: of the bias.
+        lora_rank, lora_alpha: see `enable_lora`.
 
     Raises:
         ConfigError: the equation cannot be read, or does not fit the other options.
@@ -155,7 +162,7 @@ class EinsumDense(Layer, KernelAndBias, traits=_traits):
         bias_regularizer: RegularizerLike | None = None,
         kernel_constraint: ConstraintLike | None = None,
         bias_constraint: ConstraintLike | None = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[AdaptableOptions],
     ) -> None:
         super().__init__(**options)
         self.equation, self.bias_axes = equation, bias_axes
@@ -213,6 +220,7 @@ class EinsumDense(Layer, KernelAndBias, traits=_traits):
             self.bias = add_with_options(self, "bias", (*self._bias_sizes(sizes), *(1,) * elided))
         fixed = {own.input_axis(x): sizes[x] for x in own.inputs if x in own.kernel}
         self.input_spec = self._rank(axes=fixed)
+        self._kgraph_start_lora()
 
     def _fitted_initializer(self) -> Any:
         """Returns the kernel's initializer, told which axes are inputs and which outputs."""
@@ -227,7 +235,7 @@ class EinsumDense(Layer, KernelAndBias, traits=_traits):
         return tuple(sizes[letter] if letter in along else 1 for letter in outputs[first:])
 
     def call(self, inputs: Array) -> Array:
-        outputs = jnp.einsum(self.equation, inputs, self.kernel)
+        outputs = jnp.einsum(self.equation, inputs, adapted(self, self.kernel))
         if self.bias is not None:
             outputs = outputs + jnp.expand_dims(self.bias, range(outputs.ndim - self.bias.ndim))
         return self.activation(outputs)

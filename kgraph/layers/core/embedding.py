@@ -10,14 +10,13 @@ import numpy as np
 
 from kgraph.checks import check_count
 from kgraph.errors import DataError
-from kgraph.layers.base import Layer
+from kgraph.layers.base.adaptable import AdaptableOptions, _Adaptable, lora_parts
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.base.weight_options import add_with_options, set_options
 from kgraph.types import Array, ConstraintLike, Function, InitializerLike, RegularizerLike
 
 
-class Embedding(Layer):
+class Embedding(_Adaptable):
     """Returns a row of its table for each id.
 
     Shapes: `[batch, *any]` of ids in, `[batch, *any, output_dim]` out. Weight `embeddings`:
@@ -35,6 +34,7 @@ class Embedding(Layer):
         embeddings_initializer, embeddings_regularizer, embeddings_constraint: of the table.
         mask_zero: whether id 0 is padding.
         weights: values of the table to start with.
+        lora_rank, lora_alpha: see `enable_lora`.
 
     Raises:
         ConfigError: a size is not a positive whole number.
@@ -47,6 +47,7 @@ class Embedding(Layer):
     """
 
     autocast = False
+    _kgraph_adapted = "embeddings"
     embeddings_initializer: Function | None
 
     def __init__(
@@ -58,7 +59,7 @@ class Embedding(Layer):
         embeddings_constraint: ConstraintLike | None = None,
         mask_zero: bool = False,
         weights: Any = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[AdaptableOptions],
     ) -> None:
         super().__init__(**{"autocast": False, **options})
         self.input_dim = check_count("Embedding", "input_dim", input_dim)
@@ -78,6 +79,7 @@ class Embedding(Layer):
 
     def build(self, input_shape: Any = None) -> None:
         self.embeddings = add_with_options(self, "embeddings", (self.input_dim, self.output_dim))
+        self._kgraph_start_lora()
 
     def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         ids = args[0] if args else kwargs.get("inputs")
@@ -108,7 +110,11 @@ class Embedding(Layer):
     def call(self, inputs: Array) -> Array:
         whole = jnp.issubdtype(inputs.dtype, jnp.integer)
         ids = inputs if whole else inputs.astype(jnp.int32)
-        return jnp.take(self.embeddings, ids, axis=0).astype(self.compute_dtype)
+        rows = jnp.take(self.embeddings, ids, axis=0)
+        if self.lora_enabled:
+            a, b = lora_parts(self)
+            rows = rows + jnp.take(a, ids, axis=0) @ b
+        return rows.astype(self.compute_dtype)
 
     def compute_mask(self, inputs: Array, previous_mask: Array | None = None) -> Array | None:
         return inputs != 0 if self.mask_zero else None

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 
 from kgraph.errors import ConfigError
 from kgraph.graph.traits import Projection, Traits
+from kgraph.layers.base.adaptable import AdaptableOptions, adapted
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.core.embedding import Embedding
 from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike
 
 
 def _traits(layer: ReversibleEmbedding) -> Traits:
-    if layer.logit_soft_cap is not None:
+    if layer.logit_soft_cap is not None or layer.lora_enabled:
         return Traits()
     tied, dtype = layer.tie_weights, layer.reverse_dtype or layer.compute_dtype
     kernel = "embeddings" if tied else "reverse_embeddings"
@@ -67,7 +67,7 @@ class ReversibleEmbedding(Embedding, traits=_traits):
         mask_zero: bool = False,
         reverse_dtype: str | None = None,
         logit_soft_cap: float | None = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[AdaptableOptions],
     ) -> None:
         self.tie_weights = tie_weights  # may build at once, if it is given `weights`
         super().__init__(
@@ -103,7 +103,7 @@ class ReversibleEmbedding(Embedding, traits=_traits):
         if not reverse:
             return super().call(inputs)
         dtype = self.reverse_dtype or self.compute_dtype
-        kernel = self.embeddings.T if self.tie_weights else self.reverse_embeddings
+        kernel = adapted(self, self.embeddings).T if self.tie_weights else self.reverse_embeddings
         scores = inputs.astype(dtype) @ kernel.astype(dtype)
         if self.logit_soft_cap is not None:
             scores = jnp.tanh(scores / self.logit_soft_cap) * self.logit_soft_cap

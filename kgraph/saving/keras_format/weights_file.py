@@ -13,7 +13,7 @@ from kgraph.errors import StateError
 from kgraph.layers.base import Layer, create_values
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.tree import has_weights, named_weights
+from kgraph.layers.base.tree import has_weights, named_weights, parts_of
 from kgraph.layers.base.variable import Variable
 from kgraph.saving.files.atomic import replace_file
 from kgraph.saving.files.file_error import file_error, refusing
@@ -84,6 +84,9 @@ class KerasWeights:
             self._file.__exit__()
             raise
         self.specs = {name: str(self._file.arrays[at]) for name, at in self._stored.items()}
+        self._adapters = dict(_unlearned(self._model))
+        for name, array in self._adapters.items():
+            self.specs[name] = f"{list(array.shape)} {array.dtype}"
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -92,7 +95,8 @@ class KerasWeights:
     def read(self, wanted: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
         """Yields path in the model and array."""
         for name in wanted:
-            yield name, self._file.read(self._stored[name])
+            unlearned = self._adapters.get(name)
+            yield name, self._file.read(self._stored[name]) if unlearned is None else unlearned
 
     def _pair(self) -> dict[str, str]:
         """Returns the place of each array in the file by the path that it has in the model."""
@@ -128,6 +132,19 @@ class KerasWeights:
                 hint="load it into a model of the same layers, without strict=False",
             )  # fmt: skip
         return noted
+
+
+def _unlearned(model: Layer) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the small weights of LoRA by path as they are before they have learned anything.
+
+    What they had learned stands in the weight that rests, in Keras' files.
+    """
+    paths = {id(weight): path for path, weight in named_weights(model)}
+    for layer in parts_of(model):
+        if layer._kgraph.adapted is not None:
+            first, second = layer._kgraph.weights[-2:]
+            yield paths[id(first)], np.asarray(first.value)
+            yield paths[id(second)], np.zeros(second.shape, second.dtype)
 
 
 def open_arrays(path: Path) -> ArrayFile:
