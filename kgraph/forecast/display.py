@@ -55,7 +55,7 @@ def _amounts(forecast: Forecast) -> Iterator[str]:
     yield f"  {metric(forecast.flops, 'FLOP')} and {metric(forecast.bytes_moved, 'B')} on each"
     kernels = forecast.profile.kernel_cycles
     if kernels:
-        yield f"  of the cycles {kernels / 1e6:,.1f} M are kernels, by the cost that they state"
+        yield f"  of the cycles {kernels / 1e6:,.1f} M are kernels, by what they state or by shapes"
     if forecast.step_seconds is not None and forecast.unknown:
         named = ", ".join(f"{n} x {kind}" for kind, n in forecast.unknown.most_common(5))
         yield f"  without an estimate, and not counted: {named}"

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from kgraph.distribution.chips import Chip
 from kgraph.forecast.hlo import Instruction, Module
+from kgraph.forecast.kernels import is_kernel, kernel_cycles, kernel_flops
 from kgraph.forecast.work import bytes_of, flops_of
 from kgraph.graph.graph import Graph
 from kgraph.graph.stack import StackPlan
@@ -17,7 +18,6 @@ from kgraph.graph.stack import StackPlan
 OUTSIDE = "loss, metrics and optimizer"
 """Name of the row for what belongs to no layer."""
 
-_PALLAS = ("tpu_custom_call", "__gpu$xla.gpu.triton")
 _WRAPPER = re.compile(r"\b(?:jit|jvp|vmap|transpose|pjit|remat|shard_map)\(|\)")
 
 
@@ -58,7 +58,8 @@ class Profile:
     Fields:
         layers: a row for each, in the order of the model.
         cycles, flops, bytes: on each chip.
-        kernel_cycles: of them, what Pallas kernels take by the cost that they state.
+        kernel_cycles: of them, what Pallas kernels take by the cost that they state, or by their
+            shapes.
         unknown: what has no estimate, with how often it runs: it counts nothing.
     """
 
@@ -83,9 +84,9 @@ def profile(module: Module, graph: Graph, chip: Chip) -> Profile:
         flops = times * flops_of(module, instruction)
         estimate = instruction.number("estimated_cycles")
         if is_kernel(instruction):
-            own = _kernel_cycles(instruction, chip)
-            estimate, flops = own, times * (instruction.number("flops") or 0)
-            found.kernel_cycles += times * (own or 0)
+            estimate = kernel_cycles(module, instruction, chip)
+            flops = times * (kernel_flops(module, instruction) or 0)
+            found.kernel_cycles += times * (estimate or 0)
         if estimate is None and _computes(instruction):
             found.unknown[_kind(instruction)] += times
         found.flops += flops
@@ -103,22 +104,6 @@ def profile(module: Module, graph: Graph, chip: Chip) -> Profile:
         if of.total()
     )  # fmt: skip
     return found
-
-
-def is_kernel(instruction: Instruction) -> bool:
-    """Tells whether an instruction is a kernel that was written by hand, in Pallas."""
-    return instruction.opcode == "custom-call" and any(
-        f'custom_call_target="{target}"' in instruction.rest for target in _PALLAS
-    )
-
-
-def _kernel_cycles(kernel: Instruction, chip: Chip) -> int | None:
-    """Returns how long a kernel takes that computes and moves what it states, without waiting."""
-    flops, moved = kernel.number("flops"), kernel.number("bytes_accessed")
-    if flops is None and moved is None:
-        return None
-    seconds = max((flops or 0) / chip.flops, (moved or 0) / chip.bandwidth)
-    return round(seconds * chip.clock)
 
 
 def _computes(instruction: Instruction) -> bool:

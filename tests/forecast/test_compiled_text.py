@@ -200,6 +200,31 @@ ENTRY %main (x: f32[8]) -> f32[8] {{
     assert found.unknown == {"kernel silent": 1}
 
 
+@pytest.mark.parametrize(
+    ("kernel", "mask", "share"),
+    [
+        ("fwd_residuals", "s8[1,2,2]", 2 * 0.5),
+        ("dq_no_residuals", "s8[1,4,1]", 3 * 0.25),  # a window: one block of keys for each of four
+        ("dkv_no_residuals", None, 4),
+    ],
+)
+def test_attention_by_a_kernel_counts_by_its_shapes(kernel, mask, share):
+    before = "" if mask is None else f"  %m = {mask}{{2,1,0}} parameter(2)\n"
+    given = "%q, %q, %q" if mask is None else "%m, %m, %q, %q, %q"
+    text = f"""HloModule k
+
+ENTRY %main (q: bf16[2,3,1024,128]) -> bf16[2,3,1024,128] {{
+  %q = bf16[2,3,1024,128]{{3,2,1,0}} parameter(0)
+{before}  ROOT %k = bf16[2,3,1024,128]{{3,2,1,0}} custom-call({given}), custom_call_target="tpu_custom_call", metadata={{op_name="jit(f)/head/splash_mha_{kernel}/pallas_call"}}
+}}
+"""  # noqa: E501
+    found = profile(read_module(text), graph_of(m.blocks()), CHIPS["v5e"])
+    assert found.flops == 2 * 2 * 3 * 1024 * 1024 * 128 * share
+    assert found.kernel_cycles == found.cycles == round(CHIPS["v5e"].clock * found.flops / 197e12)
+    assert not found.unknown
+    assert found.layers[0].names == ("head",)
+
+
 class Times:
     """Stands for a forecast."""
 
