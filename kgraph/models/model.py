@@ -28,6 +28,7 @@ from kgraph.models import (
     files,
     fitting,
     forecasting,
+    learning_rate,
     state_tree,
     stepping,
     variables,
@@ -332,6 +333,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
     memory = costing.memory
     max_batch_size = costing.max_batch_size
     forecast = forecasting.forecast
+    find_learning_rate = learning_rate.find_learning_rate
     use_executable = forecasting.use_executable
 
     get_state_tree = state_tree.get_state_tree

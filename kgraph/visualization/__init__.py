@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from kgraph.visualization.layer_table import summary as summary
     from kgraph.visualization.layer_table import summary_text as summary_text
     from kgraph.visualization.mermaid import to_mermaid as to_mermaid
+    from kgraph.visualization.pictures import activations as activations
+    from kgraph.visualization.pictures import filters as filters
+    from kgraph.visualization.pictures import plot_confusion_matrix as plot_confusion_matrix
     from kgraph.visualization.plot import Plot as Plot
     from kgraph.visualization.plot import plot_model as plot_model
     from kgraph.visualization.rows import Row as Row

@@ -60,7 +60,7 @@ def plot_image_gallery(
     if label_map is None and (y_true is not None or y_pred is not None):
         raise ConfigError("Labels above the images need their names", expected="label_map")
     pixels = _as_bytes(images, value_range, data_format)
-    plt = _pyplot()
+    plt = pyplot()
     rows = rows or math.ceil(math.sqrt(len(pixels)) if cols is None else len(pixels) / cols)
     cols = cols or math.ceil(len(pixels) / rows)
     figure, axes = plt.subplots(
@@ -196,19 +196,20 @@ def _title(index: int, names: Mapping[int, str], y_true: Any, y_pred: Any) -> st
 
 
 def _patch(color: Color, label: str) -> Any:
-    _pyplot()
+    pyplot()
     from matplotlib.patches import Patch
 
     red, green, blue = (part / 255 for part in color)
     return Patch(color=(red, green, blue), label=label)
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """Returns matplotlib's pyplot; raises ConfigError where it is not installed."""
     try:
         from matplotlib import pyplot
     except ImportError as error:
         raise ConfigError(
-            "Galleries are drawn with matplotlib, which is not installed",
+            "Pictures are drawn with matplotlib, which is not installed",
             hint="pip install matplotlib",
         ) from error
     return pyplot

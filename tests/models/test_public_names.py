@@ -12,7 +12,7 @@ from kgraph import Input, Model, Sequential
 from kgraph.layers import Dense
 
 EXTRAS = {
-    "assign", "compile_report", "cost", "forecast", "graph", "input_names", "max_batch_size",
+    "assign", "compile_report", "cost", "find_learning_rate", "forecast", "graph", "input_names", "max_batch_size",
     "memory", "next_key", "operations", "output_names", "plot", "to_mermaid", "use_executable",
     "variables_for",
 }  # fmt: skip
