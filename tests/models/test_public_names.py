@@ -12,9 +12,9 @@ from kgraph import Input, Model, Sequential
 from kgraph.layers import Dense
 
 EXTRAS = {
-    "assign", "compile_report", "cost", "find_learning_rate", "forecast", "graph", "input_names", "max_batch_size",
-    "memory", "next_key", "operations", "output_names", "plot", "to_mermaid", "use_executable",
-    "variables_for",
+    "assign", "compile_report", "cost", "find_learning_rate", "forecast", "graph",
+    "input_names", "max_batch_size", "memory", "next_key", "operations", "output_names", "plot",
+    "to_mermaid", "use_executable", "variables_for",
 }  # fmt: skip
 
 
