@@ -13,7 +13,7 @@ from kgraph.errors import ConfigError, StateError
 from kgraph.tables import Table, Tabular
 from kgraph.training.callbacks import Callback
 from kgraph.types import DataLike, FilePath
-from kgraph.visualization.galleries import pyplot
+from kgraph.visualization.figures import finished, pyplot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,10 +55,7 @@ class LearningRates(Tabular):
         axis.axvline(self.suggestion, linestyle="--", color="gray")
         axis.set(xscale="log", xlabel="learning rate", ylabel="loss")
         axis.set_title(f"suggestion: {self.suggestion:.2g}")
-        pyplot().close(figure)  # else a notebook shows it twice
-        if path is not None:
-            figure.savefig(path)
-        return figure
+        return finished(figure, path)
 
     def _kgraph_table(self) -> Table:
         every = max(len(self.rates) // _ROWS, 1)

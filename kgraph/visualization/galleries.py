@@ -16,6 +16,7 @@ from kgraph.visualization.annotations import (
     draw_bounding_boxes,
     draw_segmentation_masks,
 )
+from kgraph.visualization.figures import pyplot
 
 _LAST = "channels_last"
 
@@ -201,15 +202,3 @@ def _patch(color: Color, label: str) -> Any:
 
     red, green, blue = (part / 255 for part in color)
     return Patch(color=(red, green, blue), label=label)
-
-
-def pyplot() -> Any:
-    """Returns matplotlib's pyplot; raises ConfigError where it is not installed."""
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ConfigError(
-            "Pictures are drawn with matplotlib, which is not installed",
-            hint="pip install matplotlib",
-        ) from error
-    return pyplot

@@ -13,7 +13,7 @@ from kgraph.errors import ConfigError, DataError, nearest
 from kgraph.graph import Node
 from kgraph.layers.base.core import label_of
 from kgraph.types import Array, ArrayLike, FilePath, Tree
-from kgraph.visualization.galleries import pyplot
+from kgraph.visualization.figures import finished, pyplot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +73,7 @@ def plot_confusion_matrix(
             color = "white" if value > matrix.max() / 2 else "black"
             text = f"{value:.2f}" if normalize else f"{value:.0f}"
             axis.text(column, row, text, ha="center", va="center", color=color)
-    return _finished(figure, path)
+    return finished(figure, path)
 
 
 def activations(
@@ -178,11 +178,4 @@ def _rows(panels: dict[str, list[np.ndarray]], path: FilePath | None) -> Figure:
             if i == 0:
                 axis.set_title(name, fontsize=8, loc="left")
         row += count
-    return _finished(figure, path)
-
-
-def _finished(figure: Figure, path: FilePath | None) -> Figure:
-    pyplot().close(figure)  # else a notebook shows it twice
-    if path is not None:
-        figure.savefig(path)
-    return figure
+    return finished(figure, path)
