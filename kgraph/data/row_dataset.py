@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from kgraph.data.checks import check_steps
+from kgraph.data.pipeline import Chained
 from kgraph.data.py_dataset import PyDataset
 from kgraph.data.source import random_generator
 from kgraph.errors import DataError
 
 
-class RowDataset(PyDataset):
+class RowDataset(PyDataset, Chained):
     """Batches of rows that a function makes; with `shuffle` every pass has its own order of rows.
 
     `fit` tells the number of the pass, so the same pass has the same batches in any process, and
@@ -52,7 +53,7 @@ class RowDataset(PyDataset):
         if rows < 1:
             raise DataError("A dataset needs at least one row", received=rows)
         self.rows, self.batch_size = rows, check_steps(batch_size, "batch_size")
-        self.shuffle, self.seed = shuffle, seed
+        self.shuffled, self.seed = shuffle, seed
         self._take = take
         self._passes = itertools.count()
         self._order = self.order(0)
@@ -63,7 +64,7 @@ class RowDataset(PyDataset):
     def order(self, number: int) -> np.ndarray:
         """Returns the numbers of the rows in the order of a pass."""
         order = np.arange(self.rows)
-        return random_generator(self.seed, number).permutation(order) if self.shuffle else order
+        return random_generator(self.seed, number).permutation(order) if self.shuffled else order
 
     def set_pass(self, number: int) -> None:
         """Makes `dataset[index]` mean the batches of this pass."""
@@ -72,12 +73,13 @@ class RowDataset(PyDataset):
     def __getitem__(self, index: int) -> Any:
         if not -len(self) <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
-        return self._batch(self._order, index % len(self))
+        return self.item(self._order, index % len(self))
 
     def __iter__(self) -> Iterator[Any]:
         order = self.order(next(self._passes))
-        return (self._batch(order, index) for index in range(len(self)))
+        return (self.item(order, index) for index in range(len(self)))
 
-    def _batch(self, order: np.ndarray, index: int) -> Any:
+    def item(self, order: np.ndarray, index: int) -> Any:
+        """Returns a batch of rows in a certain order, or a row if they are given one by one."""
         size = self.batch_size
         return self._take(order[index] if size is None else order[index * size :][:size])

@@ -68,7 +68,8 @@ def image_dataset_from_directory(
         verbose: whether to print how many files were found.
 
     Returns:
-        A dataset with `class_names`, `file_paths` and a length (in batches).
+        A dataset with `class_names`, `file_paths`, a length (in batches), and the methods of
+        tf.data (`map`, `filter`, `take`, `shuffle`, `cache`, ...), which grain runs.
 
     Raises:
         ConfigError: an option has another value, or options do not fit each other.

@@ -29,7 +29,7 @@ def text_dataset_from_directory(
     """Returns a dataset of the `.txt` files in a folder.
 
     Batches are `(texts, labels)`, or texts alone; texts are a list of strings. Models take numbers:
-    `kgraph.data.mapped(dataset, lambda texts, labels: (vectorize(texts), labels))` makes them.
+    `dataset.map(lambda texts, labels: (vectorize(texts), labels))` makes them.
 
     Args:
         directory: with a subfolder for each class, if labels are inferred. Files may be deeper.
@@ -38,7 +38,7 @@ def text_dataset_from_directory(
         max_length: characters of a text that are kept; None keeps all.
 
     Returns:
-        A dataset with `class_names`, `file_paths` and a length (in batches).
+        A dataset as that of `image_dataset_from_directory`.
 
     Raises:
         ConfigError: an option has another value, or options do not fit each other.

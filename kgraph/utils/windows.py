@@ -26,6 +26,8 @@ def timeseries_dataset_from_array(
 ) -> RowDataset:
     """Returns a dataset of windows of a series, for `fit`, `evaluate` and `predict`.
 
+    It has the methods of tf.data (`map`, `filter`, `take`, ...), which grain runs.
+
     Shapes: `[time, ...]` in; batches of `[batch, sequence_length, ...]` out, and of
     `[batch, ...]` of the targets. Windows are cut when a batch is asked for, so the series is in
     memory once.

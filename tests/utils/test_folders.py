@@ -53,6 +53,13 @@ def write_wav(path, samples, width, rate=8000):
         file.writeframes(data)
 
 
+def test_texts_of_a_folder_go_through_steps(folder):
+    texts = utils.text_dataset_from_directory(folder, batch_size=2, shuffle=False, verbose=False)
+    lengths = texts.map(lambda text, label: ([len(t) for t in text], label)).take(2)
+    assert len(lengths) == 2
+    assert [found for found, _ in lengths] == [[10, 10], [10, 10]]
+
+
 def images(folder, **options):
     options = {"verbose": False, "image_size": (6, 8), "batch_size": 4, **options}
     return utils.image_dataset_from_directory(folder, **options)
@@ -81,7 +88,7 @@ def test_files_labels_and_classes_are_those_of_keras(folder, options):
     )
     assert (made.file_paths, made.class_names) == (paths, names)
     if labels is not None:
-        made.shuffle = False
+        made.shuffled = False
         made.set_pass(0)
         given = np.concatenate([made[i][1] for i in range(len(made))])
         np.testing.assert_array_equal(given, np.asarray(numbers, np.int32), strict=True)
@@ -98,7 +105,7 @@ def test_parts_are_those_of_keras_and_share_no_file(folder):
         assert made.file_paths == part_of(paths, labels, 0.3, subset)[0]
         alone = images(folder, validation_split=0.3, subset=subset, seed=5)
         assert alone.file_paths == made.file_paths
-    assert (train.shuffle, held.shuffle) == (True, False)
+    assert (train.shuffled, held.shuffled) == (True, False)
     assert not set(train.file_paths) & set(held.file_paths)
 
 
