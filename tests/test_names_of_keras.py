@@ -1,0 +1,71 @@
+"""Every public name of Keras is here, or stands in a table with the reason why it is not."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import pytest
+
+import kgraph
+
+_QUANTIZED = "quantisation is a pass over the graph, not a policy of layers"
+_NETWORK = "is not written yet: load it from a .keras file that Keras saved"
+_NETWORKS = (
+    "ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge convnext "
+    "EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L "
+    "EfficientNetV2M EfficientNetV2S efficientnet_v2 InceptionResNetV2 inception_resnet_v2 "
+    "MobileNetV3Large MobileNetV3Small mobilenet_v3 NASNetLarge NASNetMobile nasnet"
+)
+
+LEFT_OUT: dict[str, dict[str, str]] = {
+    "": {
+        "Quantizer": _QUANTIZED,
+        "quantizers": _QUANTIZED,
+        "SymbolicScope": "says that ops trace; here a SymbolicTensor says so itself",
+        "distillation": "is a model's own train_step, which a user can write",
+        "legacy": "is Keras 2",
+        "src": "is the inside of Keras",
+    },
+    "applications": dict.fromkeys(_NETWORKS.split(), _NETWORK),
+    "config": {"enable_unsafe_deserialization": "nothing of a file is ever run"},
+    "dtype_policies": {
+        **dict.fromkeys(
+            ("AWQDTypePolicy", "GPTQDTypePolicy", "Int4DTypePolicy", "QuantizedDTypePolicy",
+             "QuantizedFloat8DTypePolicy"),
+            _QUANTIZED,
+        ),
+        "DTypePolicyMap": "each layer of an inner model is given its own dtype",
+    },
+    "export": {"ExportArchive": "writes TensorFlow SavedModels"},
+    "layers": {
+        "MaxNumBoundingBoxes": "image layers move images, labels and masks, and refuse boxes",
+        "TFSMLayer": "runs a TensorFlow SavedModel, which no JAX program can trace",
+        "TorchModuleWrapper": "wraps a PyTorch module, which no JAX program can trace",
+    },
+    "optimizers": {"legacy": "is Keras 2"},
+    "saving": {"KerasFileEditor": "is not written yet; `python -m kgraph summary` shows files"},
+    "utils": {
+        "FeatureSpace": "is not written yet; preprocessing layers do its work",
+        "legacy": "is Keras 2",
+    },
+}  # fmt: skip
+"""What is left out, by namespace, and why."""
+
+
+def public(namespace: Any) -> set[str]:
+    return {name for name in dir(namespace) if not name.startswith("_")}
+
+
+NAMESPACES = [""] + [
+    name
+    for name in sorted(public(keras) & public(kgraph))
+    if isinstance(getattr(keras, name), ModuleType)
+]
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_what_keras_has_is_here_or_has_a_reason(name: str) -> None:
+    theirs, ours = (getattr(K, name) if name else K for K in (keras, kgraph))
+    assert public(theirs) - public(ours) == set(LEFT_OUT.get(name, {}))
