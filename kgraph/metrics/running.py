@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -39,11 +40,13 @@ class MetricRecord(Record):
         declared: the variables of the state; None before `Metric.__init__`.
         run: what a bound copy runs in; None for the metric itself.
         origin: the metric that a bound copy was made of.
+        first: what its variables start from, on the host; None until they are asked for.
     """
 
     declared: list[Variable] | None = None
     run: Context | None = None
     origin: Any = None
+    first: dict[str, np.ndarray] | None = None
 
 
 def parts(metric: Any) -> Iterator[tuple[str, Any]]:
@@ -163,8 +166,12 @@ def on_arrays(method: Function) -> Function:
 def first_values(metric: Metric) -> State:
     """Returns what the variables of a metric start from, without those of the metrics inside."""
     own = dict(places(metric))
-    values = initial_values([(v.path, v) for v in own.values()], np.zeros(2, np.uint32))
-    return dict(zip(own, values))
+    known = metric._kgraph.first
+    if known is None or known.keys() != own.keys():
+        with jax.ensure_compile_time_eval():  # real arrays, even while JAX traces
+            made = initial_values([(v.path, v) for v in own.values()], np.zeros(2, np.uint32))
+        known = metric._kgraph.first = dict(zip(own, map(np.asarray, made)))
+    return jax.device_put(known, may_alias=False)
 
 
 def _containers(value: object) -> Any:

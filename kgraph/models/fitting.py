@@ -238,7 +238,7 @@ def train_on_batch(
         engine = trainer.engine_for(data.like, data.feed)
         check_data(data, engine)
         reached = trainer.reached_by(engine, trainer.seeds(None))
-        with trainer.owning(engine, reached):
+        with trainer.owning(engine, reached, alone=True):
             engine.train_batch(*spread_batch(engine, data.first))
             logs = engine.logs()
     return answer(engine, logs, return_dict)

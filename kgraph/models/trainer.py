@@ -268,14 +268,16 @@ class Trainer:
         return self.reached
 
     @contextlib.contextmanager
-    def owning(self, engine: Engine, reached: Reached, metrics: Tree = None) -> Iterator[None]:
+    def owning(
+        self, engine: Engine, reached: Reached, metrics: Tree = None, alone: bool = False
+    ) -> Iterator[None]:
         """Runs the engine from what training has reached, and keeps what it reaches."""
         key = jax.random.wrap_key_data(jax.device_put(reached.key), impl="threefry2x32")
         self.programs.create_values(engine.program)
         optimizer_state = reached.optimizer
         if engine.own is not None and (by_hand := engine.own.optimizer_state_by_hand()) is not None:
             optimizer_state = by_hand
-        with engine.running(optimizer_state, key, reached.step, metrics):
+        with engine.running(optimizer_state, key, reached.step, metrics, alone):
             self.programs.forget_folded()
             reached.optimizer = None  # the engine has the only copy
             self.running = engine
@@ -284,7 +286,8 @@ class Trainer:
             finally:
                 with between_blocks:
                     self.running = None
-                    reached.optimizer, reached.step = engine.optimizer_state, engine.state.step
+                    reached.optimizer = engine.optimizer_state(alone)
+                    reached.step = engine.state.step
                 if engine.own is None:
                     engine.objective.keep(engine.state.metrics)
                 if (own := engine.objective.own) is not None:

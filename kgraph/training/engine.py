@@ -111,10 +111,9 @@ class Engine:
         """The same, with an array for each weight of each layer: what is saved."""
         return self.packing.unpack(self.state)
 
-    @property
-    def optimizer_state(self) -> Any:
-        """The state of the optimizer, for the next training; on one device packed, as it is."""
-        return self.packing.optimizer_state(self.state)
+    def optimizer_state(self, alone: bool) -> Any:
+        """Returns the state of the optimizer, for the next training; see `running`."""
+        return self.packing.optimizer_state(self.state, alone)
 
     @cached_property
     def trained_names(self) -> Any:
@@ -215,8 +214,9 @@ class Engine:
 
     @contextlib.contextmanager
     def running(
-        self, optimizer_state: Any, key: Array, step: Any, metrics: Tree = None
-    ) -> Iterator[Engine]:
+        self, optimizer_state: Any, key: Array, step: Any, metrics: Tree = None,
+        alone: bool = False,
+    ) -> Iterator[Engine]:  # fmt: skip
         """Owns the weights within the block, and gives them back however it ends.
 
         Arrays that somebody else may hold are copied on entry: a step reuses the memory of what it
@@ -225,9 +225,11 @@ class Engine:
         Args:
             optimizer_state: the optimizer's state; None for the one before the first step.
             key, step, metrics: as in TrainState; without `metrics`, they have seen nothing.
+            alone: whether nobody is shown the state within the block: no callback, no checkpoint.
+                What nobody reads afterwards is not copied then when the next block begins.
         """
-        metrics = self.train.init(self.like) if metrics is None else metrics
-        step = jnp.asarray(step, jnp.int32)
+        metrics = self.train.init(self.like) if metrics is None else copied(metrics)
+        step = jax.device_put(np.int32(step))  # an array of its own, as the key has
         with between_blocks:
             taken = self.packing.taken_over(optimizer_state, metrics, key, step)
             self._state = self.placed(taken)
@@ -237,17 +239,15 @@ class Engine:
             self.optimizer._kgraph_watch(self._count)
         try:
             with between_blocks:
-                for place in self.program.places:
-                    place.weight.borrow(self)
-                self.packing.close()
-            with self.guard.installed(), self._lending():
+                self._state = self.packing.borrowed(self, self.state)
+            with self.guard.installed(), self._lending(alone):
                 yield self
         finally:
             with between_blocks:
                 self.is_running = self.checks_finite = False
                 self._last_batch = None
                 self.throttle.fetched()
-                self.packing.give_back(self.state)
+                self.packing.give_back(self.state, alone)
                 if self.optimizer is not None:
                     self._made = self.state.optimizer.step
                     self.optimizer._kgraph_watch(partial(int, self._made))
@@ -260,7 +260,7 @@ class Engine:
             step = copied(self.state.optimizer.step) if self.is_running else self._made
         return int(step)
 
-    def _lending(self) -> contextlib.AbstractContextManager[None]:
+    def _lending(self, alone: bool) -> contextlib.AbstractContextManager[None]:
         """Lets the variables of metrics and optimizer be used, if the user's steps have them."""
         if self.own is None:
             return contextlib.nullcontext()
@@ -268,7 +268,7 @@ class Engine:
         def put(state: TrainState) -> None:
             self._state = self.placed(state)
 
-        return self.own.lending(lambda: self.state, put)
+        return self.own.lending(lambda: self.state, put, alone)
 
     # What a weight asks for whose array the engine owns, in `between_blocks`.
 

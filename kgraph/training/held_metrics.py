@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kgraph.compiler import Program
 from kgraph.layers.base.tree import members, parts_of
 from kgraph.metrics import Metric
+from kgraph.training.state import copied
 
 if TYPE_CHECKING:
     from kgraph.layers.base import Layer
@@ -50,7 +51,7 @@ class HeldMetrics:
 
     def init(self) -> dict[str, Any]:
         """Returns fresh accumulators."""
-        fresh = [metric.stateless_reset_state() for metric in self.metrics]
+        fresh = [copied(metric.stateless_reset_state()) for metric in self.metrics]
         return {HELD: fresh} if fresh else {}
 
     def put(self, program: Program, variables: Any, own: Mapping[str, Any]) -> Any:

@@ -43,11 +43,11 @@ class Lending:
             for variable in (*self._metrics, *self._slots.variables):
                 variable.borrow(self)
 
-    def end(self) -> None:
-        """Gives them back with the arrays of the state."""
+    def end(self, alone: bool) -> None:
+        """Gives them back with the arrays of the state, which nobody else has if `alone`."""
         with between_blocks:
             for variable, array in self._arrays():
-                variable.take_back(array)
+                variable.take_back(array, alone)
 
     def fetch(self, weight: Variable) -> Array:
         """Returns a copy of a variable's array."""

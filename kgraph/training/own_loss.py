@@ -23,6 +23,7 @@ from kgraph.layers.base.context import Context
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import members
 from kgraph.metrics import Metric
+from kgraph.training.state import copied
 from kgraph.types import Array, Function
 
 
@@ -62,7 +63,7 @@ class OwnLoss:
 
     def init(self) -> dict[str, Any]:
         """Returns fresh states of the metrics."""
-        return {path: metric.stateless_reset_state() for path, metric in self.metrics.items()}
+        return copied({path: m.stateless_reset_state() for path, m in self.metrics.items()})
 
     def results(self, states: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the values of the metrics by name; of equal names the last one counts."""

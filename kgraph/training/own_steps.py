@@ -64,12 +64,14 @@ class OwnSteps:
         self.model = model
         self._program, self._layout = program, program.layout
         self._example = example
+        self._orders: dict[frozenset[str], list[str]] = {}
         self._logs_of_test: dict[Any, Mapping[str, Any]] = {}
         self.trainable = list(model.trainable_variables)
         self.rest = list(model.non_trainable_variables)
         self.metrics = list(model.metrics_variables)
         self.hand: InPlace | None = None
         self._left: list[Array] = []
+        self._first: list[np.ndarray] | None = None
         self.train = Phase(self._train_step, lambda _: self._fresh(self._train_logs), self._results)
         self.test = Phase(self._test_step, self._fresh_for_test, self._results)
 
@@ -145,11 +147,16 @@ class OwnSteps:
         return {VARIABLES: list(metrics), LOGS: dict(logs)}
 
     def _fresh(self, logs: Mapping[str, Any]) -> Any:
-        with StatelessScope():
-            self.model.reset_metrics()
-            values = [variable.value for variable in self.metrics]
+        values = self._first
+        if values is None:
+            with jax.ensure_compile_time_eval(), StatelessScope():
+                self.model.reset_metrics()
+                values = jax.device_get([variable.value for variable in self.metrics])
+            own = (is_overridden(m, "reset_state") for m in self.model.metrics)
+            if not is_overridden(self.model, "reset_metrics") and not any(own):
+                self._first = values  # always the same
         return {
-            VARIABLES: jax.device_put(values),
+            VARIABLES: jax.device_put(values, may_alias=False),
             LOGS: {
                 key: jax.device_put(np.zeros(like.shape, like.dtype)) for key, like in logs.items()
             },
@@ -206,33 +213,38 @@ class OwnSteps:
 
     def in_order(self, logs: Mapping[str, Any]) -> list[Any]:
         """Returns logged values in the order of the metrics, and others behind them."""
-        named = [k for k in flat_logs(self.model.get_metrics_result()) if k in logs]
-        return [logs[key] for key in [*named, *sorted(logs.keys() - set(named))]]
+        order = self._orders.get(frozenset(logs))
+        if order is None:  # asking a model for its results takes longer than a small step
+            named = [k for k in flat_logs(self.model.get_metrics_result()) if k in logs]
+            order = [*named, *sorted(logs.keys() - set(named))]
+            self._orders[frozenset(logs)] = order
+        return [logs[key] for key in order]
 
     # --- variables while an engine runs ---------------------------------------------------------
 
     def optimizer_state_by_hand(self) -> Any:
-        """Returns the state of an optimizer that was used by hand since the last training, if any.
+        """Returns the state of an optimizer whose variables were used since the last training.
 
-        None if it was not, or is new.
+        None if they were not, or are new: then nobody else has what that has left behind.
         """
         assert self.hand is not None
         variables = self.hand.slots.variables
         if not all(v.has_value for v in variables):
             return None
         same = len(self._left) == len(variables) and all(
-            variable.value is left for variable, left in zip(variables, self._left)
+            variable.array_alone is left for variable, left in zip(variables, self._left)
         )
         return None if same else self.hand.slots.state()
 
     @contextlib.contextmanager
     def lending(
-        self, get: Callable[[], TrainState], put: Callable[[TrainState], None]
+        self, get: Callable[[], TrainState], put: Callable[[TrainState], None], alone: bool
     ) -> Iterator[None]:
         """Lets variables of metrics and optimizer be read and set in a state within the block.
 
         Args:
             get, put: read and replace the state.
+            alone: whether nobody else has its arrays at the end.
         """
         assert self.hand is not None
         lent = Lending(self.metrics, self.hand.slots, get, put)
@@ -240,7 +252,7 @@ class OwnSteps:
         try:
             yield
         finally:
-            lent.end()
+            lent.end(alone)
             self._left = self.hand.slots.in_order(get().optimizer)
 
     def keep(self, accumulators: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ that the next training takes them as they are; on several devices they are taken
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +20,7 @@ from kgraph.compiler import Layout, Place, Program, Variables
 from kgraph.compiler.packing import Bundle, stack_rows
 from kgraph.distribution.layout import put
 from kgraph.errors import StateError
-from kgraph.layers.base.variable import Variable
+from kgraph.layers.base.variable import Owner, Variable
 from kgraph.optimizers import Optimizer
 from kgraph.optimizers.elementwise import is_elementwise
 from kgraph.training.optimizer_state import PackedOptimizerState, new_optimizer_state
@@ -48,6 +49,7 @@ class Packing:
         self._program, self._optimizer, self._placement = program, optimizer, placement
         self._may = allowed and optimizer is not None
         self._bundles: list[Bundle] = []
+        self._alone: set[int] = set()
 
     @cached_property
     def is_on(self) -> bool:
@@ -76,16 +78,26 @@ class Packing:
 
     def variables(self) -> Variables:
         """Returns the weights' arrays: packed, if they can stay so until somebody reads one."""
-        return (self.layout if self._stays else self._plain).nest(self._held())
+        return (self.layout if self._stays else self._plain).nest(
+            self._held(lambda weight: weight.value)
+        )
 
-    def _held(self) -> dict[int, Array]:
+    def _held(self, array_of: Callable[[Variable], Array]) -> dict[int, Array]:
         """Returns an array for each weight, or for all of a stack if they can stay packed."""
         self._bundles = []
         places = (self.layout if self._stays else self._plain).places
         return {
-            id(place.weight): self._whole(place) if place.rows else place.weight.value
+            id(place.weight): self._whole(place) if place.rows else array_of(place.weight)
             for place in places
         }
+
+    def _taken(self, weight: Variable) -> Array:
+        """Returns the array of a weight, and notes if nobody else has it."""
+        array = weight.array_alone if self._placement is None else None
+        if array is None:
+            return weight.value
+        self._alone.add(id(weight))
+        return array
 
     def _whole(self, place: Place) -> Array:
         members = [row.weight for row in place.rows]
@@ -109,7 +121,7 @@ class Packing:
 
         Args:
             optimizer_state: the optimizer's state; None for that before the first step.
-            metrics, key, step: as in TrainState.
+            metrics, key, step: as in TrainState; nobody else has them.
 
         Raises:
             StateError: another model is being trained that shares a weight with this one.
@@ -120,16 +132,18 @@ class Packing:
                     f"The weight {place.weight.path!r} is being trained already, by another model",
                     hint="wait for its fit: of what both change, one part would be lost",
                 )
-        values = self._held()
+        self._alone = set()
+        values = self._held(self._taken)
         if not self._stays:
             values = self.layout.pack_values(values)
         shared = [id(place.weight) for place in self.layout.places if not place.rows]
+        shared = [weight for weight in shared if weight not in self._alone]
         values.update(zip(shared, copied([values[weight] for weight in shared])))
         variables = self.layout.nest(values)
         return TrainState(
             variables["params"], variables["state"],
             self._own_optimizer_state(optimizer_state, variables["params"]),
-            *copied((metrics, key, step)),
+            metrics, key, step,
         )  # fmt: skip
 
     def _own_optimizer_state(
@@ -152,14 +166,23 @@ class Packing:
         copies = iter(copied([leaf for leaf in leaves if id(leaf) in held]))
         return structure.unflatten([next(copies) if id(x) in held else x for x in leaves])
 
-    def close(self) -> None:
-        """Comes when the weights are borrowed: from now on the state is the only owner."""
+    def borrowed(self, owner: Owner, state: TrainState) -> TrainState:
+        """Lets an owner have the weights: from now on the state is the only one with its arrays."""
+        for place in self._program.places:
+            is_alone = place.weight.borrow(owner)
+            if id(place.weight) in self._alone and not is_alone:  # a thread has read it just now
+                array = copied(self.fetch(state, place.weight))
+                state = self.store(state, place.weight, array)
         for bundle in self._bundles:
             bundle.close()
         self._bundles = []
+        return state
 
-    def give_back(self, state: TrainState) -> None:
-        """Gives the weights their arrays: packed, where they can stay so until one is read."""
+    def give_back(self, state: TrainState, alone: bool) -> None:
+        """Gives the weights their arrays: packed, where they can stay so until one is read.
+
+        `alone` says that nobody else has an array of the state.
+        """
         values = self.layout.by_weight(state.variables)
         for place in self.layout.places if self._stays else ():
             if place.rows:
@@ -168,11 +191,12 @@ class Packing:
         for place in self._plain.places:
             array = values.get(id(place.weight))
             if array is not None:  # XLA has chosen where unpacked ones are
-                place.weight.take_back(put(array, place.sharding) if self._placement else array)
+                array = put(array, place.sharding) if self._placement else array
+                place.weight.take_back(array, alone)
 
-    def optimizer_state(self, state: TrainState) -> Any | PackedOptimizerState:
-        """Returns the optimizer's state for the next training: packed, where it can stay so."""
-        if self._stays:
+    def optimizer_state(self, state: TrainState, alone: bool) -> Any | PackedOptimizerState:
+        """Returns the optimizer's state for the next training: as it is, where it can stay so."""
+        if self._stays or (alone and self._placement is None):
             return PackedOptimizerState(self.layout, state.optimizer)
         return self.layout.unpack_state(state.optimizer)
 

@@ -91,6 +91,7 @@ class Variable(ReadsAsArray):
 
     __slots__ = (
         "__weakref__",
+        "_alone",
         "_keeper",
         "_name",
         "_owner",
@@ -130,6 +131,7 @@ class Variable(ReadsAsArray):
         if dtype is not None:
             check_wide(dtype_name(dtype))
         self._value: Array | None = None
+        self._alone = False
         if not callable(initializer):
             array = self._value = _first_value(initializer, dtype)
             dtype, shape = array.dtype, array.shape
@@ -179,9 +181,11 @@ class Variable(ReadsAsArray):
             if (found := scope.get_current_value(self)) is not None:
                 return found
             scope = scope.outer
+        self._alone = False  # before it is read: see `borrow`
         if (value := self._value) is not None:
             return value
         with between_blocks:
+            self._alone = False
             if (keeper := self._keeper) is not None:
                 keeper.part()
             if self._owner is not None:
@@ -248,13 +252,23 @@ class Variable(ReadsAsArray):
         """Hands the array to something that gives it back when it is read."""
         self._value, self._keeper, self._owner = None, keeper, None
 
-    def borrow(self, owner: Owner) -> None:
-        """Hands the array to an owner: it is read and set there until `take_back`."""
-        self._value, self._keeper, self._owner = None, None, owner
+    def borrow(self, owner: Owner) -> bool:
+        """Hands the array to an owner: it is read and set there until `take_back`.
 
-    def take_back(self, value: Array) -> None:
-        """Ends `borrow` or `keep_in` with the owner's last array."""
+        Returns whether nobody else has the array: a thread that was about to read it has said so.
+        """
+        self._value, self._keeper, self._owner = None, None, owner
+        return self._alone
+
+    def take_back(self, value: Array, alone: bool = False) -> None:
+        """Ends `borrow` or `keep_in` with the owner's last array; `alone` if nobody else has it."""
+        self._alone = alone
         self._value, self._keeper, self._owner = value, None, None
+
+    @property
+    def array_alone(self) -> Array | None:
+        """The array if nobody else has it, so that its memory can be reused; None otherwise."""
+        return self._value if self._alone else None
 
     @property
     def owner(self) -> Owner | None:
