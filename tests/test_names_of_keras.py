@@ -16,7 +16,7 @@ _NETWORKS = (
     "ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge convnext "
     "EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L "
     "EfficientNetV2M EfficientNetV2S efficientnet_v2 InceptionResNetV2 inception_resnet_v2 "
-    "MobileNetV3Large MobileNetV3Small mobilenet_v3 NASNetLarge NASNetMobile nasnet"
+    "NASNetLarge NASNetMobile nasnet"
 )
 
 LEFT_OUT: dict[str, dict[str, str]] = {

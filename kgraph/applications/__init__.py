@@ -1,7 +1,7 @@
 """Networks from the literature as functional models, with the published weights or random ones.
 
-Names of models and layers are Keras', so its files of weights fit. MobileNetV3, EfficientNetV2,
-ConvNeXt, NASNet and InceptionResNetV2 are not here.
+Names of models and layers are Keras', so its files of weights fit. EfficientNetV2, ConvNeXt,
+NASNet and InceptionResNetV2 are not here.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kgraph.applications import inception_v3 as inception_v3
     from kgraph.applications import mobilenet as mobilenet
     from kgraph.applications import mobilenet_v2 as mobilenet_v2
+    from kgraph.applications import mobilenet_v3 as mobilenet_v3
     from kgraph.applications import resnet as resnet
     from kgraph.applications import resnet50 as resnet50
     from kgraph.applications import resnet_v2 as resnet_v2
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from kgraph.applications.inception_v3 import InceptionV3 as InceptionV3
     from kgraph.applications.mobilenet import MobileNet as MobileNet
     from kgraph.applications.mobilenet_v2 import MobileNetV2 as MobileNetV2
+    from kgraph.applications.mobilenet_v3 import MobileNetV3Large as MobileNetV3Large
+    from kgraph.applications.mobilenet_v3 import MobileNetV3Small as MobileNetV3Small
     from kgraph.applications.resnet import ResNet50 as ResNet50
     from kgraph.applications.resnet import ResNet101 as ResNet101
     from kgraph.applications.resnet import ResNet152 as ResNet152

@@ -16,7 +16,8 @@ from kgraph import applications
 QUICK = ("VGG16", "ResNet50", "MobileNetV2", "Xception")
 SLOW = (
     "VGG19", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "DenseNet121",
-    "DenseNet169", "DenseNet201", "MobileNet", "InceptionV3",
+    "DenseNet169", "DenseNet201", "MobileNet", "MobileNetV3Large", "MobileNetV3Small",
+    "InceptionV3",
     "EfficientNetB0", "EfficientNetB3", "EfficientNetB7",
 )  # fmt: skip
 NAMES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
@@ -97,7 +98,8 @@ def test_arguments_are_keras(name):
 @pytest.mark.parametrize(
     ("name", "size"),
     [("ResNet50", 40), ("ResNet50V2", 40), ("DenseNet121", 32), ("MobileNet", 45),
-     ("MobileNetV2", 45), ("EfficientNetB0", 45), ("Xception", 71), ("InceptionV3", 75)],
+     ("MobileNetV2", 45), ("MobileNetV3Small", 45), ("MobileNetV3Large", 45),
+     ("EfficientNetB0", 45), ("Xception", 71), ("InceptionV3", 75)],
 )  # fmt: skip
 def test_numbers_are_keras(name, size):
     """With the same weights; odd sizes make the paddings show."""
