@@ -19,6 +19,7 @@ from benchmarks import (
     convolutional,
     convolutions,
     deep_nets,
+    forecasts,
     import_cost,
     inference,
     layer_times,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[list[Result]]]] = {
     "convolutions": convolutions.run,
     "convolutional": convolutional.run,
     "inference": inference.run,
+    "forecast": forecasts.run,
 }
 
 

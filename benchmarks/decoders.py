@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -117,24 +119,30 @@ def compiled(model: Any) -> Any:
     return model
 
 
-MEASURED = {"16B": ((4096, 32, 64, 128, 28672), "v5e:16x16", 6, 120e12)}
+MEASURED = {
+    "16B": ((4096, 32, 64, 128, 28672), "v5e:16x16", 6, 120e12),
+    "32B": ((8192, 32, 64, 128, 28672), "v5e:16x16", 4, 132e12),
+    "64B": ((8192, 64, 64, 128, 28672), "v5e:16x16", 2, 118e12),
+}
 """Sizes, slice, rows for each chip, and FLOP/s for each chip as MaxText's table gives them."""
 
 
-def main() -> None:
-    """Prints the forecast of each model that somebody has measured, beside the measurement."""
+def main(names: Sequence[str]) -> None:
+    """Prints the forecast of models that somebody has measured, beside the measurement."""
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    for name, (sizes, topology, rows, measured) in MEASURED.items():
+    for name in names or MEASURED:
+        sizes, topology, rows, measured = MEASURED[name]
         chips = len(keras.distribution.list_devices(topology))
         model = compiled(decoder(*sizes, flash=chips, rows=rows * chips))
         found = model.forecast(topology, rows * chips, distribution=keras.distribution.FSDP())
-        print(found)
+        print(found, flush=True)
         if found.step_seconds:
             rate = found.options.model_flops / chips / found.step_seconds
             print(
-                f"{name}: at most {rate / 1e12:.0f}, measured {measured / 1e12:.0f} TFLOP/s a chip"
+                f"{name}: at most {rate / 1e12:.0f}, measured {measured / 1e12:.0f} TFLOP/s a chip",
+                flush=True,
             )
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

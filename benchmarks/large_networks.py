@@ -28,15 +28,15 @@ def vgg19(api: Any) -> Any:
     return api.Model(inputs, layers.Dense(1000, activation="softmax")(x))
 
 
-def resnet50(api: Any) -> Any:
-    """Bottlenecks of three convolutions beside a shortcut."""
+def resnet50(api: Any, size: int = SIZE, last: str | None = "softmax") -> Any:
+    """Bottlenecks of three convolutions beside a shortcut; `last` is the activation of the end."""
     layers = api.layers
 
     def normed(x: Any, filters: int, kernel: int, strides: int = 1) -> Any:
         x = layers.Conv2D(filters, kernel, strides, padding="same")(x)
         return layers.BatchNormalization()(x)
 
-    inputs = api.Input((SIZE, SIZE, 3))
+    inputs = api.Input((size, size, 3))
     x = layers.Activation("relu")(normed(inputs, 64, 7, 2))
     x = layers.MaxPooling2D(3, 2, padding="same")(x)
     for depth, width, strides in ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)):
@@ -47,7 +47,7 @@ def resnet50(api: Any) -> Any:
             x = x if i else normed(x, 4 * width, 1, step)
             x = layers.Activation("relu")(layers.Add()([x, y]))
     x = layers.GlobalAveragePooling2D()(x)
-    return api.Model(inputs, layers.Dense(1000, activation="softmax")(x))
+    return api.Model(inputs, layers.Dense(1000, activation=last)(x))
 
 
 def efficientnet_b0(api: Any) -> Any:

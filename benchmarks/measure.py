@@ -1,4 +1,7 @@
-"""Interleaved timing: every contender runs in every round, and ratios are taken within rounds."""
+"""Interleaved timing: every contender runs in every round, and ratios are taken within rounds.
+
+Amounts that do not vary, such as bytes, stand in the same table.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
+from kgraph.forecast.display import metric
+
 Run = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Result:
-    """One contender's times (seconds for each unit) and ratios to the baseline of its round."""
+    """One contender's times (seconds for each unit) and ratios to the baseline of its round.
+
+    Of amounts (`is_time=False`) the numbers are of the unit itself, and there is one of each.
+    """
 
     benchmark: str
     contender: str
@@ -23,6 +31,7 @@ class Result:
     ratio: float
     ratio_low: float
     ratio_high: float
+    is_time: bool = True
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -72,6 +81,15 @@ def summarize(benchmark: str, times: Mapping[str, list[float]], unit: str) -> li
     return results
 
 
+def amounts(benchmark: str, sizes: Mapping[str, float], unit: str) -> list[Result]:
+    """Returns a result for each contender; ratios are to the first."""
+    first = next(iter(sizes.values()))
+    return [
+        Result(benchmark, name, unit, *(size,) * 3, *(size / first,) * 3, is_time=False)
+        for name, size in sizes.items()
+    ]
+
+
 def table(results: list[Result]) -> str:
     """Returns the results as a Markdown table."""
     lines = [
@@ -79,6 +97,10 @@ def table(results: list[Result]) -> str:
         "|---|---|---:|---:|---:|---:|",
     ]
     for r in results:
+        if not r.is_time:
+            shown = metric(r.median, r.unit)
+            lines.append(f"| {r.benchmark} | {r.contender} | {shown} | | {r.ratio:.2f} | |")
+            continue
         spread = f"{show(r.low)} to {show(r.high)}"
         ratios = f"{r.ratio_low:.2f} to {r.ratio_high:.2f}"
         lines.append(
