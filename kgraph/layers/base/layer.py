@@ -22,6 +22,7 @@ from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, as_policy, context_of, label_of, next_key, set_name
 from kgraph.layers.base.first_keys import FirstKeys
+from kgraph.layers.base.on_tensorflow import call_on_tensors, has_tensors
 from kgraph.layers.base.options import take_shape, unknown_options
 from kgraph.layers.base.scopes import in_scope
 from kgraph.layers.base.shapes import map_shapes, shape_arguments
@@ -151,12 +152,15 @@ class Layer(Weighted):
     # --- calling ---------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if has_tensors(args, kwargs):  # first: AutoGraph runs what comes before in its own way
+            return call_on_tensors(self, args, kwargs)
         args, kwargs = name_training(call_spec(type(self)), args, kwargs)
         if self._kgraph.context is not None:
             return calling.call_bound(self, args, kwargs)
         if calling.has_symbols(args, kwargs):
             return calling.call_on_symbols(self, args, kwargs)
-        if (context := running()) is not None:
+        context = running()  # AutoGraph cannot read `:=`
+        if context is not None:
             return calling.call_untracked(self, context, args, kwargs)
         return calling.call_on_arrays(self, args, kwargs)
 

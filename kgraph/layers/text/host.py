@@ -10,13 +10,15 @@ from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.calling import has_symbols
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.on_tensorflow import has_tensors
 
 
 class _HostLayer(Layer):
     """Base of layers whose `call` takes text in arrays or lists, and returns NumPy arrays."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._kgraph.context is not None or has_symbols(args, kwargs):
+        elsewhere = has_symbols(args, kwargs) or has_tensors(args, kwargs)
+        if self._kgraph.context is not None or elsewhere:
             return super().__call__(*args, **kwargs)
         return self.call(*args, **kwargs)
 

@@ -16,6 +16,7 @@ from kgraph.errors import ConfigError, DataError, GraphError, check_choice
 from kgraph.graph.structure import leaves
 from kgraph.graph.symbol import SymbolicTensor
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.on_tensorflow import has_tensors
 from kgraph.layers.base.options import OptionsButName
 from kgraph.layers.preprocessing.encoding import encode
 from kgraph.layers.preprocessing.hashed_text import Decimal
@@ -128,9 +129,8 @@ class IntegerLookup(_Lookup):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = list(leaves([args, kwargs]))
-        if self._kgraph.context is not None or any(
-            isinstance(item, SymbolicTensor) or is_jax_array(item) for item in given
-        ):
+        elsewhere = any(isinstance(item, SymbolicTensor) or is_jax_array(item) for item in given)
+        if self._kgraph.context is not None or elsewhere or has_tensors(args, kwargs):
             return super().__call__(*args, **kwargs)
         return self._on_host(*args, **kwargs)
 
