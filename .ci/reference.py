@@ -58,7 +58,7 @@ def _is_of(module: ModuleType, member: Any) -> bool:
 
 
 def write(folder: Path) -> None:
-    """Writes the pages; a warning is an error."""
+    """Writes the pages; a warning is an error, and so is a public name that is missing."""
     modules = {}
     for module in public_modules():
         module.__all__ = public_names(module)
@@ -73,7 +73,12 @@ def write(folder: Path) -> None:
         for name, page in modules.items():
             file = folder / f"{name.replace('.', '/')}.html"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(pdoc.render.html_module(page, modules))
+            text = pdoc.render.html_module(page, modules)
+            missing = [n for n in page.obj.__all__ if f'id="{n}"' not in text]
+            missing = [n for n in missing if not isinstance(getattr(page.obj, n), ModuleType)]
+            if missing:
+                raise ValueError(f"The page of {name} lacks {', '.join(missing)}")
+            file.write_text(text)
         (folder / "index.html").write_text(pdoc.render.html_index(modules))
         (folder / "search.js").write_text(pdoc.render.search_index(modules))
 
