@@ -149,7 +149,7 @@ CASES: dict[str, Case] = {
         _guide(
             "ticket",
             {"title": row(TIME, dtype="int32"), "body": row(TIME, dtype="int32"), "tags": row(12)},
-            {"priority": row(1), "department": row(4)}, 256,
+            {"priority": row(1), "department": row(4)}, 32,
         ),
         sizes={"title[1]": TIME, "body[1]": TIME},
     ),
