@@ -55,6 +55,7 @@ _settings = Settings()
 # --- what layers have without being told ----------------------------------------------------------
 
 FLOATS = ("bfloat16", "float16", "float32", "float64")
+_WHOLE = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 _LAYOUTS = ("channels_last", "channels_first")
 
 
@@ -99,14 +100,15 @@ class DTypePolicy:
 
     Args:
         name: a float type (both dtypes), or `"mixed_bfloat16"` / `"mixed_float16"` (computes in the
-            short type, keeps weights in float32); by default that of `dtype_policy()`.
+            short type, keeps weights in float32), or one of whole numbers, for layers that work on
+            such; by default that of `dtype_policy()`.
     """
 
     name: str
 
     def __init__(self, name: str | None = None) -> None:
         name = dtype_policy().name if name is None else name
-        known = (*FLOATS, "mixed_bfloat16", "mixed_float16")
+        known = (*FLOATS, "mixed_bfloat16", "mixed_float16", *_WHOLE)
         check_choice("DTypePolicy", "name", name, known)
         object.__setattr__(self, "name", name)
 

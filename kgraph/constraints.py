@@ -23,13 +23,13 @@ Axes: TypeAlias = int | Sequence[int]
 
 
 class Constraint(Recorded):
-    """Base of constraints. A subclass defines `__call__`; its arguments are its config."""
+    """Base of constraints: leaves weights alone. A subclass defines `__call__`."""
 
     _kgraph_kind = "constraint"
 
     def __call__(self, w: Array) -> Array:
         """Returns the admissible weight that takes the place of `w`."""
-        raise ConfigError(f"{type(self).__name__} does not define __call__(self, w)")
+        return w
 
 
 class NonNeg(Constraint):

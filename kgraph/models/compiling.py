@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def compile(
     self: Model,
-    optimizer: OptimizerLike = "rmsprop",
+    optimizer: OptimizerLike | None = "rmsprop",
     loss: LossesLike | None = None,
     loss_weights: Sequence[float] | Mapping[str, float] | None = None,
     metrics: MetricsLike | None = None,
@@ -121,11 +121,13 @@ def compile(
     distribution = in_force() if distribution is None else distribution
     if distribution is not None and live is not None:
         distribution.plan(self).refuse_unused()
-    made = optimizers.get(optimizer)
-    refuse_overrides(made, "Optimizer")
-    scales = made.loss_scale_factor is not None or isinstance(made, optimizers.LossScaleOptimizer)
-    if auto_scale_loss and not scales and _computes_in_float16(self, live):
-        made = optimizers.LossScaleOptimizer(made)
+    made = None if optimizer is None else optimizers.get(optimizer)
+    if made is not None:
+        refuse_overrides(made, "Optimizer")
+        scales = made.loss_scale_factor is not None
+        scales = scales or isinstance(made, optimizers.LossScaleOptimizer)
+        if auto_scale_loss and not scales and _computes_in_float16(self, live):
+            made = optimizers.LossScaleOptimizer(made)
     eager = run_eagerly or jit_compile is False
     self.optimizer, self.stop_training = made, False
     programs.lowering = Lowering(

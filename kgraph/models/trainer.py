@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from kgraph.models.model import Model
 
 
+_TRAIN = ("fit", "train_on_batch")
+
+
 class Trainer:
     """How a model is trained and how far it is. The optimizer is the model's own attribute.
 
@@ -100,6 +103,11 @@ class Trainer:
             raise StateError(
                 f"{label_of(self._model)} must be compiled before {what}",
                 hint='model.compile(optimizer="adam", loss="mse", metrics=["mae"])',
+            )
+        if what in _TRAIN and self._model.optimizer is None and not self.has_own_steps:
+            raise StateError(
+                f"{label_of(self._model)} has no optimizer, which {what} needs",
+                hint='model.compile(optimizer="adam", ...)',
             )
         return self.options
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 
 from kgraph.errors import DataError
-from kgraph.types import ArrayLike
+from kgraph.types import AnyArray, ArrayLike
 
 
-def to_categorical(x: ArrayLike, num_classes: int | None = None) -> np.ndarray:
+def to_categorical(x: ArrayLike, num_classes: int | None = None) -> AnyArray:
     """Returns class numbers as one-hot rows.
 
     Shapes: `[...]` or `[..., 1]` in, `[..., num_classes]` out; float32.
@@ -37,11 +38,13 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> np.ndarray:
             expected=f"numbers below {num_classes}",
             received=largest,
         )
-    return np.eye(num_classes or largest + 1, dtype=np.float32)[whole]
+    rows = np.eye(num_classes or largest + 1, dtype=np.float32)[whole]
+    return jax.device_put(rows) if isinstance(x, jax.Array) else rows
 
 
-def normalize(x: ArrayLike, axis: int = -1, order: int = 2) -> np.ndarray:
+def normalize(x: ArrayLike, axis: int = -1, order: int = 2) -> AnyArray:
     """Returns the array divided by its norm of this order along an axis (0 stays 0)."""
     array = np.asarray(x)
     norm = np.atleast_1d(np.linalg.norm(array, order, axis))
-    return array / np.expand_dims(np.where(norm == 0, 1, norm), axis)
+    rows = array / np.expand_dims(np.where(norm == 0, 1, norm), axis)
+    return jax.device_put(rows) if isinstance(x, jax.Array) else rows

@@ -117,8 +117,9 @@ class Attention(Layer):
             result = jnp.where(jnp.expand_dims(query_mask, -1), result, 0)
         return (result, weights) if return_attention_scores else result
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        return None if previous_mask is None else previous_mask[0]
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:  # pyright: ignore
+        """Returns the mask of the query. `mask` is what Keras calls the argument here."""
+        return None if mask is None else mask[0]
 
 
 class AdditiveAttention(Attention):

@@ -112,10 +112,9 @@ def with_weights(layer: Weighted, weights: Mapping[str, Variable]) -> Any:
 
 def cast(array: Array, layer: Layer) -> Array:
     """Returns a weight in the dtype in which its layer computes."""
-    wanted = layer.compute_dtype
-    if layer.autocast and array.dtype != wanted and jnp.issubdtype(array.dtype, jnp.floating):
-        return array.astype(wanted)
-    return array
+    wanted = jnp.dtype(layer.compute_dtype)
+    floats = jnp.issubdtype(array.dtype, jnp.floating) and jnp.issubdtype(wanted, jnp.floating)
+    return array.astype(wanted) if layer.autocast and floats and array.dtype != wanted else array
 
 
 def updates(context: Context) -> dict[int, Array]:

@@ -174,6 +174,11 @@ def _whole_shape(
         )
     if batch_shape is not None and batch_size is not None:
         raise ConfigError(f"{label} takes batch_shape or batch_size, not both")
+    if batch_shape is not None and not len(batch_shape):
+        raise ConfigError(
+            f"{label} has no batch axis", expected="batch_shape=(None, ...)", received="()",
+            hint="a number for each row is Input(shape=())",
+        )  # fmt: skip
     if batch_shape is not None:
         batch_size, shape = batch_shape[0], batch_shape[1:]
     sizes = (shape,) if isinstance(shape, (int, str)) else tuple(shape)

@@ -79,6 +79,7 @@ class Layer(Weighted):
     _kgraph_core: ClassVar[type[Core]] = Core
     _kgraph_masks_inside: bool = False
     _kgraph_never_builds: bool = False
+    _kgraph_idle: ClassVar[frozenset[str]] = frozenset()  # options of old that have no effect
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         layer = object.__new__(cls)

@@ -48,6 +48,10 @@ class LayerOptions(OptionsButName, total=False):
     name: str | None
 
 
+_INSTEAD = {
+    "rms_scaling": "RMSNormalization: this option, Keras warns, divides by another number",
+}
+"""What to use in the place of options of Keras that are not here."""
 _SHAPE = ("input_shape", "input_dim", "batch_input_shape", "input_length")
 
 
@@ -57,9 +61,12 @@ def take_shape(layer: Layer, options: dict[str, Any]) -> None:
     The recorded arguments lose it too, unless the constructor itself names it: in configs, the
     Input of the Sequential says it.
     """
-    given = {name: options.pop(name) for name in _SHAPE if name in options}
+    idle: frozenset[str] = layer._kgraph_idle
+    given = {name: options.pop(name) for name in (*_SHAPE, *idle) if name in options}
     if not given:
         return
+    for name in given.keys() & idle:
+        warn(f"{name} has no effect, as in Keras 3: there is one way to compute it")
     if given.get("input_length") is not None:
         warn("input_length has no effect, as in Keras 3: layers take sequences of any length")
     shape, features = given.get("input_shape"), given.get("input_dim")
@@ -85,5 +92,5 @@ def unknown_options(cls: type, unknown: Iterable[str]) -> ConfigError:
     return ConfigError(
         f"{cls.__name__} has no option {', '.join(map(repr, unknown))}",
         expected=", ".join(known),
-        hint=nearest(first, known),
+        hint=_INSTEAD.get(first) or nearest(first, known),
     )

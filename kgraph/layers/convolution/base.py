@@ -129,7 +129,7 @@ class _ConvolutionBase(_SpatialLayer):
         if self.bias is not None:
             others = set(range(outputs.ndim)) - {self.channel_axis % outputs.ndim}
             outputs = outputs + jax.lax.expand_dims(self.bias, sorted(others))
-        return self.activation(outputs)
+        return outputs if self.activation is None else self.activation(outputs)
 
     def _check_strides_and_dilation(self) -> None:
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:

@@ -41,4 +41,4 @@ class Activation(Layer, traits=_traits):
         self.activation = activations.get(activation)
 
     def call(self, inputs: Array) -> Array:
-        return self.activation(inputs)
+        return inputs if self.activation is None else self.activation(inputs)

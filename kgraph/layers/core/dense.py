@@ -93,4 +93,4 @@ class Dense(_Adaptable, KernelAndBias, traits=_traits):
         outputs = inputs @ adapted(self, self.kernel)
         if self.bias is not None:
             outputs = outputs + jnp.expand_dims(self.bias, range(outputs.ndim - 1))
-        return self.activation(outputs)
+        return outputs if self.activation is None else self.activation(outputs)

@@ -238,4 +238,4 @@ class EinsumDense(_Adaptable, KernelAndBias, traits=_traits):
         outputs = jnp.einsum(self.equation, inputs, adapted(self, self.kernel))
         if self.bias is not None:
             outputs = outputs + jnp.expand_dims(self.bias, range(outputs.ndim - self.bias.ndim))
-        return self.activation(outputs)
+        return outputs if self.activation is None else self.activation(outputs)

@@ -37,6 +37,7 @@ class RecurrentCell(Layer):
         ConfigError: a rate is not in 0 to 1.
     """
 
+    _kgraph_idle = frozenset({"implementation"})
     state_size: Any
     output_size: Any
     gates_with_own_masks: int | None = None

@@ -158,6 +158,8 @@ class GRU(RNN):
     (None, 10, 4)
     """
 
+    _kgraph_idle = frozenset({"implementation"})
+
     def __init__(
         self,
         units: int,

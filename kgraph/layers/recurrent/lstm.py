@@ -146,6 +146,8 @@ class LSTM(RNN):
     (None, 4)
     """
 
+    _kgraph_idle = frozenset({"implementation"})
+
     def __init__(
         self,
         units: int,

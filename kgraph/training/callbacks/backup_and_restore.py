@@ -39,7 +39,7 @@ class BackupAndRestore(Callback):
         double_checkpoint: bool = False,
         delete_checkpoint: bool = True,
     ) -> None:
-        if not os.fspath(backup_dir):
+        if not isinstance(backup_dir, (str, os.PathLike)) or not os.fspath(backup_dir):
             raise ConfigError("BackupAndRestore needs a folder", received=repr(backup_dir))
         check_frequency("BackupAndRestore", "save_freq", save_freq)
         self.delete_checkpoint = delete_checkpoint
