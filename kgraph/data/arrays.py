@@ -72,9 +72,9 @@ def _to_array(leaf: Any, path: str, where: str | None) -> AnyArray:
         return leaf
     try:
         if _is_from(leaf, "torch"):
-            return _from_torch(leaf)
+            return _from_torch(leaf, path, where)
         if _is_from(leaf, "pandas"):
-            values = leaf.to_numpy()
+            values = _from_pandas(leaf, path, where)
             return values.reshape(-1, 1) if values.ndim == 1 else values
         if is_array(leaf) and not hasattr(leaf, "__array__"):  # SciPy's sparse matrices, for one
             raise TypeError("it does not convert to an array")
@@ -91,8 +91,30 @@ def _to_array(leaf: Any, path: str, where: str | None) -> AnyArray:
         ) from error
 
 
-def _from_torch(tensor: Any) -> np.ndarray:
-    tensor = tensor.detach().cpu()
+def _from_pandas(table: Any, path: str, where: str | None) -> np.ndarray:
+    """Returns the numbers of a frame or series, those of pandas' nullable types as well."""
+    values = table.to_numpy()
+    if values.dtype.kind != "O":
+        return values
+    kinds = {dtype.kind for dtype in np.ravel(table.dtypes)}
+    if not kinds <= set("biuf"):
+        return values
+    if (missing := int(table.isna().to_numpy().sum())) > 0:
+        raise DataError(
+            f"{path} lacks values", at=where, expected="a number in each place",
+            received=f"{missing} missing of {values.size}",
+            hint="fill them: table.fillna(0), or leave their rows out: table.dropna()",
+        )  # fmt: skip
+    return values.astype("float64" if "f" in kinds else "int64")
+
+
+def _from_torch(tensor: Any, path: str, where: str | None) -> np.ndarray:
+    if getattr(tensor, "requires_grad", False):
+        raise DataError(
+            f"{path} is a tensor of PyTorch that needs gradients, which end here", at=where,
+            received=f"requires_grad=True, shape {tuple(tensor.shape)}", hint="tensor.detach()",
+        )  # fmt: skip
+    tensor = tensor.cpu()
     if str(tensor.dtype) == "torch.bfloat16":  # NumPy cannot read it
         tensor = tensor.float()
     return tensor.numpy()

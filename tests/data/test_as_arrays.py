@@ -53,6 +53,17 @@ class _BFloat16Tensor(_TorchTensor):
         raise TypeError("Got unsupported ScalarType BFloat16")
 
 
+class _Nullable(_Series):
+    """A series of pandas' `Int64`, whose NumPy form is of objects."""
+
+    def __init__(self, values):
+        super().__init__(np.asarray(values, object))
+        self.dtypes = np.dtype("int64")
+
+    def isna(self):
+        return _Foreign([value is None for value in self.values])
+
+
 class _Sparse:
     shape, dtype = (2, 2), np.dtype("float32")
 
@@ -80,6 +91,29 @@ def test_array_likes_become_one_array_of_native_order(given, dtype):
     assert array.shape == (2, 3)
     assert array.dtype == dtype
     assert array.dtype.isnative
+
+
+def test_nullable_types_of_pandas_are_numbers_unless_some_lack():
+    array = as_arrays(_Nullable([1, 2, 3]))
+    assert (array.dtype, array.shape) == ("int64", (3, 1))
+    with pytest.raises(DataError, match=r"x lacks values[\s\S]*1 missing of 3[\s\S]*fillna"):
+        as_arrays(_Nullable([1, None, 3]))
+
+
+def test_nullable_types_of_pandas_itself():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    table = pandas.DataFrame({"a": pandas.array([1, 2]), "b": pandas.array([0.5, 1.5])})
+    np.testing.assert_array_equal(as_arrays(table), [[1, 0.5], [2, 1.5]])
+    assert as_arrays(table["a"]).dtype == "int64"
+    with pytest.raises(DataError, match="1 missing of 4"):
+        as_arrays(table.astype("Float64").where(table < 2))
+
+
+def test_a_tensor_that_needs_gradients_says_what_to_do():
+    tensor = _TorchTensor(np.zeros((2, 3)))
+    tensor.requires_grad = True
+    with pytest.raises(DataError, match=r"needs gradients[\s\S]*detach\(\)"):
+        as_arrays(tensor)
 
 
 def test_floats_follow_floatx():
