@@ -99,7 +99,7 @@ def test_all_formats_fold():
     model = transformer(24)
     assert model_to_dot(model).to_string().count("24 x 7 layers") == 1
     assert to_mermaid(model).count("24 x 7 layers") == 1
-    assert model_to_svg(model).count("24 x 7 layers") == 1
+    assert model_to_svg(model).count(">24 x 7 layers<") == 1
 
 
 def test_operations_are_called_what_they_do():
