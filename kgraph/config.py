@@ -43,7 +43,7 @@ class Settings:
     max_epochs: int | None = _limit_from_environment("KERAS_MAX_EPOCHS")
     max_steps_per_epoch: int | None = _limit_from_environment("KERAS_MAX_STEPS_PER_EPOCH")
     interactive_logging: bool = True
-    flash_attention: bool = False
+    flash_attention: bool | None = None
     traceback_filtering: bool = field(
         default_factory=lambda: os.environ.get("KGRAPH_TRACEBACK_FILTERING", "").lower() != "off"
     )
@@ -288,7 +288,12 @@ def disable_flash_attention() -> None:
 
 def is_flash_attention_enabled() -> bool:
     """Tells whether `enable_flash_attention` is in force."""
-    return _settings.flash_attention
+    return bool(_settings.flash_attention)
+
+
+def is_flash_attention_disabled() -> bool:
+    """Tells whether `disable_flash_attention` is in force."""
+    return _settings.flash_attention is False
 
 
 # --- tracebacks ----------------------------------------------------------------------------------

@@ -68,9 +68,11 @@ class Program(VariableTrees):
         passes: name of each pass and the graph after it, the model's own first.
         input_names, output_names: the model's, in order.
         mesh: the devices that a graph with layouts is spread over; None for one device.
+        batch_axes: those of its axes along which batches are spread.
     """
 
     mesh: Mesh | None = None
+    batch_axes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -222,6 +224,7 @@ class Program(VariableTrees):
         layout.check_shapes(values)
         context = Context(self.with_folded(values), training=training, key=key)
         context.mesh, context.kept = self.mesh, kept if training else None
+        context.batch_axes = self.batch_axes
         called = dict.fromkeys(node.layer for node in graph.calls)
         bound: dict[str, Any] = {
             name: self.stacks[name] if name in self.stacks

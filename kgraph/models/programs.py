@@ -231,7 +231,7 @@ class Programs:
         if not placement.stacks_alike(program):
             remat = remat_of_layers(self.lowering.remat, label_of(self._model))
             program = lower_graph(live, passes, remat=remat)
-        program.mesh = placement.distribution.device_mesh.backend_mesh
+        program.mesh, program.batch_axes = placement.mesh
         return program
 
     def plain(self) -> Program:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 from jax.core import Tracer
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 
-from kgraph.distribution.layout import partition_spec, put
+from kgraph.distribution.layout import names_of, partition_spec, put
 from kgraph.distribution.stored import owner_of
 from kgraph.distribution.together import Call, current_call
 from kgraph.layers.base.variable import create_values
@@ -33,6 +33,12 @@ class Placement(BatchPlacement):
     Args:
         distribution: the rules.
     """
+
+    @property
+    def mesh(self) -> tuple[Mesh, tuple[str, ...]]:
+        """The devices, and the axes along which batches are spread."""
+        where = self.distribution
+        return where.device_mesh.backend_mesh, tuple(names_of([where.batch_dim_name]))
 
     def laid(self, layout: Layout) -> Layout:
         """Returns a layout whose leaves know where they lie; it may be given one that does."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
-from kgraph.config import is_flash_attention_enabled
+from kgraph.config import is_flash_attention_disabled
 from kgraph.errors import ConfigError, GraphError
 from kgraph.graph.structure import leaves
 from kgraph.hooks import is_overridden
+from kgraph.layers.attention.fused import Seen, attention
 from kgraph.layers.attention.heads import band, equations, join_masks, softmax_where, zero_unseen
 from kgraph.layers.attention.projection import HeadProjection
 from kgraph.layers.base import Layer
@@ -20,6 +21,7 @@ from kgraph.layers.base.core import label_of, next_key
 from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.base.options import CommonOptions
 from kgraph.layers.base.platform import platform
+from kgraph.layers.base.remarks import remark
 from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike, Shape
 
 
@@ -46,10 +48,13 @@ class MultiHeadAttention(Layer):
         output_shape: the last axes of the output; by default those of the query.
         attention_axes: axes attended over; by default all but the first and the last.
         sliding_window: how many positions to either side are seen, the own one included.
-        flash_attention: True asks for cuDNN's fused kernel on NVIDIA GPUs, which keeps no scores in
-            memory and takes 16-bit floats; on other devices XLA computes the same numbers. None
-            does so where it can be used, after `config.enable_flash_attention()`; else None and
-            False leave it to XLA.
+        flash_attention: None takes a fused kernel, which keeps no scores in memory, for floats of
+            16 bits where it can be used: cuDNN's on NVIDIA GPUs, JAX's splash attention for 1,024
+            steps or more on TPUs. Elsewhere it takes queries in chunks if the scores would be
+            2**28 or more on each device; the numbers are the same up to rounding. True asks for
+            the kernel for other floats and sizes too, and on GPUs fails where it cannot be; False,
+            and `config.disable_flash_attention()` for None, leave all to XLA. Compile reports say
+            what was taken, and why.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
             activity_regularizer, kernel_constraint, bias_constraint: of each projection.
         use_gate: whether the result of the heads is multiplied with a sigmoid of the query.
@@ -99,7 +104,7 @@ class MultiHeadAttention(Layer):
         self.dropout, self.seed = dropout, seed
         self.use_gate, self.sliding_window = use_gate, sliding_window
         self.flash_attention = flash_attention
-        self.tries_flash = flash_attention is None and is_flash_attention_enabled()
+        self.never_flash = flash_attention is None and is_flash_attention_disabled()
         self.output_sizes = _as_tuple(output_shape)
         self.attention_axes = _as_tuple(attention_axes)
         self.projection_options = {
@@ -172,9 +177,11 @@ class MultiHeadAttention(Layer):
         if is_overridden(self, "_compute_attention_mask"):
             mask = self._compute_attention_mask(*given, use_causal_mask)
             mask = join_masks([mask], query.ndim + len(self.axes), len(self.axes))
-            use_causal_mask = False
+            seen = Seen(mask, is_simple=False)
         else:
-            mask = self._mask(*given)
+            own = join_masks([value_mask, key_mask], 2, 0)
+            window, simple = self.sliding_window, attention_mask is None
+            seen = Seen(self._mask(*given), use_causal_mask, own, window, simple)
         gate = self.gate_dense(query) if self.use_gate else None
         asked = self.query_dense(query)
         offered = self.key_dense(value if key is None else key)
@@ -182,10 +189,9 @@ class MultiHeadAttention(Layer):
             asked,
             offered,
             self.value_dense(value),
-            mask,
+            seen,
             training,
             return_attention_scores,
-            use_causal_mask,
         )
         outputs = self.output_dense(picked if gate is None else picked * gate)
         return (outputs, scores) if return_attention_scores else outputs
@@ -198,41 +204,41 @@ class MultiHeadAttention(Layer):
         query: Array,
         key: Array,
         value: Array,
-        mask: Array | None,
+        seen: Seen,
         training: bool | None,
         return_scores: bool,
-        causal: bool,
     ) -> tuple[Array, Array | None]:
         """Returns what the projected queries pick, and the attention weights if asked for.
 
-        Without dropout and returned weights JAX's own function computes it, which the device may
-        have a fused kernel for.
+        Without dropout and returned weights it need not keep the weights; see `attention`.
         """
         scale = 1 / math.sqrt(self.key_dim)
-        plain = query.ndim == 4 and not self.dropout and not return_scores
         # JAX's function takes no other sizes, and makes its scores in float32 at any rate.
-        plain = plain and self.value_dim == self.key_dim and query.dtype != jnp.float64
-        if self.flash_attention and not plain:
+        refused = (
+            "it drops weights" if self.dropout
+            else "its scores are returned" if return_scores
+            else "several axes are attended over" if query.ndim != 4
+            else "key and value differ in size" if self.value_dim != self.key_dim
+            else "it computes in float64" if query.dtype == jnp.float64
+            else ""
+        )  # fmt: skip
+        if self.flash_attention and refused:
             raise GraphError(
                 f"{label_of(self)} cannot use flash attention for this call",
                 expected="one axis attended over, value_dim equal to key_dim, no float64",
                 received="return_attention_scores=True" if return_scores else list(query.shape),
                 hint="leave flash_attention out",
             )
-        if causal and (mask is not None or not plain):
-            seen = band(query.shape[1], key.shape[1], True, None)
-            mask = join_masks([mask, seen], self._score_rank(query), len(self.axes))
-            causal = False
-        if plain:
-            dtype = query.dtype
-            if dtype == jnp.float16 and platform() == "cpu":  # has no products that sum in float32
-                query, key, value = (x.astype(jnp.float32) for x in (query, key, value))
-            with jax.numpy_dtype_promotion("standard"):  # its softmax of short floats needs that
-                picked = jax.nn.dot_product_attention(
-                    query, key, value, mask=mask, scale=scale, is_causal=causal,
-                    implementation=self._kernel(query, key),
-                )  # fmt: skip
-            return zero_unseen(picked.astype(dtype), mask), None
+        mask = seen.mask
+        if seen.causal and (mask is not None or refused):
+            earlier = band(query.shape[1], key.shape[1], True, None)
+            mask = join_masks([mask, earlier], self._score_rank(query), len(self.axes))
+        if not refused:
+            flash = False if self.never_flash else self.flash_attention
+            picked = attention(query, key, value, seen, scale, flash, self.name or "")
+            return zero_unseen(picked, mask), None
+        if platform() != "cpu":
+            remark(f"attention of {self.name!r} is plain: {refused}")
         repeats = self.num_heads // self.key_value_heads
         if repeats > 1:
             key, value = (jnp.repeat(x, repeats, axis=-2) for x in (key, value))
@@ -244,15 +250,6 @@ class MultiHeadAttention(Layer):
             draw = jax.random.bernoulli(next_key(self), 1 - self.dropout, weights.shape)
             kept = jnp.where(draw, weights / (1 - self.dropout), 0)
         return jnp.einsum(how.combine, kept, value), weights
-
-    def _kernel(self, query: Array, key: Array) -> Literal["cudnn"] | None:
-        """Returns the implementation to ask JAX for; cuDNN's needs sizes that are known."""
-        known = all(isinstance(size, int) for size in (*query.shape, *key.shape))
-        size, short = query.shape[-1], query.dtype in (jnp.float16, jnp.bfloat16)
-        even = known and query.shape[1] % 2 == key.shape[1] % 2 == 0
-        tries = self.tries_flash and short and even and size % 8 == 0 and size <= 128
-        fused = (self.flash_attention or tries) and known and platform() == "gpu"
-        return "cudnn" if fused else None
 
     def _score_rank(self, query: Array) -> int:
         return query.ndim - 1 + len(self.axes)

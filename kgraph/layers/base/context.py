@@ -30,6 +30,7 @@ class Context:
         builds: whether a layer was built in it.
         first_keys: those of the model that is called on arrays, if it is one.
         mesh: the devices that outputs are spread over, where a graph says so; None for one device.
+        batch_axes: those of the mesh along which the rows of a batch are spread.
         kept: `[rows]` bool, which rows of a batch in training do not only pad it; None for all.
         describing: True while shapes are inferred; unknown weights then read as zeros.
     """
@@ -46,6 +47,7 @@ class Context:
         self.losses: list[Array] = []
         self.effects: set[str] = set()
         self.mesh: Any = None
+        self.batch_axes: tuple[str, ...] = ()
         self.kept: Array | None = None
         self.first_keys: FirstKeys | None = None
         self.builds = False

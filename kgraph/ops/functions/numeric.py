@@ -7,7 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kgraph.config import is_flash_attention_disabled
 from kgraph.errors import ConfigError
+from kgraph.layers.attention.fused import Seen, attention
 from kgraph.types import Array
 
 __all__ = [
@@ -109,7 +111,7 @@ def dot_product_attention(
 
     Args:
         query, key, value: as there; so are bias, mask, scale and is_causal.
-        flash_attention: True takes the implementation `"cudnn"`, which needs such a device.
+        flash_attention: see `MultiHeadAttention`; without bias and further options.
         attn_logits_soft_cap: None; JAX's function has none.
         options: further ones of JAX's function.
     """
@@ -117,8 +119,13 @@ def dot_product_attention(
         raise ConfigError(
             "ops.dot_product_attention has no soft cap", received=f"{attn_logits_soft_cap=}"
         )
-    if flash_attention:
-        options.setdefault("implementation", "cudnn")
+    same = all(x.ndim == 4 and x.shape[3:] == query.shape[3:] for x in (query, key, value))
+    if same and bias is None and not options and query.dtype != jnp.float64:
+        if flash_attention is None and is_flash_attention_disabled():
+            flash_attention = False
+        seen = Seen(mask, is_causal, is_simple=mask is None)
+        scale = query.shape[-1] ** -0.5 if scale is None else scale
+        return attention(query, key, value, seen, scale, flash_attention, "dot_product_attention")
     return jax.nn.dot_product_attention(
         query, key, value, bias, mask, scale=scale, is_causal=is_causal, **options
     )
