@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -53,7 +54,8 @@ def two_batches(rows: int) -> Iterator[Any]:
 def test_streams_of_any_last_batch_are_compiled_for_twice():
     made = model(normalized=True)
     for rows in (38, 45, 63):
-        made.fit(lambda rows=rows: two_batches(rows), verbose=0)
+        batches: Any = partial(two_batches, rows)
+        made.fit(batches, verbose=0)
     assert compiled(made, "train") == 2
 
 
