@@ -90,6 +90,16 @@ def test_a_batch_that_is_masked_as_a_whole_moves_no_statistics(renorm: bool):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("renorm", [False, True])
+def test_a_batch_without_rows_moves_no_statistics(renorm: bool):
+    layer = layers.BatchNormalization(renorm=renorm)
+    layer(X, training=True)
+    before = layer.get_weights()
+    assert layer(X[:0], training=True).shape == (0, *X.shape[1:])
+    for one, two in zip(before, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 @pytest.mark.parametrize("aggregation", [None, "uniform_average", "variance_weighted_average"])
 def test_r2_of_no_weight_is_zero(aggregation: str | None):
     metric = metrics.R2Score(aggregation)

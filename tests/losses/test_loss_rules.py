@@ -88,6 +88,20 @@ def test_nothing_left_is_a_loss_of_zero_with_finite_gradients():
     np.testing.assert_array_equal(gradient, 0.0)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MeanSquaredError", "CategoricalCrossentropy", "BinaryCrossentropy", "Huber", "LogCosh",
+        "KLDivergence", "CosineSimilarity", "Hinge", "Poisson", "CategoricalFocalCrossentropy",
+    ],
+)  # fmt: skip
+def test_a_loss_of_no_rows_is_zero_with_finite_gradients(name):
+    rows = jnp.zeros((0, 3))
+    value, gradient = jax.value_and_grad(lambda x: getattr(losses, name)()(rows, x))(rows)
+    assert float(value) == 0
+    assert gradient.shape == (0, 3)
+
+
 def test_large_class_numbers_do_not_pass_through_floats():
     seen = []
 

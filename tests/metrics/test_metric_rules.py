@@ -186,6 +186,41 @@ def test_a_metric_of_the_users():
         assert metrics.deserialize(metrics.serialize(metric)).scale == 2.0
 
 
+def test_whole_numbers_keep_fractional_weights():
+    def hits(y_true, y_pred):
+        return jnp.sum(jnp.round(y_pred) == y_true, axis=-1).astype("int32")
+
+    metric = metrics.MeanMetricWrapper(hits)
+    true, pred = np.ones((3, 1), "float32"), np.array([[1.0], [0.0], [1.0]], "float32")
+    metric.update_state(true, pred, np.array([0.25, 0.5, 0.5], "float32"))
+    assert float(metric.result()) == pytest.approx(0.75 / 1.25)
+
+
+def test_a_function_that_returns_a_number_of_python():
+    metric = metrics.MeanMetricWrapper(lambda y_true, y_pred: 3)
+    metric.update_state(np.ones((2, 1), "float32"), np.ones((2, 1), "float32"))
+    assert float(metric.result()) == 3.0
+
+
+def test_the_area_under_a_curve_of_one_threshold():
+    metric = metrics.AUC(thresholds=[0.5])
+    metric.update_state(np.array([0, 1, 1]), np.array([0.2, 0.6, 0.4], "float32"))
+    # By hand: (0, 0), (0, 1/2) and (1, 1); Keras gives the same.
+    assert float(metric.result()) == pytest.approx(0.75)
+
+
+def test_a_metric_of_no_rows_is_no_nan():
+    rows = np.zeros((0, 3), "float32")
+    names = (
+        "MeanSquaredError", "CategoricalAccuracy", "R2Score", "F1Score", "AUC", "Precision",
+        "CosineSimilarity", "RootMeanSquaredError", "KLDivergence",
+    )  # fmt: skip
+    for name in names:
+        metric = getattr(metrics, name)()
+        metric.update_state(rows, rows)
+        assert np.all(np.asarray(metric.result()) == 0), name
+
+
 def test_a_metric_in_a_metric_keeps_its_state_apart():
     metric = Nested()
     state = jax.jit(metric.update)(metric.init(), jnp.full(2, 3.0), jnp.ones(2))

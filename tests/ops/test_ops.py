@@ -173,6 +173,40 @@ def test_functions_of_python_run_in_graphs_and_stay_out_of_files(tmp_path):
         named.save(tmp_path / "model.kgraph")
 
 
+def test_pieces_without_a_window_are_put_together_again():
+    signal = np.random.default_rng(5).normal(size=(2, 40)).astype("float32")
+    for length, stride, size in ((8, 2, 8), (6, 3, 8), (8, 8, 8)):
+        pieces = ops.stft(signal, length, stride, size, window=None)
+        back = ops.istft(pieces, length, stride, size, length=40, window=None)
+        # The last rows of pieces that do not overlap have no piece of their own.
+        whole = 40 - 40 % stride
+        np.testing.assert_allclose(back[:, :whole], signal[:, :whole], atol=1e-5)
+
+
+def test_systems_of_one_right_side_and_of_many():
+    rng = np.random.default_rng(6)
+    a, b = rng.normal(size=(4, 3, 3)).astype("float32"), rng.normal(size=(4, 3)).astype("float32")
+    expected = np.linalg.solve(a, b[..., None])[..., 0]
+    np.testing.assert_allclose(ops.solve(a, b), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(ops.solve(a[0], b[0]), expected[0], rtol=1e-3, atol=1e-4)
+    matrices, sides = Input((3, 3)), Input((3,))
+    model = Model([matrices, sides], ops.solve(matrices, sides))
+    np.testing.assert_allclose(model.predict([a, b], verbose=0), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_norms_and_means_of_float16_do_not_overflow():
+    x = np.full((2, 1000), 200, "float16")
+    norm = 200 * np.sqrt(1000)
+    np.testing.assert_allclose(ops.norm(x, axis=1), norm, rtol=1e-3)
+    np.testing.assert_allclose(ops.normalize(x, axis=1), 200 / norm, rtol=1e-3)
+    np.testing.assert_allclose(ops.normalize(x, axis=1, order=3), 0.1, rtol=1e-3)
+    np.testing.assert_allclose(ops.mean(x), 200)
+    assert {ops.norm(x).dtype, ops.normalize(x).dtype, ops.mean(x).dtype} == {jnp.dtype("float16")}
+    large = np.full((1, 2), 60000, "float16")
+    average = kgraph.layers.Average(dtype="float16")([large, large, large])
+    np.testing.assert_array_equal(average, large)
+
+
 def test_control_flow_on_arrays():
     assert ops.cond(True, lambda: 1.0, lambda: 2.0) == 1.0
     assert ops.while_loop(lambda v: v < 50, lambda v: v + 1, 0, maximum_iterations=7) == 7

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.context import widened
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.mask_check import check_mask
 from kgraph.layers.base.options import LayerOptions
@@ -110,7 +111,9 @@ class Average(_Elementwise):
     """
 
     def merge(self, tensors: list[Array]) -> Array:
-        return functools.reduce(operator.add, tensors) / len(tensors)
+        mean = functools.reduce(operator.add, map(widened, tensors)) / len(tensors)
+        dtype = jnp.result_type(*tensors)
+        return mean.astype(dtype) if jnp.issubdtype(dtype, jnp.floating) else mean
 
 
 class Multiply(_Elementwise):

@@ -214,9 +214,9 @@ class BatchNormalization(_ScaledNormalization, traits=_traits):
             )
 
     def _kept(self, inputs: Array, mask: Array | None) -> Array | None:
-        """Returns the mask with the rank of the inputs."""
+        """Returns the mask with the rank of the inputs; one for a batch of which nothing counts."""
         if mask is None:
-            return None
+            return jnp.zeros([1] * inputs.ndim, bool) if 0 in inputs.shape else None
         check_mask(self, mask, inputs.shape[:-1])
         return jnp.expand_dims(mask.astype(bool), -1)
 

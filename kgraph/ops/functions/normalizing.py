@@ -11,11 +11,13 @@ import jax.numpy as jnp
 from kgraph import config
 from kgraph.checks import is_whole
 from kgraph.errors import ConfigError
+from kgraph.layers.base.context import widened
 from kgraph.layers.normalization.statistics import along, normalise, wide_dtype
 from kgraph.types import Array
 
 __all__ = [
-    "batch_normalization", "layer_normalization", "moments", "normalize", "rms_normalization",
+    "batch_normalization", "layer_normalization", "moments", "norm", "normalize",
+    "rms_normalization",
 ]  # fmt: skip
 
 
@@ -110,11 +112,26 @@ def normalize(
     if not is_whole(order, least=1):
         raise ConfigError("ops.normalize needs a whole number from 1 as `order`", received=order)
     x = jnp.atleast_1d(x)
-    least = config.epsilon() if epsilon is None else epsilon
+    wide, least = widened(x), config.epsilon() if epsilon is None else epsilon
     if order == 2:
-        square = jnp.sum(jnp.square(x), axis, keepdims=True)
-        return x * jnp.minimum(jax.lax.rsqrt(square), 1.0 / least)
-    return x / jnp.maximum(jnp.linalg.norm(x, order, axis, keepdims=True), least)
+        square = jnp.sum(jnp.square(wide), axis, keepdims=True)
+        scaled = wide * jnp.minimum(jax.lax.rsqrt(square), 1.0 / least)
+    else:
+        scaled = wide / jnp.maximum(jnp.linalg.norm(wide, order, axis, keepdims=True), least)
+    return scaled.astype(x.dtype) if wide is not x else scaled
+
+
+def norm(
+    x: Array,
+    ord: int | float | str | None = None,
+    axis: int | tuple[int, int] | None = None,
+    keepdims: bool = False,
+) -> Array:
+    """Returns the norm of vectors or matrices, as `jnp.linalg.norm`; sums are float32 at least."""
+    x = jnp.asarray(x)
+    wide = widened(x)
+    found = jnp.linalg.norm(wide, ord, axis, keepdims)
+    return found.astype(x.dtype) if wide is not x else found
 
 
 def _places(axes: int | Sequence[int], rank: int) -> tuple[int, ...]:
