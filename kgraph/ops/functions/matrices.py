@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from kgraph.layers.base.context import widened
 from kgraph.types import Array
 
 __all__ = [
@@ -18,8 +19,11 @@ def norm(
     axis: int | tuple[int, ...] | None = None,
     keepdims: bool = False,
 ) -> Array:
-    """Returns the norm of vectors or matrices (see `jnp.linalg.norm`)."""
-    return jnp.linalg.norm(x, ord=ord, axis=axis, keepdims=keepdims)
+    """Returns the norm of vectors or matrices, as `jnp.linalg.norm`; sums are float32 at least."""
+    x = jnp.asarray(x)
+    wide = widened(x)
+    found = jnp.linalg.norm(wide, ord=ord, axis=axis, keepdims=keepdims)
+    return found.astype(x.dtype) if wide is not x else found
 
 
 def cholesky_inverse(x: Array, upper: bool = False) -> Array:

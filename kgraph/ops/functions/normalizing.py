@@ -16,8 +16,7 @@ from kgraph.layers.normalization.statistics import along, normalise, wide_dtype
 from kgraph.types import Array
 
 __all__ = [
-    "batch_normalization", "layer_normalization", "moments", "norm", "normalize",
-    "rms_normalization",
+    "batch_normalization", "layer_normalization", "moments", "normalize", "rms_normalization",
 ]  # fmt: skip
 
 
@@ -119,19 +118,6 @@ def normalize(
     else:
         scaled = wide / jnp.maximum(jnp.linalg.norm(wide, order, axis, keepdims=True), least)
     return scaled.astype(x.dtype) if wide is not x else scaled
-
-
-def norm(
-    x: Array,
-    ord: int | float | str | None = None,
-    axis: int | tuple[int, int] | None = None,
-    keepdims: bool = False,
-) -> Array:
-    """Returns the norm of vectors or matrices, as `jnp.linalg.norm`; sums are float32 at least."""
-    x = jnp.asarray(x)
-    wide = widened(x)
-    found = jnp.linalg.norm(wide, ord, axis, keepdims)
-    return found.astype(x.dtype) if wide is not x else found
 
 
 def _places(axes: int | Sequence[int], rank: int) -> tuple[int, ...]:
