@@ -152,6 +152,7 @@ def test_a_generator_of_a_layer_draws_anew_in_each_step(seed):
     np.testing.assert_array_equal(model.predict(zeros, verbose=0)[0], zeros)
 
 
+@pytest.mark.filterwarnings("ignore:.*nobody registered:UserWarning")
 def test_a_model_with_such_a_layer_trains_and_is_saved(tmp_path):
     x = kgraph.Input((3,))
     model = kgraph.Model(x, kgraph.layers.Dense(1)(Noise(4)(x)))
