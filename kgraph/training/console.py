@@ -105,14 +105,14 @@ class CellLine:
 class _Beside:
     """A stream on which a live line is shown: whole lines that are written come out above it.
 
-    Text without a line break waits for it; what tqdm writes goes through as it is.
+    Text without a line break waits for it. What moves the cursor, as tqdm's bars do, goes through.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._wrapped, self._begun = stream, ""  # the first by tqdm's name for it
 
     def write(self, text: str) -> int:
-        if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == "tqdm":
+        if text.startswith(("\r", "\x1b")) or not (self._begun or text.strip("\n")):
             return self._wrapped.write(text)
         with _line_class().get_lock():
             whole, end, self._begun = (self._begun + text).rpartition("\n")

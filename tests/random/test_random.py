@@ -160,8 +160,9 @@ def test_a_model_with_such_a_layer_trains_and_is_saved(tmp_path):
     data = np.ones((8, 3), np.float32), np.ones((8, 1), np.float32)
     first, second = (model.fit(*data, verbose=0).history["loss"][0] for _ in range(2))
     assert first != second
-    model.save(tmp_path / "m.kgraph")
-    loaded = kgraph.saving.load_model(tmp_path / "m.kgraph", custom_objects={"Noise": Noise})
+    with kgraph.saving.custom_object_scope({"Noise": Noise}):
+        model.save(tmp_path / "m.kgraph")
+        loaded = kgraph.saving.load_model(tmp_path / "m.kgraph")
     np.testing.assert_array_equal(
         loaded.predict(data[0], verbose=0), model.predict(data[0], verbose=0)
     )

@@ -14,9 +14,10 @@ from kgraph.data import from_hugging_face, mapped
 from kgraph.errors import ConfigError, DataError
 from kgraph.saving.checkpoints import Checkpoint
 
-datasets = pytest.importorskip(
-    "datasets", reason="datasets is not installed: pip install 'kgraph-jax[loaders]'"
+pytest.importorskip(  # a module of it: a folder of tests has the name of the whole
+    "datasets.arrow_dataset", reason="datasets is not installed: pip install 'kgraph-jax[loaders]'"
 )
+import datasets
 
 
 def rows() -> Any:

@@ -31,13 +31,17 @@ def model_document(model: Model) -> dict[str, Any]:
     Raises:
         ConfigError: an option (a lambda, say) cannot be written down.
     """
-    described = written(describe(model))
+    described = describe(model)
     for layer, option, value in opaque_options(described):
+        # Of functions that operations are called with, a file would have them read and run.
+        if value.written is not None and not option.startswith("nodes["):
+            continue
         raise ConfigError(
             f"The option {option!r} of {layer or model.name!r} cannot be written to a file",
             received=value.text,
             hint=_REGISTER,
         )
+    described = written(described)
     graph = graph_of(model)
     if graph is None or model._kgraph_inner_graph is not None:
         return {"model": described, "inputs": None}
