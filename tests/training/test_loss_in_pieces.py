@@ -16,6 +16,7 @@ from kgraph import layers as L
 from kgraph.errors import ConfigError
 from kgraph.graph import Projection
 from kgraph.losses.in_pieces import Classes, Pieces, cross_entropy
+from kgraph.metrics.of_scores import reader_of
 from kgraph.training import pieces
 from kgraph.training.step import Batch
 
@@ -187,7 +188,12 @@ def test_of_equal_logits_the_first_is_the_best():
         given = jnp.zeros((1, 1)), jnp.ones((1, 4)), jnp.array([0.0, 1, 1, 0])
         how, y = Pieces(Classes(sparse=True), 1, ranks=True), jnp.array([label])
         _, scores = jax.jit(partial(cross_entropy, pieces=how))(given, y, jnp.ones(1))
-        assert (bool(scores.best[0]), int(scores.above[0])) == (best, 0 if label else 2)
+        above = 0 if label else 2
+        assert (bool(scores.best[0]), int(scores.above[0])) == (best, above)
+        for k in (1, 2, 3):
+            hits = reader_of(metrics.SparseTopKCategoricalAccuracy(k), how.classes, True)
+            assert hits is not None
+            assert bool(hits(scores)[0]) == (above < k)
 
 
 # --- when it is done, and what is said
