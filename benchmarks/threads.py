@@ -21,23 +21,15 @@ ROWS = 32
 
 def run(rounds: int = 5) -> Iterator[list[Result]]:
     """Yields the time of a prediction; the same function under `jax.jit` is the baseline."""
-    import jax
-
     import kgraph
 
+    words = np.random.default_rng(0).normal(size=(ROWS, 100, 32)).astype(np.float32)
+    for threads in (1, 8):  # the device works for milliseconds, where a thread waits without Python
+        title = f"{threads} threads, LSTM of 100 steps"
+        yield race(title, _shared(_uses(_lstm(), words), threads), COUNT, "prediction", rounds)
     model = networks.guide_mlp(kgraph)
     x, y = networks.data("guide_mlp", ROWS * 64)
-    batch = x["x"][:ROWS]
-    program = kgraph.lower(model, inference=True)
-    variables = model.variables_for(program)
-    function = jax.jit(lambda variables, inputs: program.apply(variables, inputs)[0])
-    uses: dict[str, Callable[[], object]] = {
-        "jitted JAX": lambda: np.asarray(function(variables, batch)),
-        "predict": lambda: model.predict(batch, verbose=0),
-        "model(x)": lambda: np.asarray(model(batch)),
-    }
-    for use in uses.values():
-        use()
+    uses = _uses(model, x["x"][:ROWS])
     for threads in (1, 2, 4, 8):
         yield race(f"{threads} threads", _shared(uses, threads), COUNT, "prediction", rounds)
     fit = functools.partial(model.fit, x["x"], y["y"], verbose=0)
@@ -50,6 +42,32 @@ def run(rounds: int = 5) -> Iterator[list[Result]]:
     for name, use in uses.items():
         fits[f"fit beside {name}"] = functools.partial(_beside, lambda: fit(epochs=20), use)
     yield race("fit", fits, 20 * ROWS * 64 // 32, "step", rounds)
+
+
+def _lstm() -> Any:
+    import kgraph
+
+    inputs = kgraph.Input((100, 32))
+    return kgraph.Model(inputs, kgraph.layers.Dense(4)(kgraph.layers.LSTM(64)(inputs)))
+
+
+def _uses(model: Any, batch: np.ndarray) -> dict[str, Callable[[], object]]:
+    """Returns the ways to predict on a batch, each used once."""
+    import jax
+
+    import kgraph
+
+    program = kgraph.lower(model, inference=True)
+    variables = model.variables_for(program)
+    function = jax.jit(lambda variables, inputs: program.apply(variables, inputs)[0])
+    uses: dict[str, Callable[[], object]] = {
+        "jitted JAX": lambda: np.asarray(function(variables, batch)),
+        "predict": lambda: model.predict(batch, verbose=0),
+        "model(x)": lambda: np.asarray(model(batch)),
+    }
+    for use in uses.values():
+        use()
+    return uses
 
 
 def _shared(uses: dict[str, Callable[[], Any]], threads: int) -> dict[str, Callable[[], object]]:
