@@ -40,6 +40,8 @@ def memory_text(forecast: Forecast) -> str:
     need = forecast.bytes_per_chip
     limit = "" if need.limit is None else f" of {binary(need.limit)}"
     if not forecast.fits:
+        if need.limit is not None and need.total <= need.limit:  # the compiler does not say
+            return f"does NOT fit: needs more than {binary(need.limit)} on each"
         return f"does NOT fit: needs about {binary(need.total)}{limit} on each"
     parts = f"{binary(need.arguments)} arguments, {binary(need.temporary)} temporary"
     return f"{binary(need.total)}{limit} on each: {parts}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import forecast_models as m
 import pytest
@@ -63,6 +64,13 @@ def test_each_advice_has_its_own_figure_and_was_tried(asked):
     assert table[0].split()[:3] == ["tried", "topology", "batch"]
     (line,) = [line for line in table if line.startswith("largest batch")]
     assert line.split()[2:] == ["v5e:2x4", "88", "DataParallel", "15", "GiB", "yes"]
+
+
+def test_a_compiler_that_does_not_say_what_is_needed_gives_no_number(asked):
+    found = forecast_of(8 * 16)
+    assert "does NOT fit: needs about 20 GiB of 15.75 GiB on each" in str(found)
+    silent = replace(found, compiled=replace(found.compiled, temporary=0))
+    assert "does NOT fit: needs more than 15.75 GiB on each" in str(silent)
 
 
 def test_a_step_that_fits_is_told_its_largest_batch(asked):
