@@ -80,6 +80,7 @@ def test_without_names_what_branches_is_a_block():
     assert shown == ["InputLayer", *["4 layers"] * 12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ResNet50", "EfficientNetB0"])
 def test_networks_fit_on_a_screen(name):
     model = getattr(keras.applications, name)(weights=None)
