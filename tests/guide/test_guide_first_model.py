@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from guide_code import mnist_model, printed, table, total
 
@@ -90,7 +92,8 @@ def test_row_8_a_model_is_drawn_into_a_file(tmp_path):
     drawing = keras.utils.plot_model(mnist_model(), path)
     assert drawing.path == path
     assert "Dense" in path.read_text()
-    assert "784" not in path.read_text()
+    shown = re.sub("<title>.*?</title>", "", path.read_text(), flags=re.DOTALL)  # under the pointer
+    assert "784" not in shown
 
 
 def test_row_8_shapes_are_drawn_if_asked_for(tmp_path):
@@ -103,5 +106,4 @@ def test_row_8_shapes_are_drawn_if_asked_for(tmp_path):
 
 def test_row_8_the_guides_file_is_an_image(tmp_path):
     drawing = keras.utils.plot_model(mnist_model(), tmp_path / "my_first_model.png")
-    start = {"png": b"\x89PNG", "svg": b"<svg"}[drawing.format]  # without Graphviz it is an SVG
-    assert start in drawing.path.read_bytes()[:500]
+    assert drawing.path.read_bytes().startswith(b"\x89PNG")
