@@ -12,7 +12,6 @@ pass over the logits, so there are three, each inside a product:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -187,7 +186,7 @@ def _backward(pieces: Pieces, gradients: _Factors, cotangents: tuple[Array, Scor
 
 
 _total.defvjp(_forward, _backward)
-_of_cut: Callable[..., tuple[Array, Scores]] = _total  # JAX says `object`
+_of_cut: Any = _total  # JAX says that it returns `object`
 
 
 class _Logits(NamedTuple):

@@ -209,16 +209,17 @@ def splash(
         block_sizes=kernels.BlockSizes(**dict.fromkeys(names, block)), interpret=interpret,
     )  # fmt: skip
     scaled = (query.astype(jnp.float32) * scale).astype(query.dtype)  # the kernel does not scale
-    given = [jnp.swapaxes(x, 1, 2) for x in (scaled, key, value)]
+    query, key, value = (jnp.swapaxes(x, 1, 2) for x in (scaled, key, value))
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         if seen.keys is None:
-            return jnp.swapaxes(jax.vmap(call)(*given), 1, 2)
+            return jnp.swapaxes(jax.vmap(call)(query, key, value), 1, 2)
         ones = jnp.ones((query.shape[0], steps), jnp.int32)
 
         def one(query: Array, key: Array, value: Array, own: Array, other: Array) -> Array:
             return call(query, key, value, segment_ids=kernels.SegmentIds(own, other))
 
-        return jnp.swapaxes(jax.vmap(one)(*given, ones, seen.keys.astype(jnp.int32)), 1, 2)
+        keys = seen.keys.astype(jnp.int32)
+        return jnp.swapaxes(jax.vmap(one)(query, key, value, ones, keys), 1, 2)
 
 
 def _over_devices(query: Array, key: Array, value: Array, seen: Seen, scale: float) -> Array:

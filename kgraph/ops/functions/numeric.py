@@ -124,8 +124,15 @@ def dot_product_attention(
         if flash_attention is None and is_flash_attention_disabled():
             flash_attention = False
         seen = Seen(mask, is_causal, is_simple=mask is None)
-        scale = query.shape[-1] ** -0.5 if scale is None else scale
-        return attention(query, key, value, seen, scale, flash_attention, "dot_product_attention")
+        factor = query.shape[-1] ** -0.5 if scale is None else scale
+        return attention(query, key, value, seen, factor, flash_attention, "dot_product_attention")
+    if flash_attention:
+        raise ConfigError(
+            "ops.dot_product_attention has no fused kernel for these arguments",
+            expected="4 axes, 16 or 32 bits, no bias and no further options",
+            received=f"{bias is not None=}, {sorted(options)=}, {query.dtype}{query.shape}",
+            hint="flash_attention=None takes one where that is possible",
+        )
     return jax.nn.dot_product_attention(
         query, key, value, bias, mask, scale=scale, is_causal=is_causal, **options
     )
