@@ -236,11 +236,11 @@ class Programs:
 
     def plain(self) -> Program:
         """Returns the program that `kgraph.lower` gives, with no block stacked."""
-        return self._plain_and_jitted()[0]
+        return self._plain_and_jitted(self.state_key())[0]
 
-    def _plain_and_jitted(self) -> tuple[Program, Callable[..., Any]]:
+    def _plain_and_jitted(self, key: Any) -> tuple[Program, Callable[..., Any]]:
         with between_blocks:
-            known, key = self._plain, self.state_key()
+            known = self._plain
             if known is None or known[0] != key:
                 program = lower_graph(self.known_live, DEFAULT_PASSES)
                 jitted = Jitted(partial(_run, program), ("training",))
@@ -255,12 +255,12 @@ class Programs:
 
     def inference(self) -> Inference:
         """Returns the program that predicts, with its weights."""
-        return self._inference_and_jitted()[0]
+        return self._inference_and_jitted(self.state_key())[0]
 
-    def _inference_and_jitted(self) -> tuple[Inference, Callable[..., Any], FewRows]:
+    def _inference_and_jitted(self, key: Any) -> tuple[Inference, Callable[..., Any], FewRows]:
         with between_blocks:
             known = self._inference
-            key = (*self.state_key(), self.lowering.passes, self.placement())
+            key = (*key, self.lowering.passes, self.placement())
             if known is None or known[0] != key:
                 made = Inference(self.lower(INFERENCE_PASSES))
                 jitted = Jitted(partial(_run, made.program))
@@ -322,11 +322,12 @@ class Programs:
         placement = self.placement()
         if placement is not None:
             inputs = placement.inputs(inputs)
-        program, run = self._plain_and_jitted()
+        state_key = self.state_key()  # walks the model: once for both
+        program, run = self._plain_and_jitted(state_key)
         # Folded weights are kept from call to call, which those of a scope must not be.
         plain = program.assigns_state or program.adds_losses
         if not training and not plain and current_scope() is None:
-            inference, infer, few_rows = self._inference_and_jitted()
+            inference, infer, few_rows = self._inference_and_jitted(state_key)
             key = eager_key() if inference.program.draws_always else None
             inputs, rows = few_rows.padded(inputs)
             outputs, _, _, masks = infer(inference.variables(), inputs, key=key)
