@@ -14,6 +14,8 @@ import pytest
 import kgraph
 from kgraph.hooks import HOOKS
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*what nobody registered")
+
 NO_METHODS = {"load_assets", "save_assets"}  # of the base: tests/saving/test_own_state.py has them
 X = np.arange(24, dtype="float32").reshape(6, 4) / 10
 Y = X[:, :1]

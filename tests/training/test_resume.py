@@ -54,7 +54,8 @@ class InterruptAt(Callback):
 QUICK = [("arrays", (0, 3)), ("list", (3, 4))]
 """Kinds and batches that the quick run tries: at the end of an epoch, and one before it."""
 CASES = [pytest.param(*case, id=f"few {case[0]}") for case in QUICK]
-CASES += [pytest.param(kind, (0, 2, 5, 7, 11), id=kind, marks=pytest.mark.slow) for kind in KINDS]
+BATCHES = (0, 2, 5, 7, 11) if os.environ.get("KGRAPH_THOROUGH") else (2, 7)
+CASES += [pytest.param(kind, BATCHES, id=kind, marks=pytest.mark.slow) for kind in KINDS]
 
 
 @pytest.mark.parametrize(("kind", "batches"), CASES)
