@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -21,6 +22,11 @@ from kgraph.forecast.hlo import read_module
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("relaxed")]
 pytest.importorskip("libtpu")
+TRIED = (
+    list(CASES) if os.environ.get("KGRAPH_THOROUGH")
+    else ["mlp", "resnet", "mixed precision", "fsdp", "tensor parallel", "stacked and recomputed"]
+)  # fmt: skip
+"""Of which the prediction is compiled too, and a step by hand: all 12 take a quarter of an hour."""
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -45,6 +51,8 @@ def test_a_step_is_as_good_as_one_by_hand(trained):
     case, model, ours = trained
     if case is CASES["resnet50"]:
         pytest.xfail("of 8 rows: 1.53 times the cycles, 1.03 times the bytes by hand")
+    if all(case is not CASES[name] for name in TRIED):
+        pytest.skip("compared with KGRAPH_THOROUGH=1")
     made = step_by_hand(case, model)
     hand = figures(made, case.where)
     assert ours.cycles <= 1.05 * hand.cycles
@@ -57,7 +65,7 @@ def moved(collectives: list[Collective]) -> int:
     return sum(one.times * one.bytes for one in collectives)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", TRIED)
 def test_inference_compiles_fits_and_keeps_to_the_chip(name):
     case = CASES[name]
     model = case.model()
