@@ -137,7 +137,7 @@ def _decoder(
     case = Case(
         partial(decoder, dtype=policy), apply, (TEXT, TEXT), rows=8, options=options, scan=scan
     )  # fmt: skip
-    return replace(case, rows=64, where=EIGHT, mesh={"fsdp": 8}, moves=GATHERED) if fsdp else case
+    return replace(case, rows=256, where=EIGHT, mesh={"fsdp": 8}, moves=GATHERED) if fsdp else case
 
 
 LABEL, TEXT = row(dtype="int32"), row(LENGTH, dtype="int32")
