@@ -188,7 +188,7 @@ class BlockContext(Context):
     ) -> None:
         super().__init__(values, outer.training, outer.key)
         self._number, self._names = number, names
-        self.mesh, self.kept = outer.mesh, outer.kept
+        self.lie_as(outer)
 
     def next_key(self, seed: int | None = None) -> Array:
         if seed is not None:

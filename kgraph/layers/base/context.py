@@ -82,8 +82,12 @@ class Context:
         """Returns a context for a part of this run that is traced apart: same paths, same keys."""
         inner = Context(values, self.training, self.key)
         inner._scope, inner._draws = self._scope, self._draws
-        inner.mesh, inner.kept = self.mesh, self.kept
+        inner.lie_as(self)
         return inner
+
+    def lie_as(self, outer: Context) -> None:
+        """Takes over where the rows of the batch of an outer run lie, and which of them count."""
+        self.mesh, self.batch_axes, self.kept = outer.mesh, outer.batch_axes, outer.kept
 
     def value(self, weight: Variable) -> Array:
         """Returns the array that stands for a weight in this run."""
