@@ -224,3 +224,12 @@ def test_what_the_fused_kernel_cannot_do_is_refused():
         MultiHeadAttention(2, 3, flash_attention=True)(X, X, return_attention_scores=True)
     with pytest.raises(GraphError, match=r"value_dim equal to key_dim"):
         MultiHeadAttention(2, 3, value_dim=5, flash_attention=True)(X, X)
+
+
+def test_devices_of_amd_have_other_capabilities(monkeypatch):
+    class Instinct:
+        compute_capability = "gfx942"
+
+    monkeypatch.setattr(fused.jax, "devices", lambda: [Instinct()])
+    with lowering_for("gpu"):
+        assert choose(like(), like(), Seen(), None)[0] == "plain"

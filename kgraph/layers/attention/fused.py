@@ -7,6 +7,7 @@ a gigabyte or more, queries are taken in chunks, and their scores are computed a
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -99,9 +100,10 @@ def _cudnn_refuses(query: Array, key: Array) -> str:
     if query.shape[1] % 2 or key.shape[1] % 2:
         return f"cuDNN takes even lengths, and not {query.shape[1]} and {key.shape[1]}"
     # Kinds of devices that are not here are not known; Turing and before cannot.
-    kinds = {getattr(device, "compute_capability", "0") for device in jax.devices()}
-    if not all(float(kind) >= 8 for kind in kinds):
-        return "cuDNN's kernel takes devices of compute capability 8.0"
+    kinds = {str(getattr(device, "compute_capability", "")) for device in jax.devices()}
+    numbers = [re.fullmatch(r"(\d+)\.\d+", kind) for kind in kinds]  # AMD's are "gfx942"
+    if not all(number and int(number[1]) >= 8 for number in numbers):
+        return "cuDNN's kernel takes NVIDIA's devices of compute capability 8.0"
     return ""
 
 
