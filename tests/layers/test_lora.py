@@ -140,3 +140,31 @@ def test_what_cannot_be_adapted_says_why() -> None:
     told = kgraph.layers.Dense(3, lora_rank=2)
     told.build((None, 4))
     assert told.lora_enabled
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".kgraph"])
+def test_a_weight_that_comes_after_the_small_ones_is_kept(suffix: str, tmp_path: Path) -> None:
+    class Grown(kgraph.layers.Dense):
+        def build(self, input_shape: Any) -> None:
+            super().build(input_shape)
+            self.late = self.add_weight((2,), "zeros", name="late")
+
+        def call(self, inputs: Any) -> Any:
+            return super().call(inputs) + self.late.sum()
+
+    def model() -> Any:
+        return kgraph.Sequential([kgraph.Input((3,)), Grown(4, lora_rank=2, name="grown")])
+
+    x, made = RNG.normal(size=(2, 3)).astype("f4"), model()
+    made.layers[-1].late.assign([1.0, 2.0])
+    made.layers[-1].lora_kernel_b.assign(np.ones((2, 4)))
+    with kgraph.saving.custom_object_scope({"Grown": Grown}):
+        if suffix == ".weights.h5":
+            made.save_weights(tmp_path / f"m{suffix}")
+            again = model()
+            again.load_weights(tmp_path / f"m{suffix}")
+        else:
+            made.save(tmp_path / f"m{suffix}")
+            again = kgraph.saving.load_model(tmp_path / f"m{suffix}")
+    np.testing.assert_allclose(again(x), made(x), rtol=1e-5)
+    np.testing.assert_array_equal(again.layers[-1].late, [1.0, 2.0])

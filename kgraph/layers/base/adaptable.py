@@ -84,6 +84,7 @@ class _Adaptable(Layer):
             penalty = getattr(self, f"{name}_regularizer")
             made = self.add_weight(shape, initializer, "float32", name=full, regularizer=penalty)
             setattr(self, full, made)
+            self._kgraph.adapters += (made,)
         weight.trainable, self._kgraph.adapted = False, weight
         if accepts(type(self), "lora_rank"):  # so that a config says it
             args, given = self._kgraph.arguments

@@ -42,7 +42,8 @@ class Core(Record):
         in_graph: whether a graph has the layer under its name.
         order: in which layers were made; automatic names are numbered by it.
         weights: those that the layer declared itself.
-        adapted: the one that rests since `enable_lora`, the last two being trained in its place.
+        adapted: the one that rests since `enable_lora`.
+        adapters: the two that are trained in its place.
         path: the name behind those of the layers outside, from the moment the layer is built.
         inside: the records of the layers whose paths begin with this one's.
         trainable: False keeps them out of training.
@@ -70,6 +71,7 @@ class Core(Record):
     order: int = field(default_factory=_order.__next__)
     weights: list[Variable] = field(default_factory=list)
     adapted: Variable | None = None
+    adapters: tuple[Variable, ...] = ()
     path: str | None = None
     inside: list[Core] = field(default_factory=list)
     trainable: bool = True

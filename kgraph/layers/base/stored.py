@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 def own_by_number(layer: Layer) -> dict[str, Variable]:
     """Returns the weights that a layer declared itself, numbered as Keras does in files."""
-    resting = layer._kgraph.adapted  # holds what was learned beside it as well, as in Keras
-    own: list[Variable] = layer._kgraph.weights
-    if resting is not None:
-        own = own[: -len(("a", "b"))]
-    own = sorted(own, key=lambda weight: not (weight.trainable or weight is resting))
+    core = layer._kgraph
+    resting = core.adapted  # holds what was learned beside it as well, as in Keras
+    own = [weight for weight in core.weights if all(weight is not a for a in core.adapters)]
+    own.sort(key=lambda weight: not (weight.trainable or weight is resting))
     return {str(number): weight for number, weight in enumerate(own)}
 
 

@@ -141,8 +141,8 @@ def _unlearned(model: Layer) -> Iterator[tuple[str, np.ndarray]]:
     """
     paths = {id(weight): path for path, weight in named_weights(model)}
     for layer in parts_of(model):
-        if layer._kgraph.adapted is not None:
-            first, second = layer._kgraph.weights[-2:]
+        if layer._kgraph.adapters:
+            first, second = layer._kgraph.adapters
             yield paths[id(first)], np.asarray(first.value)
             yield paths[id(second)], np.zeros(second.shape, second.dtype)
 
