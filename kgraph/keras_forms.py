@@ -75,11 +75,12 @@ def says_nothing(cls: type, option: str, value: object) -> bool:
     return option in DEFAULTS and value is DEFAULTS[option]
 
 
-def is_special(class_name: object) -> bool:
-    """Tells whether a class name stands for a value that is no object of Keras'."""
-    return isinstance(class_name, str) and (
-        class_name.startswith("__") or class_name.endswith("Policy")
-    )
+def is_special(data: Mapping[str, Any]) -> bool:
+    """Tells whether what Keras has written stands for a value that is no object of Keras'."""
+    name = data.get("class_name")
+    if not isinstance(name, str) or "config" not in data:
+        return False
+    return name.startswith("__") or (name.endswith("Policy") and is_keras_form(data))
 
 
 def special_value(class_name: str, config: Any) -> Any:

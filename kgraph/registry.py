@@ -298,8 +298,8 @@ def describe(value: object) -> Any:
         return {"slice": [value.start, value.stop, value.step]}
     if value is Ellipsis:
         return {"ellipsis": True}
-    if isinstance(value, bytes):
-        return {"class_name": "__bytes__", "config": {"value": value.decode()}}
+    if isinstance(value, bytes) and (text := _as_text(value)) is not None:
+        return {"class_name": "__bytes__", "config": {"value": text}}
     plain_data = getattr(value, "plain_data", None)
     if plain_data is not None:
         return plain_data()
@@ -309,6 +309,14 @@ def describe(value: object) -> Any:
         build = value._kgraph_build_config()
         return made if build is None else {**made, "build": describe(build)}
     return _describe_foreign(value)
+
+
+def _as_text(value: bytes) -> str | None:
+    """Returns bytes as the text that stands for them in a config; None if they are none."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _described(items: Mapping[str, Any]) -> dict[str, Any]:
@@ -362,7 +370,7 @@ def restore(value: object) -> Any:
         if "build" in keys:
             made._kgraph_build_from(restore(value["build"]))
         return made
-    if {"class_name", "config"} <= keys and is_special(value["class_name"]):
+    if is_special(value):
         return special_value(value["class_name"], value["config"])
     if is_keras_form(value):
         return _restore_from_keras(value)

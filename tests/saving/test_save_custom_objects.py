@@ -140,3 +140,26 @@ def test_objects_go_through_their_config():
     assert saving.deserialize_keras_object(scaled, {"Scaled": Scaled}).factor == 4.0
     with pytest.raises(ConfigError, match=r"cannot be written down[\s\S]*lambda"):
         saving.serialize_keras_object(layers.Dense(3, activation=lambda x: x))
+
+
+class Acting(layers.Layer):
+    def __init__(self, policy=None, **options):
+        super().__init__(**options)
+        self.policy = policy
+
+    def call(self, inputs):
+        return inputs
+
+
+def test_options_that_look_like_values_of_keras_stay_what_they_are(tmp_path):
+    policy = {"class_name": "GreedyPolicy", "config": {"a": 1}}
+    model = keras.Sequential([keras.Input((3,)), Acting(policy)])
+    with saving.custom_object_scope({"Acting": Acting}):
+        model.save(tmp_path / "m.kgraph")
+        assert saving.load_model(tmp_path / "m.kgraph").layers[-1].policy == policy
+
+
+def test_bytes_that_are_no_text_are_refused_by_save_alone(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), Acting(b"\xff\x00")])
+    with pytest.raises(ConfigError, match="'policy'.* cannot be written"):
+        model.save(tmp_path / "m.kgraph")

@@ -74,7 +74,7 @@ class ObjectReader:
             return {key: self.value(item, f"{at}.{key[:40]}") for key, item in data.items()}
         if name == "function":
             return self._function(data, at)
-        if is_special(name):
+        if is_special(data):
             return self._special(name, data["config"], at)
         return self.instance(data, at)
 
