@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kgraph.errors import ConfigError, StateError
+from kgraph.optimizers import LossScaleOptimizer, Optimizer, serialize
 from kgraph.tables import Table, Tabular
 from kgraph.training.callbacks import Callback
 from kgraph.types import DataLike, FilePath
@@ -87,7 +88,8 @@ def find_learning_rate(
 
     Raises:
         ConfigError: the rates or the number of steps make no sense.
-        StateError: the model is not compiled, or the loss was never finite.
+        LearningRateError: the rate of an optax transformation cannot be set.
+        StateError: the model is not compiled, has no optimizer, or the loss was never finite.
     """
     if not (0 < lowest < highest and steps >= 10):
         raise ConfigError(
@@ -98,16 +100,24 @@ def find_learning_rate(
     self._kgraph.trainer.require_compiled("find_learning_rate")
     ramp = _Ramp(np.geomspace(lowest, highest, steps))
     twin = copy.deepcopy(self)
-    optimizer: Any = twin.optimizer
-    options = optimizer.get_config()
-    if not isinstance(options.get("learning_rate"), (int, float)):  # a schedule cannot be set
-        twin.optimizer = type(optimizer).from_config(options | {"learning_rate": lowest})
+    assert twin.optimizer is not None
+    twin.optimizer = _with_number(twin.optimizer, lowest)
     twin.fit(x, y, batch_size=batch_size, epochs=steps, verbose=0, callbacks=[ramp], seed=0)
     if len(ramp.losses) < 3:
         raise StateError(
             "The loss is no number from the beginning", hint="fit(check_finite=True) says where"
         )
     return LearningRates(ramp.rates[: len(ramp.losses)], np.array(ramp.losses))
+
+
+def _with_number(optimizer: Optimizer, rate: float) -> Optimizer:
+    """Returns an optimizer whose rate can be set: one that follows a schedule is made anew."""
+    if optimizer._kgraph_schedule is None:
+        return optimizer
+    changed: dict[str, Any] = {"learning_rate": rate}
+    if isinstance(optimizer, LossScaleOptimizer):
+        changed = {"inner_optimizer": serialize(_with_number(optimizer.inner_optimizer, rate))}
+    return type(optimizer).from_config(optimizer.get_config() | changed)
 
 
 class _Ramp(Callback):

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from kgraph.models.model import Model
 
 
-_TRAIN = ("fit", "train_on_batch")
+_TRAIN = ("fit", "train_on_batch", "find_learning_rate")
 
 
 class Trainer:

@@ -2,12 +2,14 @@
 
 import matplotlib as mpl
 import numpy as np
+import optax
 import pytest
 
 import kgraph as keras
 from kgraph import layers
 from kgraph.errors import ConfigError, StateError
 from kgraph.models.learning_rate import LearningRates
+from kgraph.optimizers.learning_rate import LearningRateError
 
 mpl.use("agg")
 X = np.random.default_rng(0).normal(size=(256, 4)).astype("float32")
@@ -56,8 +58,10 @@ def test_the_suggestion_is_before_the_least_loss():
 
 def test_a_schedule_is_no_obstacle():
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 100)
-    made = model(keras.optimizers.SGD(schedule))
-    assert made.find_learning_rate(X, Y).suggestion > 0
+    plain = model(keras.optimizers.SGD(schedule))
+    assert plain.find_learning_rate(X, Y).suggestion > 0
+    scaled = model(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(schedule)))
+    assert scaled.find_learning_rate(X, Y, steps=20).suggestion > 0
 
 
 def test_what_cannot_be_is_refused():
@@ -65,6 +69,10 @@ def test_what_cannot_be_is_refused():
         model().find_learning_rate(X, Y, lowest=1.0, highest=0.1)
     with pytest.raises(StateError, match="must be compiled before find_learning_rate"):
         keras.Sequential([layers.Dense(1)]).find_learning_rate(X, Y)
+    with pytest.raises(StateError, match="has no optimizer"):
+        model(None).find_learning_rate(X, Y)
+    with pytest.raises(LearningRateError, match="cannot be set"):
+        model(optax.adam(0.1)).find_learning_rate(X, Y)
     broken = model()
     with pytest.raises(StateError, match="no number from the beginning"), pytest.warns(match="nan"):
         broken.find_learning_rate(np.full_like(X, np.nan), Y)
