@@ -20,10 +20,11 @@ class Executable:
 
     Args:
         call: takes arrays and returns them, flat.
+        identity: of which model and training it is a step; None where the file does not say.
     """
 
-    def __init__(self, call: Any) -> None:
-        self._call = call
+    def __init__(self, call: Any, identity: str | None) -> None:
+        self._call, self.identity = call, identity
 
     def takes(self, *args: Tree) -> bool:
         """Tells whether it is for arguments of these shapes and dtypes, in these places."""
@@ -65,6 +66,11 @@ def for_fit(step: Executable) -> Ready:
     return Ready(step.takes, run)
 
 
+def write_executable(path: str | Path, identity: str, executable: bytes) -> None:
+    """Writes what a compiler has written down, with what it is a step of."""
+    Path(path).write_bytes(pickle.dumps((identity, executable)))
+
+
 def load_executable(path: str | Path) -> Executable:
     """Loads what `Forecast.save_executable` wrote.
 
@@ -76,10 +82,12 @@ def load_executable(path: str | Path) -> Executable:
     """
     from jax.experimental import serialize_executable
 
+    stored = pickle.loads(Path(path).read_bytes())
+    identity, parts = None, stored
+    if len(stored) == 2:  # files of before say no more than the program
+        identity, parts = stored[0], pickle.loads(stored[1])
     try:
-        return Executable(serialize_executable.deserialize_and_load(*pickle.loads(
-            Path(path).read_bytes()
-        )))  # fmt: skip
+        return Executable(serialize_executable.deserialize_and_load(*parts), identity)
     except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
         raise StateError(
             f"The executable in {str(path)!r} cannot be run here",

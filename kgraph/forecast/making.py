@@ -71,7 +71,7 @@ def make_forecast(
     def again(**changes: Any) -> Forecast:
         return make_forecast(subject, **{**given, **changes})
 
-    return Forecast(where, options, made, graph, again)
+    return Forecast(where, options, made, graph, again, subject.identity(trains))
 
 
 def _usual(where: Slice, topology: str | DeviceMesh) -> DataParallel:

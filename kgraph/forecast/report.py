@@ -15,6 +15,7 @@ from kgraph.forecast.advice import Advice, advise
 from kgraph.forecast.collectives import Collective, find_collectives
 from kgraph.forecast.compiling import Compiled
 from kgraph.forecast.display import forecast_lines
+from kgraph.forecast.executable import write_executable
 from kgraph.forecast.hlo import read_module
 from kgraph.forecast.profile import LayerTime, Profile, profile
 from kgraph.forecast.table import Comparison
@@ -76,6 +77,7 @@ class Forecast:
         where: the devices.
         options: what it was made for.
         compiled: what the compiler gave.
+        identity: of which model and training the step is.
     """
 
     where: Slice
@@ -83,6 +85,7 @@ class Forecast:
     compiled: Compiled
     graph: Graph = field(repr=False)
     again: Again = field(repr=False)
+    identity: str = field(repr=False)
 
     # --- memory ----------------------------------------------------------------------------------
 
@@ -220,7 +223,7 @@ class Forecast:
         if self.compiled.executable is None:
             reason = "does not fit" if not self.fits else "cannot be written down by its compiler"
             raise StateError(f"The program for {self.where.name} {reason}")
-        Path(path).write_bytes(self.compiled.executable)
+        write_executable(path, self.identity, self.compiled.executable)
 
     def __repr__(self) -> str:
         return "\n".join(forecast_lines(self))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,15 @@ from kgraph import forecast as forecasts
 from kgraph.compiler import INFERENCE_PASSES, Program
 from kgraph.compiler.costs.dims import abstract_arrays
 from kgraph.compiler.lower import Remat, Stacking
+from kgraph.descriptions import text_of, written
+from kgraph.errors import StateError
 from kgraph.forecast.executable import for_fit, load_executable
 from kgraph.graph.graph import Graph
+from kgraph.layers.base.core import label_of
 from kgraph.models.costing import abstract_batch, cost
 from kgraph.models.trainer import Trainer
+from kgraph.registry import describe
+from kgraph.training.identity import LOSSES
 from kgraph.training.step import Batch
 from kgraph.types import Tree
 
@@ -75,18 +81,36 @@ def use_executable(self: Model, path: str | Path) -> None:
 
     It serves batches of the size of the forecast as they come from iterators, generators and data
     sets, on a slice of the same form with the same layout; `compile_report` shows it. Whatever
-    takes blocks of arrays, validation and `predict` are compiled for as ever.
+    takes blocks of arrays, validation and `predict` are compiled for as ever. `compile` ends it.
 
     Args:
         path: of the file. It is a pickle: load only files of your own.
 
     Raises:
-        StateError: the model is not compiled; or the versions of JAX or of the compiler, or the
-            devices, are others than those of the file.
+        StateError: the model is not compiled, or runs eagerly; the step is of another model,
+            optimizer, loss or metrics; or the versions of JAX or of the compiler, or the devices,
+            are others than those of the file.
     """
-    self._kgraph.trainer.require_compiled("use_executable")
-    step = for_fit(load_executable(path))
-    self._kgraph.trainer.compiler.ready["train (one batch)"] = step
+    trainer = self._kgraph.trainer
+    trainer.require_compiled("use_executable")
+    if trainer.compiler.eager:
+        raise StateError(f"{label_of(self)} runs eagerly, and uses no executable")
+    step = load_executable(path)
+    if step.identity != _identity(self):
+        raise StateError(
+            f"The executable in {str(path)!r} is no step of {label_of(self)} as it is compiled",
+            expected="the same layers, optimizer, loss and metrics, none of them a lambda",
+            hint="model.forecast(...).save_executable(path) writes one",
+        )
+    trainer.compiler.ready["train (one batch)"] = for_fit(step)
+
+
+def _identity(model: Model) -> str:
+    """Returns what tells a training step of a model from others that take arrays like it."""
+    graph, given = model._kgraph.programs.known_live.graph, model._kgraph.trainer.given() or {}
+    counted = {name: describe(given.get(name)) for name in ("optimizer", *LOSSES)}
+    text = text_of([graph.stored_hash, written(counted)])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Subject:
@@ -108,6 +132,10 @@ class Subject:
     def graph(self) -> Graph:
         """Of the model, before it is lowered."""
         return self._trainer.programs.known_live.graph
+
+    def identity(self, trains: bool) -> str:
+        """Returns of which model and training the step is."""
+        return _identity(self._model) if trains else self.graph.stored_hash
 
     def batch(self, rows: int, y: Tree, sizes: Mapping[str, int] | None, trains: bool) -> Batch:
         """Returns what a batch looks like: with targets, or inputs alone."""

@@ -93,6 +93,7 @@ class Trainer:
     def start_anew(self, options: CompileOptions, block_size: int | None, eager: bool) -> None:
         """Takes what `compile` was given; the optimizer starts anew."""
         self.options, self.block_size, self.compiler.eager = options, block_size, eager
+        self.compiler.ready.clear()
         self.engine = self.reached = None
         self.meters = Meters(options)
 

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import threading
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import jax
 from kgraph.compiler.executables import Making
 from kgraph.interrupts import PATIENCE, held
 from kgraph.layers.base.remarks import remarks
+from kgraph.source import warn
 from kgraph.tables import Table, Tabular
 from kgraph.training.xla_options import xla_options
 
@@ -202,10 +202,10 @@ class Compiler:
             if ready.takes(*args):
                 self.entries.append(Compilation(name, "read from a file", 0.0, 0.0, True, None))
                 return ready.run
-            warnings.warn(
+            warn(
                 f"{name}: what was read from a file is for arguments of other shapes, or for other "
-                "devices, and is not used", stacklevel=2,
-            )  # fmt: skip
+                "devices, and is not used",
+            )
         with _ticking(self._listening.notice):
             entry, executable = self._compiled(name, reason, function, donate, args, out_shardings)
         self.entries.append(entry)

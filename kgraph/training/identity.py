@@ -43,7 +43,7 @@ _WARNED = {
     "version of kgraph": _BITS, "version of JAX": _BITS, "kind of device": _BITS, "devices": _BITS,
 }  # fmt: skip
 _IF_BOTH_KNOWN = ("learning rate", "seed", "number of steps per epoch", "model")
-_LOSSES = ("loss", "loss_weights", "loss_fn", "metrics", "weighted_metrics")
+LOSSES = ("loss", "loss_weights", "loss_fn", "metrics", "weighted_metrics")
 
 Identity = Mapping[str, Any]
 """Plain data by what it says of a training."""
@@ -70,7 +70,7 @@ def training_identity(
     weights = None if class_weight is None else [[int(k), v] for k, v in class_weight.items()]
     return {
         "kind of optimizer": kind,
-        **{name: _plain(options.get(name)) for name in _LOSSES},
+        **{name: _plain(options.get(name)) for name in LOSSES},
         "class_weight": weights and _plain(sorted(weights)),
         "seed": seed,
         "number of rows": source.rows,

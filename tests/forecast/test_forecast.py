@@ -102,6 +102,21 @@ def test_a_job_begins_with_a_saved_step_and_does_not_compile_it(tmp_path):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
     with pytest.warns(UserWarning, match="for arguments of other shapes"):
         trained(tmp_path / "step.bin", 24)
+    loss = kgraph.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
+    model.compile(model.optimizer, loss, distribution=dist.FSDP(HERE, least_size=1000))
+    model.fit(iter([(x[:16], y[:16])]), verbose=0)
+    report = model.compile_report()
+    reasons = [one.reason for one in report if one.function == "train (one batch)"]
+    assert [reason == "read from a file" for reason in reasons] == [True, False]
+    with pytest.raises(StateError, match="no step of"):
+        model.use_executable(tmp_path / "step.bin")
+    other = kgraph.Sequential([kgraph.Input((m.WIDTH,)), L.Dense(m.CLASSES)])
+    with pytest.raises(StateError, match="no step of"):
+        m.compiled(other, distribution=dist.FSDP(HERE)).use_executable(tmp_path / "step.bin")
+    eager = m.blocks()
+    eager.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(StateError, match="runs eagerly"):
+        eager.use_executable(tmp_path / "step.bin")
     with pytest.raises(StateError, match="must be compiled before use_executable"):
         m.blocks().use_executable(tmp_path / "step.bin")
 

@@ -161,5 +161,5 @@ def test_options_that_look_like_values_of_keras_stay_what_they_are(tmp_path):
 
 def test_bytes_that_are_no_text_are_refused_by_save_alone(tmp_path):
     model = keras.Sequential([keras.Input((3,)), Acting(b"\xff\x00")])
-    with pytest.raises(ConfigError, match="'policy'.* cannot be written"):
+    with pytest.raises(ConfigError, match=r"'policy'.* cannot be written"):
         model.save(tmp_path / "m.kgraph")
