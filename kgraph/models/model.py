@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kgraph import saving
 from kgraph.compiler.lower import LiveGraph
-from kgraph.errors import ConfigError, GraphError, check_keys, nearest
+from kgraph.errors import ConfigError, GraphError, nearest
 from kgraph.extra import extra
 from kgraph.graph import Graph, SymbolicTensor, freeze, verify
 from kgraph.graph.structure import leaves, map_structure, single
@@ -26,6 +26,7 @@ from kgraph.models import (
     display,
     evaluating,
     files,
+    finding,
     fitting,
     forecasting,
     learning_rate,
@@ -213,25 +214,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         """The layers of the graph, and what `kgraph.ops` and operators on tensors are there."""
         return list(self._kgraph.layers.values())
 
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Returns the layer of a name, or at an index of `layers`.
-
-        Raises:
-            ConfigError: there is none.
-        """
-        if (name is None) == (index is None):
-            raise ConfigError("get_layer takes a name or an index")
-        if index is not None:
-            if not -len(self.layers) <= index < len(self.layers):
-                raise ConfigError(
-                    f"{label_of(self)} has {len(self.layers)} layers", received=f"index {index}"
-                )
-            return self.layers[index]
-        named = dict(self._kgraph.layers)
-        if self._kgraph.graph is None:
-            named = {layer.name: layer for layer in self.layers} | dict(self._kgraph_children())
-        check_keys(label_of(self), {str(name): None}, named)
-        return named[str(name)]
+    get_layer = finding.get_layer
 
     # --- graph and tensors -----------------------------------------------------------------------
 
