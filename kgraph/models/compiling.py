@@ -93,7 +93,6 @@ def compile(
         ConfigError: a name is unknown, a dict has a key that is no output, or a weight does not
             fit its layout.
     """
-    vars(self)["loss"] = loss
     if steps_per_execution != "auto" and (
         not isinstance(steps_per_execution, int)
         or isinstance(steps_per_execution, bool)

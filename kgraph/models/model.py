@@ -43,7 +43,7 @@ from kgraph.ops.operation import Operation
 from kgraph.optimizers import Optimizer
 from kgraph.tracebacks import entries
 from kgraph.training.callbacks import History
-from kgraph.types import CustomObjects, Shape, Tree
+from kgraph.types import CustomObjects, LossesLike, Shape, Tree
 
 
 # Configs of models are long: their shapes are inferred anew sooner than looked up.
@@ -302,6 +302,12 @@ class Model(Layer, traits=Traits(same_shapes=False)):
 
     get_metrics_result = stepping.get_metrics_result
     reset_metrics = stepping.reset_metrics
+
+    @extra
+    def loss(self) -> LossesLike | None:
+        """What `compile` was given as loss."""
+        options = self._kgraph.trainer.options
+        return None if options is None else options.loss
 
     @extra
     def compiled(self) -> bool:

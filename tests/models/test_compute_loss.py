@@ -307,3 +307,28 @@ def test_the_loss_that_compile_was_given():
         model = api.Sequential([api.Input((2,)), api.layers.Dense(1)])
         model.compile("sgd", "mse")
         assert model.loss == "mse"
+
+
+def test_a_loss_of_the_users_own_stays_theirs():
+    class Own(kgraph.Model):
+        def __init__(self):
+            super().__init__()
+            self.loss = kgraph.layers.Dense(1)
+
+        def call(self, inputs):
+            return self.loss(inputs)
+
+    model = Own()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    assert isinstance(model.loss, kgraph.layers.Dense)
+    assert len(model.trainable_weights) == 2
+
+
+def test_a_compile_that_fails_leaves_the_loss():
+    model = kgraph.Sequential([kgraph.Input((2,)), kgraph.layers.Dense(1)])
+    assert model.loss is None
+    model.compile("sgd", "mse")
+    with pytest.raises(kgraph.errors.ConfigError):
+        model.compile("sgd", "nonsense")
+    assert model.loss == "mse"
