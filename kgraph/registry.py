@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy
 
+from kgraph.constructors import form_of
 from kgraph.custom_objects import (
     custom_object_scope,
     get_custom_objects,
@@ -44,31 +45,6 @@ _LONGEST_SHOWN = 60
 T = TypeVar("T")
 
 _own: dict[tuple[str, str], Any] = {}
-
-
-@dataclass(frozen=True)
-class _Form:
-    """What a constructor takes: its parameters in order, without `self` and `**kwargs`."""
-
-    names: tuple[str, ...]
-    positional: tuple[str, ...]
-    defaults: dict[str, Any]
-    rest: str | None
-    open: bool
-
-
-@cache
-def _form(cls: type) -> _Form:
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    rest = [p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL]
-    return _Form(
-        tuple(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD),
-        tuple(p.name for p in parameters if p.kind in by_place),
-        {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty},
-        rest[0] if rest else None,
-        any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters),
-    )
 
 
 @dataclass(eq=False)
@@ -106,7 +82,7 @@ class Recorded:
 
     def __repr__(self) -> str:
         """Returns the class with the options that were given and are not the default."""
-        defaults = _form(type(self)).defaults
+        defaults = form_of(type(self)).defaults
         given = recorded_arguments(self).items()
         shown = (f"{k}={_shown(v)}" for k, v in given if k not in defaults or defaults[k] is not v)
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -148,17 +124,11 @@ def restored_options(cls: type, config: Config) -> dict[str, Any]:
 def recorded_arguments(thing: Recorded) -> dict[str, Any]:
     """Returns the constructor's arguments by name, with defaults, `**kwargs` spread out."""
     args, kwargs = thing._kgraph.arguments
-    form = _form(type(thing))
+    form = form_of(type(thing))
     given = {**form.defaults, **dict(zip(form.positional, args)), **kwargs}
     if form.rest is not None and len(args) > len(form.positional):
         given[form.rest] = args[len(form.positional) :]
     return {name: given.pop(name) for name in form.names if name in given} | given
-
-
-def accepts(cls: type, option: str) -> bool:
-    """Tells whether the constructor of `cls` takes a keyword of this name."""
-    form = _form(cls)
-    return form.open or (option in form.names and option != form.rest)
 
 
 def register(kind: str, name: str, thing: T) -> T:

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from kgraph.checks import check_count
+from kgraph.constructors import accepts
 from kgraph.errors import ConfigError, StateError
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.options import CommonOptions, LayerOptions, LoraOptions
-from kgraph.registry import accepts
 from kgraph.types import Array, InitializerLike
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from kgraph import regularizers
 from kgraph.config import DTypePolicy
+from kgraph.constructors import accepts
 from kgraph.custom_objects import get_registered_name
 from kgraph.declared import declare, is_own
 from kgraph.errors import ConfigError, NotYetError
@@ -32,7 +33,7 @@ from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import name_paths, name_weights, named_weights, parts_of
 from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
-from kgraph.registry import accepts, describe, restored_options
+from kgraph.registry import describe, restored_options
 from kgraph.tracebacks import entries
 from kgraph.types import Array, ArrayLike, Config, Function, RegularizerLike
 
