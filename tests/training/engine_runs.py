@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 import kgraph
+from kgraph.callbacks import Callback
+from kgraph.saving.checkpoints import Checkpoint
 from kgraph.training.feed import flat_batch
 from kgraph.training.step import Batch
 
@@ -120,3 +123,27 @@ def arrays_of(tree: Any) -> list[np.ndarray]:
 def flat(model: Any, x: Any, y: Any) -> Batch:
     """Returns a batch in the order of a model's graph."""
     return flat_batch(model._kgraph_inner_graph, x, y, None)
+
+
+class Interrupted(Exception):
+    """What `InterruptAt` raises."""
+
+
+class InterruptAt(Callback):
+    """Raises before a batch of the training; counts all batches, from 0."""
+
+    def __init__(self, batch: int) -> None:
+        self.left = batch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self.left == 0:
+            raise Interrupted
+        self.left -= 1
+
+
+def fitted(data: Any, folder: Path | None = None, epochs: int = 3, **more: Any) -> tuple[Any, Any]:
+    """Returns history and weights of a training; in a folder, it goes on where it has stopped."""
+    model = compiled()
+    checkpoint = None if folder is None else Checkpoint(folder, every=1)
+    history = model.fit(data, epochs=epochs, verbose=0, checkpoint=checkpoint, **more).history
+    return history, model.get_weights()

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_runs import LABELS, X, assert_same, compiled, trained
+from engine_runs import LABELS, InterruptAt, Interrupted, X, assert_same, compiled, fitted, trained
 
-from kgraph.callbacks import Callback
 from kgraph.data import make_source, mapped
 from kgraph.errors import DataError
 from kgraph.saving.checkpoints import Checkpoint
@@ -86,30 +85,9 @@ KINDS: dict[str, Any] = {
 """What makes each, and with which arguments of fit."""
 
 
-class Interrupted(Exception):
-    pass
-
-
-class InterruptAt(Callback):
-    """Raises before a batch of the training, counted from 0."""
-
-    def __init__(self, batch: int) -> None:
-        self.left = batch
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if self.left == 0:
-            raise Interrupted
-        self.left -= 1
-
-
 def fit(kind: str, folder: Path | None = None, **more: Any) -> tuple[Any, Any]:
     make, options = KINDS[kind]
-    model = compiled()
-    checkpoint = None if folder is None else Checkpoint(folder, every=1)
-    history = model.fit(
-        make(), epochs=EPOCHS, verbose=0, checkpoint=checkpoint, **options, **more
-    ).history
-    return history, model.get_weights()
+    return fitted(make(), folder, EPOCHS, **options, **more)
 
 
 @pytest.mark.parametrize("make", [

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_runs import LABELS, X, assert_same, compiled, trained
+from engine_runs import LABELS, InterruptAt, Interrupted, X, assert_same, compiled, fitted, trained
 
-from kgraph.callbacks import Callback
 from kgraph.data import from_hugging_face, mapped
 from kgraph.errors import ConfigError, DataError
-from kgraph.saving.checkpoints import Checkpoint
 
 pytest.importorskip(  # a module of it: a folder of tests has the name of the whole
     "datasets.arrow_dataset", reason="datasets is not installed: pip install 'kgraph-jax[loaders]'"
@@ -42,35 +40,12 @@ def mapped_stream() -> Any:
     return mapped(batches, lambda rows: (rows["x"], rows["label"]))
 
 
-class Interrupted(Exception):
-    pass
-
-
-class InterruptAt(Callback):
-    """Raises before a batch of the training, counted from 0."""
-
-    def __init__(self, batch: int) -> None:
-        self.left = batch
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if self.left == 0:
-            raise Interrupted
-        self.left -= 1
-
-
-def fit(data: Any, folder: Path | None = None, **more: Any) -> tuple[Any, Any]:
-    model = compiled()
-    checkpoint = None if folder is None else Checkpoint(folder, every=1)
-    history = model.fit(data, epochs=3, verbose=0, checkpoint=checkpoint, **more).history
-    return history, model.get_weights()
-
-
 @pytest.mark.parametrize("make", [by_number, stream, shuffled, mapped_stream])
 def test_training_goes_on_in_the_middle_of_an_epoch(make: Any, tmp_path: Path) -> None:
-    history, weights = fit(make())
+    history, weights = fitted(make())
     with pytest.raises(Interrupted):
-        fit(make(), tmp_path, callbacks=[InterruptAt(6)])
-    again, after = fit(make(), tmp_path)
+        fitted(make(), tmp_path, callbacks=[InterruptAt(6)])
+    again, after = fitted(make(), tmp_path)
     assert again == history
     for one, two in zip(after, weights, strict=True):
         np.testing.assert_array_equal(one, two)

@@ -20,11 +20,11 @@ import engine_runs as runs
 import numpy as np
 import pytest
 import resume_models
-from engine_runs import LABELS, X
+from engine_runs import LABELS, InterruptAt, Interrupted, X
 from resume_models import KINDS, reached, same, train
 
 import kgraph
-from kgraph.callbacks import Callback, EarlyStopping, LambdaCallback
+from kgraph.callbacks import EarlyStopping, LambdaCallback
 from kgraph.data import IndexedSource, PyDataset
 from kgraph.errors import DataError, StateError
 from kgraph.saving.checkpoints import Checkpoint
@@ -33,22 +33,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:The data ran out in epoch", "ignore:.*cannot tell its position"
 )
 ROOT = Path(kgraph.__file__).parents[1]
-
-
-class Interrupted(Exception):
-    pass
-
-
-class InterruptAt(Callback):
-    """Raises before a batch of the training; counts all batches, from 0."""
-
-    def __init__(self, batch: int) -> None:
-        self.left = batch
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if self.left == 0:
-            raise Interrupted
-        self.left -= 1
 
 
 QUICK = [("arrays", (0, 3)), ("list", (3, 4))]

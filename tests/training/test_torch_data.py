@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_runs import LABELS, X, assert_same, compiled, trained
+from engine_runs import LABELS, InterruptAt, Interrupted, X, assert_same, compiled, fitted, trained
 
-from kgraph.callbacks import Callback
 from kgraph.errors import DataError
-from kgraph.saving.checkpoints import Checkpoint
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 data = torch.utils.data
@@ -31,29 +29,6 @@ def stateful() -> Any:
     return loaders.StatefulDataLoader(dataset(), batch_size=4, sampler=sampler)
 
 
-class Interrupted(Exception):
-    pass
-
-
-class InterruptAt(Callback):
-    """Raises before a batch of the training, counted from 0."""
-
-    def __init__(self, batch: int) -> None:
-        self.left = batch
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if self.left == 0:
-            raise Interrupted
-        self.left -= 1
-
-
-def fit(batches: Any, folder: Path | None = None, **more: Any) -> tuple[Any, Any]:
-    model = compiled()
-    checkpoint = None if folder is None else Checkpoint(folder, every=1)
-    history = model.fit(batches, epochs=3, verbose=0, checkpoint=checkpoint, **more).history
-    return history, model.get_weights()
-
-
 def test_a_loader_gives_the_numbers_of_arrays() -> None:
     run, by_arrays = trained(compiled(), loader()), trained(compiled(), shuffle=False)
     assert_same(run, by_arrays)
@@ -70,21 +45,21 @@ def test_a_loader_gives_the_numbers_of_arrays() -> None:
 @pytest.mark.filterwarnings("ignore:.*set_vital")  # torchdata's own
 @pytest.mark.parametrize("batch", [2, 4])  # in later passes torchdata 0.11 repeats rows itself
 def test_a_stateful_loader_goes_on_exactly(batch: int, tmp_path: Path) -> None:
-    history, weights = fit(stateful())
+    history, weights = fitted(stateful())
     with pytest.raises(Interrupted):
-        fit(stateful(), tmp_path, callbacks=[InterruptAt(batch)])
-    again, after = fit(stateful(), tmp_path)
+        fitted(stateful(), tmp_path, callbacks=[InterruptAt(batch)])
+    again, after = fitted(stateful(), tmp_path)
     assert again == history
     for one, two in zip(after, weights, strict=True):
         np.testing.assert_array_equal(one, two)
 
 
 def test_a_loader_without_a_place_is_read_again_with_a_warning(tmp_path: Path) -> None:
-    history, weights = fit(loader())
+    history, weights = fitted(loader())
     with pytest.raises(Interrupted):
-        fit(loader(), tmp_path, callbacks=[InterruptAt(6)])
+        fitted(loader(), tmp_path, callbacks=[InterruptAt(6)])
     with pytest.warns(UserWarning, match="cannot tell its position"):
-        again, after = fit(loader(), tmp_path)
+        again, after = fitted(loader(), tmp_path)
     assert again == history
     for one, two in zip(after, weights, strict=True):
         np.testing.assert_array_equal(one, two)
