@@ -22,7 +22,7 @@ class Chained:
     """Base of datasets that have tf.data's methods: each returns a dataset with one step more.
 
     An item is what the dataset yields, so mostly a batch; one that is a tuple is spread over the
-    parameters of a function. The methods need grain (`pip install grain`).
+    parameters of a function. The methods need grain (`pip install "kgraph-jax[data]"`).
     """
 
     def map(
@@ -239,6 +239,7 @@ def _grain() -> Any:
         import grain
     except ImportError as error:
         raise ConfigError(
-            "map, filter and the other steps of a dataset need grain", hint="pip install grain"
+            "map, filter and the other steps of a dataset need grain",
+            hint='pip install "kgraph-jax[data]"',
         ) from error
     return grain

@@ -134,16 +134,10 @@ def fit(
             x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight,
             int(seeds[0]) << 32 | int(seeds[1]),
         )  # fmt: skip
-        recovery.require(
-            lambda: training_identity(
-                trainer.given() or {},
-                source,
-                class_weight,
-                seed,
-                trainer.reached is not None,
-                placement and placement.distribution,
-            )
-        )
+        recovery.require(lambda: training_identity(
+            trainer.given() or {}, source, class_weight, seed, trainer.reached is not None,
+            placement and placement.distribution,
+        ))  # fmt: skip
         base = 0 if trainer.reached is None else int(trainer.reached.epoch)
         start = recovery.start or Start(initial_epoch, 0, base - initial_epoch)
         data, engine = _opened(trainer, source, recovery, start, recovery.is_over(epochs))
@@ -154,30 +148,19 @@ def fit(
         call_list = CallbackList([callbacks, history], self, params)
         progress = Progress(0 if call_list.shows_progress else verbose, epochs, source.steps)
         size = validation_batch_size or batch_size
+        how = validation_data, size, validation_steps, validation_freq
         if is_overridden(self, "evaluate"):
-            validate = own_validation(
-                self, validation_data, size, validation_steps, validation_freq, callbacks
-            )
+            validate = own_validation(self, *how, callbacks)
         else:
-            validate = validator(
-                trainer.feed_for, engine, validation_data, size, validation_steps,
-                validation_freq, call_list, recovery.validation,
-            )  # fmt: skip
+            validate = validator(trainer.feed_for, engine, *how, call_list, recovery.validation)
         metrics = recovery.restore(engine, reached)
         recovery.keep_example(data.example)
+        work = training_work(engine, data, start, recovery.position(), recovery.padded)
         run = Fit(
-            engine,
-            range(start.epoch, epochs),
-            training_work(engine, data, start, recovery.position(), recovery.padded),
-            call_list,
-            progress,
-            lambda: self.stop_training,
-            validate,
-            lambda: source.exhausted,
-            lambda epoch: reached.count_epochs(start.number(epoch) + 1),
-            recovery,
-            start.batch,
-        )
+            engine, range(start.epoch, epochs), work, call_list, progress,
+            lambda: self.stop_training, validate, lambda: source.exhausted,
+            lambda epoch: reached.count_epochs(start.number(epoch) + 1), recovery, start.batch,
+        )  # fmt: skip
         self.stop_training = False
         engine.checks_finite = check_finite
         with (

@@ -114,5 +114,5 @@ def test_what_cannot_be_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="batch_size"):
         rows().batch(0)
     monkeypatch.setitem(sys.modules, "grain", None)
-    with pytest.raises(ConfigError, match=r"need grain[\s\S]*pip install grain"):
+    with pytest.raises(ConfigError, match=r"need grain[\s\S]*kgraph-jax\[data\]"):
         rows().map(lambda x, y: x)
