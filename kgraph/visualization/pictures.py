@@ -105,6 +105,11 @@ def activations(
     named = program.flat_graph.layers
     names = [name for name in outputs if named[name.partition(":")[0]].weights]
     names = names if layers is None else list(layers)
+    if not names:
+        raise ConfigError(
+            f"{label_of(model)} has no layer with weights to show",
+            hint=f"layers=[...], of {', '.join(outputs)[:200]}",
+        )
     for name in names:
         if name not in outputs:
             raise ConfigError(f"The model computes no {name!r}", hint=nearest(name, outputs))
@@ -146,7 +151,15 @@ def _classes(values: ArrayLike, name: str) -> np.ndarray:
             expected="[rows], [rows, 1] or [rows, classes]",
             received=list(array.shape),
         )
-    return (flat > 0.5).astype(int)[:, 0] if flat.dtype.kind == "f" else flat.astype(int)[:, 0]
+    if np.array_equal(flat, np.floor(flat)) and flat.min(initial=0) >= 0:
+        return flat.astype(int)[:, 0]
+    if not ((flat >= 0) & (flat <= 1)).all():
+        raise DataError(
+            f"{name} holds numbers that are neither classes nor probabilities",
+            expected="whole numbers from 0, or numbers from 0 to 1",
+            received=f"from {flat.min()} to {flat.max()}",
+        )
+    return (flat > 0.5).astype(int)[:, 0]
 
 
 def _channels(array: np.ndarray, most: int) -> list[np.ndarray]:

@@ -86,3 +86,20 @@ def test_filters_are_drawn_in_colour_where_they_have_three_channels(model):
     np.testing.assert_allclose(image, scaled, rtol=1e-4, atol=1e-5)
     with pytest.raises(ConfigError, match=r"'head' .* has no filters"):
         filters(model.get_layer("head"))
+
+
+def test_classes_may_be_floats_and_nothing_else_is_taken_for_them():
+    figure = plot_confusion_matrix(np.array([0.0, 1.0, 2.0]), np.array([0, 2, 2]))
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    np.testing.assert_array_equal(shown, [[1, 0, 0], [0, 0, 1], [0, 0, 1]])
+    figure = plot_confusion_matrix([0, 1], np.array([[0.4], [0.6]]))
+    np.testing.assert_array_equal(np.asarray(figure.axes[0].images[0].get_array()), np.eye(2))
+    for wrong in ([-1, 0], [0.5, 1.5], [np.nan, 0.0]):
+        with pytest.raises(DataError, match="neither classes nor probabilities"):
+            plot_confusion_matrix([0, 1], wrong)
+
+
+def test_a_model_without_weights_has_no_activations_to_show():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])
+    with pytest.raises(ConfigError, match="no layer with weights"):
+        activations(model, np.ones((1, 3), "float32"))
