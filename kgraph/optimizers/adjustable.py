@@ -134,6 +134,7 @@ class _Adjustable(OnVariables):
 class Rate(float):
     """A learning rate as a number, which can be set where it was read: `assign`, as in Keras."""
 
+    shape, ndim, dtype = (), 0, "float32"  # what tells callbacks of others that it is a variable
     _optimizer: _Adjustable
 
     def __new__(cls, optimizer: _Adjustable) -> Self:
