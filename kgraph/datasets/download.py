@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from kgraph.config import is_interactive_logging_enabled
 from kgraph.errors import DataError
+from kgraph.writing import DRAFT, naming
 
 TIMEOUT = 30.0
 """Seconds that a server may be silent before a download is given up."""
@@ -82,15 +83,23 @@ def download(
 
     Raises:
         DataError: if the file cannot be had or has another hash.
+        OSError: it cannot be written; names the path and, of a full disk, the bytes.
     """
     import pooch
     import requests  # what pooch itself downloads with
 
     timeout = TIMEOUT if timeout is None else timeout
     shows = is_interactive_logging_enabled()
-    over_http = pooch.HTTPDownloader(progressbar=shows, chunk_size=2**16, timeout=timeout)
+    sizes = [0]  # as the server says them
+
+    def listen(response: requests.Response, *_: object, **__: object) -> None:
+        sizes.append(int(response.headers.get("content-length", 0)))
+
+    over_http = pooch.HTTPDownloader(
+        progressbar=shows, chunk_size=2**16, timeout=timeout, hooks={"response": listen}
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, text = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
+    handle, text = tempfile.mkstemp(prefix=f"{DRAFT}{target.name}.", dir=target.parent)
     os.close(handle)
     temporary = Path(text)
     try:
@@ -113,6 +122,9 @@ def download(
         if isinstance(error, requests.exceptions.Timeout) or "timed out" in str(error):
             what = f"failed: {host} was silent for {timeout:g} s"
         raise _problem(url, target, wanted, name, what, received=error) from error
+    except OSError as error:  # those above are of this kind as well
+        with naming(target, sizes[-1] or None):
+            raise error
     finally:
         temporary.unlink(missing_ok=True)
 

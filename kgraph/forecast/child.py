@@ -79,13 +79,24 @@ def _compile(folder: Path, job: dict[str, Any], devices: list[Any]) -> dict[str,
         out_shardings=tuple(sharding or whole for sharding in wanted),
     )
     compiled = call.lower(*args).compile(compiler_options=job["options"] or None)
-    (folder / "text").write_text(compiled.as_text() or "")
+    _write(folder / "text", (compiled.as_text() or "").encode())
+    executable = None
     with contextlib.suppress(Exception):  # not every compiler can write its programs down
         from jax.experimental import serialize_executable
 
-        (folder / "executable").write_bytes(pickle.dumps(serialize_executable.serialize(compiled)))
+        executable = pickle.dumps(serialize_executable.serialize(compiled))
+    if executable is not None:
+        _write(folder / "executable", executable)
     memory = compiled.memory_analysis()
     return {name: getattr(memory, f"{name}_size_in_bytes") for name in SIZES}
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        text = f"{error.strerror}: it needs {len(data):,} bytes"
+        raise OSError(error.errno, text, str(path)) from error
 
 
 def _text(error: Exception) -> str:

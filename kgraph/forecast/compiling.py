@@ -28,6 +28,7 @@ from kgraph.errors import ConfigError, StateError
 from kgraph.forecast import child
 from kgraph.interrupts import tracing
 from kgraph.types import Function
+from kgraph.writing import write_file
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
 _NEEDED = re.compile(
@@ -110,9 +111,9 @@ def compile_for(
     }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="kgraph-forecast-") as name:
         folder = Path(name)
-        (folder / "program").write_bytes(program)
+        write_file(folder / "program", program)
         if here is None:
-            (folder / "job.json").write_text(json.dumps(job))
+            write_file(folder / "job.json", json.dumps(job).encode())
             found = _run(folder, where)
         else:
             found = child.attempt(folder, job, list(here.flat))

@@ -13,6 +13,7 @@ from kgraph.forecast.words import as_key, as_words
 from kgraph.training.compilation import Ready
 from kgraph.training.state import TrainState, copied
 from kgraph.types import Array, Tree
+from kgraph.writing import write_file
 
 
 class Executable:
@@ -68,7 +69,7 @@ def for_fit(step: Executable) -> Ready:
 
 def write_executable(path: str | Path, identity: str, executable: bytes) -> None:
     """Writes what a compiler has written down, with what it is a step of."""
-    Path(path).write_bytes(pickle.dumps((identity, executable)))
+    write_file(path, pickle.dumps((identity, executable)))
 
 
 def load_executable(path: str | Path) -> Executable:

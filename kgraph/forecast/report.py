@@ -219,6 +219,7 @@ class Forecast:
 
         Raises:
             StateError: the step does not fit, or the compiler cannot write its programs down.
+            OSError: the file cannot be written; names the path and the bytes.
         """
         if self.compiled.executable is None:
             reason = "does not fit" if not self.fits else "cannot be written down by its compiler"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kgraph.saving.load import load_model
 from kgraph.saving.save import save_model
 from kgraph.types import CustomObjects
+from kgraph.writing import write_file
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -38,5 +39,5 @@ def model_from_bytes(contents: bytes, custom_objects: CustomObjects | None = Non
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.kgraph"
-        path.write_bytes(contents)
+        write_file(path, contents)
         return load_model(path, custom_objects)

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from kgraph.errors import ConfigError, DataError
+from kgraph.writing import naming
 
 MOST_MEMBERS = 10_000_000
 MOST_FOR_EACH_BYTE = 200
@@ -29,6 +30,7 @@ class _Member:
     """A file or (without `open`) a folder of an archive."""
 
     name: str
+    size: int
     open: Callable[[], IO[bytes] | None] | None
 
 
@@ -83,13 +85,13 @@ def _of_tar(archive: Path, tar: tarfile.TarFile) -> Iterator[_Member]:
         if not (info.isfile() or info.isdir() or info.islnk() or info.issym()):
             raise _refused(archive, info.name, "is neither a file nor a folder")
         opener = None if info.isdir() else lambda info=info: tar.extractfile(info)
-        yield _Member(info.name, opener)
+        yield _Member(info.name, info.size, opener)
 
 
 def _of_zip(archive: Path, zipped: zipfile.ZipFile) -> Iterator[_Member]:
     for info in zipped.infolist():
         opener = None if info.is_dir() else lambda info=info: zipped.open(info)
-        yield _Member(info.filename, opener)
+        yield _Member(info.filename, info.file_size, opener)
 
 
 def _write(archive: Path, folder: Path, members: Iterator[_Member]) -> None:
@@ -109,7 +111,7 @@ def _write(archive: Path, folder: Path, members: Iterator[_Member]) -> None:
         source = member.open()
         if source is None:
             raise _refused(archive, member.name, "is a link to something that is no file in it")
-        with source, path.open("wb") as target:
+        with source, naming(name, member.size), path.open("wb") as target:
             while chunk := source.read(2**20):
                 left -= len(chunk)
                 if left < 0:

@@ -13,6 +13,7 @@ from kgraph import config
 from kgraph.errors import ConfigError, DataError, check_choice
 from kgraph.source import warn
 from kgraph.types import ArrayLike, DTypeLike, FilePath
+from kgraph.writing import write_file
 
 MODES = {"grayscale": ("L", "I;16", "I"), "rgb": ("RGB",), "rgba": ("RGBA",)}
 """Pillow's modes that each colour mode leaves as they are; the first is what others become."""
@@ -156,8 +157,9 @@ def save_img(
 
     Raises:
         DataError: the array is no image.
+        OSError: the file cannot be written; names the path and the bytes.
     """
-    if file_format is None and isinstance(path, (str, Path)):
+    if file_format is None and isinstance(path, (str, os.PathLike)):
         file_format = Path(path).suffix[1:]
     if file_format is not None:
         file_format = "jpeg" if file_format.lower() == "jpg" else file_format.lower()
@@ -165,7 +167,12 @@ def save_img(
     if image.mode == "RGBA" and file_format == "jpeg":
         warn("JPEG has no transparency: the fourth channel is left out")
         image = image.convert("RGB")
-    image.save(path, format=file_format, **kwargs)
+    if not isinstance(path, (str, os.PathLike)):
+        image.save(path, format=file_format, **kwargs)
+        return
+    sink = io.BytesIO()
+    image.save(sink, format=file_format, **kwargs)
+    write_file(path, sink.getvalue())
 
 
 def data_layout(owner: str, data_format: str | None) -> str:

@@ -16,7 +16,7 @@ from kgraph.visualization.annotations import (
     draw_bounding_boxes,
     draw_segmentation_masks,
 )
-from kgraph.visualization.figures import pyplot
+from kgraph.visualization.figures import pyplot, write_figure
 
 _LAST = "channels_last"
 
@@ -79,11 +79,12 @@ def plot_image_gallery(
             axis.margins(x=0, y=0)
             if title := _title(index, label_map or {}, y_true, y_pred):
                 axis.set_title(title, fontsize=8)
-    if path is not None:
-        figure.savefig(path, pad_inches=0, bbox_inches="tight", transparent=transparent, dpi=dpi)
-    elif show is None or show:
+    if path is None and (show is None or show):
         plt.show()
     plt.close(figure)
+    if path is not None:
+        look = {"pad_inches": 0, "bbox_inches": "tight", "transparent": transparent, "dpi": dpi}
+        write_figure(figure, path, **look)
 
 
 def plot_bounding_box_gallery(

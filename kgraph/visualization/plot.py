@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shutil
@@ -21,6 +20,7 @@ from kgraph.visualization.folding import drawn
 from kgraph.visualization.heat import Timed, with_costs
 from kgraph.visualization.interactive import drawing_to_html
 from kgraph.visualization.svg import drawing_to_svg
+from kgraph.writing import write_file
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -100,7 +100,8 @@ def plot_model(
         The drawing, as an object that a notebook shows.
 
     Raises:
-        ConfigError: the file cannot be written there, or an option cannot have its value.
+        ConfigError: there is no such folder, or an option cannot have its value.
+        OSError: the file cannot be written; names the path and the bytes.
         StateError: what the format needs is not installed, or fails.
     """
     check_keys("plot_model", unknown, [])
@@ -120,7 +121,7 @@ def plot_model(
     else:
         data = _drawn_as(drawing, file_format, rankdir, dpi, splines)
     if path is not None:
-        _write(path, data)
+        write_file(path, data)
     return Plot(path, file_format, data)
 
 
@@ -215,17 +216,3 @@ def _check_folder(path: Path) -> None:
         raise ConfigError(
             f"plot_model cannot write {str(path)!r}: it is a folder", hint="name a file in it"
         )
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes under another name and renames, so that no half of a file is ever seen."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(data)
-        os.replace(draft, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise ConfigError(
-            f"plot_model cannot write {str(path)!r}", received=error.strerror or str(error)
-        ) from error

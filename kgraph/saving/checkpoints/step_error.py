@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kgraph.errors import ModelFileError
-from kgraph.saving.files.atomic import lacking
 from kgraph.saving.files.file_error import shown
+from kgraph.writing import lacking
 
 
 class DamagedStepError(ModelFileError):

@@ -15,12 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kgraph.errors import KGraphError
+from kgraph.writing import DRAFT, naming
 
-_SAVING = ".kgraph-saving-"
-WORKSHOPS = f"{_SAVING}*"
+WORKSHOPS = f"{DRAFT}*"
 _WORKSHOP = re.compile(r"\.kgraph-saving-([0-9a-f]{8})-(\d+)-\w+")
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _in_use: set[str] = set()
 
@@ -33,7 +31,7 @@ def workshop(target: Path, token: str = "") -> Iterator[Path]:
     of this machine left behind are taken away first. `token` ends its name, if there is one.
     """
     _sweep(target.parent)
-    name = f".kgraph-saving-{_host()}-{os.getpid()}-{token or secrets.token_hex(4)}"
+    name = f"{DRAFT}{_host()}-{os.getpid()}-{token or secrets.token_hex(4)}"
     folder = target.parent / name
     _in_use.add(name)  # before it exists, so that no other thread sweeps it away
     try:
@@ -45,30 +43,6 @@ def workshop(target: Path, token: str = "") -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _in_use.discard(name)
-
-
-@contextlib.contextmanager
-def naming(path: str | Path, needed: int | None = None) -> Iterator[None]:
-    """Has errors of the system name a path that the user knows, and how much a full disk lacks.
-
-    Args:
-        path: what is written.
-        needed: about how many bytes that takes.
-    """
-    try:
-        yield
-    except OSError as error:
-        text = lacking(error.strerror or str(error), error.errno, needed)
-        own = error.filename is None or _SAVING in str(error.filename)
-        place = str(path if own else error.filename)
-        raise OSError(error.errno or errno.EIO, text, place) from error
-
-
-def lacking(text: str, number: int | None, needed: int | None) -> str:
-    """Returns the text of an error of the system; of a full disk, with the bytes that it needs."""
-    if needed is None or number not in _FULL or f"{needed:,}" in text:
-        return text
-    return f"{text}: it needs {needed:,} bytes"
 
 
 def replace_file(

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from kgraph.errors import StateError
-from kgraph.saving.files.atomic import is_running, naming
+from kgraph.saving.files.atomic import is_running
 from kgraph.saving.files.file_error import shown
+from kgraph.writing import naming
 
 try:
     import fcntl

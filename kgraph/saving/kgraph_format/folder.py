@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import make_folder, naming, put_in_place, reading_back, workshop
+from kgraph.saving.files.atomic import make_folder, put_in_place, reading_back, workshop
 from kgraph.saving.files.digests import array_digests
 from kgraph.saving.files.lock import FolderLock
 from kgraph.saving.files.misfit import Misfit
@@ -35,6 +35,7 @@ from kgraph.saving.kgraph_format.parts import is_ours, name_in_folder
 from kgraph.saving.kgraph_format.processes import Processes, meet
 from kgraph.saving.kgraph_format.safetensors import ArraySpec, make_layout
 from kgraph.saving.kgraph_format.shards import Start, Stored
+from kgraph.writing import naming
 
 _Item = tuple[str, Start | None, np.ndarray]  # path, where a shard begins, what is stored
 

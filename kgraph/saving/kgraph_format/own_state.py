@@ -19,6 +19,7 @@ from kgraph.hooks import is_overridden, place_of
 from kgraph.layers.base import Layer, Variable
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import children, named_weights
+from kgraph.writing import write_file
 
 ASSETS = "assets/"
 _OWN = ("save_own_variables", "load_own_variables")
@@ -118,7 +119,7 @@ def _write(folder: Path, name: str, data: bytes) -> None:
     if ".." in target.parts or not target.resolve().is_relative_to(folder.resolve()):
         raise ConfigError("A file names a place outside of its folder", received=repr(name))
     os.makedirs(target.parent, exist_ok=True)
-    target.write_bytes(data)
+    write_file(target, data)
 
 
 def all_layers(model: Layer) -> Iterator[tuple[str, Layer]]:

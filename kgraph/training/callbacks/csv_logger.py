@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from kgraph.distribution.coordination import is_leader
-from kgraph.saving.files.atomic import naming
 from kgraph.training.callbacks.callback import Callback, Logs
+from kgraph.writing import naming
 
 
 class CSVLogger(Callback):

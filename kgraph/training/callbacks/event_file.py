@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from kgraph.distribution.coordination import is_leader
-from kgraph.saving.files.atomic import naming
+from kgraph.writing import naming
 
 _POLYNOMIAL = 0x82F63B78  # Castagnoli, reflected
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5

@@ -9,6 +9,7 @@ from kgraph.errors import StateError
 from kgraph.tables import Table, Tabular
 from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.progress import format_number
+from kgraph.visualization.figures import finished, pyplot
 
 _ROWS_SHOWN = 10
 
@@ -87,27 +88,19 @@ class History(Tabular, Callback):
             the matplotlib Figure; a notebook shows it when it is the value of a cell.
 
         Raises:
-            StateError: matplotlib is not installed, or there is no epoch to draw.
+            StateError: there is no epoch to draw.
+            ConfigError: matplotlib is not installed.
+            OSError: the file cannot be written; names the path and the bytes.
         """
         if not self._records:
             raise StateError("The history has no epoch to draw", hint="fit the model first")
-        try:
-            from matplotlib import pyplot  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise StateError(
-                "History.plot needs matplotlib, which is not installed",
-                hint="pip install matplotlib, or read the numbers from .to_dict()",
-            ) from error
         panels = list(dict.fromkeys(key.removeprefix("val_") for key in self.history))
-        figure, axes = pyplot.subplots(
+        figure, axes = pyplot().subplots(
             1, len(panels), squeeze=False, figsize=(4 * len(panels), 3), layout="constrained"
         )
         for axis, key in zip(axes[0], panels):
             self._draw(axis, key)
-        pyplot.close(figure)  # else a notebook shows it twice
-        if path is not None:
-            figure.savefig(path)
-        return figure
+        return finished(figure, path)
 
     def _draw(self, axis: Any, key: str) -> None:
         for name, label in ((key, "training"), (f"val_{key}", "validation")):

@@ -10,10 +10,11 @@ from typing import Literal, TypeAlias
 
 from kgraph.distribution.coordination import is_leader
 from kgraph.errors import ConfigError
-from kgraph.saving.files.atomic import naming, put_in_place
+from kgraph.saving.files.atomic import put_in_place
 from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.json_line import as_json
+from kgraph.writing import naming
 
 Place: TypeAlias = tuple[float, float]
 """Epoch and batch of a line; the line of an epoch itself comes after all of its batches."""

@@ -8,7 +8,7 @@ import sys
 import pytest
 from callback_stand_in import replay
 
-from kgraph.errors import StateError
+from kgraph.errors import ConfigError, StateError
 from kgraph.training import callbacks as ours
 
 
@@ -62,7 +62,7 @@ def test_plot_without_matplotlib_says_what_to_do(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(StateError, match="needs matplotlib, which is not installed"):
+    with pytest.raises(ConfigError, match="matplotlib, which is not installed"):
         trained([{"loss": 1.0}]).plot()
     with pytest.raises(StateError, match="no epoch to draw"):
         ours.History().plot()
