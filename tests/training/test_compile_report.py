@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import engine_runs as runs
@@ -11,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from counting import compilations
 from engine_runs import LABELS, X, compiled, trained
 
 import kgraph
@@ -33,22 +32,6 @@ def _functions(model: Any) -> list[str]:
     return [entry.function for entry in model.compile_report()]
 
 
-@contextmanager
-def _compilations_by_jax() -> Iterator[list[str]]:
-    """Yields a list that grows with each compilation, whoever asks for it."""
-    found: list[str] = []
-
-    def listen(name: str, _: float, **__: Any) -> None:
-        if name == "/jax/core/compile/backend_compile_duration":
-            found.append(name)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield found
-    finally:
-        jax.monitoring.clear_event_listeners()
-
-
 def test_a_partial_last_batch_needs_no_executable_of_its_own() -> None:
     model = compiled()
     assert repr(model.compile_report()) == "Nothing was compiled yet"
@@ -57,11 +40,12 @@ def test_a_partial_last_batch_needs_no_executable_of_its_own() -> None:
     assert {e.reason for e in model.compile_report()} == {"first use"}
     assert not any(e.shared for e in model.compile_report())
 
-    with _compilations_by_jax() as found:
+    def use_again() -> None:
         _use(model)
         model.optimizer.learning_rate = 0.5
         trained(model, epochs=5, initial_epoch=3)
-    assert found == []
+
+    assert compilations(use_again) == 0
     assert len(model.compile_report()) == 4
 
     text = repr(model.compile_report()).splitlines()
@@ -76,9 +60,8 @@ def test_a_partial_last_batch_needs_no_executable_of_its_own() -> None:
 
 def test_equal_models_share_and_other_models_do_not() -> None:
     _use(compiled())
-    with _compilations_by_jax() as found:
-        again = _use(compiled(steps_per_execution=2))
-    assert found == []
+    again = compiled(steps_per_execution=2)
+    assert compilations(lambda: _use(again)) == 0
     assert [e.shared for e in again.compile_report()] == [True] * 4
     assert "shared" in repr(again.compile_report())
 

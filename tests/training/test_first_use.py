@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from counting import compilations
 
 from kgraph import Input, Model, layers
 from kgraph.compiler.packing import stack_rows, take_rows
@@ -20,18 +21,7 @@ def compilations_of_a_first_fit(widths: list[int]) -> int:
     model = Model(inputs, x)
     model.compile("adam", "mse")
     rows = [np.zeros((8, width), np.float32) for width in (widths[0], widths[-1])]
-    compiled: list[str] = []
-
-    def listen(name: str, _: float, **__: Any) -> None:
-        if name == "/jax/core/compile/backend_compile_duration":
-            compiled.append(name)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        model.fit(*rows, epochs=1, verbose=0)
-    finally:
-        jax.monitoring.clear_event_listeners()
-    return len(compiled)
+    return compilations(lambda: model.fit(*rows, epochs=1, verbose=0))
 
 
 def test_more_shapes_are_not_more_compilations():
