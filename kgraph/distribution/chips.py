@@ -135,6 +135,14 @@ def find_slice(name: str) -> Slice:
     return Slice(name, chip, sizes)
 
 
+def peak_flops(device: Any) -> float | None:
+    """Returns the most FLOPs that a device of JAX's can do in a second; None if unknown."""
+    chip = CHIPS.get(_KINDS.get(device.device_kind, ""))
+    if chip is None:
+        return None
+    return chip.flops * (getattr(device, "num_cores", 1) if chip.cores > 1 else 1)
+
+
 def slice_of(devices: Sequence[Any]) -> Slice:
     """Returns what is known of devices that JAX has."""
     first = devices[0]

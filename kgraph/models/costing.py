@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -10,16 +11,18 @@ import jax
 import jax.numpy as jnp
 
 from kgraph.compiler import costs
-from kgraph.compiler.costs.dims import abstract_arrays, unknown_sizes
+from kgraph.compiler.costs.dims import abstract_arrays, bind_sizes, unknown_sizes
 from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH
 from kgraph.graph.graph import Graph
+from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import is_structure
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import walk_weights
 from kgraph.training.compilation import Compiler
 from kgraph.training.compile_options import CompileOptions
 from kgraph.training.engine import Engine
+from kgraph.training.job import Form
 from kgraph.training.memory import Memory, largest_batch, step_memory
 from kgraph.training.pairing import by_output
 from kgraph.training.step import Batch
@@ -59,6 +62,30 @@ def cost(self: Model, batch_size: int = 1, sizes: Mapping[str, int] | None = Non
     live = self._kgraph.programs.known_live
     trained = {id(weight) for _, weight, trained in walk_weights(self) if trained}
     return costs.count_costs(live.graph, live.layers, trained, batch_size, sizes)
+
+
+def row_flops(self: Model) -> Callable[[Form], float | None]:
+    """Returns what counts the FLOPs of one row of a training step, of inputs of some form.
+
+    It gives None where they cannot be counted: no training ends for that.
+    """
+
+    @functools.cache
+    def count(form: Form) -> float | None:
+        live = self._kgraph.programs.live
+        if live is None or len(form) != len(live.graph.inputs):
+            return None
+        specs = [live.graph.spec(ref) for ref in live.graph.inputs]
+        given = [TensorSpec((1, *shape), dtype) for shape, dtype in form]
+        try:
+            known = bind_sizes(zip(specs, given))
+            names = unknown_sizes(live.graph).items()
+            counted = cost(self, 1, {key: known[name] for name, key in names if name != BATCH})
+        except Exception:  # of a layer of the user's, say: `cost` itself tells
+            return None
+        return counted.total.flops / counted.batch_size
+
+    return count
 
 
 def memory(

@@ -21,7 +21,8 @@ from kgraph.training.engine import Engine
 from kgraph.training.evaluation import Evaluation
 from kgraph.training.feed import Feed, GraphFeed, with_first
 from kgraph.training.grouping import rows_at_once
-from kgraph.training.loop import Logs, Work, evaluate
+from kgraph.training.job import Job
+from kgraph.training.loop import Logs, TrainingWork, Work, evaluate
 from kgraph.training.placement import Placement
 from kgraph.training.progress import Progress
 from kgraph.training.recovery import Start
@@ -171,7 +172,7 @@ def training_work(
     first: Start,
     position: Callable[[], Any] | None,
     padded: int = 0,
-) -> Callable[[int, int], Work]:
+) -> Callable[[int, int], TrainingWork]:
     """Returns what gives the steps of an epoch, by its index and the batch to begin with.
 
     Args:
@@ -194,7 +195,7 @@ def training_work(
         return lambda epoch, start: TrainRows(engine, arrays, rows, first.number(epoch), start)
     size = training_size(engine, placement, lambda: padded)
 
-    def work(epoch: int, start: int) -> Work:
+    def work(epoch: int, start: int) -> TrainingWork:
         begun = data.begun if (epoch, start) == (first.epoch, first.batch) else None
         raw = begun if begun is not None else source.epoch(first.number(epoch), start)
         make = prepare(data)
@@ -320,7 +321,7 @@ def _is_due(epoch: int, frequency: int | Sequence[int]) -> bool:
     return number % frequency == 0 if isinstance(frequency, int) else number in frequency
 
 
-def compilations(progress: Progress) -> Callable[[Any], None]:
+def compilations(progress: Progress, job: Job | None = None) -> Callable[[Any], None]:
     """Returns what tells a display about compilations, and keeps them out of the time per step."""
     shown, total, since = "", 0.0, None
 
@@ -332,6 +333,8 @@ def compilations(progress: Progress) -> Callable[[Any], None]:
         else:
             seconds, since = entry.traced + entry.compiled, None
             progress.skip(seconds)
+            if job is not None:
+                job.compiled(seconds)
             total += seconds
             text = f"compiling {total:.1f} s"
         progress.note(text, replaces=shown)

@@ -14,6 +14,7 @@ from kgraph.distribution.together import together
 from kgraph.errors import ConfigError
 from kgraph.hooks import is_overridden
 from kgraph.interrupts import held
+from kgraph.models.costing import row_flops
 from kgraph.models.data import (
     Data,
     answer,
@@ -37,6 +38,7 @@ from kgraph.training.doubts import warn_of_doubts
 from kgraph.training.engine import Engine
 from kgraph.training.identity import training_identity
 from kgraph.training.interrupt import Preempted
+from kgraph.training.job import Job
 from kgraph.training.loop import Fit
 from kgraph.training.progress import Progress
 from kgraph.training.recovery import Recovery, Saving, Start, Unsaved
@@ -127,7 +129,8 @@ def fit(
     if checkpoint is None and callbacks is not None:
         checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
     placement = trainer.programs.placement()
-    saver = Unsaved() if checkpoint is None else Recovery(checkpoint)
+    job = trainer.job = Job()
+    saver = Unsaved() if checkpoint is None else Recovery(checkpoint, job)
     with held(), trainer.alone(), together("fit", Preempted), saver as recovery:
         seeds = recovery.seeds(trainer.seeds(seed))
         source = make_source(
@@ -143,6 +146,7 @@ def fit(
         data, engine = _opened(trainer, source, recovery, start, recovery.is_over(epochs))
         warn_of_doubts(engine, data.first)
         reached = trainer.reached_by(engine, seeds)
+        job.runs_on(engine.placement, row_flops(self), checkpoint is not None)
         self.history = history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": source.steps}
         call_list = CallbackList([callbacks, history], self, params)
@@ -159,13 +163,13 @@ def fit(
         run = Fit(
             engine, range(start.epoch, epochs), work, call_list, progress,
             lambda: self.stop_training, validate, lambda: source.exhausted,
-            lambda epoch: reached.count_epochs(start.number(epoch) + 1), recovery, start.batch,
+            lambda epoch: reached.count_epochs(start.number(epoch) + 1), recovery, start.batch, job,
         )  # fmt: skip
         self.stop_training = False
         engine.checks_finite = check_finite
         with (
             trainer.owning(engine, reached, metrics),
-            trainer.compiler.telling(compilations(progress)),
+            trainer.compiler.telling(compilations(progress, job)),
         ):
             _train(run, recovery, start)
     return history

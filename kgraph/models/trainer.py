@@ -30,6 +30,7 @@ from kgraph.training.custom_loss import logged_names
 from kgraph.training.engine import Engine
 from kgraph.training.feed import Feed, GraphFeed, OwnFeed, flat_targets
 from kgraph.training.held_metrics import OWN, held_by_layers
+from kgraph.training.job import Job
 from kgraph.training.objective import Objective
 from kgraph.training.optimizer_state import PackedOptimizerState, new_optimizer_state
 from kgraph.training.own_loss import OwnLoss
@@ -63,6 +64,7 @@ class Trainer:
         running: the engine that trains just now.
         reached: where the last training ended; None before the first.
         meters: the metrics that `compile` adds to those of the model; None before it.
+        job: what the last `fit` did with its time; None before the first.
     """
 
     def __init__(self, model: Model, programs: Programs) -> None:
@@ -77,6 +79,7 @@ class Trainer:
         self.reached: Reached | None = None
         self._fitting = threading.Lock()
         self.meters: Meters | None = None
+        self.job: Job | None = None
         programs.on_leaving_devices = self._leave_devices
 
     def copy_for(self, model: Model, programs: Programs, memo: dict[int, Any]) -> Trainer:
@@ -355,13 +358,9 @@ class Trainer:
         program, optimizer = self.programs.plain(), self._model.optimizer
         assert optimizer is not None
         trained = program.layout.split(program.specs()["params"])[0]
-        scalar = jax.ShapeDtypeStruct((), jnp.int32)
-        return {
-            "optimizer": jax.eval_shape(optimizer._kgraph_init, trained),
-            "step": scalar,
-            "epoch": scalar,
-            "key": jax.ShapeDtypeStruct((2,), jnp.uint32),
-        }
+        state = jax.eval_shape(optimizer._kgraph_init, trained)
+        scalar, key = jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((2,), jnp.uint32)
+        return {"optimizer": state, "step": scalar, "epoch": scalar, "key": key}
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Goes on from what `state` returned."""

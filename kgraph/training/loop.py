@@ -13,6 +13,7 @@ from kgraph.training.doubts import warn_of_loss
 from kgraph.training.engine import Engine
 from kgraph.training.evaluation import Evaluation
 from kgraph.training.interrupt import Preempted
+from kgraph.training.job import Form, Job
 from kgraph.training.placement import shared_call
 from kgraph.training.progress import Progress
 
@@ -33,6 +34,18 @@ class Work(Protocol):
     def close(self) -> None:
         """Lets go of threads and files."""
         ...
+
+
+class TrainingWork(Work, Protocol):
+    """Batches to train on.
+
+    Attributes:
+        examples: how many rows the last `run` handed over.
+        form: what their inputs look like.
+    """
+
+    examples: int
+    form: Form
 
 
 class Watch(Protocol):
@@ -109,12 +122,13 @@ class Fit:
         finished: told of each epoch whose steps are done, before callbacks are.
         watch: told of blocks and epochs.
         start: batch of the first epoch to begin with; its accumulators then go on.
+        job: told what the time goes into.
         logs: of the last epoch that has ended.
     """
 
     engine: Engine
     epochs: range
-    work: Callable[[int, int], Work]
+    work: Callable[[int, int], TrainingWork]
     callbacks: CallbackList
     progress: Progress
     should_stop: Callable[[], bool]
@@ -123,6 +137,7 @@ class Fit:
     finished: Callable[[int], None]
     watch: Watch = field(default_factory=Unwatched)
     start: int = 0
+    job: Job = field(default_factory=Job)
     logs: Logs = field(default_factory=dict)
     _begin: tuple[int, int] = (0, 0)  # the running epoch, and the steps before it
 
@@ -146,6 +161,9 @@ class Fit:
                 done = int(self.engine.state.step) - before
                 interrupt.args = (f"stopped after step {done} of epoch {epoch + 1}; weights kept",)
             raise
+        finally:
+            if self.job.profile is not None:
+                self.job.profile.end()
 
     def _run(self, agreement: Alone) -> None:
         start, logs, count = self.start, {}, 0
@@ -158,15 +176,17 @@ class Fit:
                 self.engine.reset_metrics()
                 self.callbacks.on_epoch_begin(epoch)
             self.progress.epoch_begin(epoch)
-            count = self._steps(epoch, start, agreement)
+            with self.job.spending("steps"):
+                count = self._steps(epoch, start, agreement)
+                ended = self.engine.logs() if count else {}  # has waited for all steps
             start = 0
             if count == 0:
                 self.watch.after_epoch(epoch - 1, logs, True, True, True)
                 break
             self.finished(epoch)
-            before, logs = logs, self.engine.logs()
+            before, logs = logs, ended
             warn_of_loss(logs, before, self.engine.program)
-            self.progress.update(count, logs.copy)  # the fetch has waited: the time is known
+            self.progress.update(count, logs.copy)  # so the time is known
             validated = self.validate(epoch)
             if validated is not None:
                 logs.update({f"val_{key}": value for key, value in validated.items()})
@@ -187,13 +207,10 @@ class Fit:
         listens = self.callbacks.wants_batches("train")
         count = start
         with contextlib.closing(self.work(epoch, start)) as work:
-            while work.more():
-                one_by_one = listens or self.engine.checks_finite
-                limit = 1 if one_by_one else self.engine.throttle.pace.next_size()
-                most = self.watch.most_steps(count)
+            while self._more(work):
                 if listens:
                     self.callbacks.on_train_batch_begin(count)
-                count += work.run(limit if most is None else min(limit, most))
+                count += self._block(work, self._limit(count, listens))
                 self.progress.update(count - self.engine.throttle.waiting, self.engine.logs)
                 if listens:
                     self.callbacks.on_train_batch_end(count - 1, self.engine.logs())
@@ -206,6 +223,32 @@ class Fit:
                 if agreed is Wish.SAVE:
                     self.watch.save()
         return count
+
+    def _more(self, work: TrainingWork) -> bool:
+        with self.job.spending("data"):
+            return work.more()
+
+    def _limit(self, count: int, listens: bool) -> int:
+        """Returns how many steps the next block of an epoch may have at most."""
+        if listens or self.engine.checks_finite:
+            return 1
+        profile = self.job.profile
+        bounds = self.watch.most_steps(count), profile and profile.most_steps()
+        size = self.engine.throttle.pace.next_size()
+        return min([size, *(bound for bound in bounds if bound is not None)])
+
+    def _block(self, work: TrainingWork, limit: int) -> int:
+        """Hands over a block; returns how many steps it has."""
+        job, wait = self.job, self.engine.throttle.wait
+        if job.profile is not None:
+            with job.spending("other"):
+                job.profile.before_block(wait)
+        steps = work.run(limit)
+        job.handed_over(steps, work.examples, work.form)
+        if job.profile is not None:
+            with job.spending("other"):
+                job.profile.after_block(steps, wait)
+        return steps
 
     def _wish(self, stops: bool = True, epoch_end: bool = False) -> Wish:
         """Returns what this process wants. `stops` tells whether it may stop just now."""

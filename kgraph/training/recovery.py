@@ -20,6 +20,7 @@ from kgraph.training.callbacks import Callback, CallbackList
 from kgraph.training.callbacks.callback import give_state, state_of
 from kgraph.training.engine import Engine
 from kgraph.training.identity import Identity, check_identity
+from kgraph.training.job import Job
 from kgraph.training.loop import Logs, Unwatched, Work
 from kgraph.training.own_places import check_rows, gather_places, own_place
 from kgraph.training.reached import Reached
@@ -105,6 +106,7 @@ class Recovery:
 
     Args:
         checkpoint: the folder.
+        job: told what time saving and going on have taken.
 
     Attributes:
         start: where to go on, None for a training that has no checkpoint yet.
@@ -113,11 +115,11 @@ class Recovery:
         validation: where the validation data are.
     """
 
-    def __init__(self, checkpoint: checkpoints.Checkpoint) -> None:
+    def __init__(self, checkpoint: checkpoints.Checkpoint, job: Job) -> None:
         self.start: Start | None = None
         self.padded, self.finished = 0, False
         self.validation = ValidationPlace()
-        self._checkpoint = checkpoint
+        self._checkpoint, self._job = checkpoint, job
         self._identity: dict[str, Any] = {}
         self._meta: dict[str, Any] | None = None
         self._key = np.zeros(2, np.uint32)
@@ -133,7 +135,8 @@ class Recovery:
     def __enter__(self) -> Recovery:
         self._checkpoint.open()
         try:
-            self._read()
+            with self._job.spending("restore"):
+                self._read()
         except BaseException:
             self._checkpoint.close()
             raise
@@ -150,6 +153,8 @@ class Recovery:
             self.validation.restore(validation)
             self._batch = self.start.batch
             self._at = (self.start.epoch, self.start.batch, position)
+            if "job" in meta:  # earlier versions did not save it
+                self._job.resume(meta["job"])
 
     def __exit__(self, *error: Any) -> None:
         self._checkpoint.__exit__(*error)  # keeps the user's own exception in front
@@ -203,7 +208,7 @@ class Recovery:
         """Brings data that move on by themselves to where they were."""
         self._get_position = getattr(source, "get_position", None)
         if self._meta is not None and self._get_position is not None:
-            with heard():
+            with heard(), self._job.spending("restore"):
                 source.set_position(self._at[2], self._meta["batches"])
 
     def position(self) -> Callable[[], Any] | None:
@@ -224,7 +229,8 @@ class Recovery:
             "state": abstract_state(engine, engine.program.layout),
             "callbacks": like_arrays(arrays),
         }
-        saved, meta = self._checkpoint.restore(None, template)
+        with self._job.spending("restore"):
+            saved, meta = self._checkpoint.restore(None, template)
         state: TrainState = saved["state"]
         program = engine.program
         values = program.by_weight(state.variables)
@@ -272,7 +278,7 @@ class Recovery:
         self.padded = getattr(work, "rows", 0)
         self._at = (epoch, step_of_epoch, getattr(work, "position", None))
         if isinstance(self._checkpoint.every, int) and self.is_due(False):
-            self._save()
+            self.save()
 
     def is_due(self, epoch_end: bool) -> bool:
         """Tells whether a save is due; where time decides, by the clock of the first process."""
@@ -282,20 +288,25 @@ class Recovery:
         return self._checkpoint.due(self._steps, epoch_end, time.monotonic())
 
     def save(self) -> None:
-        self._save()
+        with self._job.spending("save"):
+            self._save()
 
     def after_epoch(self, epoch: int, logs: Logs, last: bool, stopped: bool, due: bool) -> None:
         """Saves if that is due at the end of an epoch; always after the last."""
         self._batch = 0
         self._at = (epoch + 1, 0, self._at[2])
         if last or due:
-            self._save(logs, finished=stopped)
+            with self._job.spending("save"):
+                self._save(logs, finished=stopped, last=last)
 
     def preempted(self) -> None:
         """Saves at once: the process is to end."""
         self._save(wait=True)
 
-    def _save(self, logs: Logs | None = None, finished: bool = False, wait: bool = False) -> None:
+    def _save(
+        self, logs: Logs | None = None, finished: bool = False, last: bool = False,
+        wait: bool = False,
+    ) -> None:  # fmt: skip
         engine, start = self._engine, self._start
         assert engine is not None
         assert engine.optimizer is not None
@@ -313,7 +324,7 @@ class Recovery:
             "learning_rate": engine.optimizer._kgraph_host_rate,
             "callback_arrays": _specs(arrays), "example": self._example,
             "padded": self.padded, "validation": validation,
-            "places": gather_places(engine, [position, validation]),
+            "places": gather_places(engine, [position, validation]), "job": self._job.saved(last),
         }  # fmt: skip
         tree = {"state": engine.plain_state, "callbacks": arrays}
         self._checkpoint.save(self._steps, tree, meta, logs, wait=wait)

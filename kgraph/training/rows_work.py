@@ -12,6 +12,7 @@ from kgraph.training.blocks import Cut
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.engine import Engine
 from kgraph.training.evaluation import Evaluation
+from kgraph.training.job import form_of
 from kgraph.training.sizes import room_for_data
 
 
@@ -43,6 +44,7 @@ class TrainRows:
         room[: len(order)] = order
         self._rows = replace(rows, order=engine.put_whole(room), count=np.int32(len(order)))
         self._tail = order[self.full * size :]
+        self.examples, self.form = 0, form_of(rows.batch)
 
     def more(self) -> bool:
         """Tells whether there is another step."""
@@ -64,6 +66,8 @@ class TrainRows:
             rows = replace(self._rows, order=tail, count=np.int32(self._rest))
             engine.train_rows(rows, cut, 0, 1)
         self._done += steps
+        size, last = self._cut.size, self.full * self._cut.size + self._rest
+        self.examples = min(self._done * size, last) - done * size
         return steps
 
     def close(self) -> None:

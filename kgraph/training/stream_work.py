@@ -11,11 +11,12 @@ import numpy as np
 
 from kgraph.data import ahead
 from kgraph.training.device_rows import padded_batch
+from kgraph.training.job import Form, form_of
 from kgraph.training.placement import Placement, shared_call
 from kgraph.training.step import Batch
 
-Taken = tuple[Batch, Any, Any]
-"""A batch on the device, which of its rows count, and the position in the data after it."""
+Taken = tuple[Batch, Any, Any, int]
+"""A batch on the device, which of its rows count, the position after it, and how many count."""
 
 
 class Stream:
@@ -24,6 +25,8 @@ class Stream:
     Attributes:
         position: where the data were after the batch that was taken last.
         rows: how many that batch had, with its padding.
+        examples: how many without; of all processes, where each reads its part.
+        form: what its inputs look like.
         taken: how many batches have been taken.
 
     Args:
@@ -49,16 +52,20 @@ class Stream:
         self._take = take
         self._call = shared_call(placement)
         self.position: Any = None
-        self.rows = self.taken = 0
+        self.rows = self.taken = self.examples = 0
+        self.form: Form = ()
+        reads_own = placement is not None and placement.reads_own
+        readers = placement.distribution.num_processes if placement and reads_own else 1
 
         def ready(item: object) -> Taken:
             batch, kept = prepare(item), None
+            examples = batch.rows * readers
             if size is not None:
                 batch, kept = size.fit(batch)
             where = None if position is None else position()
             if placement is not None:
-                return *placement.batch((batch, kept), batch.rows), where
-            return *jax.device_put((batch, kept)), where
+                return *placement.batch((batch, kept), batch.rows), where, examples
+            return *jax.device_put((batch, kept)), where, examples
 
         self._items = ahead(_at_most(raw, most), ready)
         self._next: Taken | None = None
@@ -81,7 +88,8 @@ class Stream:
         """Takes one batch, and returns 1."""
         if self.more():
             assert self._next is not None
-            batch, kept, self.position = self._next
+            batch, kept, self.position, self.examples = self._next
+            self.form = form_of(batch)
             self._next = None
             self.rows = batch.rows
             self.taken += 1

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kgraph.training.callbacks.csv_logger import CSVLogger as CSVLogger
     from kgraph.training.callbacks.early_stopping import EarlyStopping as EarlyStopping
     from kgraph.training.callbacks.history import History as History
+    from kgraph.training.callbacks.job_metrics import JobMetrics as JobMetrics
     from kgraph.training.callbacks.json_logger import JSONLogger as JSONLogger
     from kgraph.training.callbacks.lambda_callback import LambdaCallback as LambdaCallback
     from kgraph.training.callbacks.learning_rate_scheduler import (

@@ -15,6 +15,8 @@ def as_json(record: dict[str, object]) -> str:
 
 
 def _plain(value: object) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if hasattr(value, "dtype"):  # of NumPy or JAX

@@ -14,6 +14,7 @@ from kgraph.saving.files.atomic import put_in_place
 from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.json_line import as_json
+from kgraph.training.job import Meter, meter_of
 from kgraph.writing import naming
 
 Place: TypeAlias = tuple[float, float]
@@ -22,6 +23,9 @@ Place: TypeAlias = tuple[float, float]
 
 class JSONLogger(Callback):
     """Writes each epoch as one line: `{"epoch": 0, "loss": 0.25, "val_loss": 0.5}`.
+
+    Of a training with a checkpoint, or on several devices, a line has an entry `"job"` as well, a
+    dict of the numbers that `JobMetrics` describes, since the line of this kind before it.
 
     Epochs and batches count from 0. A line is on the disk before training goes on. A number that is
     not finite is null.
@@ -55,12 +59,14 @@ class JSONLogger(Callback):
         self.update_freq = 1 if update_freq == "batch" else update_freq
         self._epoch = 0
         self._kept: list[tuple[Place, str]] | None = None
+        self._of_epochs = self._of_batches = Meter(None)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         if is_leader():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with naming(self.path):
                 self._kept = _read(self.path)
+        self._of_epochs, self._of_batches = meter_of(self.model), meter_of(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -69,11 +75,11 @@ class JSONLogger(Callback):
         self._cut((self._epoch, batch))
         if isinstance(self.update_freq, int) and (batch + 1) % self.update_freq == 0:
             record = {"epoch": self._epoch, "batch": batch, **(logs or {})}
-            self._write(record)
+            self._write(record, self._of_batches)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._cut((epoch, math.inf))
-        self._write({"epoch": epoch, **(logs or {})})
+        self._write({"epoch": epoch, **(logs or {})}, self._of_epochs)
 
     def _cut(self, place: Place) -> None:
         """Drops the lines from the first place of this training on, now that it is known."""
@@ -81,9 +87,11 @@ class JSONLogger(Callback):
             self._rewrite([line for known, line in self._kept if known < place])
             self._kept = None
 
-    def _write(self, record: dict[str, object]) -> None:
+    def _write(self, record: dict[str, object], meter: Meter) -> None:
         if not is_leader():
             return
+        if job := meter.read():
+            record["job"] = job
         line = as_json(record) + "\n"
         with naming(self.path, len(line)), open(self.path, "a", encoding="utf-8") as file:
             file.write(line)

@@ -16,13 +16,17 @@ from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.callbacks.event_file import EventFile, histogram, scalar, text
 from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.optimizer_rate import current_rates
+from kgraph.training.job import Meter, begin_profile, meter_of
+from kgraph.training.profiling import Profile
 
 
 class TensorBoard(Callback):
     """Writes event files for TensorBoard into the folders `train` and `validation`.
 
     The names are those of Keras: `epoch_loss` and so on for each epoch (from 0), the learning rate
-    among them, `batch_loss` and so on for batches (from 1, counted over epochs).
+    among them, `batch_loss` and so on for batches (from 1, counted over epochs). Of a training with
+    a checkpoint, or on several devices, there are the numbers of `JobMetrics` for each epoch as
+    well: `job/step_seconds` and so on.
 
     Args:
         log_dir: folder of this run.
@@ -32,7 +36,8 @@ class TensorBoard(Callback):
         write_steps_per_second: adds `epoch_steps_per_second`.
         update_freq: `"epoch"`, `"batch"`, or a number of batches. Other than `"epoch"` it makes the
             loop stop at each batch and fetch its metrics.
-        profile_batch: 0; `jax.profiler` profiles steps.
+        profile_batch: number of the batch of which a trace is written, counted from 1 over the
+            epochs of this `fit`; or that of the first and of the last, see `JobMetrics`. 0: none.
         embeddings_freq: 0.
         embeddings_metadata: None.
 
@@ -58,16 +63,23 @@ class TensorBoard(Callback):
         check_count("TensorBoard", "histogram_freq", histogram_freq, least=0)
         check_frequency("TensorBoard", "update_freq", update_freq, "batch")
         _refuse("write_images", write_images, "histogram_freq=1 shows how weights are distributed")
-        _refuse("profile_batch", profile_batch, "with jax.profiler.trace(log_dir): model.fit(...)")
         _refuse("embeddings_freq", embeddings_freq, "save the weights by ModelCheckpoint")
         _refuse("embeddings_metadata", embeddings_metadata, None)
         self.log_dir = os.fspath(log_dir)
+        self.profile_batch = profile_batch
+        self._profile()  # complains now
         self.histogram_freq, self.write_graph = histogram_freq, write_graph
         self.write_steps_per_second = write_steps_per_second
         self.update_freq = 1 if update_freq == "batch" else update_freq
         self._batches = 0
         self._began = time.perf_counter()
+        self._meter = Meter(None)
         self._open()
+
+    def _profile(self) -> Profile | None:
+        if not self.profile_batch:
+            return None
+        return Profile(self.profile_batch, self.log_dir, ("TensorBoard", "profile_batch"))
 
     def _open(self) -> None:
         self._train = EventFile(Path(self.log_dir) / "train")
@@ -76,6 +88,8 @@ class TensorBoard(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._open()
         self._batches = 0
+        self._meter = meter_of(self.model)
+        begin_profile(self.model, self._profile())
         if self.write_graph:
             tables: list[str] = []
             self.model.summary(print_fn=tables.append)
@@ -95,7 +109,7 @@ class TensorBoard(Callback):
         trained |= current_rates(self.model)
         if self.write_steps_per_second and (steps := (self.params or {}).get("steps")):
             trained["steps_per_second"] = steps / (time.perf_counter() - self._began)
-        values = _scalars("epoch_", trained)
+        values = _scalars("epoch_", trained) + _scalars("job/", self._meter.read())
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             values += [
                 histogram(f"{path}/histogram", weight.numpy())

@@ -78,7 +78,6 @@ def test_rates_of_schedules_and_of_several_optimizers_are_written(tmp_path):
     ("options", "what"),
     [
         ({"write_images": True}, r"no write_images here[\s\S]*histogram_freq=1"),
-        ({"profile_batch": (2, 4)}, r"no profile_batch here[\s\S]*jax\.profiler"),
         ({"embeddings_freq": 1}, r"no embeddings_freq here"),
         ({"embeddings_metadata": "m.tsv"}, r"no embeddings_metadata here"),
         ({"update_freq": "epochs"}, r"does not know this update_freq[\s\S]*'epoch' or 'batch'"),
