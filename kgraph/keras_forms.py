@@ -24,6 +24,8 @@ KINDS: Mapping[str, str] = {
     "keras.src.models.sequential": "layer",
     "keras.src.models.model": "layer",
     "keras.layers": "layer",
+    "keras.src.applications.convnext": "layer",
+    "keras.src.applications.inception_resnet_v2": "layer",
     "keras.activations": "activation",
     "keras.initializers": "initializer",
     "keras.regularizers": "regularizer",

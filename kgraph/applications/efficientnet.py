@@ -37,25 +37,33 @@ _DROPPED_BLOCKS = 0.2
 """Rate at which the last block is dropped in training; earlier ones less, in proportion."""
 
 
-def _convolution(filters: int, kernel: int, strides: int = 1, **options: Any) -> Any:
+def imagenet_normalized(x: Any) -> Any:
+    """Scales pixels of 0 to 255 to the spread that ImageNet's have."""
+    x = layers.Rescaling(1 / 255)(x)
+    return layers.Normalization(mean=MEAN, variance=[std**2 for std in STD])(x)
+
+
+def convolution(filters: int, kernel: int, strides: int = 1, **options: Any) -> Any:
+    """Returns a convolution whose values start for what comes out of it."""
     options = {"padding": "same", "use_bias": False} | options
     start = VarianceScaling(2.0, "fan_out", "truncated_normal")
     return layers.Conv2D(filters, kernel, strides, kernel_initializer=start, **options)
 
 
-def _silu(x: Any, name: str) -> Any:
-    x = layers.BatchNormalization(name=f"{name}_bn")(x)
+def norm_silu(x: Any, name: str, momentum: float = 0.99) -> Any:
+    """Normalizes, and multiplies by a sigmoid."""
+    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
     return layers.Activation("silu", name=f"{name}_activation")(x)
 
 
-def _excited(x: Any, channels: int, name: str) -> Any:
+def excited(x: Any, channels: int, name: str) -> Any:
     """Weighs the channels of a feature map by what the whole image shows."""
     width = x.shape[-1]
     options = {"use_bias": True}
     y = layers.GlobalAveragePooling2D(name=f"{name}_squeeze")(x)
     y = layers.Reshape((1, 1, width), name=f"{name}_reshape")(y)
-    y = _convolution(channels, 1, activation="silu", name=f"{name}_reduce", **options)(y)
-    y = _convolution(width, 1, activation="sigmoid", name=f"{name}_expand", **options)(y)
+    y = convolution(channels, 1, activation="silu", name=f"{name}_reduce", **options)(y)
+    y = convolution(width, 1, activation="sigmoid", name=f"{name}_expand", **options)(y)
     return layers.Multiply(name=f"{name}_excite")([x, y])
 
 
@@ -70,8 +78,8 @@ def _block(
 ) -> Any:
     entered, channels = x, x.shape[-1]
     if widening > 1:
-        x = _convolution(widening * channels, 1, name=f"{name}_expand_conv")(x)
-        x = _silu(x, f"{name}_expand")
+        x = convolution(widening * channels, 1, name=f"{name}_expand_conv")(x)
+        x = norm_silu(x, f"{name}_expand")
     if strides == 2:
         x = layers.ZeroPadding2D(padding_for_stride(x, kernel), name=f"{name}_dwconv_pad")(x)
     x = layers.DepthwiseConv2D(
@@ -79,22 +87,19 @@ def _block(
         depthwise_initializer=VarianceScaling(2.0, "fan_out", "truncated_normal"),
         name=f"{name}_dwconv",
     )(x)  # fmt: skip
-    x = _excited(_silu(x, name), max(1, channels // 4), f"{name}_se")
-    x = _convolution(filters, 1, name=f"{name}_project_conv")(x)
+    x = excited(norm_silu(x, name), max(1, channels // 4), f"{name}_se")
+    x = convolution(filters, 1, name=f"{name}_project_conv")(x)
     x = layers.BatchNormalization(name=f"{name}_project_bn")(x)
     if strides == 1 and channels == filters:
-        if rate > 0:
-            x = layers.Dropout(rate, (None, 1, 1, 1), name=f"{name}_drop")(x)
-        x = layers.Add(name=f"{name}_add")([x, entered])
+        x = residual(x, entered, rate, name)
     return x
 
 
 def _body(x: Any, width: float, depth: float) -> Any:
-    x = layers.Rescaling(1 / 255)(x)
-    x = layers.Normalization(mean=MEAN, variance=[std**2 for std in STD])(x)
+    x = imagenet_normalized(x)
     x = layers.ZeroPadding2D(padding_for_stride(x, 3), name="stem_conv_pad")(x)
-    stem = _convolution(width_in_eights(32 * width), 3, 2, padding="valid", name="stem_conv")
-    x = _silu(stem(x), "stem")
+    stem = convolution(width_in_eights(32 * width), 3, 2, padding="valid", name="stem_conv")
+    x = norm_silu(stem(x), "stem")
     depths = [math.ceil(depth * stage[-1]) for stage in _STAGES]
     number = 0
     for stage, (kernel, filters, widening, strides, _) in enumerate(_STAGES):
@@ -104,10 +109,20 @@ def _body(x: Any, width: float, depth: float) -> Any:
             filters_here = width_in_eights(filters * width)
             x = _block(x, kernel, filters_here, widening, 1 if i else strides, rate, name)
             number += 1
-    return _silu(_convolution(width_in_eights(1280 * width), 1, name="top_conv")(x), "top")
+    return norm_silu(convolution(width_in_eights(1280 * width), 1, name="top_conv")(x), "top")
 
 
-def _top(x: Any, classes: int, activation: ActivationLike | None, dropout: float) -> Any:
+def residual(x: Any, entered: Any, rate: float, name: str) -> Any:
+    """Adds what entered a block to its branch, which whole rows go without in training."""
+    if rate > 0:
+        x = layers.Dropout(rate, (None, 1, 1, 1), name=f"{name}_drop")(x)
+    return layers.Add(name=f"{name}_add")([x, entered])
+
+
+def dropped_classifier(
+    x: Any, classes: int, activation: ActivationLike | None, dropout: float
+) -> Any:
+    """Averages, drops features in training, and classifies."""
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     x = layers.Dropout(dropout, name="top_dropout")(x)
     start = VarianceScaling(1 / 3, "fan_out", "uniform")
@@ -122,7 +137,7 @@ def _efficientnet(
     return network(
         Design(
             f"EfficientNetB{number}", name, partial(_body, width=width, depth=depth), _SOURCE,
-            files, top=partial(_top, dropout=dropout), size=size,
+            files, top=partial(dropped_classifier, dropout=dropout), size=size,
         )
     )  # fmt: skip
 

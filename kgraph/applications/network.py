@@ -39,6 +39,7 @@ class Design:
         size: height and width of the images that the classifier was trained on.
         least: smallest height and width.
         fixed: whether the classifier takes images of its own size only.
+        end: what stands last where there is no classifier, behind the pooling.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Design:
     size: int = 224
     least: int = 32
     fixed: bool = False
+    end: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,8 @@ def assemble(design: Design, request: Request) -> Model:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     elif request.pooling == "max":
         x = layers.GlobalMaxPooling2D(name="max_pool")(x)
+    if not request.include_top and design.end is not None:
+        x = design.end(x)
     inputs = sources(images)
     model = Model(inputs[0] if len(inputs) == 1 else inputs, x, name=request.name)
     if request.weights == "imagenet" and design.pretrained is not None:

@@ -35,15 +35,17 @@ def published(base: str, top: tuple[str, str], body: tuple[str, str]) -> Pretrai
 
     Args:
         base: address of their folder.
-        top: name and MD5 of the file with the classifier; an empty MD5 where nobody published one.
+        top: name and digest of the file with the classifier: MD5 or SHA-256, or "" where nobody
+            published one.
         body: of the one without.
     """
-    return Pretrained(*(remote(f"{base}/{name}", md5) for name, md5 in (top, body)))
+    return Pretrained(*(remote(f"{base}/{name}", digest) for name, digest in (top, body)))
 
 
-def remote(url: str, md5: str) -> RemoteFile:
+def remote(url: str, digest: str) -> RemoteFile:
     """Returns a file that is kept beside the weights, under the last part of its address."""
-    return RemoteFile(url.rpartition("/")[2], url, md5=md5, folder="weights")
+    name, kind = url.rpartition("/")[2], "sha256" if len(digest) == 64 else "md5"
+    return RemoteFile(name, url, folder="weights", **{kind: digest})
 
 
 def load_pretrained(model: Model, files: Pretrained, top: bool) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kgraph.layers.lookup import deserialize as deserialize
     from kgraph.layers.lookup import serialize as serialize
     from kgraph.layers.merging import *
+    from kgraph.layers.networks import *
     from kgraph.layers.normalization import *
     from kgraph.layers.pooling import *
     from kgraph.layers.preprocessing import *

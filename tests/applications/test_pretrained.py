@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,27 @@ def test_every_file_has_its_own_address():
     assert files[1].body.url.endswith("_kernels_1.4_224_no_top.h5")
 
 
+@pytest.mark.parametrize(
+    ("module", "names", "kind"),
+    [
+        ("convnext", ("Tiny", "Small", "Base", "Large", "XLarge"), "sha256"),
+        ("efficientnet_v2", ("B0", "B1", "B2", "B3", "S", "M", "L"), "md5"),
+    ],
+)
+def test_files_and_digests_are_those_that_keras_publishes(module, names, kind, monkeypatch):
+    ours = getattr(applications, module)
+    theirs = importlib.import_module(f"keras.src.applications.{module}")
+    monkeypatch.setattr(ours, "assemble", lambda design, request: design)
+    hashes = zip(names, theirs.WEIGHTS_HASHES.values(), strict=True)
+    for name, wanted in hashes:
+        title = f"ConvNeXt{name}" if module == "convnext" else f"EfficientNetV2{name}"
+        design = getattr(ours, title)()
+        files = design.pretrained.top, design.pretrained.body
+        assert [file.wanted for file in files] == [f"{kind}:{digest}" for digest in wanted]
+        address = f"{theirs.BASE_WEIGHTS_PATH}{design.name}"
+        assert [file.url for file in files] == [f"{address}.h5", f"{address}_notop.h5"]
+
+
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_images_are_prepared_as_keras_prepares_them(mode, data_format):
@@ -128,7 +150,8 @@ def test_each_module_prepares_images_in_its_own_way():
     images = np.random.default_rng(2).uniform(0, 255, (1, 2, 2, 3)).astype("float32")
     for name in (
         "vgg16", "vgg19", "resnet", "resnet50", "resnet_v2", "mobilenet", "mobilenet_v2",
-        "xception", "inception_v3", "densenet", "efficientnet",
+        "xception", "inception_v3", "densenet", "efficientnet", "efficientnet_v2", "convnext",
+        "nasnet", "inception_resnet_v2",
     ):  # fmt: skip
         ours = getattr(applications, name).preprocess_input(images)
         theirs = getattr(keras.applications, name).preprocess_input(images.copy())

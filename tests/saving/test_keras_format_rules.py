@@ -15,7 +15,7 @@ from keras_models import OLDER, relaxed
 import kgraph
 from kgraph.errors import ConfigError, ModelFileError
 from kgraph.registry import registered_names
-from kgraph.saving.keras_format.names import is_exchanged
+from kgraph.saving.keras_format.names import NETWORK_MODULES, is_exchanged
 from kgraph.saving.keras_format.operations import PAIRS
 
 
@@ -222,9 +222,11 @@ def test_old_weight_files(renamed: bool, tmp_path: Path):
 def test_the_tables_name_what_both_sides_have():
     ours = {name for name in registered_names("layer") if name[0].isupper() and is_exchanged(name)}
     assert len(ours) > 80
-    assert ours - set(dir(keras.layers)) == {"Sequential"}
+    assert ours - set(dir(keras.layers)) == {"Sequential", *NETWORK_MODULES}
     for kind, place in (("loss", keras.losses), ("metric", keras.metrics)):
         assert {n for n in registered_names(kind) if n[0].isupper()} & set(dir(place))
+    for name, module in NETWORK_MODULES.items():
+        assert hasattr(__import__(module, fromlist=["x"]), name)
     modules = {module: __import__(module, fromlist=["x"]) for module in {p.module for p in PAIRS}}
     for pair in PAIRS:
         assert hasattr(modules[pair.module], pair.class_name), pair.class_name

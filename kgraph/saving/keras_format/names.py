@@ -27,6 +27,13 @@ SEQUENTIAL = ("keras", "Sequential")
 NOT_IN_KERAS = frozenset({"FlaxLayer", "JaxLayer", "Layer", "RecurrentCell"})
 """Public layers of kgraph's that no Keras file describes by their name."""
 
+NETWORK_MODULES: Mapping[str, str] = {
+    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+    "LayerScale": "keras.src.applications.convnext",
+    "StochasticDepth": "keras.src.applications.convnext",
+}
+"""The modules of layers that stand beside the networks that have them."""
+
 
 def is_exchanged(name: str) -> bool:
     """Tells whether a Keras file may name this layer of kgraph's own: a public one, or a model."""

@@ -19,6 +19,7 @@ from kgraph.saving.files.file_error import shown
 from kgraph.saving.keras_format.names import (
     LEFT_OUT,
     MODULES,
+    NETWORK_MODULES,
     SPELLED,
     UNWRITTEN,
     is_exchanged,
@@ -150,7 +151,8 @@ class ObjectWriter:
             made = _custom(get_registered_name(cls), config)
             build = layer._kgraph_build_config()
             return made if build is None else {**made, "build_config": self.value(build, place)}
-        return _object(MODULES["layer"], cls.__name__, config)
+        module = NETWORK_MODULES.get(cls.__name__, MODULES["layer"])
+        return _object(module, cls.__name__, config)
 
     def options(self, layer: Layer, place: str, name: str) -> dict[str, Any]:
         """Returns the options of a layer: recorded arguments, or what its own get_config says."""
