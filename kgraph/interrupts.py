@@ -6,7 +6,7 @@ interrupted while it imports or traces, and whatever gives back weights and thre
 runs to its end, however often Ctrl-C comes.
 
 Nothing of this happens in other threads than the main one, which signals never reach, nor while
-SIGINT has a handler that is not Python's own.
+SIGINT has a handler that is not Python's own. Where Ctrl-C cannot be heard, `unheard.py` says so.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from types import FrameType, TracebackType
 from typing import ParamSpec, TypeVar
+
+from kgraph.unheard import listener
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +52,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
     if not _Signal.pending:
         _Signal.since = now
     _Signal.pending = True
+    listener().answer()
     if _Signal.may_arrive or now - _Signal.since > _Signal.patience:
         _Signal.may_arrive = False  # the way out has begun
         raise KeyboardInterrupt
@@ -77,7 +80,7 @@ class held:
         self._patience = patience
 
     def __enter__(self) -> None:
-        self._holds, self._is_first, self._might = False, False, False
+        self._holds = self._is_first = self._might = self._listens = False
         if threading.current_thread() is not threading.main_thread():
             return
         handler = signal.getsignal(signal.SIGINT)
@@ -85,6 +88,7 @@ class held:
             self._is_first = True
             _Signal.may_arrive = _Signal.pending = False
             signal.signal(signal.SIGINT, _handle)
+            self._listens = listener().begin()
         elif handler is not _handle:
             return
         self._might, _Signal.may_arrive = _Signal.may_arrive, False
@@ -99,6 +103,8 @@ class held:
     ) -> None:
         if not self._holds:
             return
+        if self._listens:
+            listener().end()
         _Signal.patience = self._patience
         if not self._is_first:
             _Signal.may_arrive = self._might

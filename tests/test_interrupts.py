@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import sys
 import threading
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 import kgraph
-from kgraph import interrupts
+from kgraph import interrupts, unheard
 from kgraph.compiler.executables import Making
 from kgraph.data import ahead
 from kgraph.errors import StateError
@@ -304,6 +305,29 @@ def test_what_a_call_compiles_can_be_left_as_well(
     gate.set()
     assert np.all(np.isfinite(use()))
     assert len(compiled) == 1  # what was left is what the next call has
+
+
+def _press_main() -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
+
+
+@pytest.mark.parametrize("in_c", [False, True])
+def test_ctrl_c_that_cannot_be_heard_is_told_of(
+    in_c: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(unheard, "PATIENCE", 0.1)
+    timer = threading.Timer(0.05, _press_main)
+    with pytest.raises(KeyboardInterrupt), held():
+        timer.start()
+        if in_c:  # no handler runs, as while XLA is at work
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 1_200_000)
+        else:  # the handler runs, and Ctrl-C waits for the end of the block
+            time.sleep(0.6)
+    timer.join()
+    assert ("cannot be stopped" in capsys.readouterr().err) == in_c
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_what_xla_raises_arrives_and_is_tried_again() -> None:

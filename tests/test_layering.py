@@ -20,7 +20,7 @@ ORDER = {
     "errors": 0, "types": 0, "checks": 0, "config": 0, "declared": 0, "extra": 0, "lazy": 0,
     "custom_objects": 0, "interrupts": 0, "keras_forms": 0, "registry": 0, "version": 0,
     "option_types": 0, "tables": 0, "patterns": 0, "source": 0, "tracebacks": 0, "descriptions": 0,
-    "constructors": 0, "writing": 0, "graph": 1, "data": 1, "datasets": 1, "hooks": 1,
+    "constructors": 0, "unheard": 0, "writing": 0, "graph": 1, "data": 1, "datasets": 1, "hooks": 1,
     "initializers": 1, "regularizers": 1, "constraints": 1, "activations": 1,
     "tree": 1,
     "layers": 2, "ops": 2, "random": 2,
@@ -34,7 +34,7 @@ ORDER = {
 WITHOUT_JAX = {
     "errors", "types", "checks", "config", "custom_objects", "declared", "extra", "lazy",
     "registry", "version", "patterns", "interrupts", "graph", "source", "tracebacks",
-    "descriptions", "constructors", "keras_forms", "tables", "writing",
+    "descriptions", "constructors", "keras_forms", "tables", "unheard", "writing",
 }  # fmt: skip
 HEAVY = {
     "flax", "orbax", "optax", "pydot", "tqdm", "pooch", "h5py", "rich", "treescope", "matplotlib",
