@@ -33,17 +33,17 @@ class Inference:
 
     def variables(self) -> Variables:
         """Returns the weights as they are now, for `program`, folded if anything is to fold."""
-        weights = [place.weight for place in self.program.places]
+        weights = [place.weight for place in self.program.weights.places]
         values: dict[int, Any] = dict(zip(map(id, weights), values_of(weights)))
         now = [values[id(weight)] for weight in self._sources]
         if any(isinstance(array, Tracer) for array in now):
-            return self.program.nest(values)  # what is traced must not be kept
+            return self.program.weights.layout.nest(values)  # what is traced must not be kept
         held = self._held  # other threads may predict as well
         if held is None or any(seen() is not array for seen, array in zip(held[0], now)):
             held = self._held = None  # the old ones are free before there are new ones
             folded = folded_values(self.program.folds.values(), values)
             held = self._held = [weakref.ref(array) for array in now], folded
-        return self.program.folded.nest({**values, **held[1]})
+        return self.program.weights.folded.nest({**values, **held[1]})
 
     def forget(self) -> None:
         """Frees the folded weights; they are made anew when they are asked for."""

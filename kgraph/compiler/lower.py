@@ -164,7 +164,7 @@ def lower_graph(
     plain = Program(history, lowered, owners, root, folds, inference)
     if stack is False:
         return plain
-    trained = {id(place.weight): place.trained for place in plain.places}
+    trained = {id(place.weight): place.trained for place in plain.weights.places}
     least, saves = (2, 0) if stack is True else (_LEAST_BLOCKS, 0 if remat else _LEAST_SAVED)
     # A step of 24 stacked convolution blocks takes a CPU 1.2 x as long: only where it is asked for.
     suited = {node.layer for node in plain.graph.nodes if node.lowering and stack is True}

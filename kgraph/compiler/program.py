@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from kgraph.compiler.layer_signatures import draws_always
 from kgraph.compiler.layout import Layout, Place, Variables
 from kgraph.compiler.run import Observer, run_graph
 from kgraph.compiler.stacked import Stack
-from kgraph.compiler.variables import VariableTrees
+from kgraph.compiler.variables import ProgramWeights
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
 from kgraph.graph.stack import stacks_in
@@ -53,7 +53,7 @@ class Run:
 
 
 @entries
-class Program(VariableTrees):
+class Program:
     """A compiled model: `init` makes variables, `apply` computes. Holds no arrays.
 
     Made by `kgraph.lower`. Both are ordinary traceable functions, for `jax.jit`, `grad`, `vmap`,
@@ -67,6 +67,10 @@ class Program(VariableTrees):
         inference: whether its passes hold outside of training alone.
         passes: name of each pass and the graph after it, the model's own first.
         input_names, output_names: the model's, in order.
+        weights: where they stand in variables.
+        draws_always, assigns_state: whether a key is needed, and state changed, when not in
+            training.
+        adds_losses: whether a layer adds a term to the loss.
         mesh: the devices that a graph with layouts is spread over; None for one device.
         batch_axes: those of its axes along which batches are spread.
     """
@@ -96,8 +100,8 @@ class Program(VariableTrees):
         self.output_names = self.model_graph.output_names
 
     @cached_property
-    def layout(self) -> Layout:
-        """Where each weight stands by itself, each once, in the order of the model's layers.
+    def weights(self) -> ProgramWeights:
+        """Where each weight stands in variables, in the order of the model's layers.
 
         The model decides this and no pass: variables are the same whatever passes have run.
         """
@@ -112,7 +116,7 @@ class Program(VariableTrees):
             for path, variable in walk_held(layer, prefix):
                 place = Place("state", tuple(path.split("/")), variable, False, held=True)
                 found.setdefault(id(variable), place)
-        return Layout(tuple(found.values()))
+        return ProgramWeights(Layout(tuple(found.values())), self.layers, self.stacks, self.folds)
 
     @cached_property
     def draws_always(self) -> bool:
@@ -131,7 +135,7 @@ class Program(VariableTrees):
 
     def _changes_state(self) -> bool:
         """Tells whether a run outside of training returns other state than it was given."""
-        variables = self.folded.specs if self.folds else self.specs()
+        variables = self.weights.folded.specs if self.folds else self.specs()
         inputs = [_example(self.model_graph.spec(ref), 2) for ref in self.model_graph.inputs]
         key = jax.eval_shape(lambda: jax.random.key(0))
 
@@ -143,16 +147,10 @@ class Program(VariableTrees):
         return any(after is not before for after, before in zip(traced.outvars, given))
 
     def training_only(self, weights: Container[int]) -> Program:
-        """Returns the program that trains some of its weights (by identity) and no others.
-
-        Metrics that layers update are no state of it: a step of a model's own has lists for all.
-        """
+        """Returns the program that trains some of its weights (by identity) and no others."""
         twin = copy.copy(self)
-        own = (p for p in self.places if not p.held)
-        places = (replace(p, trained=p.trained and id(p.weight) in weights) for p in own)
-        vars(twin)["layout"] = Layout(tuple(places))
-        for derived in ("packed", "folded", "trained"):
-            vars(twin).pop(derived, None)
+        vars(twin).pop("trained", None)
+        twin.weights = self.weights.training_only(weights)
         return twin
 
     @cached_property
@@ -168,9 +166,10 @@ class Program(VariableTrees):
         Args:
             key: a JAX key. Each weight's numbers depend on it and on the weight's path alone.
         """
-        named = [("/".join(place.path), place.weight) for place in self.places]
+        layout = self.weights.layout
+        named = [("/".join(place.path), place.weight) for place in layout.places]
         arrays = initial_values(named, key)
-        return self.nest(dict(zip(map(id, (p.weight for p in self.places)), arrays)))
+        return layout.nest(dict(zip((id(weight) for _, weight in named), arrays)))
 
     def apply(
         self,
@@ -219,10 +218,10 @@ class Program(VariableTrees):
         graph = self.graph if observe is None else self.flat_graph
         arrays = arrange_inputs(self.model_graph, inputs)
         arrays = conform(self.model_graph, arrays)
-        layout = self.layout_of(variables)
+        layout = self.weights.layout_of(variables)
         values = layout.by_weight(variables)
         layout.check_shapes(values)
-        context = Context(self.with_folded(values), training=training, key=key)
+        context = Context(self.weights.with_folded(values), training=training, key=key)
         context.mesh, context.kept = self.mesh, kept if training else None
         context.batch_axes = self.batch_axes
         called = dict.fromkeys(node.layer for node in graph.calls)
@@ -242,9 +241,10 @@ class Program(VariableTrees):
         """Returns the program as what `stateless_call` runs: on values by weight."""
 
         def call(values: dict[int, Any], inputs: Tree, training: bool, key: Array | None) -> Ran:
-            run = self.run(self.layout.nest(values), inputs, training, key)
+            layout = self.weights.layout
+            run = self.run(layout.nest(values), inputs, training, key)
             outputs = fill(self.model_graph.output_structure, run.outputs[: len(self.output_names)])
-            state = self.layout.by_weight({"state": run.state}, ("state",))
+            state = layout.by_weight({"state": run.state}, ("state",))
             masks = dict(zip(map(id, run.outputs), run.masks))
             return outputs, values | state, run.losses, lambda output: masks.get(id(output))
 
@@ -258,10 +258,43 @@ class Program(VariableTrees):
             hint="kgraph.lower(model) returns the program for both",
         )
 
+    def specs(self) -> Variables:
+        """Returns shape and dtype of each weight, nested as variables are."""
+        return self.weights.layout.specs
+
+    def fold(self, variables: Variables) -> Variables:
+        """Returns variables in which normalisations are part of the weights of the layers before.
+
+        A program for inference takes these as well as the model's own, and then folds nothing
+        itself. There is no way back: weights that no layer reads any more are left out.
+
+        Args:
+            variables: the model's, `{"params": ..., "state": ...}`.
+        """
+        weights = self.weights
+        return weights.folded.nest(weights.with_folded(weights.layout.by_weight(variables)))
+
+    def pack(self, variables: Variables) -> Variables:
+        """Returns variables in which the weights of repeated blocks are stacked.
+
+        Every function of a program takes packed variables as well, and then stacks nothing itself:
+        each step of a training saves a copy of the weights. `unpack` is the inverse.
+
+        Args:
+            variables: collections by name (`{"params": ..., "state": ...}`, or one of them): nested
+                dicts with a leaf for each weight: its array, or something else of its shape, such
+                as its moment in an optimizer.
+        """
+        return self.weights.pack(variables)
+
+    def unpack(self, variables: Variables) -> Variables:
+        """Returns packed variables with an array for each weight of each block again."""
+        return self.weights.packed.unpack(variables)
+
     def penalties(self, params: Params) -> Array:
         """Returns the sum of the regularizers of the trained weights (float32 scalar)."""
         total = jnp.zeros((), jnp.float32)
-        trained = self.layout_of({"params": params}).trained
+        trained = self.weights.layout_of({"params": params}).trained
         values = trained.by_weight({"params": params})
         for weight in (place.weight for place in trained.places):
             if weight.regularizer is not None:
@@ -270,7 +303,7 @@ class Program(VariableTrees):
 
     def constrain(self, params: Params) -> Any:
         """Returns the parameters with each weight's constraint applied."""
-        layout = self.layout_of({"params": params})
+        layout = self.weights.layout_of({"params": params})
         weights = [place.weight for place in layout.trained.places]
         if not any(weight.constraint for weight in weights):
             return params
@@ -283,8 +316,9 @@ class Program(VariableTrees):
     @cached_property
     def trained(self) -> Any:
         """For each parameter, whether training changes it: a tree of bools like `params`."""
-        flags = {id(place.weight): place.trained for place in self.places}
-        return self.nest(flags, ("params",))["params"]
+        layout = self.weights.layout
+        flags = {id(place.weight): place.trained for place in layout.places}
+        return layout.nest(flags, ("params",))["params"]
 
     @tracing
     def jaxpr(self, batch: int = 2, training: bool = False) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import jax
 
 from kgraph.compiler.folded import Fold, folded_values
-from kgraph.compiler.layout import BOTH, Layout, Place, Variables
+from kgraph.compiler.layout import Layout, Place, Variables
 from kgraph.compiler.packing import Bundle
 from kgraph.compiler.stacked import Stack, StackedWeight
 from kgraph.layers.base.between_blocks import between_blocks
@@ -18,37 +19,45 @@ from kgraph.layers.base.variable import Variable, by_key, initial_values
 from kgraph.types import Array
 
 
-class VariableTrees:
-    """The part of a program that knows where each weight stands.
+class ProgramWeights:
+    """Where the weights of a program stand: the layouts of the variables that it takes.
 
     Attributes:
-        stacks: the repeated blocks that are computed by one body each.
-        folds: the layers with a normalisation folded into them.
+        layout: where each weight stands by itself, each once: what `init` makes, and what is saved.
     """
 
-    stacks: dict[str, Stack]
-    folds: dict[str, Fold]
-    layers: dict[str, Layer]
+    def __init__(
+        self,
+        layout: Layout,
+        layers: Mapping[str, Layer],
+        stacks: Mapping[str, Stack],
+        folds: Mapping[str, Fold],
+    ) -> None:
+        self.layout, self._layers, self._stacks, self._folds = layout, layers, stacks, folds
 
-    @cached_property
-    def layout(self) -> Layout:
-        """Where each weight stands by itself: what `init` makes, and what is saved."""
-        return Layout(())
+    def training_only(self, weights: Container[int]) -> ProgramWeights:
+        """Returns those of a program that trains some weights (by identity) and no others.
+
+        Metrics that layers update are no state of it: a step of a model's own has lists for all.
+        """
+        own = (p for p in self.places if not p.held)
+        places = (replace(p, trained=p.trained and id(p.weight) in weights) for p in own)
+        return ProgramWeights(Layout(tuple(places)), self._layers, self._stacks, self._folds)
 
     @cached_property
     def packed(self) -> Layout:
         """The layout in which the weights of repeated blocks are stacked."""
-        return self.layout.stacked(self.stacked_weights)
+        return self.layout.stacked(self._stacked)
 
     @cached_property
     def folded(self) -> Layout:
         """The layout of what `fold` makes: without the weights that only made folded ones."""
-        used = {id(w) for layer in self.layers.values() for w in layer.weights}
-        sources = {id(w) for fold in self.folds.values() for w in fold.sources}
+        used = {id(w) for layer in self._layers.values() for w in layer.weights}
+        sources = {id(w) for fold in self._folds.values() for w in fold.sources}
         kept = [p for p in self.places if id(p.weight) in used or id(p.weight) not in sources]
         made = [
             Place("params", (fold.name, w.name), w, trained=False)
-            for fold in self.folds.values()
+            for fold in self._folds.values()
             for w in fold.weights
         ]
         return Layout((*kept, *made))
@@ -56,9 +65,9 @@ class VariableTrees:
     def layout_of(self, variables: Variables) -> Layout:
         """Returns the layout that variables have: their names say which."""
         trees = [tree for tree in variables.values() if isinstance(tree, Mapping)]
-        is_packed = any(name in tree for name in self.stacks for tree in trees)
-        if any(name in tree for name in self.folds for tree in trees):
-            return self.folded.stacked(self.stacked_weights) if is_packed else self.folded
+        is_packed = any(name in tree for name in self._stacks for tree in trees)
+        if any(name in tree for name in self._folds for tree in trees):
+            return self.folded.stacked(self._stacked) if is_packed else self.folded
         return self.packed if is_packed else self.layout
 
     @property
@@ -66,22 +75,10 @@ class VariableTrees:
         """Where each weight stands by itself, each once."""
         return self.layout.places
 
-    @property
-    def stacked_weights(self) -> list[StackedWeight]:
+    @cached_property
+    def _stacked(self) -> list[StackedWeight]:
         """The weights of all repeated blocks."""
-        return [stacked for stack in self.stacks.values() for stacked in stack.weights]
-
-    def specs(self) -> Variables:
-        """Returns shape and dtype of each weight, nested as variables are."""
-        return self.layout.specs
-
-    def nest(self, values: Mapping[int, Any], collections: Sequence[str] = BOTH) -> Variables:
-        """Returns the variables made of a value for each weight (by identity)."""
-        return self.layout.nest(values, collections)
-
-    def by_weight(self, variables: Variables, collections: Sequence[str] = BOTH) -> dict[int, Any]:
-        """Returns the value for each weight (by identity) in nested variables."""
-        return self.layout.by_weight(variables, collections)
+        return [stacked for stack in self._stacks.values() for stacked in stack.weights]
 
     def create_values(self) -> None:
         """Gives a value to each weight that has none; those of repeated blocks are kept stacked."""
@@ -97,7 +94,7 @@ class VariableTrees:
     def _create(self, missing: dict[int, tuple[str, Variable]]) -> None:
         for key, pairs in by_key(missing.values()):
             alone = {id(weight): (path, weight) for path, weight in pairs}
-            rows = [stacked.members for stacked in self.stacked_weights]
+            rows = [stacked.members for stacked in self._stacked]
             groups = [members for members in rows if all(id(w) in alone for w in members)]
             stacks = [[alone.pop(id(member)) for member in members] for members in groups]
             with jax.ensure_compile_time_eval():  # real arrays, even while a jit is tracing
@@ -107,40 +104,16 @@ class VariableTrees:
             for members in groups:
                 Bundle(next(arrays), members)
 
-    def fold(self, variables: Variables) -> Variables:
-        """Returns variables in which normalisations are part of the weights of the layers before.
-
-        A program for inference takes these as well as the model's own, and then folds nothing
-        itself. There is no way back: weights that no layer reads any more are left out.
-
-        Args:
-            variables: the model's, `{"params": ..., "state": ...}`.
-        """
-        return self.folded.nest(self.with_folded(self.by_weight(variables)))
-
     def with_folded(self, values: Mapping[int, Array]) -> dict[int, Any]:
         """Returns values by weight, with those of folded weights computed if they are missing."""
-        missing = [f for f in self.folds.values() if id(f.weights[0]) not in values]
+        missing = [f for f in self._folds.values() if id(f.weights[0]) not in values]
         return {**values, **folded_values(missing, values)} if missing else dict(values)
 
     def pack(self, variables: Variables) -> Variables:
-        """Returns variables in which the weights of repeated blocks are stacked.
-
-        Every function of a program takes packed variables as well, and then stacks nothing itself:
-        each step of a training saves a copy of the weights. `unpack` is the inverse.
-
-        Args:
-            variables: collections by name (`{"params": ..., "state": ...}`, or one of them): nested
-                dicts with a leaf for each weight: its array, or something else of its shape, such
-                as its moment in an optimizer.
-        """
+        """Returns variables of any of the layouts with the weights of blocks stacked."""
         layout = self.layout_of(variables)
         if layout is self.layout:
             layout = self.packed
         elif layout.plain is None:  # folded variables
-            layout = layout.stacked(self.stacked_weights)
+            layout = layout.stacked(self._stacked)
         return layout.pack(variables)
-
-    def unpack(self, variables: Variables) -> Variables:
-        """Returns packed variables with an array for each weight of each block again."""
-        return self.packed.unpack(variables)

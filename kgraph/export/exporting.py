@@ -55,8 +55,8 @@ def export(
     target = _target(path, overwrite)
     require_flatbuffers()
     whole = lower(model, inference=True, stack=False)  # with no passes for this machine alone
-    values = whole.folded.by_weight(whole.fold(model.variables_for(whole)))
-    arrays = {place_name(p): np.asarray(values[id(p.weight)]) for p in whole.folded.places}
+    values = whole.weights.folded.by_weight(whole.fold(model.variables_for(whole)))
+    arrays = {place_name(p): np.asarray(values[id(p.weight)]) for p in whole.weights.folded.places}
     inside = weights == "inside"
     exported, signature = lower_inference(whole, arrays, inside, chosen)
     write_package(

@@ -49,7 +49,7 @@ def lower_inference(
 
     def function(given: dict[str, Array], arrays: list[Array]) -> list[Array]:
         known = weights if inside else given
-        layout = program.folded
+        layout = program.weights.folded
         values = {id(place.weight): known[place_name(place)] for place in layout.places}
         run = program.run(layout.nest(values), arrays, training=False)
         return run.outputs[: len(program.output_names)]

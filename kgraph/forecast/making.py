@@ -95,9 +95,9 @@ def _step(engine: Engine, batch: Batch) -> tuple[Traced, Graph]:
 
 
 def _prediction(program: Program, batch: Batch, placement: Placement) -> tuple[Traced, Graph]:
-    variables = jax.eval_shape(program.fold, program.layout.specs)
+    variables = jax.eval_shape(program.fold, program.weights.layout.specs)
     inputs = placement.batch_specs(batch).inputs
-    given: list[Any] = [placement.specs(program.folded, variables), inputs]
+    given: list[Any] = [placement.specs(program.weights.folded, variables), inputs]
     if program.draws_always:
         given.append(
             jax.ShapeDtypeStruct((2,), "uint32", sharding=placement.distribution.replicated)

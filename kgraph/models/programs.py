@@ -287,8 +287,8 @@ class Programs:
     def variables(self, program: Program) -> Variables:
         """Returns the weights as the program's variables; those without a value get one now."""
         self.create_values(program)
-        weights = [place.weight for place in program.places]
-        return program.nest(dict(zip(map(id, weights), values_of(weights))))
+        weights = [place.weight for place in program.weights.places]
+        return program.weights.layout.nest(dict(zip(map(id, weights), values_of(weights))))
 
     def create_values(self, program: Program) -> None:
         """Gives values to the weights that have none, and brings all to where they have to lie."""
@@ -298,12 +298,12 @@ class Programs:
             return
         if self._placement is not None:
             self._leave_devices(program)
-        program.create_values()
+        program.weights.create_values()
 
     def _leave_devices(self, program: Program) -> None:
         """Brings back to one device what a distribution that has ended had spread."""
         with jax.ensure_compile_time_eval():
-            for place in program.places:
+            for place in program.weights.places:
                 if place.weight.has_value and place.weight.owner is None:
                     place.weight.assign(on_one_device(place.weight.value))
         self._placement = None
@@ -350,9 +350,9 @@ class Programs:
                 f"{label_of(self._model)} updates its state inside a function that JAX is tracing",
                 hint="use kgraph.lower(model).apply, which returns the new state",
             )
-        values = program.by_weight({"state": state}, ("state",))
+        values = program.weights.layout.by_weight({"state": state}, ("state",))
         with between_blocks:
-            for place in program.places:
+            for place in program.weights.places:
                 if place.collection == "state":
                     place.weight.assign(values[id(place.weight)])
 

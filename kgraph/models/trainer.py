@@ -357,7 +357,7 @@ class Trainer:
         """Returns what `state` will be like: a tree of shapes and dtypes."""
         program, optimizer = self.programs.plain(), self._model.optimizer
         assert optimizer is not None
-        trained = program.layout.split(program.specs()["params"])[0]
+        trained = program.weights.layout.split(program.specs()["params"])[0]
         state = jax.eval_shape(optimizer._kgraph_init, trained)
         scalar, key = jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((2,), jnp.uint32)
         return {"optimizer": state, "step": scalar, "epoch": scalar, "key": key}

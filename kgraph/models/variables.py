@@ -37,8 +37,8 @@ def assign(self: Model, variables: Variables) -> None:
         StateError: one is missing, unknown or of another shape; none is set then.
     """
     program = self._kgraph.programs.plain()
-    values = program.by_weight(variables, tuple(variables))
-    places = [place for place in program.places if id(place.weight) in values]
+    values = program.weights.layout.by_weight(variables, tuple(variables))
+    places = [place for place in program.weights.places if id(place.weight) in values]
     known = {(place.collection, *place.path) for place in places}
     for path, _ in jax.tree_util.tree_leaves_with_path(dict(variables)):
         names = tuple(str(getattr(key, "key", key)) for key in path)

@@ -49,7 +49,7 @@ def abstract_state(engine: Engine, layout: Layout) -> TrainState:
     """Returns shapes and dtypes of an engine's state, and on several devices where arrays lie.
 
     Args:
-        layout: `engine.program.layout` for an array for each weight of each layer, what is saved;
+        layout: `program.weights.layout` for an array for each weight of each layer, what is saved;
             `engine.packing.layout` for the state as it is while the engine runs.
     """
     assert engine.optimizer is not None

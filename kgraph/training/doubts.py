@@ -34,7 +34,7 @@ def warn_of_doubts(engine: Engine, batch: Batch) -> None:
         batch: the first one.
     """
     program, objective = engine.program, engine.objective
-    if not jax.tree.leaves(program.layout.trained.specs):
+    if not jax.tree.leaves(program.weights.layout.trained.specs):
         warn("No weight of the model is trained: all are frozen (trainable=False), or it has none")
     if engine.own is not None or not objective.is_of_outputs:
         return
@@ -82,7 +82,7 @@ def _idle_layers(program: Program, batch: Batch) -> list[str]:
     graph = program.flat_graph
     called = [program.layers[name] for name in dict.fromkeys(node.layer for node in graph.calls)]
     used = {id(weight) for layer in called for _, weight, _ in walk_weights(layer)}
-    trained = program.layout.trained.places
+    trained = program.weights.layout.trained.places
     theirs = any(not is_own(type(part)) for layer in called for part in parts_of(layer))
     if not theirs and used >= {id(p.weight) for p in trained}:
         return []
@@ -101,7 +101,7 @@ def _idle_layers(program: Program, batch: Batch) -> list[str]:
             read.update(v for v in equation.invars if not isinstance(v, Literal))
     leaves, structure = jax.tree.flatten(specs["params"])
     flags = structure.unflatten([v in read for v in jaxpr.invars[: len(leaves)]])
-    reads = program.layout.by_weight({"params": flags}, ("params",))
+    reads = program.weights.layout.by_weight({"params": flags}, ("params",))
     counts: dict[str, bool] = {}
     for place in trained:
         path, weight = "/".join(place.path[:-1]), place.weight
@@ -112,7 +112,7 @@ def _idle_layers(program: Program, batch: Batch) -> list[str]:
 
 def _adds_losses(program: Program) -> bool:
     adds = any("loss" in node.effects for node in program.graph.nodes)
-    trained = (place.weight for place in program.layout.trained.places)
+    trained = (place.weight for place in program.weights.layout.trained.places)
     return adds or any(weight.regularizer is not None for weight in trained)
 
 

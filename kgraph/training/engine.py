@@ -93,7 +93,7 @@ class Engine:
         )
         self._finished = FinishedBlocks(self.packing)
         if optimizer is not None:
-            paths = {id(place.weight): "/".join(place.path) for place in program.places}
+            paths = {id(place.weight): "/".join(place.path) for place in program.weights.places}
             optimizer._kgraph_locate(paths)
         self.train, self.test = (
             phases(program, objective, optimizer) if own is None else (own.train, own.test)
@@ -118,7 +118,7 @@ class Engine:
     @cached_property
     def trained_names(self) -> Any:
         """What the optimizer's state belongs to: the names of the trained parameters."""
-        return jax.tree.structure(self.program.layout.trained.specs)
+        return jax.tree.structure(self.program.weights.layout.trained.specs)
 
     @cached_property
     def pads_training(self) -> bool:
@@ -157,9 +157,9 @@ class Engine:
                 self._state = self.placed(replace(self.state, state=state))
                 self._finished.forget()
                 return
-            layout = self.program.layout_of({"state": state})
+            layout = self.program.weights.layout_of({"state": state})
             values = layout.unpack_values(layout.by_weight({"state": state}, ("state",)))
-            for place in self.program.places:
+            for place in self.program.weights.places:
                 if place.collection == "state":
                     place.weight.assign(values[id(place.weight)])
 
@@ -280,7 +280,7 @@ class Engine:
         """Returns the arrays of all weights by identity, of the last block that is done."""
         if self.is_elsewhere:
             return self._finished.read(self.state).values
-        return {id(place.weight): self.fetch(place.weight) for place in self.program.places}
+        return {id(place.weight): self.fetch(place.weight) for place in self.program.weights.places}
 
     def store(self, weight: Variable, array: Array) -> None:
         """Sets a weight for the blocks to come."""

@@ -29,7 +29,7 @@ OWN = "metrics of the model"
 def held_by_layers(model: Layer, program: Program, own: OwnLoss | None) -> HeldMetrics:
     """Returns the metrics that are state of a program; `own` sees to those of its own."""
     others = {} if own is None else own.metrics
-    state = {id(place.weight) for place in program.places if place.held}
+    state = {id(place.weight) for place in program.weights.places if place.held}
     found = {id(m): m for part in parts_of(model) for _, m in members(part, Metric)}
     for metric in others.values():
         found.pop(id(metric), None)
@@ -56,7 +56,7 @@ class HeldMetrics:
 
     def put(self, program: Program, variables: Any, own: Mapping[str, Any]) -> Any:
         """Returns the variables of a program with the states that metrics have."""
-        layout = program.layout_of(variables)
+        layout = program.weights.layout_of(variables)
         held = {id(place.weight) for place in layout.places if place.held}
         if not held:
             return variables
@@ -71,7 +71,7 @@ class HeldMetrics:
         """Returns the states of the metrics after a run."""
         if not self.metrics:
             return {}
-        layout = program.layout_of(variables)
+        layout = program.weights.layout_of(variables)
         values = layout.by_weight({"state": state}, ("state",))
         return {HELD: [[values[id(v)] for v in metric.variables] for metric in self.metrics]}
 

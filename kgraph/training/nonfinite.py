@@ -77,7 +77,7 @@ def unexplained(state: TrainState) -> NonFiniteError:
 def _bad_gradient(
     program: Program, objective: Objective, state: TrainState, batch: Batch, key: Array
 ) -> str:
-    trained, frozen = program.layout.split(state.params)
+    trained, frozen = program.weights.layout.split(state.params)
     own = objective.own_states(state.metrics)
 
     def loss(trained: Any) -> Array:

@@ -43,7 +43,7 @@ def new_optimizer_state(
         params: all of them, packed or not; the state is for them as they are.
         placement: where arrays lie on several devices; None for one device.
     """
-    layout = program.layout_of({"params": params})
+    layout = program.weights.layout_of({"params": params})
     trained = layout.split(params)[0]
     if placement is None:
         return optimizer._kgraph_init(trained)

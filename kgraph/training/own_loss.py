@@ -96,7 +96,7 @@ class OwnLoss:
             training: whether layers that the loss calls are in training.
             states: of the metrics, before.
         """
-        layout = program.layout_of(variables)
+        layout = program.weights.layout_of(variables)
         values = layout.by_weight({"params": variables["params"], "state": run.state})
         own = {path: metric.variables for path, metric in self.metrics.items()}
         for path, held in own.items():

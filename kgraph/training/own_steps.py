@@ -62,7 +62,7 @@ class OwnSteps:
 
     def __init__(self, model: Model, program: Program, example: Batch) -> None:
         self.model = model
-        self._program, self._layout = program, program.layout
+        self._program, self._layout = program, program.weights.layout
         self._example = example
         self._orders: dict[frozenset[str], list[str]] = {}
         self._logs_of_test: dict[Any, Mapping[str, Any]] = {}

@@ -62,7 +62,7 @@ class Packing:
     @cached_property
     def layout(self) -> Layout:
         """How the leaves of the state stand for weights, and where they lie."""
-        layout = self._program.packed if self.is_on else self._program.layout
+        layout = self._program.weights.packed if self.is_on else self._program.weights.layout
         return layout if self._placement is None else self._placement.laid(layout)
 
     @property
@@ -126,7 +126,7 @@ class Packing:
         Raises:
             StateError: another model is being trained that shares a weight with this one.
         """
-        for place in self._program.places:
+        for place in self._program.weights.places:
             if place.weight.owner is not None:
                 raise StateError(
                     f"The weight {place.weight.path!r} is being trained already, by another model",
@@ -168,7 +168,7 @@ class Packing:
 
     def borrowed(self, owner: Owner, state: TrainState) -> TrainState:
         """Lets an owner have the weights: from now on the state is the only one with its arrays."""
-        for place in self._program.places:
+        for place in self._program.weights.places:
             is_alone = place.weight.borrow(owner)
             if id(place.weight) in self._alone and not is_alone:  # a thread has read it just now
                 array = copied(self.fetch(state, place.weight))

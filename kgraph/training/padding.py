@@ -79,7 +79,7 @@ def loops_well(program: Program, inputs: Sequence[object], size: int, backend: s
 
     # Observed, repeated blocks are written out, so that each node can be told by its name.
     observe = (lambda *_: None) if marked else None
-    specs = program.specs() if marked else program.packed.specs
+    specs = program.specs() if marked else program.weights.packed.specs
 
     def forward(variables: Any, inputs: Sequence[object]) -> list[Array]:
         key = jax.random.key(0) if program.draws_always else None

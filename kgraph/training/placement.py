@@ -68,7 +68,7 @@ class Placement(BatchPlacement):
     def create(self, program: Program) -> None:
         """Gives values to the weights of a program that have none, and moves those that have."""
         rule = self.distribution.sharding_of
-        pairs = [("/".join(place.path), place.weight) for place in program.places]
+        pairs = [("/".join(place.path), place.weight) for place in program.weights.places]
         create_values(pairs, sharding_of=rule)
         with jax.ensure_compile_time_eval():  # real arrays, even while somebody's jit is tracing
             for path, weight in pairs:
@@ -91,7 +91,7 @@ class Placement(BatchPlacement):
 
     def stacks_alike(self, program: Program) -> bool:
         """Tells whether corresponding weights of repeated blocks are spread in the same way."""
-        rows = (place.rows for place in program.packed.places if place.rows)
+        rows = (place.rows for place in program.weights.packed.places if place.rows)
         return all(len(set(map(self._axes_of, places))) == 1 for places in rows)
 
     def _axes_of(self, place: Place) -> Any:

@@ -226,15 +226,15 @@ class Recovery:
             return None
         arrays = self._meta["callback_arrays"]
         template = {
-            "state": abstract_state(engine, engine.program.layout),
+            "state": abstract_state(engine, engine.program.weights.layout),
             "callbacks": like_arrays(arrays),
         }
         with self._job.spending("restore"):
             saved, meta = self._checkpoint.restore(None, template)
         state: TrainState = saved["state"]
         program = engine.program
-        values = program.by_weight(state.variables)
-        for place in program.places:
+        values = program.weights.layout.by_weight(state.variables)
+        for place in program.weights.places:
             place.weight.assign(values[id(place.weight)])
         number = np.int32(meta["epoch"] + meta["offset"])
         reached.optimizer, reached.step, reached.epoch = state.optimizer, state.step, number

@@ -74,7 +74,7 @@ class StatefulPredictor(Predictor):
 
     def end(self, given: Given) -> None:
         """Keeps the state that the last batch has left, unless a training has it."""
-        layout = self.program.layout_of(given.variables)
+        layout = self.program.weights.layout_of(given.variables)
         values = layout.by_weight(given.variables, ("state",))
         with between_blocks:
             for place in layout.places:
@@ -111,7 +111,7 @@ class OwnPrediction:
     def __call__(
         self, given: Given, inputs: Sequence[Any], number: int | Array
     ) -> tuple[list[Any], Any]:
-        program, layout = self._program, self._program.layout
+        program, layout = self._program, self._program.weights.layout
         values = layout.by_weight(given.variables)
         names = ("trainable_variables", "non_trainable_variables")
         held = {id(v): name for name, own in zip(names, self._lists) for v in own}

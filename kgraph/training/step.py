@@ -67,7 +67,7 @@ def make_train_step(program: Program, objective: Objective, optimizer: Optimizer
 
     def train_step(state: TrainState, batch: Batch, kept: Array | None = None) -> TrainState:
         key = jax.random.fold_in(state.key, state.step)
-        trained, frozen = program.layout_of(state.variables).split(state.params)
+        trained, frozen = program.weights.layout_of(state.variables).split(state.params)
         own = objective.own_states(state.metrics)
 
         def loss_of(trained: Any) -> tuple[Array, Scored]:

@@ -43,7 +43,7 @@ def functions(name):
     engine = model._kgraph.trainer.engine_for(batch)
     assert engine.optimizer is not None
     step = make_train_step(engine.program, engine.objective, engine.optimizer)
-    state = abstract_state(engine, engine.program.layout)
+    state = abstract_state(engine, engine.program.weights.layout)
     variables = {"params": state.params, "state": state.state}
     train = jax.jit(lambda state, batch: step(state, batch, None), donate_argnums=0)
     predict = jax.jit(lambda *given: make_predict(engine.program)(*given, 0))

@@ -46,40 +46,44 @@ def assert_equal(one, other) -> None:
 
 def test_a_layout_is_a_value(program):
     with pytest.raises(FrozenInstanceError):
-        program.packed.places = ()
+        program.weights.packed.places = ()
     with pytest.raises(FrozenInstanceError):
-        program.packed.places[0].path = ("other",)
-    assert program.layout.plain is None
-    assert program.packed.plain is program.layout
-    assert all(isinstance(x, Layout) for x in (program.layout, program.packed, program.folded))
+        program.weights.packed.places[0].path = ("other",)
+    assert program.weights.layout.plain is None
+    assert program.weights.packed.plain is program.weights.layout
+    assert all(
+        isinstance(x, Layout)
+        for x in (program.weights.layout, program.weights.packed, program.weights.folded)
+    )
 
 
 def test_what_a_program_is_given_says_which_layout_it_has(program, variables):
-    assert program.layout_of(variables) is program.layout
-    assert program.layout_of(program.pack(variables)) is program.packed
+    assert program.weights.layout_of(variables) is program.weights.layout
+    assert program.weights.layout_of(program.pack(variables)) is program.weights.packed
     folding = kgraph.lower(blocks(), inference=True, stack=False)
-    assert folding.layout_of(folding.fold(folding.init(KEY))) in (folding.folded, folding.layout)
+    folded, weights = folding.fold(folding.init(KEY)), folding.weights
+    assert weights.layout_of(folded) in (weights.folded, weights.layout)
 
 
 def test_each_weight_is_fetched_and_stored_wherever_it_stands(program, variables):
     packed = program.pack(variables)
-    for place in program.places:
+    for place in program.weights.places:
         weight = place.weight
-        wanted = program.layout.fetch(variables, weight)
-        assert_equal(program.packed.fetch(packed, weight), wanted)
+        wanted = program.weights.layout.fetch(variables, weight)
+        assert_equal(program.weights.packed.fetch(packed, weight), wanted)
         new = np.arange(wanted.size, dtype=wanted.dtype).reshape(wanted.shape)
-        changed = program.packed.store(packed, weight, new)
-        assert_equal(changed, program.pack(program.layout.store(variables, weight, new)))
-        assert_equal(program.packed.fetch(changed, weight), new)
+        changed = program.weights.packed.store(packed, weight, new)
+        assert_equal(changed, program.pack(program.weights.layout.store(variables, weight, new)))
+        assert_equal(program.weights.packed.fetch(changed, weight), new)
     assert_equal(program.unpack(packed), variables)  # nothing was written into
 
 
 def test_parameters_are_split_into_what_training_changes_and_what_not(program, variables):
-    trained, frozen = program.layout.split(variables["params"])
+    trained, frozen = program.weights.layout.split(variables["params"])
     assert set(frozen) == {"dense_3"}
     assert set(trained) | set(frozen) == set(variables["params"])
-    packed = program.packed.split(program.pack(variables)["params"])
-    assert_equal(program.packed.trained.unpack({"params": packed[0]})["params"], trained)
+    packed = program.weights.packed.split(program.pack(variables)["params"])
+    assert_equal(program.weights.packed.trained.unpack({"params": packed[0]})["params"], trained)
     assert_equal(packed[1], frozen)
 
 
@@ -88,13 +92,13 @@ def test_parameters_are_split_into_what_training_changes_and_what_not(program, v
 )
 def test_the_state_of_an_optimizer_is_packed_like_its_parameters(make, program, variables):
     optimizer = make()
-    trained, _ = program.layout.split(variables["params"])
+    trained, _ = program.weights.layout.split(variables["params"])
     state = optimizer.init(trained)
-    packed = program.packed.pack_state(state)
-    wanted = optimizer.init(program.packed.split(program.pack(variables)["params"])[0])
+    packed = program.weights.packed.pack_state(state)
+    wanted = optimizer.init(program.weights.packed.split(program.pack(variables)["params"])[0])
     assert jax.tree.map(np.shape, packed) == jax.tree.map(np.shape, wanted)
-    assert_equal(program.packed.unpack_state(packed), state)
-    assert program.layout.pack_state(state) is state
+    assert_equal(program.weights.packed.unpack_state(packed), state)
+    assert program.weights.layout.pack_state(state) is state
 
 
 def test_a_layout_that_is_spread_says_where_each_leaf_lies(program):
@@ -106,14 +110,14 @@ def test_a_layout_that_is_spread_says_where_each_leaf_lies(program):
     def over_rows(one: NamedSharding) -> NamedSharding:
         return NamedSharding(mesh, P(None, *one.spec))
 
-    spread = program.packed.spread(rule, over_rows)
+    spread = program.weights.packed.spread(rule, over_rows)
     (name,) = program.stacks
     specs = spread.specs["params"]
     assert specs[name]["dense"]["kernel"].sharding.spec == P(None, None, "model")
     assert specs["dense_3"]["kernel"].sharding.spec == P(None, "model")
     assert spread.plain.specs["params"]["dense"]["kernel"].sharding.spec == P(None, "model")
     assert specs[name]["dense"]["kernel"].shape == (BLOCKS, WIDTH, WIDTH)
-    assert all(place.sharding is None for place in program.packed.places)
+    assert all(place.sharding is None for place in program.weights.packed.places)
 
 
 def test_variables_of_another_layout_are_refused(program, variables):

@@ -256,6 +256,17 @@ def test_frozen_layers_keep_their_place_in_params():
     assert list(program.init(KEY)["params"]) == ["hidden", "norm", "head"]
 
 
+def test_what_a_program_shows_is_for_its_users():
+    x = Input((4,))
+    program = kgraph.lower(Model(x, Dense(2)(x)))
+    functions = "apply constrain filled fold init jaxpr pack penalties run specs trained unpack"
+    facts = "adds_losses assigns_state batch_axes draws_always folds graph flat_graph inference"
+    facts += " input_names layers mesh model_graph output_names passes stacks weights"
+    of_others = "as_runner training_only"  # how a model calls it, and which weights a step trains
+    shown = {name for name in dir(program) if not name.startswith("_")}
+    assert shown == set(f"{functions} {facts} {of_others}".split())
+
+
 def test_three_hundred_weights_are_made_without_compiling_for_each():
     x = y = Input((4,))
     for size in range(150):

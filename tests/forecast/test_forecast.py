@@ -74,7 +74,9 @@ def test_a_saved_executable_does_what_the_model_does(tmp_path):
     x = np.random.default_rng(0).normal(size=(16, m.WIDTH)).astype("float32")
     expected = model.predict(x, batch_size=16, verbose=0)
     program = kgraph.lower(model, inference=True)
-    variables = program.nest({id(p.weight): p.weight.value for p in program.places})
+    variables = program.weights.layout.nest(
+        {id(p.weight): p.weight.value for p in program.weights.places}
+    )
     (outputs,) = run(variables, [jax.device_put(x, spread.batch_sharding)])
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
 

@@ -23,7 +23,7 @@ def test_fit_equals_program_and_optax_by_hand(relaxed: None) -> None:
     model, x, y = _model(), features(), classes()
     program = kgraph.lower(model)
     params = program.init(jax.random.key(3))["params"]
-    for place in program.places:
+    for place in program.weights.places:
         place.weight.assign(params[place.path[0]][place.path[1]])
     model.compile(optax.adamw(1e-2), kgraph.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0)
@@ -44,7 +44,7 @@ def test_fit_equals_program_and_optax_by_hand(relaxed: None) -> None:
     for _ in range(3):
         for low in range(0, len(x), 16):
             params, state = step(params, state, x[low : low + 16], jnp.asarray(y[low : low + 16]))
-    for place in program.places:
+    for place in program.weights.places:
         by_hand = params[place.path[0]][place.path[1]]
         np.testing.assert_allclose(place.weight.numpy(), by_hand, rtol=1e-6, atol=1e-7)
 

@@ -188,5 +188,7 @@ def _slots(file: ArrayFile, model: Model, order: LayerOrder) -> OptimizerSlots:
 
 def trained_places(model: Model, order: LayerOrder) -> Sequence[tuple[tuple[str, ...], Variable]]:
     """Returns path in the parameters and weight, for all that is trained, in Keras' order."""
-    paths = {id(place.weight): place.path for place in model._kgraph.programs.plain().places}
+    paths = {
+        id(place.weight): place.path for place in model._kgraph.programs.plain().weights.places
+    }
     return [(paths[id(weight)], weight) for weight in trained_in_order(model, order)]
