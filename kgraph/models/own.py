@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from kgraph.compiler import Program
 from kgraph.compiler.inference import Inference
 from kgraph.errors import ConfigError
 from kgraph.layers.base.core import label_of
+from kgraph.models.programs import Programs
 from kgraph.optimizers import Optimizer
 from kgraph.training.compilation import Compiler
 from kgraph.training.compile_options import CompileOptions
-from kgraph.training.own_steps import OwnSteps, trained_by
+from kgraph.training.own_steps import OwnSteps, hand_for, trained_by
 from kgraph.training.stateful_prediction import OwnPrediction, StatefulPredictor
 from kgraph.training.step import Batch
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 def own_predictor(model: Model, compiler: Compiler) -> StatefulPredictor:
     """Returns what predicts by the `predict_step` of a model's class."""
     programs = model._kgraph.programs
-    program = programs.bare() if programs.live is None else programs.plain()
+    program = _whole(programs)
     programs.create_values(program)
     step = OwnPrediction(model, program)
     found = StatefulPredictor(Inference(program), compiler, programs.placement(), step, True)
@@ -62,3 +64,24 @@ def own_steps(
     own = OwnSteps(model, program, batch)
     own.optimize(optimizer)
     return own, program, optimizer
+
+
+def trained_program(model: Model) -> Program:
+    """Returns the program that has what a training changes, with no block stacked."""
+    program, optimizer = _whole(model._kgraph.programs), model.optimizer
+    if optimizer is None or not model._kgraph.trainer.has_own_steps:
+        return program
+    return program.training_only(trained_by(optimizer, model.trainable_variables))
+
+
+def restore_optimizer(model: Model, optimizer: Optimizer, optimizer_state: Any) -> None:
+    """Lets a model's optimizer know the state that it goes on from."""
+    optimizer._kgraph_watch(partial(int, int(optimizer_state.step)))
+    optimizer._kgraph_adopt_rate(optimizer_state)
+    if optimizer.built and model._kgraph.trainer.has_own_steps:
+        layout = trained_program(model).weights.layout
+        hand_for(optimizer, model.trainable_variables, layout).slots.assign(optimizer_state)
+
+
+def _whole(programs: Programs) -> Program:
+    return programs.bare() if programs.live is None else programs.plain()

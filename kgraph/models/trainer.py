@@ -21,7 +21,7 @@ from kgraph.interrupts import tracing
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.models.meters import Meters
-from kgraph.models.own import own_predictor, own_steps
+from kgraph.models.own import own_predictor, own_steps, restore_optimizer, trained_program
 from kgraph.models.programs import Programs
 from kgraph.optimizers import Optimizer
 from kgraph.training.compilation import Compiler
@@ -342,7 +342,7 @@ class Trainer:
     def _plain_optimizer_state(self, optimizer_state: Any) -> Any:
         """Returns the optimizer's state by parameter, of a training that has left it packed."""
         if optimizer_state is None:  # it has not begun
-            program, optimizer = self.programs.plain(), self._model.optimizer
+            program, optimizer = trained_program(self._model), self._model.optimizer
             assert optimizer is not None
             params = self.programs.variables(program)["params"]
             return new_optimizer_state(program, optimizer, params, self.programs.placement())
@@ -355,7 +355,7 @@ class Trainer:
     @tracing
     def abstract_state(self) -> dict[str, Any]:
         """Returns what `state` will be like: a tree of shapes and dtypes."""
-        program, optimizer = self.programs.plain(), self._model.optimizer
+        program, optimizer = trained_program(self._model), self._model.optimizer
         assert optimizer is not None
         trained = program.weights.layout.split(program.specs()["params"])[0]
         state = jax.eval_shape(optimizer._kgraph_init, trained)
@@ -366,7 +366,7 @@ class Trainer:
         """Goes on from what `state` returned."""
         self.reached = Reached(**state)
         if self._model.optimizer is not None:
-            self._model.optimizer._kgraph_adopt_rate(state["optimizer"])
+            restore_optimizer(self._model, self._model.optimizer, state["optimizer"])
 
     # --- what `compile` was given ----------------------------------------------------------------
 

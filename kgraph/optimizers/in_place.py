@@ -129,6 +129,13 @@ class InPlace:
 
     # --- trees and variables --------------------------------------------------------------------
 
+    @property
+    def placed(self) -> list[tuple[tuple[str, ...], Variable]]:
+        """The parameters, each with its place in the trees, in the order of `build`."""
+        leaves = jax.tree_util.tree_leaves_with_path(self._structure.unflatten(self._order))
+        places = {number: tuple(map(word_of, path)) for path, number in leaves}
+        return [(places[i], variable) for i, variable in enumerate(self.parameters)]
+
     def tree(self, values: Sequence[object]) -> Any:
         """Returns a value for each parameter in the form in which the optimizer takes them."""
         return self._structure.unflatten([values[i] for i in self._order])

@@ -15,6 +15,7 @@ from kgraph.custom_objects import custom_object_scope, get_registered_object
 from kgraph.distribution.current import distribution
 from kgraph.distribution.stored import stored_shardings
 from kgraph.errors import ConfigError
+from kgraph.hooks import is_overridden
 from kgraph.layers.base import Layer
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
@@ -188,7 +189,7 @@ def _compile(container: Container, model: Model) -> bool:
         return False
     data = container.read(TRAINING_OPTIONS)
     with _describing(container, TRAINING_OPTIONS, "cannot be compiled"):
-        check_training(data)
+        check_training(data, own=is_overridden(model, "compile_from_config"))
     with refusing(
         container.path, "cannot be compiled", member=TRAINING_OPTIONS, at="compile",
         hint=f"{CUSTOM}, or compile=False",
@@ -197,8 +198,8 @@ def _compile(container: Container, model: Model) -> bool:
     return any(entry.path.startswith(TRAINING) for entry in container.manifest.arrays)
 
 
-def check_training(data: Any) -> None:
-    """Checks the whole of `training.json`.
+def check_training(data: Any, own: bool = False) -> None:
+    """Checks the whole of `training.json`; what a class of the user's reads by itself is any value.
 
     Raises:
         Misfit: it is not what a save writes; names the place.
@@ -206,6 +207,9 @@ def check_training(data: Any) -> None:
     check_keys("the training", data, {"compile"})
     options = data["compile"]
     check("compile", options, lambda found: isinstance(found, dict), "options by name")
+    if own:
+        check_values("compile", options)
+        return
     check("compile", set(options), lambda keys: keys <= _OPTIONS, ", ".join(sorted(_OPTIONS)))
     for name in ("loss", "metrics", "weighted_metrics", "loss_fn"):
         check(f"compile.{name}", options.get(name), _are_names, "names or described objects")

@@ -15,6 +15,7 @@ from kgraph.custom_objects import custom_object_scope
 from kgraph.distribution.coordination import is_leader
 from kgraph.distribution.together import write_once
 from kgraph.errors import ConfigError
+from kgraph.hooks import is_overridden
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
@@ -177,9 +178,12 @@ def _prove(model: Model, documents: Mapping[str, bytes], training: Any) -> bool:
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise _unprovable(model, f"{type(error).__name__}: {reason}") from error
+        compiles = compiled and is_overridden(model, "compile_from_config")
+        if compiles:  # it may make weights, such as the variables of a second optimizer
+            _compile_again(model, rebuilt, strict_json.decode(documents[TRAINING_OPTIONS]))
         if difference := _difference(model, rebuilt):
             raise _unprovable(model, difference)
-        if compiled:
+        if compiled and not compiles:
             _compile_again(model, rebuilt, strict_json.decode(documents[TRAINING_OPTIONS]))
     warn_of_unregistered(label_of(model), own)
     if training is None or tree_specs(training) == tree_specs(
@@ -203,7 +207,7 @@ def _rebuilt(data: bytes) -> Any:
 
 def _compile_again(model: Model, rebuilt: Any, data: Any) -> None:
     try:
-        check_training(data)
+        check_training(data, own=is_overridden(rebuilt, "compile_from_config"))
         rebuilt.compile_from_config(data["compile"])
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]

@@ -69,7 +69,7 @@ def save_weights(model: Model, filepath: FilePath, overwrite: bool = True) -> No
         model: a model that has its weights.
         filepath: a name that ends in `.kgraph` (`.weights.kgraph`, say), or one without a suffix;
             in `.safetensors`, for a file that other programs read; or in `.weights.h5`, for one
-            that Keras 3 reads into the same model.
+            that Keras 3 reads into the same model, with the state of its optimizers, as in Keras.
         overwrite: whether a file of this name is replaced.
 
     Raises:
@@ -108,7 +108,7 @@ def load_weights(
     Args:
         model: a model that has its weights.
         filepath: the file: kgraph's own (or a folder), `.safetensors`, or one of Keras' that ends
-            in `.keras` or `.h5`.
+            in `.keras` or `.h5`. From the latter, optimizers that have a state take theirs.
         skip_mismatch: whether weights that are not in both, or differ in shape, are left as they
             are, with a warning, in the place of an error.
         strict: False leaves weights that are only in the model or only in the file as they are,
@@ -132,7 +132,10 @@ def load_weights(
         reader = SafetensorsReader(path) if path.suffix == SUFFIX else _ContainerReader(path)
     with reader as file:
         report, arrays = _chosen(model, file, skip_mismatch, strict)
+        states = file.states() if isinstance(file, KerasWeights) else []
     assign(model, arrays)
+    for put in states:
+        put()
     return report
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgraph.errors import StateError
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.tree import own_weights
 from kgraph.layers.base.variable import Variable
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def own_by_number(layer: Layer) -> dict[str, Variable]:
     """Returns the weights that a layer declared itself, numbered as Keras does in files."""
     core = layer._kgraph
     resting = core.adapted  # holds what was learned beside it as well, as in Keras
-    own = [weight for weight in core.weights if all(weight is not a for a in core.adapters)]
+    own = [weight for weight in own_weights(layer) if all(weight is not a for a in core.adapters)]
     own.sort(key=lambda weight: not (weight.trainable or weight is resting))
     return {str(number): weight for number, weight in enumerate(own)}
 

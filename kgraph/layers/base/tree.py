@@ -83,18 +83,22 @@ def walk_weights(
     layer: Weighted, prefix: str = "", trained: bool = True
 ) -> Iterator[tuple[str, Variable, bool]]:
     """Yields path, weight and whether training changes it, for each place that has a weight."""
-    core = layer._kgraph
-    if not core.settled:
-        _adopt_variables(layer)
-    trained = trained and core.trainable
+    trained = trained and layer._kgraph.trainable
     taken: dict[str, int] = {}
-    for weight in sorted(core.weights, key=lambda w: not w.trainable):
+    for weight in sorted(own_weights(layer), key=lambda w: not w.trainable):
         name, number = weight.name, taken.get(weight.name, 0)
         taken[name] = number + 1  # variables of two optimizers, say, that an attribute holds
         path = f"{prefix}{name}_{number}" if number else f"{prefix}{name}"
         yield path, weight, trained and weight.trainable
     for name, child in layer._kgraph_children():
         yield from walk_weights(child, f"{prefix}{name}/", trained)
+
+
+def own_weights(layer: Weighted) -> Sequence[Variable]:
+    """Returns the weights that a layer has declared itself, or holds as attributes."""
+    if not layer._kgraph.settled:
+        _adopt_variables(layer)
+    return layer._kgraph.weights
 
 
 def walk_held(layer: Weighted, prefix: str = "") -> Iterator[tuple[str, Variable]]:

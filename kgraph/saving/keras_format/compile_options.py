@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kgraph.hooks import is_overridden
 from kgraph.layers.base import Layer
 from kgraph.saving.files.file_error import refusing
 from kgraph.saving.keras_format.archive import CONFIG
@@ -23,7 +25,7 @@ _KINDS = {"loss": "loss", "metrics": "metric", "weighted_metrics": "metric"}
 
 
 def read_compile_options(path: Path | None, model: Model, data: Any) -> None:
-    """Compiles a model as its file says.
+    """Compiles a model as its file says, or as its class does with what the file has.
 
     Raises:
         ModelFileError: an option is not known, or names what kgraph has not.
@@ -31,6 +33,12 @@ def read_compile_options(path: Path | None, model: Model, data: Any) -> None:
     reader = ObjectReader(path, _no_model)
     if not isinstance(data, Mapping):
         raise reader.error("is no Keras config", "compile_config", expected="options")
+    if is_overridden(model, "compile_from_config"):
+        with _compiling(path):
+            model.compile_from_config(data)
+        return
+    if is_overridden(model, "compile"):
+        return  # as in Keras: who knows what it takes
     for key in data:
         if key not in (*KNOWN, *_IGNORED):
             raise reader.error("has a compile option not known", "compile_config", received=key)
@@ -39,11 +47,15 @@ def read_compile_options(path: Path | None, model: Model, data: Any) -> None:
         for key, item in data.items()
         if key in KNOWN
     }
-    with refusing(
+    with _compiling(path):
+        model.compile(**options)
+
+
+def _compiling(path: Path | None) -> AbstractContextManager[None]:
+    return refusing(
         path, "cannot be compiled", member=CONFIG, at="compile_config",
         hint=f"{CUSTOM}, or compile=False",
-    ):  # fmt: skip
-        model.compile(**options)
+    )  # fmt: skip
 
 
 def _no_model(reader: ObjectReader, _cls: Any, _data: Any, at: str) -> Layer:

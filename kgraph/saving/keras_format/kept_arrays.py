@@ -12,7 +12,7 @@ from kgraph.layers.base import Layer
 from kgraph.layers.base.adaptable import adapted
 from kgraph.layers.base.tree import children, parts_of
 from kgraph.layers.base.variable import Variable
-from kgraph.saving.keras_format.weight_paths import held_variables, own_groups, weight_paths
+from kgraph.saving.keras_format.weight_paths import own_groups, weight_paths
 from kgraph.saving.kgraph_format.own_state import own_arrays
 
 
@@ -27,8 +27,6 @@ def kept_arrays(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, np.
         at: changed[id(weight)] if id(weight) in changed else np.asarray(weight.value)
         for at, weight in weight_paths(model, order).items()
     }
-    held = held_variables(model, order)
-    arrays |= {at: np.asarray(variable.value) for at, variable in held.items()}
     for group, layer in own_groups(model, order).items():
         arrays |= {f"{group}/{name}": array for name, array in own_arrays(layer).items()}
     return arrays

@@ -13,23 +13,29 @@ import numpy as np
 from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import StateError
 from kgraph.layers.base import Layer
+from kgraph.layers.base.core import label_of
 from kgraph.layers.base.first_keys import root_key
 from kgraph.layers.base.variable import Variable
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
 from kgraph.saving.keras_format.compile_options import read_compile_options
 from kgraph.saving.keras_format.hdf5 import ArrayFile, StoredArray
+from kgraph.saving.keras_format.kept_states import (
+    optimizer_arrays,
+    read_state,
+    taken_states,
+    trained_places,
+)
 from kgraph.saving.keras_format.models_in import ModelReader
 from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
 from kgraph.saving.keras_format.weight_paths import (
     LayerOrder,
-    held_variables,
     layer_places,
     own_groups,
-    trained_in_order,
     weight_paths,
 )
 from kgraph.saving.kgraph_format.own_state import load_assets
+from kgraph.source import warn
 from kgraph.types import CustomObjects
 
 if TYPE_CHECKING:
@@ -67,18 +73,27 @@ def load_keras_model(
         options = archive.config.get("compile_config")
         if compile and options:
             read_compile_options(path, model, options)
+    if compile and options and not model.compiled:
+        warn(
+            f"{label_of(model)} is loaded without being compiled, since its class has a compile "
+            "of its own: compile it, or write get_compile_config and compile_from_config"
+        )
     with ArrayFile(path, WEIGHTS, archive.weights) as file:
         places = _compared(file, model, reader.order)
-        trained = compile and model.compiled and _training_state(file, model, reader.order)
+        waits = compile and model.compiled and not model.optimizer.built
+        trained = _training_state(file, model, reader.order) if waits else None
         values = {at: fitting(file, at, weight) for at, weight in places.items()}
         own = own_groups(model, reader.order)
         stores = {group: _inside(file, group) for group in own}
+        restore = taken_states(model, reader.order, file) if compile else []
     assets = archive.assets
     del archive, file  # its bytes go before the arrays are copied to the device
     for at, weight in places.items():
         weight.assign(values.pop(at))
     if trained:
         model._kgraph.trainer.restore_state(trained)
+    for put in restore:
+        put()
     for group, layer in own.items():
         layer.load_own_variables(stores[group])
     load_assets(layer_places(model, reader.order), assets)
@@ -94,11 +109,12 @@ def _inside(file: ArrayFile, group: str) -> dict[str, np.ndarray]:
 def _compared(file: ArrayFile, model: Layer, order: LayerOrder) -> dict[str, Variable]:
     """Returns the model's weights by path, when the file has all of them and no others."""
     places = weight_paths(model, order)
-    own, held = own_groups(model, order).keys(), held_variables(model, order)
+    own = own_groups(model, order)
+    others = optimizer_arrays(file, [*own, *(at.rpartition("/")[0] for at in places)])
     found = {
         at: array
         for at, array in file.arrays.items()
-        if not (at.startswith(_OPTIMIZER) or at in held or at.rpartition("/")[0] in own)
+        if not (at in others or at.startswith(_OPTIMIZER) or at.rpartition("/")[0] in own)
     }
     for at in [*places, *found]:
         weight, array = places.get(at), found.get(at)
@@ -152,15 +168,7 @@ def _training_state(file: ArrayFile, model: Model, order: LayerOrder) -> dict[st
                 expected="no such array" if shape is None else list(shape),
                 received=str(array or "no such array"), hint="load it with compile=False",
             )  # fmt: skip
-    read = {number: file.read(at) for at, number in slots.places()}
-    arrays = [read[number] for number in range(len(slots.entries))]
-    count = arrays[slots.count_at]
-    if count.dtype.kind not in "iu" or not 0 <= int(count) < 2**31:
-        raise file_error(
-            file.path, "has another optimizer state than its optimizer", member=WEIGHTS,
-            at=f"{slots.groups[-1][0]}/0", expected="a count of updates", received=str(count),
-        )  # fmt: skip
-    state = slots.from_keras(arrays)
+    state = read_state(file, slots)
     step = jnp.asarray(int(state.step), jnp.int32)  # not the same buffer: steps donate both
     return {"optimizer": state, "step": step, "epoch": jnp.int32(0), "key": root_key()}
 
@@ -184,11 +192,3 @@ def _slots(file: ArrayFile, model: Model, order: LayerOrder) -> OptimizerSlots:
         except StateError as error:
             raise SlotError("the model has not seen data yet") from error
         return OptimizerSlots(model.optimizer, state, trained_places(model, order))
-
-
-def trained_places(model: Model, order: LayerOrder) -> Sequence[tuple[tuple[str, ...], Variable]]:
-    """Returns path in the parameters and weight, for all that is trained, in Keras' order."""
-    paths = {
-        id(place.weight): place.path for place in model._kgraph.programs.plain().weights.places
-    }
-    return [(paths[id(weight)], weight) for weight in trained_in_order(model, order)]

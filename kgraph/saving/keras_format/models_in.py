@@ -20,7 +20,7 @@ from kgraph.saving.keras_format.archive import CONFIG
 from kgraph.saving.keras_format.functional_in import keep_name, read_functional
 from kgraph.saving.keras_format.inputs_in import InputSizes, Sharing, input_layer
 from kgraph.saving.keras_format.objects_in import CUSTOM, ObjectReader
-from kgraph.saving.keras_format.weight_paths import LayerOrder
+from kgraph.saving.keras_format.weight_paths import LayerOrder, live_order
 from kgraph.types import Config
 
 _SHARING: tuple[Sharing, ...] = ("none", "axis", "all")
@@ -55,6 +55,7 @@ class ModelReader:
             raise ObjectReader(self.path, self._make).error(
                 "describes no model", "", received=type(model).__name__
             )
+        self.order = {**live_order(model), **self.order}  # its code may make others
         return model
 
     def read_as(self, cls: Any, config: Config) -> Any:

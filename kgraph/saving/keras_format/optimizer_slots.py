@@ -14,8 +14,6 @@ from kgraph.layers.base.variable import Variable
 from kgraph.optimizers import LossScaleOptimizer
 from kgraph.types import Tree
 
-_GROUP = "optimizer/vars"
-_INNER_GROUP = "optimizer/inner_optimizer/vars"
 _LEAST, _MOST = np.float32(2.0**-126), np.float32(2.0**126)
 """Between which loss scales stay in kgraph; in Keras they can get to 0 and infinity."""
 
@@ -108,6 +106,7 @@ class OptimizerSlots:
         optimizer: which one.
         state: its state, or a tree of shapes like it.
         weights: the trained weights in Keras' order, with their paths in the parameters.
+        place: where a file has it.
 
     Fields:
         groups: where arrays are, with the name of the optimizer and the number of its first array.
@@ -115,13 +114,18 @@ class OptimizerSlots:
     """
 
     def __init__(
-        self, optimizer: Any, state: Tree, weights: Sequence[tuple[tuple[str, ...], Variable]]
+        self,
+        optimizer: Any,
+        state: Tree,
+        weights: Sequence[tuple[tuple[str, ...], Variable]],
+        place: str = "optimizer",
     ) -> None:
-        self.groups = [(_GROUP, str(optimizer.name), 0)]
+        self.groups = [(f"{place}/vars", str(optimizer.name), 0)]
         self.count_at = 0
         if isinstance(optimizer, LossScaleOptimizer):
             optimizer, self.count_at = optimizer.inner_optimizer, 4
-            self.groups.append((_INNER_GROUP, str(optimizer.name), self.count_at))
+            inner = f"{place}/inner_optimizer/vars"
+            self.groups.append((inner, str(optimizer.name), self.count_at))
         name = type(optimizer).__name__
         if name not in _SLOTS or not is_own(type(optimizer)):
             raise SlotError(f"{name} keeps a state that Keras has not")

@@ -11,6 +11,7 @@ import numpy as np
 
 from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
+from kgraph.hooks import is_overridden
 from kgraph.layers.base import create_values
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
@@ -27,15 +28,20 @@ from kgraph.saving.keras_format.compile_options import (
 )
 from kgraph.saving.keras_format.hdf5 import import_h5py, write_arrays
 from kgraph.saving.keras_format.kept_arrays import kept_arrays
+from kgraph.saving.keras_format.kept_states import kept_states, trained_places
 from kgraph.saving.keras_format.layer_order import check_order
-from kgraph.saving.keras_format.load import trained_places
 from kgraph.saving.keras_format.models_in import ModelReader
 from kgraph.saving.keras_format.models_out import ModelWriter
 from kgraph.saving.keras_format.optimizer_slots import OptimizerSlots, SlotError
-from kgraph.saving.keras_format.weight_paths import group_names, layer_places, weight_paths
+from kgraph.saving.keras_format.weight_paths import (
+    group_names,
+    layer_places,
+    live_order,
+    weight_paths,
+)
 from kgraph.saving.kgraph_format.manifest import KGRAPH_VERSION
 from kgraph.saving.kgraph_format.own_objects import live_objects, warn_of_unregistered
-from kgraph.saving.kgraph_format.own_state import assets_of
+from kgraph.saving.kgraph_format.own_state import assets_of, common_weights
 from kgraph.saving.kgraph_format.stored_arrays import tree_specs
 from kgraph.source import warn
 
@@ -77,6 +83,7 @@ def _described(
     """Returns the config of a model that is proved to come back from it, and how it was written."""
     writer, slots = ModelWriter(), None
     document = writer.layer(model, "")
+    writer.order = {**live_order(model), **writer.order}  # a model's code may make others
     check_order(model, writer)
     if include_optimizer and model.compiled:
         document["compile_config"], slots = _training(model, writer)
@@ -101,8 +108,13 @@ def _members(model: Any, path: Path, include_optimizer: bool) -> dict[str, bytes
         state = {at: made[number] for at, number in slots.places()}
         named = {group: name for group, name, _ in slots.groups}
     create_values(named_weights(model))
-    arrays = kept_arrays(model, writer.order) | state
-    names = {**group_names(model, writer.order), **named}
+    arrays, names = kept_arrays(model, writer.order), group_names(model, writer.order)
+    for kept in kept_states(model, writer.order):
+        if include_optimizer or kept.place != "optimizer":
+            arrays |= kept.arrays()
+            names |= kept.names
+    arrays |= state
+    names |= named
     metadata = {"keras_version": KERAS_VERSION, "kgraph_version": KGRAPH_VERSION}
     return {
         METADATA: strict_json.encode(metadata, "The metadata"),
@@ -118,15 +130,19 @@ def _write(path: Path, members: Mapping[str, bytes]) -> None:
     replace_file(path, size, lambda new: write_zip(new, parts), read_archive)
 
 
-def _training(model: Model, writer: ModelWriter) -> tuple[dict[str, Any], OptimizerSlots | None]:
+def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], OptimizerSlots | None]:
     """Returns the compile options, and what the optimizer remembers if it has made a step."""
-    options = model._kgraph.trainer.given()
-    assert options is not None
-    config = compile_config({key: _written(writer, item, key) for key, item in options.items()})
-    if "loss_fn" in options:
-        writer.cannot("compile", "a loss_fn")
+    if is_overridden(model, "get_compile_config"):
+        config = writer.value(model.get_compile_config(), "compile")
+    else:
+        options = model._kgraph.trainer.given()
+        assert options is not None
+        given = {key: _written(writer, item, key) for key, item in options.items()}
+        config = compile_config(given)
+        if "loss_fn" in options:
+            writer.cannot("compile", "a loss_fn")
     state = model._kgraph.trainer.state()
-    if state is None:
+    if state is None or model.optimizer.built:  # the latter is one of `kept_states`
         return config, None
     if tree_specs(state) != tree_specs(model._kgraph.trainer.abstract_state()):
         warn(
@@ -175,8 +191,12 @@ def _prove(model: Model, path: Path, config: bytes, writer: ModelWriter) -> None
                 read_compile_options(path, rebuilt, options)
         except Exception as error:
             raise _unprovable(model, str(error).partition("\n")[0]) from error
-    ours = _specs(weight_paths(model, writer.order))
-    theirs = _specs(weight_paths(rebuilt, reader.order))
+    places = weight_paths(model, writer.order)
+    placed = {id(weight) for weight in places.values()}
+    for at, weight in common_weights(model):
+        if id(weight) not in placed:
+            raise _unprovable(model, f"{at} has no place in a Keras file")
+    ours, theirs = _specs(places), _specs(weight_paths(rebuilt, reader.order))
     for at in [*ours, *theirs]:
         if ours.get(at) != theirs.get(at):
             pair = f"{ours.get(at, 'missing')} in the model and {theirs.get(at, 'missing')}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from kgraph.layers.base import Held, Layer
+from kgraph.layers.base import Layer
 from kgraph.layers.base.stored import own_by_number
 from kgraph.layers.base.tree import children
 from kgraph.layers.base.variable import Variable
 from kgraph.ops import Operation
+from kgraph.optimizers import Optimizer
 from kgraph.registry import snake_case
 from kgraph.saving.keras_format.names import INNER_NAMES, RENAMED_ATTRIBUTES
 from kgraph.saving.kgraph_format.own_state import keeps_own
@@ -29,17 +30,10 @@ def layer_places(model: Layer, order: Mapping[int, list[Layer]]) -> list[tuple[s
     return [(place, item) for place, item in found if isinstance(item, Layer)]
 
 
-def held_variables(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Variable]:
-    """Returns the variables of metrics that layers hold, by the paths that Keras gives them.
-
-    Where sums are exact here, what is kept of their rounding errors is none of Keras'.
-    """
-    found: dict[str, Variable] = {}
-    for place, item in _walk_all(model, "", order, set(), {}):
-        if isinstance(item, Held):
-            known = [v for v in item.variables if not v.name.endswith("_rest")]
-            found |= {f"{place}/vars/{i}": variable for i, variable in enumerate(known)}
-    return found
+def held_optimizers(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Optimizer]:
+    """Returns the optimizers that attributes hold, such as a GAN's second one, by their places."""
+    found = _walk_all(model, "", order, set(), {})
+    return {place: item for place, item in found if isinstance(item, Optimizer)}
 
 
 def own_groups(model: Layer, order: Mapping[int, list[Layer]]) -> dict[str, Layer]:
@@ -98,13 +92,13 @@ def _walk_all(
     order: Mapping[int, list[Layer]],
     seen: set[int],
     names: dict[str, str],
-) -> list[tuple[str, Layer | Held]]:
+) -> list[tuple[str, Layer | Optimizer]]:
     """Returns each layer once, under the first path on which Keras meets it, and what it holds."""
     if id(layer) in seen:
         return []
     seen.add(id(layer))
     names[f"{path}/vars".lstrip("/")] = layer.name
-    found: list[tuple[str, Layer | Held]] = [(path, layer)]
+    found: list[tuple[str, Layer | Optimizer]] = [(path, layer)]
     for name, value in _attributes(layer, order):
         found += _walk_value(value, f"{path}/{name}".lstrip("/"), order, seen, names)
     return found
@@ -116,17 +110,17 @@ def _walk_value(
     order: Mapping[int, list[Layer]],
     seen: set[int],
     names: dict[str, str],
-) -> list[tuple[str, Layer | Held]]:
+) -> list[tuple[str, Layer | Optimizer]]:
     if isinstance(value, Layer):
         return _walk_all(value, path, order, seen, names)
-    if isinstance(value, Held):
+    if isinstance(value, Optimizer):
         return [(path, value)]
-    found: list[tuple[str, Layer | Held]] = []
+    found: list[tuple[str, Layer | Optimizer]] = []
     used: dict[str, int] = {}
     items = value.values() if isinstance(value, dict) else value
     for item in items if isinstance(value, (list, tuple, dict)) else ():
-        if isinstance(item, (Layer, Held, list, tuple, dict)):
-            base = _class_name(item) if isinstance(item, (Layer, Held)) else "container"
+        if isinstance(item, (Layer, Optimizer, list, tuple, dict)):
+            base = _class_name(item) if isinstance(item, (Layer, Optimizer)) else "container"
             used[base] = used.get(base, -1) + 1
             name = f"{base}_{used[base]}" if used[base] else base
             found += _walk_value(item, f"{path}/{name}", order, seen, names)
@@ -146,6 +140,6 @@ def _attributes(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[tupl
         yield name, named[name]
 
 
-def _class_name(layer: Layer | Held) -> str:
+def _class_name(layer: Layer | Optimizer) -> str:
     name = type(layer).__name__
     return snake_case(INNER_NAMES.get(name, name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,14 @@ from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
 from kgraph.saving.keras_format.hdf5 import ArrayFile, write_arrays
 from kgraph.saving.keras_format.kept_arrays import kept_arrays
+from kgraph.saving.keras_format.kept_states import (
+    kept_states,
+    optimizer_arrays,
+    taken_states,
+)
 from kgraph.saving.keras_format.legacy_weights import is_legacy, legacy_places
 from kgraph.saving.keras_format.weight_paths import (
     group_names,
-    held_variables,
     live_order,
     own_groups,
     weight_paths,
@@ -32,7 +36,6 @@ from kgraph.saving.kgraph_format.own_state import all_layers
 from kgraph.saving.kgraph_format.parts import open_regular
 
 MAX_FILE = 2**40
-_OPTIMIZER = "optimizer/"
 _MEMBERS = "layers"
 """The attribute of Keras' models under which layers have numbers in the place of names."""
 
@@ -49,8 +52,11 @@ def save_keras_weights(model: Layer, path: Path) -> None:
         raise StateError(f"{label_of(model)} has no weights yet", hint="call it on data once")
     create_values(named_weights(model))
     with between_blocks:
-        arrays = kept_arrays(model, order)
-    data = write_arrays(arrays, group_names(model, order))
+        arrays, names = kept_arrays(model, order), group_names(model, order)
+        for kept in kept_states(model, order):
+            arrays |= kept.arrays()
+            names |= kept.names
+    data = write_arrays(arrays, names)
     replace_file(
         path, len(data), lambda new: new.write_bytes(data), lambda new: open_arrays(new).__exit__()
     )
@@ -98,20 +104,27 @@ class KerasWeights:
             unlearned = self._adapters.get(name)
             yield name, self._file.read(self._stored[name]) if unlearned is None else unlearned
 
+    def states(self) -> list[Callable[[], None]]:
+        """Returns what sets the optimizers of the model to what the file has of them."""
+        if is_legacy(self._file):
+            return []
+        return taken_states(self._model, live_order(self._model), self._file)
+
     def _pair(self) -> dict[str, str]:
         """Returns the place of each array in the file by the path that it has in the model."""
         file, paths = self._file, {id(w): path for path, w in named_weights(self._model)}
-        arrays = {at: at for at in file.arrays if not at.startswith(_OPTIMIZER)}
+        arrays = dict(zip(file.arrays, file.arrays))
         if is_legacy(file):
             groups: dict[str, str] = {}
             places: Mapping[str, Variable] = legacy_places(file, self._model, self._by_name)
         else:
             order = live_order(self._model)
             places = weight_paths(self._model, order)
-            held = held_variables(self._model, order)
-            arrays = {title: at for title, at in arrays.items() if title not in held}
             own = {id(layer): path for path, layer in all_layers(self._model)}
             groups = {g: own[id(x)] for g, x in own_groups(self._model, order).items()}
+            ours = {*groups, *(at.rpartition("/")[0] for at in places)}
+            others = optimizer_arrays(file, ours)
+            arrays = {at: at for at in arrays if at not in others}
             if self._by_name:
                 names = group_names(self._model, order)
                 places = {_named(at, names): weight for at, weight in places.items()}
