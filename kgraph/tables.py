@@ -19,6 +19,7 @@ class Table:
         right: the columns that are aligned to the right.
         has_total: whether the last row is a sum of those above.
         below: further lines.
+        above: lines between title and rows.
     """
 
     title: str
@@ -26,6 +27,7 @@ class Table:
     right: Container[int] = ()
     has_total: bool = False
     below: Sequence[str] = ()
+    above: Sequence[str] = ()
 
     def __str__(self) -> str:
         widths = [max(map(len, column)) for column in zip(*self.rows)]
@@ -38,14 +40,17 @@ class Table:
         ]
         if self.has_total:
             lines.insert(len(lines) - 1, "-" * (sum(widths) + 2 * len(widths) - 2))
-        return "\n".join([self.title, *lines, *self.below])
+        return "\n".join([self.title, *self.above, *lines, *self.below])
 
     def html(self) -> str:
         """Returns it as HTML in the colours of the page, light or dark."""
         rows = [self._html_row(row, "td" if i else "th") for i, row in enumerate(self.rows)]
         table = f"<thead>{''.join(rows[:1])}</thead><tbody>{''.join(rows[1:])}</tbody>"
-        below = "".join(f"<div>{escape(line)}</div>" for line in self.below)
-        return f"<div><b>{escape(self.title)}</b></div><table>{table}</table>{below}"
+        above, below = (
+            "".join(f"<div>{escape(line)}</div>" for line in lines)
+            for lines in (self.above, self.below)
+        )
+        return f"<div><b>{escape(self.title)}</b></div>{above}<table>{table}</table>{below}"
 
     def _html_row(self, row: Sequence[str], tag: str) -> str:
         sides = ("right" if i in self.right else "left" for i in range(len(row)))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from kgraph.distribution.fsdp import FSDP
 from kgraph.errors import KGraphError, StateError
-from kgraph.forecast.display import aligned
 from kgraph.forecast.table import table_rows
+from kgraph.tables import Table, Tabular
 
 if TYPE_CHECKING:
     from kgraph.forecast.report import Forecast
@@ -32,8 +32,8 @@ class Tried:
 
 
 @dataclass(frozen=True, repr=False)
-class Advice:
-    """What was tried to make a step fit; printed, it is a table.
+class Advice(Tabular):
+    """What was tried to make a step fit; shown as a table.
 
     Fields:
         tried: in this order.
@@ -48,12 +48,12 @@ class Advice:
         """Those that fit."""
         return tuple(one for one in self.tried if one.forecast.fits)
 
-    def __repr__(self) -> str:
+    def _kgraph_table(self) -> Table:
         cells = table_rows([one.forecast for one in self.tried])
-        names = ["tried", *(one.what for one in self.tried)]
+        names = ["change", *(one.what for one in self.tried)]
         rows = [(name, *row) for name, row in zip(names, cells)]
         refused = [f"not tried: {what}: {reason}" for what, reason in self.refused]
-        return "\n".join([*(line[2:] for line in aligned(rows)), *refused])
+        return Table("What was tried", rows, right=range(2, 10), below=refused)
 
 
 def advise(forecast: Forecast) -> Advice:

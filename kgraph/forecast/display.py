@@ -1,10 +1,12 @@
-"""A forecast as text."""
+"""A forecast as a table."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from kgraph.tables import Table
 
 if TYPE_CHECKING:
     from kgraph.forecast.report import Forecast
@@ -12,27 +14,26 @@ if TYPE_CHECKING:
 _ROWS = 30
 
 
-def forecast_lines(forecast: Forecast) -> Iterator[str]:
-    """Yields the lines of a forecast."""
-    options, where = forecast.options, forecast.where
+def forecast_table(forecast: Forecast) -> Table:
+    """Returns a forecast as a table of its layers."""
+    options, where, took = forecast.options, forecast.where, forecast.compiled
     mesh = ", ".join(f"{name} {size}" for name, size in options.mesh.items())
     step = "A training step" if options.what == "train" else "A prediction"
     devices = f"{where.devices} device{'' if where.devices == 1 else 's'}"
     remat = "" if options.remat is None else f", remat={options.remat!r}"
-    yield (
+    title = (
         f"{step} of {options.batch_size} rows on {where.name} ({devices}, mesh {mesh}), "
         f"{options.layout}{remat}"
     )
-    yield f"  {memory_text(forecast)}"
     if not forecast.fits:
-        yield "  forecast.advice tries what would fit"
-        return
-    yield from _amounts(forecast)
-    yield from _exchange_lines(forecast)
-    if forecast.step_seconds is not None:
-        yield from _layer_lines(forecast)
-    took = forecast.compiled
-    yield f"  lowered in {took.lowering_seconds:.1f} s, compiled in {took.compiling_seconds:.1f} s"
+        advice = "forecast.advice tries what would fit"
+        return Table(title, [], above=(memory_text(forecast), advice))
+    above = memory_text(forecast), *_amounts(forecast), *_exchange_lines(forecast)
+    rows, below = ([], []) if forecast.step_seconds is None else _layer_rows(forecast)
+    below.append(
+        f"lowered in {took.lowering_seconds:.1f} s, compiled in {took.compiling_seconds:.1f} s"
+    )
+    return Table(title, rows, right=range(1, 5), above=above, below=below)
 
 
 def memory_text(forecast: Forecast) -> str:
@@ -51,16 +52,16 @@ def _amounts(forecast: Forecast) -> Iterator[str]:
     seconds, used = forecast.step_seconds, forecast.flops_utilization
     if seconds is not None and used is not None:
         yield (
-            f"  at least {duration(seconds)} ({forecast.cycles / 1e6:,.1f} M cycles): at most "
+            f"at least {duration(seconds)} ({forecast.cycles / 1e6:,.1f} M cycles): at most "
             f"{used:.1%} of the chips' peak are the model's own FLOPs"
         )
-    yield f"  {metric(forecast.flops, 'FLOP')} and {metric(forecast.bytes_moved, 'B')} on each"
+    yield f"{metric(forecast.flops, 'FLOP')} and {metric(forecast.bytes_moved, 'B')} on each"
     kernels = forecast.profile.kernel_cycles
     if kernels:
-        yield f"  of the cycles {kernels / 1e6:,.1f} M are kernels, by what they state or by shapes"
+        yield f"of the cycles {kernels / 1e6:,.1f} M are kernels, by what they state or by shapes"
     if forecast.step_seconds is not None and forecast.unknown:
         named = ", ".join(f"{n} x {kind}" for kind, n in forecast.unknown.most_common(5))
-        yield f"  without an estimate, and not counted: {named}"
+        yield f"without an estimate, and not counted: {named}"
 
 
 def _exchange_lines(forecast: Forecast) -> Iterator[str]:
@@ -71,10 +72,11 @@ def _exchange_lines(forecast: Forecast) -> Iterator[str]:
         calls[key] += one.times
         sizes[key] += one.times * one.bytes
     for key, moved in sizes.most_common():
-        yield f"  {calls[key]} x {key[0]} along {key[1]}: {metric(moved, 'B')}"
+        yield f"{calls[key]} x {key[0]} along {key[1]}: {metric(moved, 'B')}"
 
 
-def _layer_lines(forecast: Forecast) -> Iterator[str]:
+def _layer_rows(forecast: Forecast) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Returns the rows of the layers that take longest, and a line on the others."""
     clock = forecast.where.chip.clock
     layers = sorted(forecast.layers, key=lambda row: -row.cycles)
     shown = {id(row) for row in layers[:_ROWS]}
@@ -87,19 +89,9 @@ def _layer_lines(forecast: Forecast) -> Iterator[str]:
             )
     if not any(row[2] for row in rows[1:]):
         rows = [(*row[:2], *row[3:]) for row in rows]
-    yield from aligned(rows)
     rest = layers[_ROWS:]
-    if rest:
-        yield f"  and {len(rest)} more, {sum(row.share for row in rest):.1%} together"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yields the lines of a table: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-        yield "  " + "  ".join(cells).rstrip()
+    together = sum(row.share for row in rest)
+    return rows, [f"and {len(rest)} more, {together:.1%} together"] if rest else []
 
 
 def binary(number: float) -> str:

@@ -14,12 +14,13 @@ from kgraph.errors import StateError
 from kgraph.forecast.advice import Advice, advise
 from kgraph.forecast.collectives import Collective, find_collectives
 from kgraph.forecast.compiling import Compiled
-from kgraph.forecast.display import forecast_lines
+from kgraph.forecast.display import forecast_table
 from kgraph.forecast.executable import write_executable
 from kgraph.forecast.hlo import read_module
 from kgraph.forecast.profile import LayerTime, Profile, profile
 from kgraph.forecast.table import Comparison
 from kgraph.graph.graph import Graph
+from kgraph.tables import Table, Tabular
 
 Again: TypeAlias = Callable[..., "Forecast"]
 """Makes the forecast anew with some of its options changed, by name."""
@@ -67,10 +68,10 @@ class Options:
 
 
 @dataclass(frozen=True, repr=False)
-class Forecast:
+class Forecast(Tabular):
     """What a step needs and takes on a slice of chips, as their compiler plans it.
 
-    Printed, it is a table. Seconds are a bound from below: they leave out all waiting for other
+    Shown, it is a table. Seconds are a bound from below: they leave out all waiting for other
     chips and for data, and what has no estimate (`unknown`).
 
     Fields:
@@ -226,5 +227,5 @@ class Forecast:
             raise StateError(f"The program for {self.where.name} {reason}")
         write_executable(path, self.identity, self.compiled.executable)
 
-    def __repr__(self) -> str:
-        return "\n".join(forecast_lines(self))
+    def _kgraph_table(self) -> Table:
+        return forecast_table(self)

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kgraph.forecast.display import aligned, binary, duration
+from kgraph.forecast.display import binary, duration
+from kgraph.tables import Table, Tabular
 
 if TYPE_CHECKING:
     from kgraph.forecast.report import Forecast
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
-    """Forecasts to choose from; printed, it is a table.
+class Comparison(Tabular):
+    """Forecasts to choose from; shown as a table.
 
     Fields:
         forecasts: a row for each.
@@ -22,8 +23,8 @@ class Comparison:
 
     forecasts: tuple[Forecast, ...]
 
-    def __repr__(self) -> str:
-        return "\n".join(line[2:] for line in aligned(table_rows(self.forecasts)))
+    def _kgraph_table(self) -> Table:
+        return Table("Steps beside each other", table_rows(self.forecasts), right=range(1, 9))
 
 
 def table_rows(forecasts: Sequence[Forecast]) -> list[tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import forecast_models as m
 import pytest
@@ -61,7 +62,7 @@ def test_each_advice_has_its_own_figure_and_was_tried(asked):
     assert tried <= set(asked)
     assert found.advice is advice, "compiled once"
     table = str(advice).splitlines()
-    assert table[0].split()[:3] == ["tried", "topology", "batch"]
+    assert table[1].split()[:3] == ["change", "topology", "batch"]
     (line,) = [line for line in table if line.startswith("largest batch")]
     assert line.split()[2:] == ["v5e:2x4", "88", "DataParallel", "15", "GiB", "yes"]
 
@@ -99,6 +100,20 @@ def test_a_table_compares_slices_batches_and_layouts(asked):
         ("v5e:2x4", 64, "DataParallel"),
     ]  # fmt: skip
     lines = str(table).splitlines()
-    assert [" NO" in line for line in lines[1:]] == [False, False, True, False, False]
+    assert [" NO" in line for line in lines[2:]] == [False, False, True, False, False]
     assert "blocks" in lines[-1]
     assert math.isclose(table.forecasts[3].bytes_per_chip.total / GIB, 8)
+
+
+def words(text):
+    return "".join(text.split())
+
+
+@pytest.mark.parametrize("rows", [16, 8 * 16])
+def test_notebooks_show_what_is_printed(asked, rows):
+    found = forecast_of(rows)
+    for shown in (found, found.compare([found]), found.advice):
+        html = shown._repr_html_()
+        page = ElementTree.fromstring(f"<div>{html}</div>")
+        assert words("".join(page.itertext())) == words(repr(shown))
+        assert "color" not in html, "not that of the page, light or dark"
