@@ -15,7 +15,6 @@ from kgraph.graph.graph import Graph
 from kgraph.graph.structure import leaves
 from kgraph.layers.base.core import seed_of
 from kgraph.layers.base.layer import Layer
-from kgraph.layers.base.platform import platform
 from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.layers.base.variable import Variable
@@ -35,14 +34,13 @@ def layer_signatures(
     Equal must be: which weights are trained, their regularizers and constraints; whether layers are
     frozen, and options set anew since they were made; and, for classes that are not kgraph's own,
     every attribute. Never stacked are layers that draw by a numbered
-    seed, have weights in common with another layer or attributes that cannot be compared; and, on a
-    CPU, convolutions as JAX writes them: XLA runs their gradients there 10 to 45 times slower
-    inside a loop (jax 0.7 to 0.10).
+    seed, have weights in common with another layer or attributes that cannot be compared; and
+    convolutions that are not `suited`.
 
     Args:
         layers: the live layers by name.
         trained: for each weight (by identity), whether training changes it.
-        suited: names of convolutions that `use_cpu_forms` has marked, which loop well.
+        suited: names of convolutions that may run in a loop.
         as_made: names of layers whose options are known to be those they were made with.
     """
     distinct = {id(layer): layer for layer in layers.values()}
@@ -68,7 +66,7 @@ def _signature(
     inside = list(parts_of(layer))
     if not layer.built or any(seed_of(item) is not None for item in inside):
         return None
-    if not loops and any(traits_of(item).convolution for item in inside) and platform() == "cpu":
+    if not loops and any(traits_of(item).convolution for item in inside):
         return None
     weights = [
         [path, w.dtype, w.trainable, trained.get(id(w), False), describe(w.regularizer),

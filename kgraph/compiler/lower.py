@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -80,9 +80,9 @@ def lower(
         stack: whether repeated blocks are computed by one body in `jax.lax.scan`, so that the time
             to compile does not grow with their number. True stacks every two blocks that are the
             same, "auto" (the default, unless `passes` are given) at least 4 that save at least 32
-            nodes. Blocks with convolutions are stacked on a CPU, where XLA runs them slowly inside
-            loops, only by True after the pass `use_cpu_forms`. Numbers are the same up to rounding,
-            random ones exactly.
+            nodes. Blocks with convolutions are stacked only by True, on a CPU, where XLA runs them
+            slowly inside loops, only after the pass `use_cpu_forms`. Numbers are the same up to
+            rounding, random ones exactly.
         remat: "blocks" recomputes the inner tensors of stacked blocks in the backward pass, for
             memory of one block in the place of all; or the name of a policy of `jax.checkpoint`,
             such as "dots_saveable". Or names of single layers and nested models to recompute, as a
@@ -166,8 +166,7 @@ def lower_graph(
         return plain
     trained = {id(place.weight): place.trained for place in plain.weights.places}
     least, saves = (2, 0) if stack is True else (_LEAST_BLOCKS, 0 if remat else _LEAST_SAVED)
-    # A step of 24 stacked convolution blocks takes a CPU 1.2 x as long: only where it is asked for.
-    suited = {node.layer for node in plain.graph.nodes if node.lowering and stack is True}
+    suited = _convolutions_to_stack(plain, stack is True, remat is not None)
     as_made = {name for name, spec in plain.graph.layers.items() if spec.own}
     signatures = layer_signatures(lowered, trained, suited, as_made)
     stacking = stack_blocks(signatures, least, saves, remat)
@@ -179,6 +178,17 @@ def lower_graph(
             hint="leave out remat; blocks are the same if classes, options and wiring are",
         )
     return plain if program.stacks and _loops_badly(program) else program
+
+
+def _convolutions_to_stack(plain: Program, stack: bool, remat: bool) -> Collection[str]:
+    """Returns the names of layers that may be stacked although they are convolutions.
+
+    Only where it is asked for: a step of 24 stacked blocks takes a CPU 1.2 x as long, and one of
+    ResNet50 a TPU, which moves each block's tensors into an array of all blocks and out of it.
+    """
+    if platform() == "cpu":
+        return {node.layer for node in plain.graph.nodes if node.lowering and stack}
+    return plain.graph.layers if stack or remat else ()
 
 
 def check_stacking(stack: object, remat: Any) -> None:

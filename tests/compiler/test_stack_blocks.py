@@ -38,6 +38,7 @@ from kgraph.layers import (
     LayerNormalization,
     TimeDistributed,
 )
+from kgraph.layers.base.platform import lowering_for
 
 
 def counts(program: Program) -> list[int]:
@@ -245,6 +246,21 @@ def test_convolutions_do_not_loop_on_a_cpu():
         for _ in range(4):
             x = make()(x)
         assert stacked_counts(Model(inputs, x)) == []
+
+
+def test_convolutions_loop_elsewhere_only_where_it_is_asked_for():
+    inputs = x = Input((TIME, WIDTH))
+    for _ in range(8):
+        h = Conv1D(WIDTH, 3, padding="same", activation="relu")(x)
+        h = Conv1D(WIDTH, 3, padding="same")(h)
+        for _ in range(3):
+            h = Dense(WIDTH)(h)
+        x = Add()([x, h])
+    model = Model(inputs, x)
+    with lowering_for("tpu"):
+        assert stacked_counts(model, stack="auto") == []
+        assert stacked_counts(model, stack=True) == [8]
+        assert stacked_counts(model, stack="auto", remat="blocks") == [8]
 
 
 # --- policy, printing, passes --------------------------------------------------------------------

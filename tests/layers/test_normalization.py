@@ -67,6 +67,32 @@ def test_the_moving_averages_stay_float32_in_mixed_precision():
     np.testing.assert_allclose(state["moving_variance"], old * 0.99, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kept", [None, [True] * 6 + [False] * 2])
+def test_one_pass_over_bfloat16_loses_less_than_its_rounding(kept):
+    random = np.random.default_rng(0)
+    x = jnp.asarray(random.normal([0, 3, 30, 300], 1, (8, 512, 4)), jnp.bfloat16)
+    wide, weights = x.astype(jnp.float32), random.normal(size=(8, 512, 4)).astype("float32")
+    mask = None if kept is None else jnp.broadcast_to(jnp.asarray(kept)[:, None], (8, 512))
+
+    def run(x):
+        y, state = train(BatchNormalization(dtype="mixed_bfloat16"), x, mask)
+        return jnp.sum(y.astype(jnp.float32) * weights), (y, state)
+
+    (_, (y, state)), slope = jax.value_and_grad(run, has_aux=True)(x)
+    (_, (expected, two)), usual = jax.value_and_grad(run, has_aux=True)(wide)
+    # Squares of 300 in float32 are known to 5e-3; the values themselves, in bfloat16, to 1.
+    np.testing.assert_allclose(state["moving_variance"], two["moving_variance"], rtol=1e-4)
+    np.testing.assert_allclose(*(v.astype(jnp.float32) for v in (y, expected)), rtol=2**-7)
+    np.testing.assert_allclose(slope.astype(jnp.float32), usual, rtol=2**-6, atol=2**-6)
+
+
+def test_a_constant_has_no_negative_variance():
+    x = jnp.full((1000, 3), 201.0, jnp.bfloat16)
+    y, state = train(BatchNormalization(epsilon=1e-9, dtype="mixed_bfloat16"), x)
+    assert jnp.isfinite(y).all()
+    assert (state["moving_variance"] >= 0.99).all()
+
+
 def test_statistics_of_float16_do_not_overflow():
     x = jnp.asarray([[60000.0, -60000.0], [-60000.0, 60000.0]], jnp.float16)
     for layer in (LayerNormalization(dtype="float16"), RMSNormalization(dtype="float16")):

@@ -73,8 +73,8 @@ class BatchNormalization(_ScaledNormalization, traits=_traits):
             be kept.
 
     Source: Ioffe and Szegedy, arXiv:1502.03167, algorithm 1; with the variance of the batch itself
-    (no n / (n - 1)) in the moving average too, as in Keras, and in two passes. Renormalisation:
-    Ioffe, arXiv:1702.03275, algorithm 1.
+    (no n / (n - 1)) in the moving average too, as in Keras, and in two passes, but for bfloat16.
+    Renormalisation: Ioffe, arXiv:1702.03275, algorithm 1.
 
     >>> import numpy as np
     >>> layer = BatchNormalization(epsilon=0.0)
@@ -149,7 +149,13 @@ class BatchNormalization(_ScaledNormalization, traits=_traits):
             others, kept = other_axes(places, wide.ndim), self._kept(wide, mask)
             mean = _mean(wide, others, kept)
             centred = wide - along(mean, places, wide.ndim)
-            variance = _mean(jnp.square(centred), others, kept)
+            if inputs.dtype == jnp.bfloat16:
+                # The rounding of such inputs adds more to the variance than the difference of two
+                # sums loses, and a convolution makes both sums while it computes its result.
+                variance = _mean(jnp.square(wide), others, kept) - jnp.square(mean)
+                variance = jnp.maximum(variance, 0)
+            else:
+                variance = _mean(jnp.square(centred), others, kept)
             if self.renorm:
                 gamma, beta = self._renormalised(mean, variance, gamma, beta, kept)
             else:
