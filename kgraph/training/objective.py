@@ -221,7 +221,8 @@ class Objective:
         self, accumulators: Mapping[str, Any], batch: Any, scored: Scored, kept: Array | None
     ) -> dict[str, Any]:
         """Returns the accumulators after one batch."""
-        rows = jnp.float32(batch.rows) if kept is None else jnp.sum(kept, dtype=jnp.float32)
+        # The sum that losses divide by, written as there: XLA then brings one together for both.
+        rows = jnp.float32(batch.rows) if kept is None else jnp.sum(kept.astype(jnp.float32))
         values = {"loss": scored.total, **scored.parts}
         updated = {
             key: mean.update(accumulators[key], values[key], sample_weight=rows)
