@@ -273,16 +273,16 @@ def output() -> Any:
 
 
 def enable_flash_attention() -> None:
-    """Lets attention layers made from now on ask for cuDNN's fused kernel where it can be used.
+    """Lets attention layers made from now on take a fused kernel where it pays, as by default.
 
-    On NVIDIA GPUs, for 16-bit floats and heads whose size it knows; everywhere else XLA computes
-    the same numbers. A layer's own `flash_attention` goes first.
+    On TPUs and NVIDIA GPUs, for floats of 16 bits; see `MultiHeadAttention`, whose own
+    `flash_attention` goes first. It ends `disable_flash_attention`.
     """
     _settings.flash_attention = True
 
 
 def disable_flash_attention() -> None:
-    """Leaves attention to XLA, as it is by default."""
+    """Leaves the attention of layers made from now on to XLA."""
     _settings.flash_attention = False
 
 
