@@ -108,4 +108,5 @@ class History(Tabular, Callback):
             if points:
                 axis.plot(*zip(*points), marker=".", label=label)
         axis.set(title=key, xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
         axis.legend()

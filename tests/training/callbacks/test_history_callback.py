@@ -76,5 +76,6 @@ def test_plot_draws_training_and_validation_together(tmp_path):
     training, validation = figure.axes[0].lines
     assert training.get_xydata().tolist() == [[1, 2], [2, 1]]
     assert validation.get_xydata().tolist() == [[2, 3]]
+    assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert not sys.modules["matplotlib.pyplot"].get_fignums()
