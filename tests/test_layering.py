@@ -40,7 +40,7 @@ HEAVY = {
     "flax", "orbax", "optax", "pydot", "tqdm", "pooch", "h5py", "rich", "treescope", "matplotlib",
     "sklearn", "torch", "tensorflow", "keras", "grain", "IPython", "PIL", "scipy",
 }  # fmt: skip
-BASES = {"wrappers": {"sklearn"}}  # base classes; the package loads its modules lazily
+BASES = {"wrappers": {"flax", "sklearn"}}  # base classes; the package loads its modules lazily
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
 OWN_MODULES = sorted(
     ".".join(("kgraph", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
