@@ -106,6 +106,29 @@ def test_with_tensor_parallelism_rules_come_first_and_the_rest_is_cut():
     assert max(whole) < ROWS // 2 * LENGTH * 64  # no activation of a Dense was brought together
 
 
+def test_data_in_parts_send_gradients_and_parts_of_layers_send_activations():
+    def sent(spread):
+        model = transformer()
+        loss = "sparse_categorical_crossentropy"
+        model.compile("adam", loss, distribution=spread, stack=False)
+        return model, collectives(model)
+
+    model, found = sent(dist.DataParallel(mesh(names=("batch",))))
+    gradients = {weight.shape for weight in model.weights}
+    assert {kind for kind, _ in found} == {"all-reduce"}
+    assert {shape for _, shape in found} == gradients | {()}  # each once, and the loss
+    assert sum(math.prod(shape) for _, shape in found if shape) == model.count_params()
+
+    layouts = dist.LayoutMap(mesh((1, 8), ("batch", "model")))
+    layouts["up.*/kernel"] = (None, "model")
+    layouts["up.*/bias"] = ("model",)
+    layouts["down.*/kernel"] = ("model", None)
+    _, found = sent(dist.ModelParallel(layout_map=layouts))
+    activations = [shape for _, shape in found if len(shape) == 3]
+    assert {kind for kind, _ in found} == {"all-reduce"}
+    assert activations == [(ROWS, LENGTH, WIDTH)] * 4  # forward and backward of two blocks
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "spread",
