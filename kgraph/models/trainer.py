@@ -268,9 +268,9 @@ class Trainer:
         """Returns optimizer state, step, key and epoch to go on from; made now if there are none.
 
         If other parameters are trained than before, the optimizer starts anew: its state belongs to
-        the parameters that it was made for.
+        the parameters that it was made for. Weights get their values later: they may be read.
         """
-        self.programs.create_values(engine.program)
+        self.programs.keys.reserve()
         known, names = self.reached, engine.trained_names
         if known is None:
             known = Reached(None, np.int32(0), np.int32(0), seeds)

@@ -54,6 +54,7 @@ from kgraph.tracebacks import entry
 from kgraph.types import Array, FilePath
 
 if TYPE_CHECKING:
+    from kgraph.distribution.base import Distribution
     from kgraph.models.model import Model
 
 
@@ -140,7 +141,7 @@ def load_weights(
 
 
 def _chosen(
-    model: Layer, file: _Reader, skip_mismatch: bool, strict: bool
+    model: Model, file: _Reader, skip_mismatch: bool, strict: bool
 ) -> tuple[WeightReport, dict[str, Array]]:
     """Returns the report, and the arrays to set."""
     is_own = own_paths(model)
@@ -156,23 +157,28 @@ def _chosen(
         error = report.error(file.path, "give layers the names that they have in the file")
         warn(str(error))
     arrays: dict[str, Array] = {}
-    weights = dict(named_weights(model))
+    weights, placement = dict(named_weights(model)), model._kgraph.programs.placement()
+    spread = None if placement is None else placement.distribution
     for name, array in file.read(set(report.loaded)):
         if is_own(name):
             arrays[WEIGHTS + name] = jax.device_put(array)
             continue
         host = _fitting(file.path, name, array, weights[name].dtype)
-        arrays[WEIGHTS + name] = _beside(weights[name], host)
+        arrays[WEIGHTS + name] = _spread(name, weights[name], host, spread)
         del array, host
     return report, arrays
 
 
-def _beside(weight: Variable, array: np.ndarray) -> Array:
-    """Returns an array spread over devices as the value of a weight is now."""
-    sharding = weight.value.sharding if weight.has_value else None
+def _spread(name: str, weight: Variable, array: np.ndarray, by: Distribution | None) -> Array:
+    """Returns an array spread over devices as the value of a weight is now, or is to be."""
+    if weight.has_value:
+        sharding = weight.value.sharding
+    else:
+        sharding = None if by is None else by.sharding_of(name, weight)
     if sharding is None or len(sharding.device_set) == 1:
         return jax.device_put(array)
-    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+    parts = jax.make_array_from_callback(array.shape, sharding, lambda index: array[index].copy())
+    return parts  # copies: a CPU device would hold the whole array for a part of it
 
 
 def _fitting(path: Path, name: str, array: np.ndarray, dtype: str) -> np.ndarray:

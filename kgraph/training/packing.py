@@ -153,8 +153,9 @@ class Packing:
         if optimizer_state is None:
             assert self._optimizer is not None
             made = new_optimizer_state(self._program, self._optimizer, params, self._placement)
-            # A rule of the user's may have the parameters themselves in its state.
-            return made if self._stays else copied(made)
+            # A rule of the user's may have the parameters themselves in its state; not on several
+            # devices, where the state comes out of a compiled function.
+            return made if self._stays or self._placement else copied(made)
         if isinstance(optimizer_state, PackedOptimizerState):
             if optimizer_state.layout is self.layout:
                 return optimizer_state.tree
@@ -165,6 +166,10 @@ class Packing:
         leaves, structure = jax.tree.flatten(self.layout.pack_state(optimizer_state))
         copies = iter(copied([leaf for leaf in leaves if id(leaf) in held]))
         return structure.unflatten([next(copies) if id(x) in held else x for x in leaves])
+
+    def restored(self, optimizer_state: Tree) -> Tree | PackedOptimizerState:
+        """Returns an optimizer's state that was just read, so that it need not be copied."""
+        return optimizer_state if self.is_on else PackedOptimizerState(self.layout, optimizer_state)
 
     def borrowed(self, owner: Owner, state: TrainState) -> TrainState:
         """Lets an owner have the weights: from now on the state is the only one with its arrays."""

@@ -216,7 +216,7 @@ class Recovery:
         return self._get_position
 
     def restore(self, engine: Engine, reached: Reached) -> Any:
-        """Sets weights, which have values, and `reached` to what was saved.
+        """Sets weights and `reached` to what was saved.
 
         Returns the accumulators, or None.
         """
@@ -237,7 +237,8 @@ class Recovery:
         for place in program.weights.places:
             place.weight.assign(values[id(place.weight)])
         number = np.int32(meta["epoch"] + meta["offset"])
-        reached.optimizer, reached.step, reached.epoch = state.optimizer, state.step, number
+        reached.optimizer = engine.packing.restored(state.optimizer)
+        reached.step, reached.epoch = state.step, number
         assert engine.optimizer is not None
         engine.optimizer._kgraph_adopt_rate(state.optimizer)
         if meta["learning_rate"] is not None:  # the host's number, of which the state has float32

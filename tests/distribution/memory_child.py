@@ -1,13 +1,16 @@
-"""Makes a model over eight devices, and prints what it holds and the most memory that took.
+"""Makes and reads a model over eight devices, and prints what it holds and the most that took.
 
-Arguments: address of the first process, number of this one, how many there are.
+Arguments: address of the first process, number of this one, how many there are, a folder.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,8 +18,9 @@ import numpy as np
 
 import kgraph
 from kgraph import distribution, layers
+from kgraph.training.optimizer_state import new_optimizer_state
 
-WIDTH, BLOCKS = 1024, 90
+WIDTH, BLOCKS = 1024, 48
 MB = 2**20
 
 
@@ -49,13 +53,57 @@ def held(tree: Any) -> int:
 
 def measured(make: Any) -> dict[str, int]:
     """Returns what `make` holds, and how much larger the process has been than before."""
+    gc.collect()
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the largest size so far is forgotten
     before = size()
     arrays = make()
     return {"held": held(arrays), "most": peak() - before}
 
 
+def ways(model: Any, folder: str) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yields what makes arrays of the model, or reads them."""
+    program, placement = kgraph.lower(model), model._kgraph.programs.placement()
+
+    def weights() -> Any:
+        return [weight.value for weight in model.weights]
+
+    def first_values() -> Any:
+        placement.create(program)
+        return weights()
+
+    def forget() -> None:
+        for weight in model.weights:
+            weight._value = None
+
+    yield "weights", first_values
+    params = program.nest({id(place.weight): place.weight.value for place in program.places})
+    first_state = partial(
+        new_optimizer_state, program, model.optimizer, params["params"], placement
+    )
+    yield "optimizer", first_state
+    with kgraph.Checkpoint(f"{folder}/steps") as checkpoint:
+        checkpoint.save(1, params, {}, wait=True)
+    twin = kgraph.models.clone_model(model)  # a file has one writer
+    twin.save_weights(f"{folder}/w.safetensors")
+    del twin
+    model.save(f"{folder}/model/")
+    template = placement.specs(program.layout, params)
+    del params, first_state
+    forget()
+    yield "checkpoint", lambda: checkpoint.restore(None, template)[0]
+
+    def load(path: str) -> Any:
+        model.load_weights(path)
+        return weights()
+
+    yield "file", lambda: load(f"{folder}/w.safetensors")
+    forget()
+    yield "folder", lambda: load(f"{folder}/model/")
+
+
 def main() -> None:
-    address, number, count = sys.argv[1:]
+    address, number, count, folder = sys.argv[1:]
     if int(count) > 1:
         distribution.initialize(address, int(count), int(number))
     spread = distribution.FSDP(least_size=1024)
@@ -64,15 +112,9 @@ def main() -> None:
     small.fit(np.zeros((16, 64), "float32"), np.zeros((16, 64), "float32"), verbose=0)
     model = net(WIDTH, BLOCKS)
     model.compile("adam", "mse", distribution=spread)
-
-    program = kgraph.lower(model)
-
-    def first_values() -> Any:
-        model._kgraph.programs.placement().create(program)
-        return [weight.value for weight in model.weights]
-
-    told = {"weights": measured(first_values)}
-    print(json.dumps(told))
+    for _, make in ways(small, f"{folder}/small"):
+        measured(make)
+    print(json.dumps({name: measured(make) for name, make in ways(model, folder)}))
 
 
 if __name__ == "__main__":
