@@ -8,6 +8,7 @@ import logging
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 from kgraph.config import output
@@ -145,7 +146,7 @@ class _Others:
     def redirect(self, stream: TextIO) -> None:
         """Comes when a line begins on a stream."""
         with self._lock:
-            if stream not in (sys.stdout, sys.stderr):
+            if stream not in (sys.stdout, sys.stderr) or _is_cell(stream):
                 return
             self._lines += 1
             if self._lines == 1:
@@ -180,6 +181,20 @@ def _hand_over(given: Any, taken: Any) -> None:
     for handler in (h for logger in loggers for h in getattr(logger, "handlers", ())):
         if isinstance(handler, logging.StreamHandler) and handler.stream is given:
             handler.setStream(taken)
+
+
+@contextlib.contextmanager
+def kept_apart(stream: TextIO) -> Iterator[None]:
+    """Lets whole lines that others print come out above live lines, and bars of tqdm around them.
+
+    Also between two of our lines, where a loop's own bar is the last line of a terminal.
+    """
+    stream = below(stream)
+    _others.redirect(stream)
+    try:
+        yield
+    finally:
+        _others.give_back(stream)
 
 
 def below(stream: TextIO) -> Any:

@@ -17,6 +17,7 @@ from kgraph.training.console import (
     LiveLine,
     bar_cell,
     is_live,
+    kept_apart,
     live_line,
     put_line,
 )
@@ -66,13 +67,17 @@ class Progress:
         self._display = _display_for(verbose, self._stream)
         self._clock = clock
         self._line: LiveLine | CellLine | None = None
+        self._within = contextlib.ExitStack()
         self._start_epoch()
 
     def __enter__(self) -> Progress:
+        if self._display == "bar":
+            self._within.enter_context(kept_apart(self._stream))
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
+        with self._within:
+            self.close()
 
     def epoch_begin(self, epoch: int = 0) -> None:
         """Starts the clock of an epoch, counted from 0; prints a header if there are several."""

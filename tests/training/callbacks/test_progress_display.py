@@ -375,6 +375,18 @@ def test_a_bar_of_tqdm_around_it_stays_below_what_is_printed(monkeypatch):
     assert final(terminal) == [line, line, "outer 2/2"]
 
 
+def test_what_is_printed_before_there_is_a_live_line_stands_above_a_bar_of_tqdm(monkeypatch):
+    terminal = as_terminal(monkeypatch)
+    for _ in tqdm(range(2), file=terminal, bar_format="outer {n_fmt}/{total_fmt}", mininterval=0):
+        with Progress("auto", 1, 4, None, Clock()) as progress:
+            progress.epoch_begin()
+            print("a callback prints")  # the epoch is over before anything is drawn
+            progress.epoch_end({"loss": 0.5})
+    line = f"4/4 {'━' * 20} 0s 0s/step - loss: 0.5000"
+    assert final(terminal) == ["a callback prints", line] * 2 + ["outer 2/2"]
+    assert sys.stdout is terminal
+
+
 def test_two_trainings_in_threads_have_a_line_each(monkeypatch):
     terminal = as_terminal(monkeypatch)
     clock, both = Clock(), threading.Barrier(2, timeout=60)
