@@ -17,6 +17,9 @@ LAMBDA = (
 )
 """What to do about a lambda in a file."""
 
+FEATURES = "keras.src.layers.preprocessing.feature_space"
+"""Where Keras keeps the parts of a FeatureSpace."""
+
 KINDS: Mapping[str, str] = {
     "keras": "layer",
     "keras.models": "layer",
@@ -24,8 +27,6 @@ KINDS: Mapping[str, str] = {
     "keras.src.models.sequential": "layer",
     "keras.src.models.model": "layer",
     "keras.layers": "layer",
-    "keras.src.applications.convnext": "layer",
-    "keras.src.applications.inception_resnet_v2": "layer",
     "keras.activations": "activation",
     "keras.initializers": "initializer",
     "keras.regularizers": "regularizer",
@@ -34,8 +35,20 @@ KINDS: Mapping[str, str] = {
     "keras.metrics": "metric",
     "keras.optimizers": "optimizer",
     "keras.optimizers.schedules": "schedule",
+    FEATURES: "feature",
 }
 """The registry's kind for each module that a Keras file names. Modules are never imported."""
+
+INSIDE: Mapping[str, tuple[str, str]] = {
+    "BranchDropout": ("keras.src.applications.convnext", "StochasticDepth"),
+    "BranchScale": ("keras.src.applications.convnext", "LayerScale"),
+    "FeatureIdentity": (FEATURES, "TFDIdentity"),
+    "FeatureSpace": ("keras.utils", "FeatureSpace"),
+    "ScaledAdd": ("keras.src.applications.inception_resnet_v2", "CustomScaleLayer"),
+}
+"""Layers that Keras keeps outside of `keras.layers`: module and name there, by kgraph's name."""
+
+_NAMES_INSIDE: Mapping[tuple[str, str], str] = {place: name for name, place in INSIDE.items()}
 
 DTYPES = (
     "float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64", "uint8",
@@ -46,6 +59,7 @@ DTYPES = (
 DEFAULTS: Mapping[str, Any] = {
     "quantization_config": None,
     "lora_rank": None,
+    "oov_method": "floormod",
     "rms_scaling": False,
     "zero_output_for_mask": False,
     "unroll": False,
@@ -63,6 +77,15 @@ KERAS_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 """Options that only kgraph's class has, with the values that mean Keras' behaviour."""
 
 
+def kind_and_name(module: object, name: str) -> tuple[str | None, str]:
+    """Returns kind and name, here, of the class that a Keras file names; no kind for a user's."""
+    if not isinstance(module, str):
+        return None, name
+    if (module, name) in _NAMES_INSIDE:
+        return "layer", _NAMES_INSIDE[module, name]
+    return KINDS.get(module), name
+
+
 def is_keras_form(data: object) -> TypeGuard[Mapping[str, Any]]:
     """Tells whether a value stands for an object as Keras writes it: with a module, not a kind."""
     return isinstance(data, Mapping) and {"class_name", "config", "module"} <= set(data)
@@ -74,7 +97,8 @@ def says_nothing(cls: type, option: str, value: object) -> bool:
         return True
     if not is_own(cls) and option in inspect.signature(cls.__init__).parameters:
         return False
-    return option in DEFAULTS and value is DEFAULTS[option]
+    default = DEFAULTS.get(option, ...)
+    return type(value) is type(default) and value == default
 
 
 def is_special(data: Mapping[str, Any]) -> bool:

@@ -75,7 +75,7 @@ packages: list[LazyNames] = []
 
 _WITH_KINDS = (
     "activations", "constraints", "initializers", "layers", "losses", "metrics", "models.model",
-    "models.sequential", "optimizers", "regularizers",
+    "models.sequential", "optimizers", "regularizers", "utils.features",
 )  # fmt: skip
 """Where registered objects are: imported before one is looked for."""
 

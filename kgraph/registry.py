@@ -32,6 +32,7 @@ from kgraph.keras_forms import (
     KINDS,
     is_keras_form,
     is_special,
+    kind_and_name,
     says_nothing,
     special_value,
 )
@@ -375,13 +376,13 @@ def keras_function(module: object, name: object) -> Any:
 def _restore_from_keras(data: Mapping[str, Any]) -> Any:
     """Returns the function or object that Keras wrote down. The module says only of which kind."""
     name, config, label = data["class_name"], data["config"], data.get("registered_name")
-    kind = KINDS.get(data["module"], "custom") if isinstance(data["module"], str) else "custom"
+    kind, own_name = kind_and_name(data["module"], name)
     if name == "function":
         found = get_registered_object(label) if isinstance(label, str) else None
         return found or keras_function(data["module"], config)
-    if kind == "custom" and isinstance(label, str):
-        name = label
-    cls = _class(kind, "Model" if name == "Functional" else name)
+    if kind is None:
+        own_name = label if isinstance(label, str) else name
+    cls = _class(kind or "custom", "Model" if own_name == "Functional" else own_name)
     own = KERAS_OPTIONS.get(cls.__name__, {}) if is_own(cls) else {}
     made = cls.from_config({**config, **own})
     if data.get("compile_config"):

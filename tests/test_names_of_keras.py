@@ -38,10 +38,7 @@ LEFT_OUT: dict[str, dict[str, str]] = {
     },
     "optimizers": {"legacy": "is Keras 2"},
     "saving": {"KerasFileEditor": "is not written yet; `python -m kgraph summary` shows files"},
-    "utils": {
-        "FeatureSpace": "is not written yet; preprocessing layers do its work",
-        "legacy": "is Keras 2",
-    },
+    "utils": {"legacy": "is Keras 2"},
 }  # fmt: skip
 """What is left out, by namespace, and why."""
 

@@ -39,7 +39,7 @@ def _block(x: Any, name: str) -> Any:
     y = layers.Dense(4 * width, name=f"{name}_pointwise_conv_1")(y)
     y = layers.Activation("gelu", name=f"{name}_gelu")(y)
     y = layers.Dense(width, name=f"{name}_pointwise_conv_2")(y)
-    y = layers.LayerScale(1e-6, width, name=f"{name}_layer_scale")(y)
+    y = layers.BranchScale(1e-6, width, name=f"{name}_layer_scale")(y)
     return x + layers.Activation("linear", name=f"{name}_identity")(y)
 
 

@@ -21,7 +21,7 @@ _FILE = "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels"
 def _residual(x: Any, branches: list[Any], scale: float, name: str, last: bool = False) -> Any:
     mixed = layers.Concatenate(name=f"{name}_mixed")(branches)
     up = layers.Conv2D(x.shape[-1], 1, padding="same", name=f"{name}_conv")(mixed)
-    x = layers.CustomScaleLayer(scale)([x, up])
+    x = layers.ScaledAdd(scale)([x, up])
     return x if last else layers.Activation("relu", name=f"{name}_ac")(x)
 
 

@@ -1,4 +1,4 @@
-"""Layers that single published networks have, under the names that Keras gives them."""
+"""Layers of single published networks: scales and depths of residual branches."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kgraph.layers.merging.elementwise import _Elementwise
 from kgraph.layers.regularization.dropout import Dropout
 from kgraph.types import Array, Shape
 
-__all__ = ["CustomScaleLayer", "LayerScale", "StochasticDepth"]
+__all__ = ["BranchDropout", "BranchScale", "ScaledAdd"]
 
 
-class LayerScale(Layer):
+class BranchScale(Layer):
     """Multiplies each feature by a weight that starts near zero, at the end of a residual branch.
 
     Shapes: `[batch, ..., features]` in, the same out. Weight: `gamma`, `[features]`.
@@ -31,7 +31,7 @@ class LayerScale(Layer):
     Source: Touvron et al., "Going deeper with Image Transformers", arXiv:2103.17239, equation 5.
 
     >>> import numpy as np
-    >>> LayerScale(0.5, 2)(np.array([[1.0, 3.0]], "float32")).tolist()
+    >>> BranchScale(0.5, 2)(np.array([[1.0, 3.0]], "float32")).tolist()
     [[0.5, 1.5]]
     """
 
@@ -58,7 +58,7 @@ class LayerScale(Layer):
         return inputs * jnp.expand_dims(self.gamma, tuple(range(inputs.ndim - 1)))
 
 
-class StochasticDepth(Dropout):
+class BranchDropout(Dropout):
     """Drops all of a residual branch at random in training, for each row of the batch apart.
 
     Shapes: `[batch, ...]` in, the same out.
@@ -73,7 +73,7 @@ class StochasticDepth(Dropout):
     scaled in training and not at inference.
 
     >>> import numpy as np
-    >>> kept = StochasticDepth(0.5)(np.ones((8, 3), "float32"), training=True)
+    >>> kept = BranchDropout(0.5)(np.ones((8, 3), "float32"), training=True)
     >>> sorted(set(kept.sum(axis=1).tolist()))
     [0.0, 6.0]
     """
@@ -86,7 +86,7 @@ class StochasticDepth(Dropout):
         return (inputs.shape[0], *(1,) * (inputs.ndim - 1))
 
 
-class CustomScaleLayer(_Elementwise):
+class ScaledAdd(_Elementwise):
     """Adds a second tensor, scaled, to the first: a damped residual branch of InceptionResNetV2.
 
     Shapes: two that broadcast; their common shape out.
@@ -97,7 +97,7 @@ class CustomScaleLayer(_Elementwise):
     Source: Szegedy et al., arXiv:1602.07261, figure 20.
 
     >>> import numpy as np
-    >>> CustomScaleLayer(0.5)([np.ones((1, 2), "float32"), np.ones((1, 2), "float32")]).tolist()
+    >>> ScaledAdd(0.5)([np.ones((1, 2), "float32"), np.ones((1, 2), "float32")]).tolist()
     [[1.5, 1.5]]
     """
 

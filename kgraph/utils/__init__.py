@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from kgraph.utils.downloading import get_file as get_file
     from kgraph.utils.dtypes import standardize_dtype as standardize_dtype
+    from kgraph.utils.features import FeatureSpace as FeatureSpace
     from kgraph.utils.image_folder import (
         image_dataset_from_directory as image_dataset_from_directory,
     )

@@ -13,6 +13,7 @@ import pytest
 
 import kgraph
 from kgraph import applications
+from kgraph.keras_forms import INSIDE
 
 QUICK = ("VGG16", "ResNet50", "MobileNetV2", "Xception", "ConvNeXtTiny")
 SLOW = (
@@ -47,7 +48,8 @@ def _described(layer: Any) -> tuple[Any, ...]:
     config = layer.get_config()
     options = {key: _plain(key, config[key]) for key in OPTIONS if config.get(key) is not None}
     automatic = layer.name.rstrip("0123456789_") in _automatic(type(layer).__name__)
-    return type(layer).__name__, None if automatic else layer.name, options
+    kind = INSIDE.get(type(layer).__name__, ("", type(layer).__name__))[1]
+    return kind, None if automatic else layer.name, options
 
 
 def _automatic(kind: str) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ def test_keras_files_hold_the_layers_of_single_networks(tmp_path):
     ours = kgraph.saving.load_model(tmp_path / "theirs.keras")
     kinds = {type(layer) for layer in ours.layers}
     L = kgraph.layers
-    assert {L.LayerScale, L.StochasticDepth, L.CustomScaleLayer} <= kinds
+    assert {L.BranchScale, L.BranchDropout, L.ScaledAdd} <= kinds
     _assert_same_weights(ours, theirs)
     ours.save(tmp_path / "ours.keras")
     back = keras.saving.load_model(tmp_path / "ours.keras")

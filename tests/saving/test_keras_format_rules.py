@@ -14,8 +14,9 @@ from keras_models import OLDER, relaxed
 
 import kgraph
 from kgraph.errors import ConfigError, ModelFileError
+from kgraph.keras_forms import INSIDE
 from kgraph.registry import registered_names
-from kgraph.saving.keras_format.names import NETWORK_MODULES, is_exchanged
+from kgraph.saving.keras_format.names import is_exchanged
 from kgraph.saving.keras_format.operations import PAIRS
 
 
@@ -222,12 +223,25 @@ def test_old_weight_files(renamed: bool, tmp_path: Path):
 def test_the_tables_name_what_both_sides_have():
     ours = {name for name in registered_names("layer") if name[0].isupper() and is_exchanged(name)}
     assert len(ours) > 80
-    assert ours - set(dir(keras.layers)) == {"Sequential", *NETWORK_MODULES}
+    assert ours - set(dir(keras.layers)) == {"Sequential", *INSIDE}
     for kind, place in (("loss", keras.losses), ("metric", keras.metrics)):
         assert {n for n in registered_names(kind) if n[0].isupper()} & set(dir(place))
-    for name, module in NETWORK_MODULES.items():
+    for module, name in INSIDE.values():
         assert hasattr(__import__(module, fromlist=["x"]), name)
     modules = {module: __import__(module, fromlist=["x"]) for module in {p.module for p in PAIRS}}
     for pair in PAIRS:
         assert hasattr(modules[pair.module], pair.class_name), pair.class_name
         assert pair.function in kgraph.ops.names, pair.function
+
+
+def test_lookups_keep_what_they_learned_and_hashes_the_dtype_of_their_bins(tmp_path):
+    lookup = kgraph.layers.IntegerLookup()
+    lookup.adapt(np.array([7, 7, 3]))
+    inputs = kgraph.Input((1,), dtype="int32")
+    model = kgraph.Model(inputs, [lookup(inputs), kgraph.layers.Hashing(5)(inputs)])
+    model.save(tmp_path / "m.keras")
+    back = kgraph.saving.load_model(tmp_path / "m.keras")
+    values = np.array([[3], [7], [9]], "int32")
+    for one, two in zip(model.predict(values), back.predict(values), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert model.predict(values)[0].tolist() == [[2], [1], [0]]

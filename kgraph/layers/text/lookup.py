@@ -209,6 +209,13 @@ class _Lookup(Layer):
                 f"{label_of(self)} is part of a graph, so its vocabulary cannot change",
                 hint="adapt the layer first, and then call it on the Input",
             )
+        self._vocabulary = self._made(tokens, idf_weights)
+
+    def restore_vocabulary(self, lines: Sequence[str]) -> None:
+        """Sets the vocabulary that Keras' files keep beside a layer, one value in each line."""
+        self._vocabulary = self._made([self.plain(line) for line in lines])
+
+    def _made(self, tokens: list[Any], idf_weights: Any = None) -> Vocabulary:
         made = make_vocabulary(
             label_of(self), tokens, self._special, self.mask_token, self.make_index, idf_weights
         )
@@ -223,7 +230,7 @@ class _Lookup(Layer):
                 expected=f"at most max_tokens={self.max_tokens}, special tokens included",
                 received=made.size,
             )
-        self._vocabulary = made
+        return made
 
     # --- numbers ---------------------------------------------------------------------------------
 

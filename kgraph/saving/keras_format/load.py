@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from kgraph.saving.keras_format.weight_paths import (
     own_groups,
     weight_paths,
 )
-from kgraph.saving.kgraph_format.own_state import load_assets
+from kgraph.saving.kgraph_format.own_state import ASSETS, load_assets
 from kgraph.source import warn
 from kgraph.types import CustomObjects
 
@@ -80,7 +80,7 @@ def load_keras_model(
         )
     with ArrayFile(path, WEIGHTS, archive.weights) as file:
         places = _compared(file, model, reader.order)
-        waits = compile and model.compiled and not model.optimizer.built
+        waits = compile and options and model.compiled and not model.optimizer.built
         trained = _training_state(file, model, reader.order) if waits else None
         values = {at: fitting(file, at, weight) for at, weight in places.items()}
         own = own_groups(model, reader.order)
@@ -96,8 +96,22 @@ def load_keras_model(
         put()
     for group, layer in own.items():
         layer.load_own_variables(stores[group])
-    load_assets(layer_places(model, reader.order), assets)
+    layers = layer_places(model, reader.order)
+    _restore_vocabularies(path, layers, assets)
+    load_assets(layers, assets)
     return model
+
+
+def _restore_vocabularies(
+    path: Path, layers: Sequence[tuple[str, Layer]], assets: Mapping[str, bytes]
+) -> None:
+    """Gives lookup layers what they have learned, which Keras keeps apart from their config."""
+    for place, layer in layers:
+        member = f"{ASSETS}{place}/vocabulary.txt"
+        restore = getattr(layer, "restore_vocabulary", None)
+        if restore is not None and member in assets:
+            with refusing(path, "has a vocabulary that is none", member=member):
+                restore(assets[member].decode().splitlines())
 
 
 def _inside(file: ArrayFile, group: str) -> dict[str, np.ndarray]:
@@ -131,8 +145,9 @@ def fits(weight: Variable, array: StoredArray) -> bool:
     """Tells whether an array can be a weight: its shape, and its dtype without loss of kind."""
     if weight.shape != array.shape:
         return False
-    floating = [jnp.issubdtype(jnp.dtype(n), jnp.floating) for n in (weight.dtype, array.dtype)]
-    return weight.dtype == array.dtype or all(floating)
+    kinds = [jnp.dtype(name) for name in (weight.dtype, array.dtype)]
+    alike = (all(jnp.issubdtype(k, kind) for k in kinds) for kind in (jnp.floating, jnp.integer))
+    return weight.dtype == array.dtype or any(alike)
 
 
 def fitting(file: ArrayFile, at: str, weight: Variable) -> np.ndarray:
@@ -142,7 +157,11 @@ def fitting(file: ArrayFile, at: str, weight: Variable) -> np.ndarray:
         return array
     with np.errstate(all="ignore"):
         narrow = array.astype(jnp.dtype(weight.dtype))
-    if not np.array_equal(np.isfinite(array), np.isfinite(narrow.astype(np.float64))):
+    if array.dtype.kind in "iu":
+        same = np.array_equal(array, narrow)
+    else:
+        same = np.array_equal(np.isfinite(array), np.isfinite(narrow.astype(np.float64)))
+    if not same:
         raise file_error(
             file.path, "has numbers that the weight cannot hold", member=WEIGHTS, at=at,
             expected=weight.dtype, received=str(array.dtype),

@@ -51,7 +51,7 @@ class ModelReader:
                 "describes no model", "", expected="class_name and config"
             )
         model = self._attempt(lambda reader: reader.instance(data, ""))
-        if not is_model(model):
+        if not is_model(model) and not hasattr(model, "save"):  # a FeatureSpace stands alone
             raise ObjectReader(self.path, self._make).error(
                 "describes no model", "", received=type(model).__name__
             )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgraph import layers
+from kgraph.keras_forms import FEATURES, INSIDE
 
 MODULES: Mapping[str, str] = {
     "layer": "keras.layers",
@@ -18,6 +19,7 @@ MODULES: Mapping[str, str] = {
     "metric_function": "keras.metrics",
     "optimizer": "keras.optimizers",
     "schedule": "keras.optimizers.schedules",
+    "feature": FEATURES,
 }
 """The module that Keras files name for each kind."""
 
@@ -27,29 +29,25 @@ SEQUENTIAL = ("keras", "Sequential")
 NOT_IN_KERAS = frozenset({"FlaxLayer", "JaxLayer", "Layer", "RecurrentCell"})
 """Public layers of kgraph's that no Keras file describes by their name."""
 
-NETWORK_MODULES: Mapping[str, str] = {
-    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
-    "LayerScale": "keras.src.applications.convnext",
-    "StochasticDepth": "keras.src.applications.convnext",
-}
-"""The modules of layers that stand beside the networks that have them."""
-
 
 def is_exchanged(name: str) -> bool:
     """Tells whether a Keras file may name this layer of kgraph's own: a public one, or a model."""
     public = name in layers.__all__ and name not in NOT_IN_KERAS
-    return public or name in ("Functional", "Sequential")
+    return public or name in ("Functional", "Sequential", *INSIDE)
 
 
 INNER_NAMES: Mapping[str, str] = {
     "Model": "Functional", "GroupQueryAttention": "GroupedQueryAttention",
-}  # fmt: skip
+} | {ours: theirs for ours, (_, theirs) in INSIDE.items()}  # fmt: skip
 """What Keras calls a class inside, and so in the paths of arrays, if not by its public name."""
 
 
 UNWRITTEN: Mapping[str, frozenset[str]] = {
     f"SpatialDropout{n}D": frozenset({"trainable"}) for n in (1, 2, 3)
-} | {"Discretization": frozenset({"trainable"}), "Pipeline": frozenset({"trainable", "dtype"})}
+} | {
+    "Discretization": frozenset({"trainable"}), "FeatureSpace": frozenset({"trainable", "dtype"}),
+    "Pipeline": frozenset({"trainable", "dtype"}),
+}  # fmt: skip
 """Options that all layers have but for which Keras' constructor has no argument."""
 
 LEFT_OUT: Mapping[str, Any] = {

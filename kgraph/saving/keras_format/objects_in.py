@@ -16,6 +16,7 @@ from kgraph.keras_forms import (
     KINDS,
     LAMBDA,
     is_special,
+    kind_and_name,
     says_nothing,
     special_value,
 )
@@ -123,15 +124,15 @@ class ObjectReader:
         """Returns the class that a config names, and whether it is kgraph's own."""
         name = self.text(data, "class_name", at)
         module, registered = data.get("module"), data.get("registered_name")
-        kind = KINDS.get(module) if isinstance(module, str) else None
+        kind, own_name = kind_and_name(module, name)
         if kind is not None and registered in (None, name, f"keras>{name}"):
-            if kind == "layer" and not is_exchanged(name):
+            if kind == "layer" and not is_exchanged(own_name):
                 raise self.error("needs a class that kgraph has not", at, received=name)
             with refusing(
                 self.path, "needs a class that kgraph has not", member=CONFIG, at=at,
                 hint="replace it before saving",
             ):  # fmt: skip
-                return _own_class(kind, "Model" if name == "Functional" else name), True
+                return _own_class(kind, "Model" if name == "Functional" else own_name), True
         for label in (registered, name):
             if kind is None and isinstance(label, str):
                 found = get_registered_object(label)
@@ -176,6 +177,7 @@ def _repaired(cls: Any, options: dict[str, object]) -> dict[str, Any]:
     """Returns options as the class takes them, where Keras writes what its own class refuses."""
     if not issubclass(cls, Layer):
         return {key: item for key, item in options.items() if key != "shared_object_id"}
+    options.pop("vocabulary_size", None)  # follows from the vocabulary
     if cls.__name__ != "RandomShear":
         return options
     return {key: _one_number(item) if "factor" in key else item for key, item in options.items()}

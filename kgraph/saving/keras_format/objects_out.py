@@ -12,14 +12,13 @@ from kgraph.declared import is_own
 from kgraph.descriptions import Opaque
 from kgraph.errors import ConfigError
 from kgraph.graph.dims import BATCH, unnamed_dims
-from kgraph.keras_forms import KERAS_OPTIONS, KINDS
+from kgraph.keras_forms import INSIDE, KERAS_OPTIONS, kind_and_name
 from kgraph.layers.base import InputLayer, Layer
-from kgraph.registry import describe, has_own, recorded_arguments
+from kgraph.registry import Recorded, describe, has_own, recorded_arguments
 from kgraph.saving.files.file_error import shown
 from kgraph.saving.keras_format.names import (
     LEFT_OUT,
     MODULES,
-    NETWORK_MODULES,
     SPELLED,
     UNWRITTEN,
     is_exchanged,
@@ -65,6 +64,9 @@ class ObjectWriter:
         """Returns a value as JSON types in Keras' form."""
         if isinstance(item, Layer):
             return self.layer(item, place)
+        if isinstance(item, Recorded) and item._kgraph_kind == "feature":  # it holds a layer
+            config = self.value(recorded_arguments(item), place)
+            return _object(MODULES["feature"], type(item).__name__, config)
         if item is None or isinstance(item, (bool, str, int)):
             return item
         if isinstance(item, float):
@@ -151,12 +153,12 @@ class ObjectWriter:
             made = _custom(get_registered_name(cls), config)
             build = layer._kgraph_build_config()
             return made if build is None else {**made, "build_config": self.value(build, place)}
-        module = NETWORK_MODULES.get(cls.__name__, MODULES["layer"])
-        return _object(module, cls.__name__, config)
+        module, name = INSIDE.get(cls.__name__, (MODULES["layer"], cls.__name__))
+        return _object(module, name, config)
 
     def options(self, layer: Layer, place: str, name: str) -> dict[str, Any]:
         """Returns the options of a layer: recorded arguments, or what its own get_config says."""
-        own = "get_config" not in vars(type(layer)) and is_own(type(layer))
+        own = type(layer).get_config is Layer.get_config and is_own(type(layer))
         found = recorded_arguments(layer) if own else dict(layer.get_config())
         config = {key: self.value(item, f"{place}.{key}") for key, item in found.items()}
         config.update(name=name, trainable=layer._kgraph.trainable, dtype=policy(layer))
@@ -186,12 +188,13 @@ def known_to_all(config: Config) -> dict[str, Any]:
 
 
 def policy(layer: Layer) -> dict[str, Any]:
-    """Returns the dtypes of a layer as Keras writes them."""
-    return _object("keras", "DTypePolicy", {"name": layer.dtype_policy.name})
+    """Returns the dtypes of a layer as Keras writes them: of one that hashes, that of its bins."""
+    name = getattr(layer, "output_dtype", None) if is_own(type(layer)) else None
+    return _object("keras", "DTypePolicy", {"name": name or layer.dtype_policy.name})
 
 
 def _object(module: str, name: str, config: Any) -> dict[str, Any]:
-    assert module in KINDS
+    assert kind_and_name(module, name)[0] is not None
     return {"module": module, "class_name": name, "config": config, "registered_name": None}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
 from kgraph.hooks import is_overridden
-from kgraph.layers.base import create_values
+from kgraph.layers.base import Layer, create_values
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
@@ -103,18 +103,53 @@ def _members(model: Any, path: Path, include_optimizer: bool) -> dict[str, bytes
     writer, config, slots = _described(model, path, include_optimizer)
     state: dict[str, np.ndarray] = {}
     named: dict[str, str] = {}
-    if slots is not None:
-        made = slots.to_keras()
-        state = {at: made[number] for at, number in slots.places()}
-        named = {group: name for group, name, _ in slots.groups}
     create_values(named_weights(model))
-    arrays, names = kept_arrays(model, writer.order), group_names(model, writer.order)
     for kept in kept_states(model, writer.order):
         if include_optimizer or kept.place != "optimizer":
-            arrays |= kept.arrays()
-            names |= kept.names
-    arrays |= state
-    names |= named
+            state |= kept.arrays()
+            named |= kept.names
+    if slots is not None:
+        made = slots.to_keras()
+        state |= {at: made[number] for at, number in slots.places()}
+        named |= {group: name for group, name, _ in slots.groups}
+    return _packed(model, writer, config, state, named)
+
+
+def save_keras_layer(layer: Layer, path: Path) -> None:
+    """Writes a layer that is no model, and stands alone in its file.
+
+    Raises:
+        ConfigError: Keras has no counterpart for a part of it; the message names all such parts.
+    """
+    import_h5py()
+    if not path.name.endswith(".keras"):
+        raise ConfigError(
+            f"{label_of(layer)} is saved as Keras saves it", expected="a name that ends in .keras",
+            received=str(path),
+        )  # fmt: skip
+    writer = ModelWriter()
+    document = writer.layer(layer, "")
+    document["build_config"] = writer.value(layer.get_build_config(), "build_config")
+    writer.check(label_of(layer))
+    create_values(named_weights(layer))
+    _write(path, _packed(layer, writer, strict_json.encode(document, label_of(layer)), {}, {}))
+
+
+def _packed(
+    model: Any,
+    writer: ModelWriter,
+    config: bytes,
+    state: Mapping[str, np.ndarray],
+    named: Mapping[str, str],
+) -> dict[str, bytes]:
+    """Returns the members of a file.
+
+    Args:
+        state: arrays besides the weights.
+        named: names of their groups.
+    """
+    arrays = kept_arrays(model, writer.order) | dict(state)
+    names = {**group_names(model, writer.order), **named}
     metadata = {"keras_version": KERAS_VERSION, "kgraph_version": KGRAPH_VERSION}
     return {
         METADATA: strict_json.encode(metadata, "The metadata"),
