@@ -25,6 +25,7 @@ from kgraph.saving.keras_format.weight_paths import (
     layer_places,
     trained_in_order,
 )
+from kgraph.saving.kgraph_format.stored_arrays import tree_specs
 from kgraph.source import warn
 from kgraph.types import Tree
 
@@ -110,8 +111,9 @@ def kept_states(model: Layer, order: LayerOrder) -> Iterator[KeptState | OwnStat
 def _of_training(place: str, model: Any, order: LayerOrder) -> Iterator[KeptState]:
     """Yields the state that a model's `fit` has; one that runs goes on with its own."""
     trainer = model._kgraph.trainer
-    if (state := trainer.state()) is None:
-        return
+    state = trainer.state()
+    if state is None or tree_specs(state) != tree_specs(trainer.abstract_state()):
+        return  # not trained, or other weights are trained now
 
     def put(optimizer_state: Any) -> None:
         if trainer.running is None:
