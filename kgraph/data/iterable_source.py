@@ -12,6 +12,7 @@ from kgraph.data.batch import Batch, ClassWeight, as_batch, unpack_x_y_sample_we
 from kgraph.data.checks import check_steps
 from kgraph.data.iterator_state import decode_state, encode_state, place_of
 from kgraph.data.source import warn_short
+from kgraph.data.tensorflow_iterator import iterator_of
 from kgraph.errors import DataError
 from kgraph.source import warn
 
@@ -25,7 +26,7 @@ class IterableSource:
     dataset, a function that makes a generator) is, for each pass. A generator or another iterator
     is used up across the epochs; `exhausted` says when it has ended. Iterators and datasets with
     `get_state` and `set_state`, as grain's have, or `state_dict` and `load_state_dict`, as torch
-    calls them, tell where they are, and go there.
+    calls them, tell where they are, and go there; tf.data's do by TensorFlow's own checkpoints.
 
     Args:
         iterable: yields x, (x,), (x, y) or (x, y, sample_weight); or a function without arguments
@@ -196,7 +197,7 @@ class IterableSource:
 def _open(iterable: Any) -> Iterator[Any]:
     opened: Any = iterable
     if hasattr(iterable, "as_numpy_iterator"):  # tf.data
-        opened = iterable.as_numpy_iterator()
+        opened = iterator_of(iterable)
     elif callable(iterable) and not hasattr(iterable, "__iter__"):
         opened = iterable()
     return iter(opened)
