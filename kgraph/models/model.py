@@ -41,6 +41,7 @@ from kgraph.models.programs import Programs
 from kgraph.models.trainer import Trainer
 from kgraph.ops.operation import Operation
 from kgraph.optimizers import Optimizer
+from kgraph.option_types import check_option_types
 from kgraph.tracebacks import entries
 from kgraph.training.callbacks import History
 from kgraph.types import CustomObjects, LossesLike, Shape, Tree
@@ -352,6 +353,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
             return saving.functional_from_keras(cls, config, custom_objects)
         if "nodes" not in config:
             return super().from_config(config)
+        check_option_types(Layer, {k: config[k] for k in ("name", "trainable") if k in config})
         model = cls(*graph_from_config(config, custom_objects), name=config.get("name"))
         names, wanted = list(_graph(model).input_names), list(config["input_names"])
         if names != wanted:
@@ -359,7 +361,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
                 "The rebuilt model has other inputs than the config",
                 expected=wanted, received=names, hint=nearest(names[0], wanted),
             )  # fmt: skip
-        model._kgraph.trainable = bool(config.get("trainable", True))
+        model._kgraph.trainable = config.get("trainable", True)
         return model
 
     # --- files and copies ------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from kgraph.layers.base.input_layer import first_input
 from kgraph.layers.base.shapes import known_sizes, map_shapes
 from kgraph.layers.base.tree import name_paths
 from kgraph.models.model import Model
+from kgraph.option_types import check_option_types
 from kgraph.registry import describe, restore
 from kgraph.tracebacks import entries
 from kgraph.types import Shape, Tree
@@ -129,6 +130,7 @@ class Sequential(Model):
 
     @classmethod
     def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
+        check_option_types(Layer, {k: config[k] for k in ("name", "trainable") if k in config})
         layers = []
         with custom_object_scope(custom_objects):
             for data in config["layers"]:
@@ -138,7 +140,7 @@ class Sequential(Model):
         model = cls(layers, name=config.get("name"))
         if config.get("build_input_shape") is not None:
             model.build(config["build_input_shape"])
-        model._kgraph.trainable = bool(config.get("trainable", True))
+        model._kgraph.trainable = config.get("trainable", True)
         return model
 
 

@@ -14,7 +14,7 @@ from kgraph.optimizers.loss_scale import LossScaleOptimizer
 from kgraph.optimizers.optimizer import Optimizer, path_of
 from kgraph.optimizers.optimizer_map import OptimizerMap, Parameter
 from kgraph.optimizers.state import one_more
-from kgraph.registry import Recorded, restore
+from kgraph.registry import Recorded, restore, restored_options
 from kgraph.source import warn
 from kgraph.types import Array, Config, Tree
 
@@ -179,8 +179,11 @@ class MultiOptimizer(Optimizer):
         """Makes an optimizer from what `get_config` (or Keras') returned."""
         chosen = config["optimizer_map"]
         if isinstance(chosen, Mapping) and chosen.get("class_name") == "OptimizerMap":
-            return cls(**{**config, "optimizer_map": OptimizerMap.from_config(chosen["config"])})
-        return cls(**{**config, "optimizer_map": restore(chosen)})
+            chosen = OptimizerMap.from_config(chosen["config"])
+        else:
+            chosen = restore(chosen)
+        rest = {name: value for name, value in config.items() if name != "optimizer_map"}
+        return cls(chosen, **restored_options(cls, rest))
 
     # Which parameter is whose
 

@@ -247,8 +247,8 @@ def _restore_training(model: Model, arrays: Mapping[str, Array]) -> None:
 def _check_graph(container: Container, model: Model, document: Any) -> None:
     """Compares the rebuilt graph with the saved one.
 
-    Between versions of kgraph, and where the user's own classes take part, a difference may be
-    meant: then it is a warning.
+    Where the user's own classes take part a difference may be meant: then it is a warning. Whatever
+    version a file says it is of, it is compared: none has recorded graphs in another way so far.
     """
     graph, saved = graph_of(model), container.manifest
     found = None if graph is None else graph.stored_hash
@@ -256,13 +256,15 @@ def _check_graph(container: Container, model: Model, document: Any) -> None:
         return
     classes = (item.get("class_name") for _, item in objects_in(document, ""))
     own = [n for n in classes if isinstance(n, str) and get_registered_object(n) is not None]
-    if saved.kgraph_version == KGRAPH_VERSION and not own:
+    if not own:
+        version = shown(saved.kgraph_version)
+        hint = f"load it with kgraph {version}, which wrote it, or a later one"
         raise file_error(
             container.path, "describes another graph than was saved", member=MODEL, at="model",
             expected=saved.graph_hash, received=found,
+            hint=None if saved.kgraph_version == KGRAPH_VERSION else hint,
         )  # fmt: skip
-    cause = f"your {shown(own[0])} has changed" if own else f"it was {saved.kgraph_version} then"
     warn(
-        f"The graph of {label_of(model)} is not quite the one that was saved (perhaps {cause}). "
-        "Its weights fit.",
+        f"The graph of {label_of(model)} is not quite the one that was saved (perhaps your "
+        f"{shown(own[0])} has changed). Its weights fit.",
     )

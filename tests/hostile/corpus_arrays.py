@@ -28,6 +28,8 @@ def manifests() -> Table:
             label = f"{key} {str(value)[:9]!r} ({type(value).__name__})"
             yield label, lambda d, k=key, v=value: _manifest(d, lambda m: m.update({k: v}))
         yield f"without {key}", lambda d, k=key: _manifest(d, lambda m: m.pop(k))
+    other = {"graph_hash": ZEROS, "kgraph_version": "9.0"}
+    yield "another graph, of another version", lambda d: _manifest(d, lambda m: m.update(other))
     yield "another key", lambda d: _manifest(d, lambda m: m.update(extra=1))
     for name, size, digest in (
         ("../x", 0, ZEROS), ("/etc/x", 0, ZEROS), ("model.py", 0, ZEROS),

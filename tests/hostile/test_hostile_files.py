@@ -104,6 +104,11 @@ PLACES = {
     "array_tables: digest wrong": ("arrays.safetensors", "weights/", "SHA-256"),
     "training: optimizer 'os.system'": ("training.json", "compile", "os.system"),
     "texts: model.json: a key twice": ("model.json", "", "twice"),
+    "manifests: another graph, of another version": (
+        "model.json",
+        "model",
+        "load it with kgraph 9.0",
+    ),
     "manifests: format_version '1' (int)": ("manifest.json", "format_version", "kgraph that wrote"),
 }
 

@@ -39,7 +39,8 @@ sys.addaudithook(_hook)
 
 def warm() -> None:
     """Imports what kgraph imports when a name is first asked for."""
-    for kind in {kind for package in lazy.packages for kind in package.kinds}:
+    kinds = {kind for package in lazy.packages for kind in package.kinds}
+    for kind in kinds | {"layer", "optimizer", "loss", "metric"}:  # asked for or not so far
         registry.registered_names(kind)
     for thing in set(registry._own.values()):
         if inspect.isclass(thing):  # our own annotations are texts, which are read once

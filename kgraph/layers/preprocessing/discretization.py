@@ -119,7 +119,7 @@ class Discretization(_AdaptiveLayer):
     @classmethod
     def from_config(cls, config: Config) -> Discretization:
         """Makes a layer from `get_config`'s result, which has both if the layer was adapted."""
-        learned = config["bin_boundaries"] if config.get("num_bins") is not None else None
+        learned = config.get("bin_boundaries") if config.get("num_bins") is not None else None
         if learned is None:
             return super().from_config(config)
         layer = super().from_config({**config, "bin_boundaries": None})

@@ -14,6 +14,7 @@ from kgraph.declared import is_own
 from kgraph.errors import GraphError, KGraphError, ModelFileError
 from kgraph.layers.base import InputLayer, Layer
 from kgraph.layers.base.first_keys import with_values
+from kgraph.option_types import check_option_types
 from kgraph.registry import describe
 from kgraph.saving.files.file_error import refusing
 from kgraph.saving.keras_format.archive import CONFIG
@@ -88,7 +89,10 @@ class ModelReader:
             model = self._sequential(reader, cls, data, place)
         else:
             model = self._coded(reader, cls, data, place)
-        model._kgraph.trainable = config.get("trainable", True) is not False
+        trainable = config.get("trainable", True)
+        with refusing(reader.path, "has an option of another type", member=CONFIG, at=place):
+            check_option_types(Layer, {"trainable": trainable})
+        model._kgraph.trainable = trainable
         return model
 
     def _functional(self, reader: ObjectReader, cls: Any, config: Any, at: str) -> Any:
