@@ -37,9 +37,17 @@ def save(
     return saving.save_model(self, filepath, overwrite, include_optimizer, wait)
 
 
-def save_weights(self: Model, filepath: FilePath, overwrite: bool = True) -> None:
-    """Writes the weights alone into one file: `.kgraph`, `.safetensors` or `.weights.h5`."""
-    saving.save_weights(self, filepath, overwrite=overwrite)
+def save_weights(
+    self: Model,
+    filepath: FilePath,
+    overwrite: bool = True,
+    max_shard_size: float | None = None,
+) -> None:
+    """Writes the weights alone into one file: `.kgraph`, `.safetensors` or `.weights.h5`.
+
+    See `kgraph.saving.save_weights`, also for several files (`max_shard_size`).
+    """
+    saving.save_weights(self, filepath, overwrite, max_shard_size)
 
 
 def load_weights(

@@ -63,7 +63,12 @@ _LENIENT = "load it into the model it was saved from, or pass strict=False or sk
 
 
 @entry
-def save_weights(model: Model, filepath: FilePath, overwrite: bool = True) -> None:
+def save_weights(
+    model: Model,
+    filepath: FilePath,
+    overwrite: bool = True,
+    max_shard_size: float | None = None,
+) -> None:
     """Writes the weights of a model to one file, by layer path.
 
     Args:
@@ -72,6 +77,9 @@ def save_weights(model: Model, filepath: FilePath, overwrite: bool = True) -> No
             in `.safetensors`, for a file that other programs read; or in `.weights.h5`, for one
             that Keras 3 reads into the same model, with the state of its optimizers, as in Keras.
         overwrite: whether a file of this name is replaced.
+        max_shard_size: how many gigabytes a file may have; then the name ends in `.weights.json`,
+            and is that of the index of several `.weights.h5`, as Keras has them. If a save ends
+            before its time, there is no index.
 
     Raises:
         ConfigError: the name ends otherwise, or a weight has a dtype that cannot be stored.
@@ -81,8 +89,9 @@ def save_weights(model: Model, filepath: FilePath, overwrite: bool = True) -> No
     """
     settle(filepath, model)
     refuse_other_ways(model)
-    if keras_format_of(filepath) == "weights":
-        write = partial(save_keras_weights, model, target_path(filepath, overwrite))
+    if keras_format_of(filepath) == "weights" or max_shard_size is not None:
+        target = target_path(filepath, overwrite)
+        write = partial(save_keras_weights, model, target, max_shard_size)
     elif os.fspath(filepath).endswith(SUFFIX):
         target = target_path(filepath, overwrite)
         write = partial(_write_safetensors, target, _named(_gathered(model)))

@@ -14,6 +14,7 @@ from kgraph.utils.file_dataset import datasets_of
 from kgraph.utils.images import data_layout, load_img
 from kgraph.utils.indexing import choose
 from kgraph.utils.resampling import METHODS, cropped, padded, resized
+from kgraph.utils.tensorflow_data import check_format, in_format
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
@@ -35,7 +36,7 @@ def image_dataset_from_directory(
     crop_to_aspect_ratio: bool = False,
     pad_to_aspect_ratio: bool = False,
     data_format: str | None = None,
-    format: str = "tf",
+    format: str | None = None,
     verbose: bool = True,
 ) -> Any:
     """Returns a dataset of the images in a folder, for `fit`, `evaluate` and `predict`.
@@ -64,7 +65,8 @@ def image_dataset_from_directory(
         crop_to_aspect_ratio: cut out the largest window of the right ratio before resizing.
         pad_to_aspect_ratio: add borders of zeros before resizing, to the same end.
         data_format: by default `config.image_data_format()`.
-        format: accepted as in Keras (`"tf"`, `"grain"`); the result is a dataset of kgraph's own.
+        format: "tf" for a `tf.data.Dataset`, by TensorFlow; None or "grain" for one of our own,
+            in the middle of which training goes on.
         verbose: whether to print how many files were found.
 
     Returns:
@@ -76,7 +78,7 @@ def image_dataset_from_directory(
         DataError: there are no files; or, when a batch is asked for, one is no image.
     """
     owner = "image_dataset_from_directory"
-    check_choice(owner, "format", format, ("tf", "grain"))
+    check_format(owner, format)
     check_choice(owner, "color_mode", color_mode, ("grayscale", "rgb", "rgba"))
     check_choice(owner, "interpolation", interpolation, METHODS)
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
@@ -93,7 +95,7 @@ def image_dataset_from_directory(
         owner, directory, labels, label_mode, class_names, shuffle, seed, validation_split,
         subset, follow_links, verbose,
     )  # fmt: skip
-    return datasets_of(choice, ENDINGS, read, np.stack, batch_size)
+    return in_format(owner, format, datasets_of(choice, ENDINGS, read, np.stack, batch_size))
 
 
 def _read(

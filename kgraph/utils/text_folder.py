@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from kgraph.errors import DataError, check_choice
+from kgraph.errors import DataError
 from kgraph.utils.file_dataset import datasets_of
 from kgraph.utils.indexing import choose
+from kgraph.utils.tensorflow_data import check_format, in_format
 
 
 def text_dataset_from_directory(
@@ -23,7 +24,7 @@ def text_dataset_from_directory(
     validation_split: float | None = None,
     subset: str | None = None,
     follow_links: bool = False,
-    format: str = "tf",
+    format: str | None = None,
     verbose: bool = True,
 ) -> Any:
     """Returns a dataset of the `.txt` files in a folder.
@@ -45,7 +46,7 @@ def text_dataset_from_directory(
         DataError: there are no files; or, when a batch is asked for, one is not UTF-8.
     """
     owner = "text_dataset_from_directory"
-    check_choice(owner, "format", format, ("tf", "grain"))
+    check_format(owner, format)
 
     def read(path: str) -> str:
         try:
@@ -58,4 +59,4 @@ def text_dataset_from_directory(
         owner, directory, labels, label_mode, class_names, shuffle, seed, validation_split,
         subset, follow_links, verbose,
     )  # fmt: skip
-    return datasets_of(choice, (".txt",), read, list, batch_size)
+    return in_format(owner, format, datasets_of(choice, (".txt",), read, list, batch_size))

@@ -8,7 +8,8 @@ import numpy as np
 
 from kgraph.config import next_seed
 from kgraph.data import RowDataset
-from kgraph.errors import ConfigError, DataError, check_choice
+from kgraph.errors import ConfigError, DataError
+from kgraph.utils.tensorflow_data import check_format, in_format
 
 
 def timeseries_dataset_from_array(
@@ -22,8 +23,8 @@ def timeseries_dataset_from_array(
     seed: int | None = None,
     start_index: int | None = None,
     end_index: int | None = None,
-    format: str = "tf",
-) -> RowDataset:
+    format: str | None = None,
+) -> Any:
     """Returns a dataset of windows of a series, for `fit`, `evaluate` and `predict`.
 
     It has the methods of tf.data (`map`, `filter`, `take`, ...), which grain runs.
@@ -42,7 +43,8 @@ def timeseries_dataset_from_array(
         shuffle: whether windows are mixed, anew for each epoch, instead of in order of time.
         seed: of the shuffling.
         start_index, end_index: steps before and from here on are not used.
-        format: accepted as in Keras (`"tf"`, `"grain"`); the result is a dataset of kgraph's own.
+        format: "tf" for a `tf.data.Dataset`, by TensorFlow; None or "grain" for one of our own,
+            in the middle of which training goes on.
 
     Raises:
         ConfigError: a number is out of range.
@@ -53,7 +55,8 @@ def timeseries_dataset_from_array(
     >>> x.tolist(), y.tolist()
     ([[0, 1, 2], [1, 2, 3]], [3, 4])
     """
-    check_choice("timeseries_dataset_from_array", "format", format, ("tf", "grain"))
+    owner = "timeseries_dataset_from_array"
+    check_format(owner, format)
     series = np.asarray(data)
     _check(series, sequence_length, sequence_stride, sampling_rate, start_index, end_index)
     first, stop = start_index or 0, len(series) if end_index is None else end_index
@@ -76,7 +79,7 @@ def timeseries_dataset_from_array(
         return windows if goals is None else (windows, goals[starts[rows]])
 
     seed = sum(next_seed()) if seed is None else seed
-    return RowDataset(len(starts), take, batch_size, shuffle, seed)
+    return in_format(owner, format, RowDataset(len(starts), take, batch_size, shuffle, seed))
 
 
 def _check(

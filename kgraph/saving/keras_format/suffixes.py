@@ -11,11 +11,11 @@ Format: TypeAlias = Literal["model", "weights", "hdf5"]
 
 
 def keras_format_of(filepath: FilePath) -> Format | None:
-    """Returns what a name stands for: a `.keras` model, `.weights.h5`, another `.h5`, or None."""
+    """Returns what a name stands for: a `.keras` model, its weights, another `.h5`, or None."""
     text = os.fspath(filepath)
     name = text.decode() if isinstance(text, bytes) else text
     if name.endswith(".keras"):
         return "model"
-    if name.endswith(".weights.h5"):
+    if name.endswith((".weights.h5", ".weights.json")):
         return "weights"
     return "hdf5" if name.endswith((".h5", ".hdf5")) else None

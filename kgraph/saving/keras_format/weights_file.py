@@ -26,6 +26,13 @@ from kgraph.saving.keras_format.kept_states import (
     taken_states,
 )
 from kgraph.saving.keras_format.legacy_weights import is_legacy, legacy_places
+from kgraph.saving.keras_format.sharded import SUFFIX as SHARDED
+from kgraph.saving.keras_format.sharded import (
+    ShardedArrays,
+    bytes_of_shards,
+    check_name,
+    write_sharded,
+)
 from kgraph.saving.keras_format.weight_paths import (
     group_names,
     live_order,
@@ -40,13 +47,21 @@ _MEMBERS = "layers"
 """The attribute of Keras' models under which layers have numbers in the place of names."""
 
 
-def save_keras_weights(model: Layer, path: Path) -> None:
+def save_keras_weights(model: Layer, path: Path, max_shard_size: float | None = None) -> None:
     """Writes the weights of a model as a `.weights.h5` file that Keras reads into its twin.
 
+    Args:
+        model: what it is of.
+        path: the file; with `max_shard_size` the index of several.
+        max_shard_size: how many gigabytes (2**30 bytes) of arrays one file may hold.
+
     Raises:
+        ConfigError: the name of the file does not go with `max_shard_size`.
         StateError: the model has no weights yet.
         OSError: the disk is full, or fails.
     """
+    check_name(path, max_shard_size)
+    largest = None if max_shard_size is None else bytes_of_shards(max_shard_size)
     order = live_order(model)
     if not has_weights(model):
         raise StateError(f"{label_of(model)} has no weights yet", hint="call it on data once")
@@ -56,6 +71,9 @@ def save_keras_weights(model: Layer, path: Path) -> None:
         for kept in kept_states(model, order):
             arrays |= kept.arrays()
             names |= kept.names
+    if largest is not None:
+        write_sharded(path, arrays, names, largest)
+        return
     data = write_arrays(arrays, names)
     replace_file(
         path, len(data), lambda new: new.write_bytes(data), lambda new: open_arrays(new).__exit__()
@@ -161,6 +179,8 @@ def _unlearned(model: Layer) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def open_arrays(path: Path) -> ArrayFile:
+    if path.name.endswith(SHARDED):
+        return ShardedArrays(path)
     if path.suffix == ".keras":
         return ArrayFile(path, WEIGHTS, read_archive(path).weights)
     with open_regular(path) as file, refusing(path, "cannot be read"):
