@@ -175,6 +175,25 @@ def save_with_fault(folder: Path, index: int, fault: str) -> None:
         time.sleep(2)  # a program takes its time to end; with process 0 the service goes, too
 
 
+def save_when_told(folder: Path, go: Path) -> None:
+    """Tells its number to the system, and saves the next step when the file `go` is there."""
+    checkpoint = Checkpoint(folder).open()
+    found, _ = checkpoint.restore(None, spread_tree(0))
+    assert_same_shards(found, 1)
+    tell(os.getpid())
+    while not go.exists():
+        time.sleep(0.01)
+    start = time.monotonic()
+    try:
+        checkpoint.save(2, spread_tree(2), {})
+        checkpoint.close()
+        tell("saved")
+    except OSError as error:
+        tell(str(error))
+        tell(time.monotonic() - start)
+        time.sleep(2)  # see above
+
+
 # --- trainings -----------------------------------------------------------------------------------
 
 
@@ -259,6 +278,8 @@ def main() -> None:
     place = Path(folder)
     if what == "fault":
         save_with_fault(place, index, rest[0])
+    elif what == "told":
+        save_when_told(place, Path(rest[0]))
     else:
         {
             "arrays": save_arrays, "train": train_and_go_on, "callbacks": train_with_callbacks,

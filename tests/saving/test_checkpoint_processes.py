@@ -9,13 +9,14 @@ import shutil
 import textwrap
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import checkpoint_processes as together
 import jax
 import numpy as np
 import pytest
-from faults import THOROUGH
+from faults import THOROUGH, failing_call, needs_strace
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import kgraph
@@ -150,3 +151,47 @@ def test_plain_orbax_reads_a_step_as_the_readme_says(tmp_path):
     exec(code.replace('"dense"', '"up"'), names)
     np.testing.assert_array_equal(names["kernel"], model.get_layer("up").kernel)
     assert {"metrics", "optimizer", "params", "key", "step"} <= set(names["tree"]["state"])
+
+
+CALLS = {"fsync": 8, "rename": 8, "write": 12, "mkdir": 6, "openat": 24}
+"""How many times one thread of a process makes each call in a save, about."""
+
+FAULTS = {"error=EIO": (1,), "error=ENOSPC": (2,)}
+"""What happens instead of the call, and at which of a thread's calls."""
+
+
+def failing_calls() -> Iterator[tuple[str, str, int, int]]:
+    """Yields call, fault, position and process."""
+    if not THOROUGH:
+        yield from [("fsync", "error=EIO", 1, 1), ("rename", "error=ENOSPC", 2, 0)]
+        return
+    for call, most in CALLS.items():
+        for fault in FAULTS:
+            for position in range(1, most + 1):
+                yield from ((call, fault, position, where) for where in (0, 1))
+
+
+@needs_strace
+@pytest.mark.slow
+@pytest.mark.parametrize(("call", "fault", "position", "where"), list(failing_calls()))
+def test_a_system_call_that_fails_in_one_process_ends_both(tmp_path, call, fault, position, where):
+    folder, go = tmp_path / "run", tmp_path / "go"
+    together.run_together(folder, "fault", "full digests 1")
+    running = together.start_together(folder, "told", str(go))
+    said = [next(line for line in one.stdout or () if line.startswith(">")) for one in running]
+    with failing_call(int(said[where][1:]), go, call, fault, position):
+        done = together.wait_for(running, 60)  # nobody stands still
+    checkpoint, told = Checkpoint(folder), [process.told for process in done]
+    if told == [["saved"], ["saved"]]:  # it did without the call
+        assert checkpoint.steps() == [1, 2]
+    else:
+        assert all(process.status or "could not be saved" in str(process.told) for process in done)
+    for step in checkpoint.steps():
+        jax.tree.map(
+            np.testing.assert_array_equal, checkpoint.restore(step)[0], together.whole_tree(step)
+        )
+    latest = checkpoint.latest()
+    assert latest in (1, 2)
+    done = together.run_together(folder, "fault", "full digests 7")  # the same command goes on
+    assert [process.told for process in done] == [["saved"], ["saved"]]
+    assert Checkpoint(folder).latest() == latest + 1
