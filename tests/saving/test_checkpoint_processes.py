@@ -153,8 +153,11 @@ def test_plain_orbax_reads_a_step_as_the_readme_says(tmp_path):
     assert {"metrics", "optimizer", "params", "key", "step"} <= set(names["tree"]["state"])
 
 
-CALLS = {"fsync": 8, "rename": 8, "write": 12, "mkdir": 6, "openat": 24}
-"""How many times one thread of a process makes each call in a save, about."""
+CALLS = {"fsync": 8, "rename": 8, "mkdir": 6, "openat": 24}
+"""How many times one thread of a process makes each call in a save, about.
+
+Without `write`, by which threads of gRPC wake each other as well: that never fails elsewhere.
+"""
 
 FAULTS = {"error=EIO": (1,), "error=ENOSPC": (2,)}
 """What happens instead of the call, and at which of a thread's calls."""
