@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from kgraph import Input, Model, config, ops
 from kgraph.errors import ConfigError, GraphError
 from kgraph.layers.attention import GroupQueryAttention, MultiHeadAttention, fused
-from kgraph.layers.attention.fused import Seen, attention, choose, in_chunks, splash
+from kgraph.layers.attention.fused import Seen, _scaled, attention, choose, in_chunks, splash
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.platform import lowering_for
 from kgraph.layers.base.remarks import remarks
@@ -124,6 +124,15 @@ def test_chunks_give_the_numbers_of_the_whole(seen, dtype):
     form = partial(in_chunks, seen=seen, scale=0.1, count=3)
     exact = 1e-6 if dtype == "float32" else 2**-7
     compare(partial(plain, seen), form, arrays(12, 8, dtype=dtype), exact)
+
+
+@pytest.mark.parametrize(("scale", "widened"), [(0.125, False), (1.0, False), (0.1, True)])
+def test_a_scale_that_is_exact_needs_no_wider_floats(scale, widened):
+    query = jnp.asarray(RANDOM.normal(size=(1, 4, 2, 8)), jnp.bfloat16)
+    scaled = partial(_scaled, scale=scale)
+    assert ("f32" in str(jax.make_jaxpr(scaled)(query))) == widened
+    exact = (query.astype(jnp.float32) * scale).astype(jnp.bfloat16)
+    np.testing.assert_array_equal(scaled(query), exact)
 
 
 KEYS = np.arange(256)[None] < np.array([[100], [256]])

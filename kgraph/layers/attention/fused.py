@@ -210,8 +210,7 @@ def splash(
         kernels.MultiHeadMask([rule] * query.shape[2]), head_shards=1, q_seq_shards=1,
         block_sizes=kernels.BlockSizes(**dict.fromkeys(names, block)), interpret=interpret,
     )  # fmt: skip
-    scaled = (query.astype(jnp.float32) * scale).astype(query.dtype)  # the kernel does not scale
-    query, key, value = (jnp.swapaxes(x, 1, 2) for x in (scaled, key, value))
+    query, key, value = (jnp.swapaxes(x, 1, 2) for x in (_scaled(query, scale), key, value))
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         if seen.keys is None:
             return jnp.swapaxes(jax.vmap(call)(query, key, value), 1, 2)
@@ -222,6 +221,13 @@ def splash(
 
         keys = seen.keys.astype(jnp.int32)
         return jnp.swapaxes(jax.vmap(one)(query, key, value, ones, keys), 1, 2)
+
+
+def _scaled(query: Array, scale: float) -> Array:
+    """Returns the query with the scale of the scores in it: the kernel has none."""
+    if math.frexp(scale)[0] == 0.5:  # a power of two is exact, and part of the projection for XLA
+        return query * jnp.asarray(scale, query.dtype)
+    return (query.astype(jnp.float32) * scale).astype(query.dtype)
 
 
 def _over_devices(query: Array, key: Array, value: Array, seen: Seen, scale: float) -> Array:
