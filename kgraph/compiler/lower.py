@@ -84,8 +84,9 @@ def lower(
             slowly inside loops, only after the pass `use_cpu_forms`. Numbers are the same up to
             rounding, random ones exactly.
         remat: "blocks" recomputes the inner tensors of stacked blocks in the backward pass, for
-            memory of one block in the place of all; or the name of a policy of `jax.checkpoint`,
-            such as "dots_saveable". Or names of single layers and nested models to recompute, as a
+            memory of one block in the place of all; "offload" does so too, and what enters a block
+            waits in the host's memory; or the name of a policy of `jax.checkpoint`, such as
+            "dots_saveable". Or names of single layers and nested models to recompute, as a
             list, or as a dict with a policy for each. Layers named here are not stacked.
         inference: whether to run `INFERENCE_PASSES`, for a program that only predicts: what acts
             in training alone is dropped, and BatchNormalization becomes part of the weights of the

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 
 from kgraph.compiler.run import run_graph
 from kgraph.errors import ConfigError, StateError
@@ -29,6 +30,9 @@ POLICIES = (
     "dots_with_no_batch_dims_saveable", "checkpoint_dots_with_no_batch_dims",
 )  # fmt: skip
 """Policies of `jax.checkpoint` that can be named: those without arguments."""
+
+_ENTERS = "kgraph_enters_block"
+"""What the policy "offload" knows the tensors by that a block reads."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class Stack:
 
         def block(carry: list[Array], x: tuple[Array, list[Array]]) -> tuple[list[Array], Any]:
             number, values = x
+            carry = self._entering(carry)
             own = {id(s.members[0]): value for s, value in zip(self.weights, values)}
             inner = BlockContext(context, {**shared, **own}, number, plan.nodes)
             bound = {name: binding.bind(layer, inner, name) for name, layer in self.layers.items()}
@@ -124,12 +129,19 @@ class Stack:
             for output, k in plan.taken
         ]
 
+    def _entering(self, arrays: list[Array]) -> list[Array]:
+        """Returns what a block reads, under the name that lets it wait on the host."""
+        if self.plan.remat != "offload":
+            return arrays
+        return [checkpoint_name(array, _ENTERS) for array in arrays]
+
     def _run_once(self, arrays: Sequence[Array], context: Context) -> list[Array]:
         """Runs a single block, which needs no loop: it is there to be computed again."""
         weights = {id(w): context.value(w) for layer in self.layers.values() for w in layer.weights}
         updated: list[int] = []
 
         def block(arrays: list[Array], values: list[Array]) -> Any:
+            arrays = self._entering(arrays)
             inner = context.inside(dict(zip(weights, values)))
             bound = {name: binding.bind(layer, inner, name) for name, layer in self.layers.items()}
             outputs, _ = run_graph(self.body, bound, arrays, inner)
@@ -210,10 +222,15 @@ def checkpoint_policy(remat: str | None) -> Function | None:
     """
     if remat is None or remat == "blocks":
         return None
+    if remat == "offload":
+        return jax.checkpoint_policies.save_and_offload_only_these_names(
+            names_which_can_be_saved=[], names_which_can_be_offloaded=[_ENTERS],
+            offload_src="device", offload_dst="pinned_host",
+        )  # fmt: skip
     if not isinstance(remat, str) or remat not in POLICIES:
         raise ConfigError(
             "This is no way to rematerialise",
-            expected=", ".join(map(repr, ("blocks", *POLICIES))),
+            expected=", ".join(map(repr, ("blocks", "offload", *POLICIES))),
             received=repr(remat),
         )
     return getattr(jax.checkpoint_policies, remat)

@@ -25,7 +25,7 @@ class StackPlan:
         nodes: name of each node of the body, and its names in the blocks, in their order.
         layers: the same for layers.
         taken: for each output of the node, the body's output and the block it is taken from.
-        remat: None, "blocks", or the name of a policy of `jax.checkpoint`.
+        remat: None, "blocks", "offload", or the name of a policy of `jax.checkpoint`.
     """
 
     count: int

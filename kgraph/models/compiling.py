@@ -73,8 +73,8 @@ def compile(
             `program.penalties(variables["params"])`.
         stack: whether repeated blocks are computed by one body, so that the time to compile
             does not grow with their number; see `kgraph.lower`.
-        remat: "blocks", the name of a policy of `jax.checkpoint`, or names of layers: what is
-            computed again in the backward pass, to save memory; see `kgraph.lower`.
+        remat: "blocks", "offload", the name of a policy of `jax.checkpoint`, or names of layers:
+            what is computed again in the backward pass, to save memory; see `kgraph.lower`.
         passes: what to run over the graph in the place of the standard pipeline, in this
             order; () runs none, and losses are then computed from the outputs as they are.
             Predictions run them as well.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -350,7 +351,7 @@ def test_rematerialisation_needs_less_memory_and_gives_the_same():
     model = Model(inputs, x)
     batch = [np.full((64, 64), 0.01, np.float32)]
     memory, grads = {}, {}
-    for remat in (None, "dots_saveable", "blocks"):
+    for remat in (None, "dots_saveable", "blocks", "offload"):
         program = kgraph.lower(model, stack=True, remat=remat)
         function, variables = gradient_of(program, batch)
         compiled = jax.jit(function).lower(variables).compile()
@@ -360,3 +361,17 @@ def test_rematerialisation_needs_less_memory_and_gives_the_same():
     assert memory["blocks"] < memory["dots_saveable"] < memory[None]
     assert_close(grads["blocks"], grads[None])
     assert_close(grads["dots_saveable"], grads[None])
+    assert_close(grads["offload"], grads[None])
+
+
+@pytest.mark.parametrize("remat", ["offload", {"dense_1": "offload"}])
+def test_what_enters_a_block_waits_on_the_host(remat):
+    x = Input((8,))
+    model = Model(x, Dense(8)(Dense(8)(Dense(8)(Dense(8)(x)))))
+    moves = []
+    for policy in (remat, "blocks" if remat == "offload" else {"dense_1": "nothing_saveable"}):
+        program = kgraph.lower(model, stack=True, remat=policy)
+        function, variables = gradient_of(program, [np.ones((4, 8), np.float32)])
+        text = str(jax.make_jaxpr(function)(variables))
+        moves.append(len(re.findall("host", text, re.IGNORECASE)))
+    assert moves[0] > moves[1] == 0

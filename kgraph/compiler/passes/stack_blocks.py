@@ -34,8 +34,9 @@ def stack_blocks(
         signatures: what the graph does not know of its layers.
         least: the smallest number of blocks.
         saves: the smallest number of nodes that are no longer there.
-        remat: "blocks" to compute a block's inner tensors again in the backward pass; or the name
-            of a policy of `jax.checkpoint`.
+        remat: "blocks" to compute a block's inner tensors again in the backward pass; "offload" to
+            keep what enters a block on the host as well; or the name of a policy of
+            `jax.checkpoint`.
     """
 
     def accept(repeats: Repeats) -> bool:
