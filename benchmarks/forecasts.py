@@ -5,15 +5,18 @@ Bytes, FLOPs and cycles are the compiler's, so one round is enough. It needs lib
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import jax
 import optax
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from benchmarks import large_by_hand as hand
 from benchmarks.large_networks import resnet50
@@ -32,25 +35,28 @@ class Network:
     Fields:
         build: the model, by kgraph or Keras.
         optimizer: the same for both.
-        by_hand: what computes its weights in plain JAX, by the contender's name.
+        by_hand: what computes its weights in plain JAX, by the contender's name and for so many
+            chips.
         optax: the optimizer by hand.
         inputs: shape and dtype of one row.
         labels: shape of its labels.
         rows: for each chip.
+        has_forms: whether attention and loss have several.
     """
 
     build: Callable[[Any], Any]
     optimizer: Callable[[Any], Any]
-    by_hand: dict[str, hand.Apply]
+    by_hand: dict[str, Callable[[int], hand.Apply]]
     optax: optax.GradientTransformation
     inputs: jax.ShapeDtypeStruct
     labels: tuple[int, ...]
     rows: int
+    has_forms: bool = False
 
 
 def gpt(
     api: Any, length: int, words: int = WORDS, width: int = WIDTH, heads: int = HEADS,
-    blocks: int = BLOCKS, dtype: str | None = None,
+    blocks: int = BLOCKS, dtype: str | None = None, flash: bool | None = None,
 ) -> Any:  # fmt: skip
     """Returns pre-norm blocks with causal attention, and logits of the next word."""
     layers = api.layers
@@ -58,7 +64,9 @@ def gpt(
     x = layers.Embedding(words, width, dtype=dtype)(inputs)
     for _ in range(blocks):
         h = layers.LayerNormalization(dtype=dtype)(x)
-        attention = layers.MultiHeadAttention(heads, width // heads, dtype=dtype)
+        attention = layers.MultiHeadAttention(
+            heads, width // heads, flash_attention=flash, dtype=dtype
+        )
         x = layers.Add(dtype=dtype)([x, attention(h, h, use_causal_mask=True)])
         h = layers.LayerNormalization(dtype=dtype)(x)
         h = layers.Dense(4 * width, activation="gelu", dtype=dtype)(h)
@@ -68,16 +76,24 @@ def gpt(
 
 
 def _gpt(length: int, rows: int) -> Network:
-    by_hand = partial(hand.decoder, dtype="bfloat16")
+    def by_hand(chips: int, scan: bool = False, fused: bool = False) -> hand.Apply:
+        mesh = AbstractMesh((chips,), ("batch",), axis_types=(AxisType.Auto,))
+        spread = partial(hand.splash, rows=NamedSharding(mesh, PartitionSpec("batch")))
+        attention = spread if fused else hand.by_xla
+        return hand.constant(
+            partial(hand.decoder, dtype="bfloat16", scan=scan, attention=attention)
+        )
+
     return Network(
         partial(gpt, length=length),
         lambda api: api.optimizers.AdamW(3e-4),
         {
-            "by hand": hand.constant(by_hand),
-            "by hand, scanned": hand.constant(partial(by_hand, scan=True)),
+            "by hand": by_hand,
+            "by hand, scanned": partial(by_hand, scan=True),
+            "by hand, splash attention": partial(by_hand, fused=True),
         },
         optax.adamw(3e-4, weight_decay=0.004, eps=1e-7),
-        jax.ShapeDtypeStruct((length,), "int32"), (length,), rows,
+        jax.ShapeDtypeStruct((length,), "int32"), (length,), rows, has_forms=True,
     )  # fmt: skip
 
 
@@ -86,11 +102,12 @@ NETWORKS = {
     "ResNet50": Network(
         partial(resnet50, size=224, last=None),
         lambda api: api.optimizers.SGD(0.1, momentum=0.9),
-        {"by hand": partial(hand.resnet50, dtype="bfloat16")},
+        {"by hand": lambda chips: partial(hand.resnet50, dtype="bfloat16")},
         optax.sgd(0.1, momentum=0.9),
         jax.ShapeDtypeStruct((224, 224, 3), "float32"), (), 32,
     ),
-    "GPT-like, T 4,096": _gpt(4096, 1),
+    "GPT-like, T 4,096": _gpt(4096, 8),
+    "GPT-like, T 16,384": _gpt(16384, 2),
 }  # fmt: skip
 
 
@@ -102,13 +119,16 @@ def run(rounds: int = 1) -> Iterator[list[Result]]:
     for name, network in NETWORKS.items():
         for topology, chips in TOPOLOGIES.items():
             found = {who: make() for who, make in contenders(network, topology, chips).items()}
+            fitting = {who: one for who, one in found.items() if one.fits}
             for unit, part in _PARTS.items():
-                sizes = {who: part(one) for who, one in found.items()}
+                of = found if unit == "B of memory" else fitting
+                sizes = {who: part(one) for who, one in of.items()}
                 yield amounts(f"{name}, {topology}", sizes, unit)
 
 
 _PARTS: dict[str, Callable[[Figures], float]] = {
     "B of memory": lambda found: found.total,
+    "B temporary": lambda found: found.temporary,
     "B moved": lambda found: found.moved,
     "FLOP": lambda found: found.flops,
     "cycles": lambda found: found.cycles,
@@ -124,15 +144,18 @@ def contenders(network: Network, topology: str, chips: int) -> dict[str, Callabl
         jax.ShapeDtypeStruct((rows, *shape), dtype),
         jax.ShapeDtypeStruct((rows, *network.labels), "int32"),
     ]
-    steps = {
-        who: partial(_by_hand, network, apply, "scanned" in who, batch)
+    steps: dict[str, Callable[[], Made]] = {
+        who: partial(_by_hand, network, apply(chips), "scanned" in who, batch)
         for who, apply in network.by_hand.items()
     }
-    return {
-        **{who: partial(_compiled, make, topology, chips) for who, make in steps.items()},
-        "kgraph": partial(_kgraph, network, topology, rows),
-        "Keras": partial(_compiled, partial(_keras, network, batch), topology, chips),
-    }
+    steps["Keras"] = partial(_keras, network, batch)
+    if network.has_forms:
+        steps["Keras, flash attention"] = partial(_keras, network, batch, flash=True)
+    found = {who: partial(_compiled, make, topology, chips) for who, make in steps.items()}
+    found["kgraph"] = partial(_kgraph, network, topology, rows)
+    if network.has_forms:
+        found["kgraph, plain"] = partial(_kgraph, network, topology, rows, plain=True)
+    return found
 
 
 Made = tuple[Callable[..., Any], Any, Sequence[Any]]
@@ -144,21 +167,23 @@ def _compiled(make: Callable[[], Made], topology: str, chips: int) -> Figures:
     return figures(compiled(topology, {"batch": chips}, step, state, batch), topology)
 
 
-def _kgraph(network: Network, topology: str, rows: int) -> Figures:
+def _kgraph(network: Network, topology: str, rows: int, plain: bool = False) -> Figures:
+    """Returns the figures of kgraph's step; in a plain one all logits and scores exist."""
     import kgraph
 
-    model = _model(kgraph, network)
+    forms = {"flash": False} if plain else {}
+    model = _model(kgraph, network, forms, **({"loss_in_pieces": False} if plain else {}))
     return figures(model.forecast(topology, rows).compiled, topology)
 
 
-def _model(api: Any, network: Network) -> Any:
+def _model(api: Any, network: Network, forms: dict[str, Any], **options: Any) -> Any:
     api.mixed_precision.set_global_policy(POLICY)
     try:
-        model = network.build(api)
+        model = network.build(api, **forms)
     finally:
         api.mixed_precision.set_global_policy("float32")
     loss = api.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(network.optimizer(api), loss)
+    model.compile(network.optimizer(api), loss, **options)
     return model
 
 
@@ -176,16 +201,27 @@ def _by_hand(network: Network, apply: hand.Apply, scan: bool, batch: Sequence[An
     return step, hand.state_specs(specs, network.optax, trained), batch
 
 
-def _keras(network: Network, batch: Sequence[Any]) -> Made:
+def _keras(network: Network, batch: Sequence[Any], flash: bool = False) -> Made:
     import keras
     import numpy as np
 
-    model = _model(keras, network)
+    model = _model(keras, network, {"flash": True} if flash else {})
     model.optimizer.build(model.trainable_variables)
-    model._symbolic_build(data_batch=tuple(np.zeros((2, *s.shape[1:]), s.dtype) for s in batch))
+    with _as_on_tpus() if flash else contextlib.nullcontext():
+        model._symbolic_build(data_batch=tuple(np.zeros((2, *s.shape[1:]), s.dtype) for s in batch))
     held = (
         model.trainable_variables, model.non_trainable_variables, model.optimizer.variables,
         model.metrics_variables,
     )  # fmt: skip
     state = tuple([jax.ShapeDtypeStruct(v.shape, v.value.dtype) for v in part] for part in held)
-    return lambda state, x, y: model.train_step(state, (x, y))[1], state, batch
+
+    def step(state: Any, x: Any, y: Any) -> Any:
+        with _as_on_tpus() if flash else contextlib.nullcontext():
+            return model.train_step(state, (x, y))[1]
+
+    return step, state, batch
+
+
+def _as_on_tpus() -> Any:
+    """Has Keras take the first device for a TPU: it asks for the kind when it traces attention."""
+    return mock.patch("jax.devices", return_value=[mock.Mock(platform="tpu")])

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Sharding
+from jax.sharding import NamedSharding
 
 Weights = list[jax.Array]
 Apply = Callable[[Weights, Any, jax.Array], tuple[Any, Weights]]
@@ -37,21 +37,51 @@ def norm(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
     return ((wide - mean) * jax.lax.rsqrt(variance + 1e-3) * scale + shift).astype(x.dtype)
 
 
-def block(x: jax.Array, p: Sequence[jax.Array], causal: bool) -> jax.Array:
+Attention = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""Of query, key and value `[batch, time, heads, size]`; no later position is seen."""
+
+
+def by_xla(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    """Attention with all scores in memory."""
+    return jax.nn.dot_product_attention(query, key, value, is_causal=True)
+
+
+def splash(query: jax.Array, key: jax.Array, value: jax.Array, rows: NamedSharding) -> jax.Array:
+    """Attention by JAX's kernel for TPUs, on each device for its rows."""
+    from jax.experimental.pallas.ops.tpu import splash_attention as kernels
+
+    length, heads, size = query.shape[1:]
+    names = "block_q", "block_kv", "block_kv_compute", "block_q_dkv", "block_kv_dkv"
+    names += "block_kv_dkv_compute", "block_q_dq", "block_kv_dq"
+    call: Any = kernels.make_splash_mha(
+        kernels.MultiHeadMask([kernels.CausalMask((length, length))] * heads), head_shards=1,
+        q_seq_shards=1, block_sizes=kernels.BlockSizes(**dict.fromkeys(names, 512)),
+    )  # fmt: skip
+
+    def local(*arrays: jax.Array) -> jax.Array:
+        query, key, value = (jnp.swapaxes(x, 1, 2) for x in arrays)
+        return jnp.swapaxes(jax.vmap(call)(query * size**-0.5, key, value), 1, 2)
+
+    mesh, spec = rows.mesh, rows.spec
+    spread = jax.shard_map(local, mesh=mesh, in_specs=(spec,) * 3, out_specs=spec, check_vma=False)
+    return spread(query, key, value)
+
+
+def block(x: jax.Array, p: Sequence[jax.Array], attention: Attention) -> jax.Array:
     """Attention and a feed-forward part, each normalized before and added to its input."""
     norms = {0, 1, 10, 11}
     p = [w if n in norms else w.astype(x.dtype) for n, w in enumerate(p)]
     h = norm(x, p[0], p[1])
     q, k, v = (jnp.einsum("btd,dhe->bthe", h, p[n]) + p[n + 1] for n in (2, 4, 6))
-    mixed = jax.nn.dot_product_attention(q, k, v, is_causal=causal)
-    x = x + jnp.einsum("bthe,hed->btd", mixed, p[8]) + p[9]
+    x = x + jnp.einsum("bthe,hed->btd", attention(q, k, v), p[8]) + p[9]
     h = norm(x, p[10], p[11])
     return x + jax.nn.gelu(h @ p[12] + p[13], approximate=False) @ p[14] + p[15]
 
 
 def decoder(
     p: Weights, x: jax.Array, key: jax.Array,
-    scan: bool = False, remat: bool = False, dtype: str = "float32", rows: Sharding | None = None,
+    scan: bool = False, remat: bool = False, dtype: str = "float32",
+    rows: NamedSharding | None = None, attention: Attention = by_xla,
 ) -> jax.Array:  # fmt: skip
     """Logits of the next word: embedding, causal blocks, the head.
 
@@ -61,12 +91,13 @@ def decoder(
         remat: blocks are computed again in the backward pass.
         dtype: to compute in; norms have float32 in between.
         rows: where what enters a block lies; left to the compiler without it.
+        attention: its form.
     """
     words, *inner, scale, shift, kernel, bias = p
 
     def one(h: jax.Array, weights: Sequence[jax.Array]) -> jax.Array:
         h = h if rows is None else jax.lax.with_sharding_constraint(h, rows)
-        return block(h, weights, causal=True)
+        return block(h, weights, attention)
 
     one = jax.checkpoint(one) if remat else one
     h = words.astype(dtype)[x]

@@ -12,7 +12,7 @@ from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 from kgraph.distribution.chips import find_slice
 from kgraph.forecast.compiling import Compiled, Traced, compile_for
 from kgraph.forecast.hlo import read_module
-from kgraph.forecast.profile import profile
+from kgraph.forecast.profile import Profile, profile
 from kgraph.graph.graph import Graph
 
 Axes = tuple[str | None, ...]
@@ -25,6 +25,8 @@ class Figures:
     """What a compiled step needs and takes on each chip.
 
     Fields:
+        fits: whether memory is large enough; of a step that does not fit only `total` and
+            `temporary` are known, about.
         total: bytes of memory, the most at once.
         temporary: of them, what is neither argument nor result.
         moved: bytes read from memory and written to it.
@@ -33,6 +35,7 @@ class Figures:
         seconds: that compiling took.
     """
 
+    fits: bool
     total: int
     temporary: int
     moved: int
@@ -46,10 +49,13 @@ _NO_LAYERS = Graph((), (), (), {}, None, None)
 
 def figures(made: Compiled, topology: str) -> Figures:
     """Returns the figures of a compiled step."""
-    found = profile(read_module(made.text), _NO_LAYERS, find_slice(topology).chip)
+    found = Profile()
+    if made.fits:
+        found = profile(read_module(made.text), _NO_LAYERS, find_slice(topology).chip)
     total = made.arguments + made.outputs - made.aliased + made.temporary + made.code
     seconds = made.lowering_seconds + made.compiling_seconds
-    return Figures(total, made.temporary, found.bytes, found.flops, found.cycles, seconds)
+    amounts = total, made.temporary, found.bytes, found.flops, found.cycles
+    return Figures(made.fits, *amounts, seconds)
 
 
 def whole(shape: tuple[int, ...]) -> Axes:
