@@ -32,7 +32,8 @@ def check_mask(layer: Layer, mask: Array | None, shape: Shape, name: str = "mask
             expected=f"mask of shape {list(shape)}",
             received=f"mask of shape {list(mask.shape)}",
         )
-    if not (mask.dtype == bool or jnp.issubdtype(mask.dtype, jnp.integer)):
+    dtype = jnp.dtype(mask.dtype)
+    if not (jnp.issubdtype(dtype, jnp.bool) or jnp.issubdtype(dtype, jnp.integer)):
         raise GraphError(
             f"{label_of(layer)} cannot use this `{name}`: it does not hold truth values",
             expected="a mask of booleans or whole numbers",
