@@ -330,7 +330,7 @@ class Engine:
         with between_blocks, self.compiler.eagerly():
             self._finished.given_away(self.state)
             self._state, ticket = executable(self.state, *data, *bounds)
-        self.throttle.sent(ticket, steps)
+        self.throttle.sent(ticket, steps, streams=not bounds)
         if before is not None and not is_finite(self.state):
             self._state = before
             if self.own is not None:

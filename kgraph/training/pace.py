@@ -19,6 +19,9 @@ GROWTH = 8
 IN_FLIGHT = 2
 """How many blocks may be handed over and not finished: one runs, one waits."""
 
+SHORT_IN_FLIGHT = 16
+"""How many steps of a stream may be, where they are short: waiting for each costs more than it."""
+
 
 class Pace:
     """Chooses the size of the next block from the measured time of a step.
@@ -47,6 +50,13 @@ class Pace:
             return 1
         wanted = int(BLOCK_SECONDS / max(self._step_seconds, 1e-9))
         return max(1, min(wanted, GROWTH * self._largest))
+
+    def in_flight(self) -> int:
+        """Returns how many blocks of one step may wait: no more than a block's time of them."""
+        if self._step_seconds is None:
+            return IN_FLIGHT
+        most = int(BLOCK_SECONDS / max(self._step_seconds, 1e-9))
+        return max(IN_FLIGHT, min(most, SHORT_IN_FLIGHT))
 
     def note(self, steps: int, seconds: float) -> None:
         """Takes in that a block of `steps` steps took `seconds`."""
@@ -84,11 +94,18 @@ class Throttle(threading.local):
         if not self.pace.is_known:
             self.wait()
 
-    def sent(self, ticket: object, steps: int) -> None:
-        """Comes after: `ticket` is an array of the block's results that nobody gives away."""
+    def sent(self, ticket: object, steps: int, streams: bool = False) -> None:
+        """Comes after: `ticket` is an array of the block's results that nobody gives away.
+
+        Args:
+            ticket: as above.
+            steps: how many the block has.
+            streams: whether blocks have one step each, whatever the pace would have.
+        """
         known = self.pace.is_known
         self._pending.append((ticket, steps))
-        while len(self._pending) >= (IN_FLIGHT if known else 1):
+        most = self.pace.in_flight() if streams else IN_FLIGHT
+        while len(self._pending) >= (most if known else 1):
             self._wait_for_oldest()
 
     def wait(self) -> None:

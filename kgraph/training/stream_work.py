@@ -116,8 +116,9 @@ class PaddedSize:
         self, rows: int = 0, placement: Placement | None = None, only_smaller: bool = False
     ) -> None:
         self._rows, self._placement, self._only_smaller = rows, placement, only_smaller
+        self._whole: Any = None
 
-    def fit(self, batch: Batch) -> tuple[Batch, np.ndarray | None]:
+    def fit(self, batch: Batch) -> tuple[Batch, Any]:
         """Returns the padded batch, and which of its rows count; None for all."""
         rows = batch.rows
         self._rows = max(self._rows, rows)
@@ -125,7 +126,16 @@ class PaddedSize:
             return batch, None
         if self._placement is not None and not self._only_smaller:
             self._rows = self._placement.rounded(self._rows)
+        if rows == self._rows:
+            return batch, self._all_rows()
         return padded_batch(batch, self._rows), np.arange(self._rows) < rows
+
+    def _all_rows(self) -> Any:
+        """Returns that all rows count, which most batches say: on the device, once."""
+        if self._whole is None or len(self._whole) != self._rows:
+            whole = np.ones(self._rows, bool)
+            self._whole = jax.device_put(whole) if self._placement is None else whole
+        return self._whole
 
 
 def _at_most(items: Iterator[Any], most: int | None) -> Iterator[Any]:

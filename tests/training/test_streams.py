@@ -19,6 +19,7 @@ from engine_runs import LABELS, X, assert_same, compiled, cut, trained
 from kgraph.callbacks import LambdaCallback
 from kgraph.data import PyDataset
 from kgraph.errors import DataError
+from kgraph.training.pace import Pace
 
 
 class Numbered(PyDataset):
@@ -255,3 +256,14 @@ def test_an_error_before_training_leaves_no_thread() -> None:
     with contextlib.suppress(Exception):
         model.fit(Numbered(workers=2), class_weight={0: 1.0}, validation_data=3, verbose=0)
     assert _threads() == []
+
+
+def test_short_steps_of_a_stream_wait_for_each_other_less_than_long_ones():
+    pace = Pace()
+    assert pace.in_flight() == 2
+    pace.note(1, 0.001)
+    assert pace.in_flight() == 16
+    pace.note(1, 0.02)
+    assert pace.in_flight() == 3
+    pace.note(1, 0.05)
+    assert pace.in_flight() == 2
