@@ -14,12 +14,13 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import registry
+from kgraph.errors import ConfigError
+from kgraph.source import warn
 from kgraph.types import ActivationLike, Array, Config, CustomObjects, Function
 
 celu = jax.nn.celu
 elu = jax.nn.elu
 exponential = jnp.exp
-glu = jax.nn.glu
 hard_sigmoid = jax.nn.hard_sigmoid  # relu6(x + 3) / 6, as in Keras 3 (not the slope 0.2 of Keras 2)
 hard_silu = hard_swish = jax.nn.hard_silu
 hard_tanh = jax.nn.hard_tanh
@@ -69,8 +70,24 @@ def gelu(x: Array, approximate: bool = False) -> Array:
     return jax.nn.gelu(x, approximate)
 
 
+def glu(x: Array, axis: int = -1) -> Array:
+    """Returns the first half of an axis, times the sigmoid of the second."""
+    if not -x.ndim <= axis < x.ndim or x.shape[axis] % 2:
+        raise ConfigError(
+            "glu cannot cut its input in two",
+            expected=f"an even number of values along axis {axis}",
+            received=f"shape {list(x.shape)}",
+        )
+    return jax.nn.glu(x, axis)
+
+
 def softmax(x: Array, axis: int | Sequence[int] = -1) -> Array:
     """Makes values positive with sum 1 over one or several axes."""
+    if all(x.shape[i] == 1 for i in (axis if isinstance(axis, Sequence) else [axis])):
+        warn(
+            f"softmax over axis {axis} of the shape {list(x.shape)} is 1 everywhere: for one value "
+            "a row, use sigmoid"
+        )
     return jax.nn.softmax(x, _hashable(axis))
 
 

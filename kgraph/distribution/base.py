@@ -78,6 +78,11 @@ class Distribution:
         return jax.process_count()
 
     @property
+    def data_shard_id(self) -> int:
+        """Which part of the rows this process reads."""
+        return jax.process_index()
+
+    @property
     def num_model_replicas(self) -> int:
         """Into how many parts a batch is cut."""
         return self._device_mesh.size(self._batch_dim_name)

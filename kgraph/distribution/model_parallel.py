@@ -9,6 +9,7 @@ from kgraph.distribution.base import BatchAxes, Distribution
 from kgraph.distribution.constrain_outputs import constrain_outputs
 from kgraph.distribution.layout import TensorLayout, names_of
 from kgraph.distribution.layout_map import LayoutMap
+from kgraph.distribution.mesh import DeviceMesh
 from kgraph.errors import ConfigError
 
 
@@ -20,6 +21,7 @@ class ModelParallel(Distribution):
 
     Args:
         layout_map: which weights are spread, and how.
+        device_mesh: that of the LayoutMap, as Keras 3.0 took it beside.
         batch_dim_name: axis of the mesh, or axes, for the rows of batches; the first by default.
         auto_shard_dataset: see `Distribution`.
 
@@ -33,12 +35,18 @@ class ModelParallel(Distribution):
         layout_map: LayoutMap | None = None,
         batch_dim_name: BatchAxes | None = None,
         auto_shard_dataset: bool = True,
+        device_mesh: DeviceMesh | None = None,
     ) -> None:
         if not isinstance(layout_map, LayoutMap):
             raise ConfigError("ModelParallel needs a LayoutMap", received=repr(layout_map))
         mesh = layout_map.device_mesh
         if mesh is None:
             raise ConfigError("The LayoutMap has no mesh", hint="LayoutMap(DeviceMesh(...))")
+        if device_mesh not in (None, mesh):
+            raise ConfigError(
+                "ModelParallel has the mesh of its LayoutMap", expected=repr(mesh),
+                received=repr(device_mesh), hint="leave device_mesh out",
+            )  # fmt: skip
         self.layout_map = layout_map
         super().__init__(mesh, batch_dim_name or mesh.axis_names[0], auto_shard_dataset)
 

@@ -26,6 +26,7 @@ NEVER_OPTIONS = {
 
 EXTRA_OPTIONS = {
     ("InputLayer", "dims"): "exact sizes by name, as configs keep them",
+    ("InputLayer", "input_shape"): "Keras takes it among **kwargs",
     ("SpectralNormalization", "divide_in_inference"): "Keras does not, and its files say so",
 }
 """Options that Keras has not, and why."""

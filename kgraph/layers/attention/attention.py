@@ -13,7 +13,7 @@ from kgraph.graph.structure import is_structure
 from kgraph.layers.attention.heads import band, join_masks, softmax_where
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of, next_key
-from kgraph.layers.base.mask_check import check_mask
+from kgraph.layers.base.mask_check import check_mask, check_masks
 from kgraph.layers.base.options import LayerOptions
 from kgraph.types import Array
 
@@ -119,7 +119,7 @@ class Attention(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:  # pyright: ignore
         """Returns the mask of the query. `mask` is what Keras calls the argument here."""
-        return None if mask is None else mask[0]
+        return check_masks(self, inputs, mask, (2, 3))[0]
 
 
 class AdditiveAttention(Attention):

@@ -166,6 +166,15 @@ def set_name(layer: Weighted, name: str | None) -> None:
     layer._kgraph.explicit_name = name
 
 
+def as_flag(layer: Weighted, trainable: object) -> bool:
+    """Returns the option `trainable`; raises ConfigError for what is no truth value."""
+    if not isinstance(trainable, (bool, int, np.bool_)):
+        raise ConfigError(
+            f"{type(layer).__name__} needs True or False for trainable", received=repr(trainable)
+        )
+    return bool(trainable)
+
+
 def context_of(layer: Weighted, what: str) -> Context:
     """Returns the run of a bound copy; `what` says in the error what needs one."""
     context = layer._kgraph.context

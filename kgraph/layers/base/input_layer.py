@@ -37,6 +37,7 @@ class InputLayer(Layer, traits=lambda layer: Traits(any_size=layer.any_size)):
         optional: whether None may be fed.
         name: under which data is fed.
         dims: exact sizes, the batch among them, as a graph keeps them; in the place of the others.
+        input_shape: the older name of `shape`.
 
     Raises:
         ConfigError: the arguments contradict each other, or `input_tensor` is no symbolic tensor.
@@ -46,6 +47,7 @@ class InputLayer(Layer, traits=lambda layer: Traits(any_size=layer.any_size)):
     """
 
     any_size = False
+    sparse = False
 
     def __init__(
         self,
@@ -59,13 +61,18 @@ class InputLayer(Layer, traits=lambda layer: Traits(any_size=layer.any_size)):
         optional: bool = False,
         name: str | None = None,
         dims: Sequence[int | str | None] | None = None,
+        input_shape: Sequence[int | str | None] | None = None,
     ) -> None:
         super().__init__(name=name)
         label = f"Input {name!r}" if name else "Input"
         if sparse or ragged:
             raise ConfigError("Input takes dense tensors only", received=f"{sparse=}, {ragged=}")
+        shape = input_shape if shape is None else shape
         if input_tensor is not None:
-            dims, dtype = _like(input_tensor, dtype)
+            likes, dtype = _like(input_tensor, dtype)
+            if shape is not None or batch_shape is not None:
+                _check_same(label, likes, _whole_shape(label, shape, batch_size, batch_shape))
+            dims = likes
         if dims is None:
             dims = _whole_shape(label, shape, batch_size, batch_shape)
         elif not all(_is_exact(size) for size in dims):
@@ -160,6 +167,13 @@ def _like(tensor: Any, dtype: DTypeLike | None) -> tuple[Any, Any]:
             hint="pass arrays to fit, predict or model(x)",
         )
     return tensor.spec.dims, dtype or tensor.dtype
+
+
+def _check_same(label: str, dims: tuple[int | str, ...], given: tuple[int | str, ...]) -> None:
+    """Raises ConfigError if a shape that was given beside a tensor is not the tensor's."""
+    own, other = (TensorSpec(tuple(sizes), "float32").shape for sizes in (dims, given))
+    if own != other:
+        raise ConfigError(f"{label} has a tensor of another shape", expected=own, received=other)
 
 
 def _whole_shape(

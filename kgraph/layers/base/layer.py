@@ -21,7 +21,15 @@ from kgraph.hooks import is_overridden, refuse_overrides
 from kgraph.layers.base import calling
 from kgraph.layers.base.call_spec import call_spec, name_training
 from kgraph.layers.base.context import running
-from kgraph.layers.base.core import Core, as_policy, context_of, label_of, next_key, set_name
+from kgraph.layers.base.core import (
+    Core,
+    as_flag,
+    as_policy,
+    context_of,
+    label_of,
+    next_key,
+    set_name,
+)
 from kgraph.layers.base.first_keys import FirstKeys
 from kgraph.layers.base.on_tensorflow import call_on_tensors, has_tensors
 from kgraph.layers.base.options import take_shape, unknown_options
@@ -102,7 +110,7 @@ class Layer(Weighted):
         if unknown:
             raise unknown_options(type(self), unknown)
         set_name(self, name)
-        self._kgraph.trainable, self._kgraph.policy = bool(trainable), as_policy(dtype)
+        self._kgraph.trainable, self._kgraph.policy = as_flag(self, trainable), as_policy(dtype)
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
         if self._kgraph_never_builds and is_own(type(self)):

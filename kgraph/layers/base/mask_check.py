@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from kgraph.errors import GraphError
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.layer import Layer
-from kgraph.types import Array, Shape
+from kgraph.types import Array, Shape, Tree
 
 
 def check_mask(layer: Layer, mask: Array | None, shape: Shape, name: str = "mask") -> None:
@@ -40,3 +42,28 @@ def check_mask(layer: Layer, mask: Array | None, shape: Shape, name: str = "mask
             received=f"{mask.dtype}",
             hint=f"{name} != 0, or {name} == 0 if it is what is added to scores",
         )
+
+
+def check_masks(layer: Layer, inputs: Tree, masks: Any, number: tuple[int, ...] = ()) -> list[Any]:
+    """Returns the masks that `compute_mask` was given, one for each of a list of inputs.
+
+    Args:
+        layer: whose method it is.
+        inputs: what the masks are of.
+        masks: a list; None for no mask at all.
+        number: how many there may be; by default as many as inputs.
+
+    Raises:
+        GraphError: one of the two is no list, or there are more or fewer.
+    """
+    counts = number or (len(inputs) if isinstance(inputs, (list, tuple)) else 0,)
+    given = {"inputs": inputs} if masks is None else {"inputs": inputs, "mask": masks}
+    for name, values in given.items():
+        if not isinstance(values, (list, tuple)) or len(values) not in counts:
+            listed = isinstance(values, (list, tuple))
+            raise GraphError(
+                f"{label_of(layer)} computes no mask of these `{name}`",
+                expected=f"a list of {' or '.join(map(str, counts))}" if any(counts) else "a list",
+                received=f"{len(values)} of them" if listed else type(values).__name__,
+            )
+    return [None] * counts[0] if masks is None else list(masks)

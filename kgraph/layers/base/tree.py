@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from kgraph.declared import is_own
+from kgraph.errors import ConfigError
 from kgraph.layers.base.variable import Variable
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _PLAIN = frozenset({type(None), bool, int, float, str})
 """What most attributes are: a search through all layers of a graph passes these by."""
+_LONGEST = 1000
+"""The longest path that is searched: no weight of a file has a longer one."""
 
 
 class Held:
@@ -45,6 +48,11 @@ def members(layer: Weighted, kind: type) -> Iterator[tuple[str, Any]]:
 def _search(value: object, path: str, kind: type, found: list[tuple[str, Any]]) -> None:
     if isinstance(value, kind):
         found.append((path, value))
+    elif len(path) > _LONGEST:
+        raise ConfigError(
+            f"The attribute {path.partition('/')[0]!r} is nested too deeply",
+            hint="does a list or dict hold itself?",
+        )
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
             _search(item, f"{path}/{i}", kind, found)

@@ -12,6 +12,7 @@ from kgraph.checks import check_integer
 from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.mask_check import check_masks
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, sizes
 from kgraph.types import Array, ArrayLike
@@ -61,7 +62,8 @@ class Concatenate(Layer):
     def compute_mask(
         self, inputs: Sequence[Array], previous_mask: Sequence[Array | None] | None = None
     ) -> Array | None:
-        given = [mask for mask in previous_mask or () if mask is not None]
+        checked = check_masks(self, inputs, previous_mask)
+        given = [mask for mask in checked if mask is not None]
         if previous_mask is None or not given:
             return None
         rank = given[0].ndim

@@ -13,7 +13,7 @@ from kgraph.errors import GraphError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.context import widened
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.mask_check import check_mask
+from kgraph.layers.base.mask_check import check_mask, check_masks
 from kgraph.layers.base.options import LayerOptions
 from kgraph.layers.merging.inputs import check_list, equal, mismatch, same_rank, sizes
 from kgraph.types import Array, ArrayLike, Function
@@ -60,7 +60,7 @@ class _Elementwise(Layer):
     def compute_mask(
         self, inputs: Sequence[Array], previous_mask: Masks | None = None
     ) -> Array | None:
-        masks: list[Any] = list(previous_mask or [None])
+        masks = check_masks(self, inputs, previous_mask)
         if any(mask is None for mask in masks):
             return None
         return functools.reduce(jnp.logical_or, same_rank(masks))

@@ -6,6 +6,7 @@ from kgraph.lazy import lazy_names
 
 if TYPE_CHECKING:
     __all__: list[str]
+    from kgraph.activations import glu as glu
     from kgraph.activations import hard_shrink as hard_shrink
     from kgraph.activations import leaky_relu as leaky_relu
     from kgraph.activations import soft_shrink as soft_shrink

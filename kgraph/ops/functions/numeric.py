@@ -70,8 +70,18 @@ def cdist(x: Array, y: Array) -> Array:
 
     Shapes: `[*batch, m, features]` and `[*batch, n, features]` in, `[*batch, m, n]` out. The
     differences are taken first: products would lose the digits of small distances.
+
+    Raises:
+        ConfigError: they are no rows of equally many features.
     """
-    apart = jnp.expand_dims(jnp.asarray(x), -2) - jnp.expand_dims(jnp.asarray(y), -3)
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-1]:
+        raise ConfigError(
+            "cdist needs rows of equally many features",
+            expected="[*batch, m, features] and [*batch, n, features]",
+            received=f"{list(x.shape)} and {list(y.shape)}",
+        )
+    apart = jnp.expand_dims(x, -2) - jnp.expand_dims(y, -3)
     return jnp.sqrt(jnp.sum(jnp.square(apart), axis=-1))
 
 

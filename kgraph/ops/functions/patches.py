@@ -124,6 +124,13 @@ def depth_to_space(x: Array, block_size: int, data_format: str = "channels_last"
     """
     first = _is_first("depth_to_space", data_format)
     step = block_size
+    axis = 1 if first else -1
+    if x.ndim != 4 or x.shape[axis] % step**2:
+        raise ConfigError(
+            "depth_to_space cannot cut these channels into blocks",
+            expected=f"4 axes, and a multiple of {step**2} channels on axis {axis}",
+            received=f"shape {list(x.shape)}",
+        )
     axes = x.shape[2:] if first else x.shape[1:3]
     (height, width), depth = axes, x.shape[1 if first else -1] // step**2
     if first:
@@ -140,6 +147,12 @@ def space_to_depth(x: Array, block_size: int, data_format: str = "channels_last"
     first = _is_first("space_to_depth", data_format)
     step = block_size
     axes = x.shape[2:] if first else x.shape[1:3]
+    if x.ndim != 4 or any(size % step for size in axes):
+        raise ConfigError(
+            "space_to_depth cannot cut these images into blocks",
+            expected=f"4 axes, height and width multiples of {step}",
+            received=f"shape {list(x.shape)}",
+        )
     (height, width), depth = (n // step for n in axes), x.shape[1 if first else -1]
     if first:
         cut = x.reshape(x.shape[0], depth, height, step, width, step)

@@ -146,6 +146,11 @@ def _window(window: Any, length: int, fft_length: int, dtype: DTypeLike) -> Arra
 
 
 def _complex(x: Sequence[Array]) -> Array:
+    if not isinstance(x, (list, tuple)) or len(x) != 2:
+        raise ConfigError(
+            "A spectrum is a pair of arrays", expected="(real part, imaginary part)",
+            received=f"{len(x)} arrays" if isinstance(x, (list, tuple)) else type(x).__name__,
+        )  # fmt: skip
     real, imaginary = x
     return jax.lax.complex(real, imaginary)
 
