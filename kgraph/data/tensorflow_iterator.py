@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kgraph.errors import DataError
 from kgraph.source import warn
+from kgraph.writing import write_file
 
 _SHARE = 100
 """How many times longer than it takes to write the state down it serves, at least."""
@@ -85,7 +87,12 @@ class TensorFlowIterator:
         """Goes to where `get_state` was asked, of the same dataset."""
         with tempfile.TemporaryDirectory() as folder:
             for name, text in state["iterator"].items():
-                Path(folder, name).write_bytes(zlib.decompress(base64.b64decode(text)))
+                if not name or Path(name).name != name:  # a checkpoint may be anybody's
+                    raise DataError(
+                        "A file of the iterator's place lies outside of its folder",
+                        received=repr(name),
+                    )
+                write_file(Path(folder, name), zlib.decompress(base64.b64decode(text)))
             self._checkpoint().read(f"{folder}/place").assert_consumed()
         self._base, self._since = state["iterator"], state["batches"]
         deque(itertools.islice(self._arrays, self._since), maxlen=0)

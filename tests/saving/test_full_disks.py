@@ -100,6 +100,7 @@ PLACES = {
     "utils/images": "image.png", "forecast/child": "text",
     "saving/kgraph_format/processes": "a note of bytes in the workshop of a folder, of `naming`",
     "saving/keras_format/hdf5": "writes to memory",
+    "saving/keras_format/sharded": "by replace_file, as m.weights.h5",
     "datasets/download": "test_a_download_that_does_not_fit",
     "utils/archives": "test_an_archive_that_does_not_fit_names_the_member_and_its_bytes",
 }  # fmt: skip
