@@ -249,7 +249,7 @@ def test_convolutions_do_not_loop_on_a_cpu():
         assert stacked_counts(Model(inputs, x)) == []
 
 
-def test_convolutions_loop_elsewhere_only_where_it_is_asked_for():
+def test_blocks_loop_elsewhere_only_where_it_is_asked_for():
     inputs = x = Input((TIME, WIDTH))
     for _ in range(8):
         h = Conv1D(WIDTH, 3, padding="same", activation="relu")(x)
@@ -262,6 +262,7 @@ def test_convolutions_loop_elsewhere_only_where_it_is_asked_for():
         assert stacked_counts(model, stack="auto") == []
         assert stacked_counts(model, stack=True) == [8]
         assert stacked_counts(model, stack="auto", remat="blocks") == [8]
+        assert stacked_counts(encoder(6), stack="auto") == []
 
 
 # --- policy, printing, passes --------------------------------------------------------------------
