@@ -46,14 +46,13 @@ def test_long_attention_is_a_kernel_and_the_loss_is_in_pieces(make, parts):
     assert not [one for one in found.collectives if one.kind == "all-to-all"]
 
 
-@pytest.mark.parametrize(("where", "rows"), [("v5e:1x1", 32), (SLICE, 256)])
-def test_blocks_that_wait_on_the_host_leave_room_on_the_chip(where, rows):
+def test_blocks_that_wait_on_the_host_leave_room_on_the_chip():
     inputs = x = kgraph.Input((512, 512))
     for _ in range(16):
         h = L.Dense(1024, "gelu", dtype="mixed_bfloat16")(x)
         x = L.Add(dtype="mixed_bfloat16")([x, L.Dense(512, dtype="mixed_bfloat16")(h)])
     model = kgraph.Model(inputs, L.Dense(8)(x))
-    model.compile("adam", "mse", stack=True, distribution=None if where != SLICE else FSDP())
-    usual, found = (model.forecast(where, rows, remat=r) for r in ("blocks", "offload"))
+    model.compile("adam", "mse", stack=True)
+    usual, found = (model.forecast("v5e:1x1", 32, remat=r) for r in ("blocks", "offload"))
     assert found.bytes_per_chip.temporary < 0.5 * usual.bytes_per_chip.temporary
     assert found.cycles < 1.02 * usual.cycles
