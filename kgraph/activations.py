@@ -15,7 +15,6 @@ import jax.numpy as jnp
 
 from kgraph import registry
 from kgraph.errors import ConfigError
-from kgraph.source import warn
 from kgraph.types import ActivationLike, Array, Config, CustomObjects, Function
 
 celu = jax.nn.celu
@@ -83,11 +82,6 @@ def glu(x: Array, axis: int = -1) -> Array:
 
 def softmax(x: Array, axis: int | Sequence[int] = -1) -> Array:
     """Makes values positive with sum 1 over one or several axes."""
-    if all(x.shape[i] == 1 for i in (axis if isinstance(axis, Sequence) else [axis])):
-        warn(
-            f"softmax over axis {axis} of the shape {list(x.shape)} is 1 everywhere: for one value "
-            "a row, use sigmoid"
-        )
     return jax.nn.softmax(x, _hashable(axis))
 
 

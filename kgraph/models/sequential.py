@@ -47,13 +47,13 @@ class Sequential(Model):
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name, trainable=trainable)
         if isinstance(layers, Layer):
             raise ConfigError(
                 "Sequential takes its layers as one list",
                 received=label_of(layers),
                 hint="Sequential([first, second, ...])",
             )
+        super().__init__(name=name, trainable=trainable)
         for layer in layers or ():
             _append(self, layer)
         _rebuild(self)

@@ -128,14 +128,16 @@ class PaddedSize:
             self._rows = self._placement.rounded(self._rows)
         if rows == self._rows:
             return batch, self._all_rows()
-        return padded_batch(batch, self._rows), np.arange(self._rows) < rows
+        return padded_batch(batch, self._rows), self._placed(np.arange(self._rows) < rows)
 
     def _all_rows(self) -> Any:
         """Returns that all rows count, which most batches say: on the device, once."""
         if self._whole is None or len(self._whole) != self._rows:
-            whole = np.ones(self._rows, bool)
-            self._whole = jax.device_put(whole) if self._placement is None else whole
+            self._whole = self._placed(np.ones(self._rows, bool))
         return self._whole
+
+    def _placed(self, kept: np.ndarray) -> Any:
+        return jax.device_put(kept) if self._placement is None else kept
 
 
 def _at_most(items: Iterator[Any], most: int | None) -> Iterator[Any]:

@@ -10,6 +10,7 @@ import jax
 import keras
 import numpy as np
 import pytest
+from keras_zeros import keras_starts_with_zeros  # noqa: F401
 
 import kgraph
 from kgraph import applications

@@ -16,6 +16,7 @@ from keras.src.applications import efficientnet_v2 as their_efficientnet_v2
 from keras.src.applications import inception_resnet_v2 as their_inception
 from keras.src.applications import nasnet as their_nasnet
 from keras.src.legacy.saving import legacy_h5_format
+from keras_zeros import keras_starts_with_zeros  # noqa: F401
 
 import kgraph
 from kgraph.applications import convnext, efficientnet_v2, inception_resnet_v2, nasnet

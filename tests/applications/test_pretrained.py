@@ -12,6 +12,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from keras_zeros import keras_starts_with_zeros  # noqa: F401
 
 import kgraph
 from kgraph import applications

@@ -82,11 +82,6 @@ def test_older_names_are_taken():
         kgraph.distribution.ModelParallel(device_mesh=other, layout_map=rules)
 
 
-def test_a_softmax_over_one_value_is_warned_of():
-    with pytest.warns(UserWarning, match="is 1 everywhere"):
-        L.Dense(1, activation="softmax")(X)
-
-
 def test_a_list_that_holds_itself_is_named():
     class Odd(kgraph.Layer):
         def __init__(self):

@@ -15,7 +15,7 @@ from kgraph.hooks import is_overridden
 from kgraph.layers.base import Layer, create_values
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
-from kgraph.layers.base.tree import named_weights
+from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.registry import describe
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.atomic import replace_file
@@ -228,6 +228,8 @@ def _prove(model: Model, path: Path, config: bytes, writer: ModelWriter) -> None
             raise _unprovable(model, str(error).partition("\n")[0]) from error
     places = weight_paths(model, writer.order)
     placed = {id(weight) for weight in places.values()}
+    # What adapters have learned stands in the weights that rest.
+    placed |= {id(weight) for layer in parts_of(model) for weight in layer._kgraph.adapters}
     for at, weight in common_weights(model):
         if id(weight) not in placed:
             raise _unprovable(model, f"{at} has no place in a Keras file")
