@@ -77,7 +77,8 @@ def ways(model: Any, folder: str) -> Iterator[tuple[str, Callable[[], Any]]]:
             weight._value = None
 
     yield "weights", first_values
-    params = program.nest({id(place.weight): place.weight.value for place in program.places})
+    layout = program.weights.layout
+    params = layout.nest({id(place.weight): place.weight.value for place in layout.places})
     first_state = partial(
         new_optimizer_state, program, model.optimizer, params["params"], placement
     )
@@ -88,7 +89,7 @@ def ways(model: Any, folder: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     twin.save_weights(f"{folder}/w.safetensors")
     del twin
     model.save(f"{folder}/model/")
-    template = placement.specs(program.layout, params)
+    template = placement.specs(layout, params)
     del params, first_state
     forget()
     yield "checkpoint", lambda: checkpoint.restore(None, template)[0]

@@ -79,8 +79,12 @@ class FeatureSpace(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        if not features:
-            raise ConfigError("A FeatureSpace needs `features`", received=repr(features))
+        if not isinstance(features, Mapping) or not features:
+            raise ConfigError(
+                "A FeatureSpace needs `features`",
+                expected="a dict from names to kinds, such as {'age': 'float'}",
+                received=repr(features),
+            )
         check_choice("FeatureSpace", "output_mode", output_mode, ("concat", "dict"))
         self.output_mode, self.crossing_dim, self.hashing_dim = (
             output_mode, crossing_dim, hashing_dim,
