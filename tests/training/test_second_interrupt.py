@@ -129,7 +129,7 @@ def test_a_second_ctrl_c_on_the_way_out_loses_nothing(way: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_second_ctrl_c_at_every_line_of_the_way_out_loses_nothing(way: str) -> None:
-    _try_plans(way, 1 if THOROUGH or way == "arrays" else 4)
+    _try_plans(way, 1 if THOROUGH else 2 if way == "arrays" else 4)
 
 
 def _try_with_a_checkpoint(folder: Path, first: int, every: int) -> None:
