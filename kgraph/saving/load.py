@@ -19,10 +19,13 @@ from kgraph.hooks import is_overridden
 from kgraph.layers.base import Layer
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.core import label_of
+from kgraph.saving.files import strict_json
 from kgraph.saving.files.file_error import file_error, harmless, reason_of, refusing, shown
 from kgraph.saving.files.misfit import Misfit, check, check_keys
 from kgraph.saving.files.pending import settle
 from kgraph.saving.keras_format import keras_format_of, load_keras_model
+from kgraph.saving.keras_format.configs import model_from_keras
+from kgraph.saving.keras_format.orbax_folder import OrbaxWeights, orbax_config, orbax_step
 from kgraph.saving.kgraph_format.array_entry import is_digest
 from kgraph.saving.kgraph_format.array_reader import ShardingOf
 from kgraph.saving.kgraph_format.container import Container, open_container
@@ -46,6 +49,7 @@ from kgraph.saving.kgraph_format.stored_arrays import (
     tree_specs,
     weight_specs,
 )
+from kgraph.saving.weight_report import compare_weights
 from kgraph.source import warn
 from kgraph.tracebacks import entry
 from kgraph.types import Array, CustomObjects, FilePath
@@ -83,7 +87,8 @@ def load_model(
     kgraph's own classes and those given here or registered. No initializer runs.
 
     Args:
-        filepath: the file or folder: kgraph's own, or a file of Keras' that ends in `.keras`.
+        filepath: the file or folder: kgraph's own, a file of Keras' that ends in `.keras`, or a
+            folder of its `OrbaxCheckpoint`, whose optimizer's state is not read.
         custom_objects: your own classes and functions by name.
         compile: whether compile options and training state are restored as well.
         safe_mode: accepted as in Keras; loading is never anything but safe.
@@ -109,6 +114,8 @@ def load_model(
                 "expect_sha256 is no SHA-256", expected="64 hexadecimal digits",
                 received=repr(expect_sha256),
             )  # fmt: skip
+    if (step := orbax_step(path)) is not None:
+        return _load_step(step, custom_objects)
     if keras_format_of(path) == "model":
         return load_keras_model(path, custom_objects, compile, expect_sha256)
     if keras_format_of(path) is not None:
@@ -119,6 +126,21 @@ def load_model(
                 path, "holds weights only", hint="build the model and call model.load_weights(path)"
             )
         return _load(container, compile, shardings)
+
+
+def _load_step(step: Path, custom_objects: CustomObjects | None) -> Any:
+    """Returns the model of a step of Keras' `OrbaxCheckpoint`, without the optimizer's state."""
+    with refusing(step, "has a config that cannot be read"):
+        document = strict_json.decode(orbax_config(step).encode())
+    model = model_from_keras(document, custom_objects)
+    with OrbaxWeights(step, model) as file:
+        ours = {at.removeprefix(WEIGHTS): spec for at, spec in weight_specs(model).items()}
+        report = compare_weights(ours, file.specs)
+        if not report.complete:
+            raise report.error(step, "build the model and call load_weights(path, strict=False)")
+        read = file.read(report.loaded)
+        assign(model, {f"{WEIGHTS}{at}": jax.device_put(array) for at, array in read})
+    return model
 
 
 def _load(container: Container, compile: bool, shardings: ShardingOf | None) -> Any:

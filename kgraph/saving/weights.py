@@ -25,6 +25,7 @@ from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.files.misfit import Misfit
 from kgraph.saving.files.pending import settle
 from kgraph.saving.keras_format import KerasWeights, keras_format_of, save_keras_weights
+from kgraph.saving.keras_format.orbax_folder import OrbaxWeights, orbax_step
 from kgraph.saving.kgraph_format.container import open_container
 from kgraph.saving.kgraph_format.content import (
     Content,
@@ -118,7 +119,8 @@ def load_weights(
     Args:
         model: a model that has its weights.
         filepath: the file: kgraph's own (or a folder), `.safetensors`, or one of Keras' that ends
-            in `.keras` or `.h5`. From the latter, optimizers that have a state take theirs.
+            in `.keras` or `.h5`. From the latter, optimizers that have a state take theirs. A
+            folder of Keras' `OrbaxCheckpoint` gives the weights of its newest step.
         skip_mismatch: whether weights that are not in both, or differ in shape, are left as they
             are, with a warning, in the place of an error.
         strict: False leaves weights that are only in the model or only in the file as they are,
@@ -136,8 +138,11 @@ def load_weights(
     path = Path(os.fspath(filepath))
     settle(path, model)
     refuse_other_ways(model)
-    if keras_format_of(path) is not None:
-        reader: _Reader = KerasWeights(path, model, by_name=not strict)
+    step = orbax_step(path)
+    if step is not None:
+        reader: _Reader = OrbaxWeights(step, model)
+    elif keras_format_of(path) is not None:
+        reader = KerasWeights(path, model, by_name=not strict)
     else:
         reader = SafetensorsReader(path) if path.suffix == SUFFIX else _ContainerReader(path)
     with reader as file:
@@ -298,7 +303,7 @@ class SafetensorsReader:
         return digests
 
 
-_Reader: TypeAlias = _ContainerReader | SafetensorsReader | KerasWeights
+_Reader: TypeAlias = _ContainerReader | SafetensorsReader | KerasWeights | OrbaxWeights
 
 
 def _write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
