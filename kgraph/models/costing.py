@@ -76,7 +76,7 @@ def row_flops(self: Model) -> Callable[[Form], float | None]:
         if live is None or len(form) != len(live.graph.inputs):
             return None
         specs = [live.graph.spec(ref) for ref in live.graph.inputs]
-        given = [TensorSpec((1, *shape), dtype) for shape, dtype in form]
+        given = [TensorSpec((1, *shape), str(dtype)) for shape, dtype in form]
         try:
             known = bind_sizes(zip(specs, given))
             names = unknown_sizes(live.graph).items()

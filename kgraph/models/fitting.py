@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,9 +130,11 @@ def fit(
     if checkpoint is None and callbacks is not None:
         checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
     placement = trainer.programs.placement()
-    job = trainer.job = Job()
+    job = Job()
     saver = Unsaved() if checkpoint is None else Recovery(checkpoint, job)
-    with held(), trainer.alone(), together("fit", Preempted), saver as recovery:
+    with (
+        held(), trainer.alone(), _known(trainer, job), together("fit", Preempted), saver as recovery
+    ):  # fmt: skip
         seeds = recovery.seeds(trainer.seeds(seed))
         source = make_source(
             x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight,
@@ -173,6 +176,16 @@ def fit(
         ):
             _train(run, recovery, start)
     return history
+
+
+@contextlib.contextmanager
+def _known(trainer: Trainer, job: Job) -> Iterator[None]:
+    """Lets callbacks know a job for as long as it runs: what they do later is not of a `fit`."""
+    trainer.job = job
+    try:
+        yield
+    finally:
+        trainer.job = None
 
 
 def _opened(

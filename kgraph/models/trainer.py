@@ -64,7 +64,7 @@ class Trainer:
         running: the engine that trains just now.
         reached: where the last training ended; None before the first.
         meters: the metrics that `compile` adds to those of the model; None before it.
-        job: what the last `fit` did with its time; None before the first.
+        job: what the `fit` that runs just now does with its time.
     """
 
     def __init__(self, model: Model, programs: Programs) -> None:

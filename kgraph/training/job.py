@@ -21,13 +21,13 @@ from kgraph.training.step import Batch
 
 Activity: TypeAlias = Literal["steps", "data", "compile", "save", "restore", "restart", "other"]
 LOST: tuple[Activity, ...] = ("compile", "save", "restore", "restart")
-Form: TypeAlias = tuple[tuple[tuple[int, ...], str], ...]
+Form: TypeAlias = tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
 """Shape (without the rows) and dtype of each input of a batch."""
 
 
 def form_of(batch: Batch) -> Form:
     """Returns what the inputs of a batch look like, apart from the number of rows."""
-    return tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in jax.tree.leaves(batch.inputs))
+    return tuple((leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(batch.inputs))
 
 
 @dataclass(frozen=True)
@@ -215,8 +215,6 @@ def _rates(job: Job, rows: Counter[Form], seconds: float) -> dict[str, float]:
 def _tokens(form: Form) -> int:
     """Returns how many ids of words a row has: of integer inputs with steps, the longest."""
     steps = [
-        shape[0]
-        for shape, dtype in form
-        if len(shape) == 1 and np.issubdtype(np.dtype(dtype), np.integer)
+        shape[0] for shape, dtype in form if len(shape) == 1 and np.issubdtype(dtype, np.integer)
     ]
     return max(steps, default=0)

@@ -152,6 +152,8 @@ class Fit:
         self._begin = self.epochs.start, int(self.engine.state.step) - self.start
         try:
             self._run(agreement)
+            if self.job.profile is not None:
+                self.job.profile.warn_if_too_late()
         except Preempted:
             self.watch.preempted()
             raise

@@ -10,6 +10,7 @@ import jax
 from kgraph.checks import is_whole
 from kgraph.distribution.coordination import is_leader
 from kgraph.errors import ConfigError
+from kgraph.source import warn
 
 
 class Profile:
@@ -60,6 +61,14 @@ class Profile:
         if self._runs and self._done >= self.last:
             wait()
             self.end()
+
+    def warn_if_too_late(self) -> None:
+        """Says so if a training has ended before the first step of the trace."""
+        if self._done < self.first and is_leader():
+            warn(
+                f"No trace was written to {self.folder!r}: it begins with step {self.first}, and "
+                f"this training had {self._done}"
+            )
 
     def end(self) -> None:
         """Writes the trace of a training that has ended before its last step."""

@@ -202,9 +202,15 @@ def rows_of(totals: Any) -> dict[Any, int]:
 
 
 def test_rows_are_counted_as_the_data_have_them(tmp_path):
+    jobs: list[Job] = []
+
     def counted(data: Any, of: Any, **options: Any) -> Any:
-        run(tmp_path, JobMetrics(), data=data, of=of, **options)
-        totals = of._kgraph.trainer.job.totals()
+        def end(logs: Any) -> None:
+            jobs.append(of._kgraph.trainer.job)
+
+        keep = kgraph.callbacks.LambdaCallback(on_train_end=end)
+        run(tmp_path, JobMetrics(), keep, data=data, of=of, **options)
+        totals = jobs[-1].totals()
         return totals.steps, rows_of(totals)
 
     assert counted((IDS, TARGETS), model()) == (6, {((6,),): 44})  # 8, 8 and 6, which are padded
@@ -213,9 +219,8 @@ def test_rows_are_counted_as_the_data_have_them(tmp_path):
     mixed = [(IDS[:8, :4], TARGETS[:8, :4]), (IDS[:8], TARGETS[:8])]
     of = model(None)
     assert counted((mixed,), of, batch_size=None) == (4, {((4,),): 16, ((6,),): 16})
-    flops = of._kgraph.trainer.job.flops
     for length in (4, 6):
-        assert flops((((length,), "int32"),)) == model(length).cost().total.flops
+        assert jobs[-1].flops((((length,), np.dtype("int32")),)) == model(length).cost().total.flops
 
 
 def test_costs_that_cannot_be_counted_end_no_training(tmp_path):
@@ -264,11 +269,14 @@ def test_measuring_waits_for_nothing(tmp_path, monkeypatch):
 
 
 def test_a_loop_of_ones_own_is_not_measured(tmp_path):
-    told = CallbackList(JobMetrics(), model=model())
-    with pytest.raises(StateError, match="JobMetrics measures `fit`"):
-        told.on_train_begin()
-    with pytest.raises(ConfigError, match=r"traced by `fit` alone[\s\S]*jax.profiler"):
-        CallbackList(TensorBoard(tmp_path, profile_batch=1), model=model()).on_train_begin()
+    made = model()
+    for _ in range(2):
+        told = CallbackList(JobMetrics(), model=made)
+        with pytest.raises(StateError, match="JobMetrics measures `fit`"):
+            told.on_train_begin()
+        with pytest.raises(ConfigError, match=r"traced by `fit` alone[\s\S]*jax.profiler"):
+            CallbackList(TensorBoard(tmp_path, profile_batch=1), model=made).on_train_begin()
+        made.fit(IDS, TARGETS, verbose=0)  # which ends with its job
 
 
 # --- traces ---------------------------------------------------------------------------------------
@@ -335,6 +343,12 @@ def test_steps_that_are_none_are_refused(steps):
     if steps not in (0, True):
         with pytest.raises(ConfigError, match=r"TensorBoard[\s\S]*`profile_batch`"):
             TensorBoard(profile_batch=steps)
+
+
+def test_a_trace_that_never_begins_is_warned_of(tmp_path):
+    with pytest.warns(UserWarning, match=r"No trace was written.*step 9, and .*had 6"):
+        run(tmp_path, JobMetrics((9, 12), tmp_path / "t"))
+    assert not (tmp_path / "t").exists()
 
 
 def test_one_fit_writes_one_trace(tmp_path):
