@@ -79,8 +79,8 @@ def save_weights(
             that Keras 3 reads into the same model, with the state of its optimizers, as in Keras.
         overwrite: whether a file of this name is replaced.
         max_shard_size: how many gigabytes a file may have; then the name ends in `.weights.json`,
-            and is that of the index of several `.weights.h5`, as Keras has them. If a save ends
-            before its time, there is no index.
+            and is that of the index of several `.weights.h5`, as Keras has them. A save that fails
+            leaves those of the one before.
 
     Raises:
         ConfigError: the name ends otherwise, or a weight has a dtype that cannot be stored.

@@ -11,6 +11,7 @@ import pytest
 
 import kgraph
 from kgraph.errors import ConfigError, ModelFileError
+from kgraph.saving.keras_format.hdf5 import write_arrays
 
 SMALL = 300 / 1024**3
 """Gigabytes: room for some arrays of the models, and not for all."""
@@ -71,27 +72,49 @@ def test_an_index_reaches_no_other_folder_and_needs_all_of_its_files(tmp_path):
     model.save_weights(index, max_shard_size=1)
     model.load_weights(index)
     text = index.read_text()
-    index.write_text(text.replace("w_00000", "../w_00000"))
+    index.write_text(text.replace('"w_00000', '"../w_00000'))
     with pytest.raises(ModelFileError, match=r"not beside it[\s\S]*\.\./w"):
         model.load_weights(index)
     index.write_text(text)
-    (tmp_path / "w_00000.weights.h5").unlink()
+    next(tmp_path.glob("w_00000*")).unlink()
     with pytest.raises(ModelFileError, match="w_00000"):
         model.load_weights(index)
-    index.write_text("[]")
-    with pytest.raises(ModelFileError, match="no index"):
-        model.load_weights(index)
+    for nonsense in ("[]", "{}", '{"weight_map": {"a": 3}}', '{"weight_map": {"a": [["b"]]}}'):
+        index.write_text(nonsense)
+        with pytest.raises(ModelFileError, match="no index"):
+            model.load_weights(index)
 
 
-def test_a_save_that_ends_before_its_time_leaves_no_index(tmp_path, monkeypatch):
-    model = kgraph.Sequential([kgraph.Input((2,)), kgraph.layers.Dense(1)])
+def test_a_save_that_fails_leaves_the_one_before_and_one_that_does_not_takes_it_away(
+    tmp_path, monkeypatch
+):
+    inputs = kgraph.Input((2,))
+    model = kgraph.Model(inputs, kgraph.layers.Dense(1)(kgraph.layers.Dense(9)(inputs)))
+    (tmp_path / "w_notes.weights.h5").write_text("the user's")
     index = tmp_path / "w.weights.json"
-    model.save_weights(index, max_shard_size=1)
+    model.save_weights(index, max_shard_size=SMALL / 4)
+    before, files = model.get_weights(), sorted(path.name for path in tmp_path.iterdir())
+    assert len(files) > 3
+    model.set_weights([array + 1 for array in before])
+    written = []
 
-    def fail(*_: Any) -> None:
-        raise OSError("full")
+    def fail(arrays: Any, names: Any) -> bytes:
+        if written:
+            raise OSError("full")
+        written.append(write_arrays(arrays, names))
+        return written[0]
 
-    monkeypatch.setattr("kgraph.saving.keras_format.sharded.write_arrays", fail)
-    with pytest.raises(OSError, match="full"):
-        model.save_weights(index, max_shard_size=1)
-    assert not index.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("kgraph.saving.keras_format.sharded.write_arrays", fail)
+        with pytest.raises(OSError, match="full"):
+            model.save_weights(index, max_shard_size=SMALL / 4)
+    model.load_weights(index)
+    for found, wanted in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+
+    model.save_weights(index, max_shard_size=1)  # one file in the place of several
+    after = sorted(path.name for path in tmp_path.iterdir())
+    assert after == ["w.weights.json", "w_00000.weights.h5", "w_notes.weights.h5"]
+    model.load_weights(index)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,16 @@ import numpy as np
 from kgraph.checks import check_positive
 from kgraph.errors import ConfigError
 from kgraph.saving.files import strict_json
-from kgraph.saving.files.atomic import replace_file
+from kgraph.saving.files.atomic import put_in_place, reading_back, sync, workshop
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.hdf5 import ArrayFile, write_arrays
 from kgraph.saving.kgraph_format.parts import open_regular
+from kgraph.writing import naming
 
 SUFFIX = ".weights.json"
+_SHARD = ".weights.h5"
+_OWN = re.compile(r"_\d{5,}" + re.escape(_SHARD))
+"""How the name of a file goes on that a save has written beside an index."""
 _MOST_SHARDS = 100_000
 
 
@@ -63,27 +69,62 @@ class ShardedArrays(ArrayFile):
 def write_sharded(
     path: Path, arrays: Mapping[str, np.ndarray], names: Mapping[str, str], largest: float
 ) -> None:
-    """Writes arrays to files of at most so many bytes (or of one array), and then the index.
+    """Writes arrays to files of at most so many bytes (or of one array), and an index of them.
 
-    The old index is taken away first: half of a save is never taken for a whole one.
+    All is written and read back before anything that was there is touched. Then names change, while
+    there is no index: half of a save is never taken for a whole one. (Keras wants the same names
+    each time.)
 
     Args:
         path: of the index.
         arrays, names: see `write_arrays`.
         largest: how many bytes of arrays a file may hold.
     """
-    path.unlink(missing_ok=True)
+    total = sum(array.nbytes for array in arrays.values())
+    with naming(path, total), workshop(path) as folder:
+        new = folder / path.name
+        written = _write_all(new, arrays, names, largest, total)
+        with reading_back(), ShardedArrays(new) as found:
+            for at in found.arrays:
+                found.read(at)
+        for file in (*written, new):
+            sync(file)
+        path.unlink(missing_ok=True)
+        for shard in _shards_beside(path):
+            shard.unlink()
+        for file in written:
+            os.replace(file, path.with_name(file.name))
+        put_in_place(new, path)
+
+
+def _write_all(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    names: Mapping[str, str],
+    largest: float,
+    total: int,
+) -> list[Path]:
+    """Writes all of `write_sharded`; returns the files besides the index."""
     places: dict[str, list[str]] = {}
+    written: list[Path] = []
     for number, part in enumerate(_parts(arrays, largest)):
-        shard = path.with_name(f"{path.name.removesuffix(SUFFIX)}_{number:05}.weights.h5")
+        shard = path.with_name(f"{path.name.removesuffix(SUFFIX)}_{number:05}{_SHARD}")
         groups = {at.rpartition("/")[0] for at in part}
         for group in sorted(groups):
             places.setdefault(f"/{group}", []).append(shard.name)
-        data = write_arrays(part, {group: names[group] for group in groups if group in names})
-        _write(shard, data)
-    total = sum(array.nbytes for array in arrays.values())
+        named = {group: names[group] for group in groups if group in names}
+        shard.write_bytes(write_arrays(part, named))
+        written.append(shard)
     index = {"metadata": {"total_size": total}, "weight_map": places}
-    _write(path, strict_json.encode(index, "The index"))
+    path.write_bytes(strict_json.encode(index, "The index"))
+    return written
+
+
+def _shards_beside(path: Path) -> list[Path]:
+    """Returns the files that an earlier save has written beside an index."""
+    stem = path.name.removesuffix(SUFFIX)
+    found = path.parent.glob(f"{glob.escape(stem)}_*{_SHARD}")
+    return [file for file in found if _OWN.fullmatch(file.name.removeprefix(stem))]
 
 
 def bytes_of_shards(gigabytes: float) -> float:
@@ -101,18 +142,16 @@ def check_name(path: Path, largest: float | None) -> None:
         )
 
 
-def _write(path: Path, data: bytes) -> None:
-    replace_file(path, len(data), lambda new: new.write_bytes(data), Path.read_bytes)
-
-
 def _parts(arrays: Mapping[str, np.ndarray], largest: float) -> Iterator[dict[str, np.ndarray]]:
     """Yields arrays in their order, as many at a time as fit."""
     part: dict[str, np.ndarray] = {}
+    size = 0
     for at, array in arrays.items():
-        if part and sum(a.nbytes for a in part.values()) + array.nbytes > largest:
+        if part and size + array.nbytes > largest:
             yield part
-            part = {}
+            part, size = {}, 0
         part[at] = array
+        size += array.nbytes
     yield part
 
 
@@ -120,8 +159,8 @@ def _listed(path: Path) -> list[str]:
     """Returns the names of the files that an index lists, in their order."""
     with open_regular(path) as file, refusing(path, "is no index of weights"):
         places = strict_json.decode(file.read())["weight_map"].values()
-    listed = [name for at in places for name in ([at] if isinstance(at, str) else at)]
-    names = list(dict.fromkeys(listed))
+        listed = [name for at in places for name in ([at] if isinstance(at, str) else at)]
+        names = list(dict.fromkeys(listed))
     for name in names:
         if not isinstance(name, str) or name != os.path.basename(name) or name in ("", ".", ".."):
             raise file_error(
