@@ -115,7 +115,12 @@ def load_model(
                 received=repr(expect_sha256),
             )  # fmt: skip
     if (step := orbax_step(path)) is not None:
-        return _load_step(step, custom_objects)
+        if expect_sha256 is not None:
+            raise ConfigError(
+                "expect_sha256 is of one file or folder of kgraph's, or a file of Keras'",
+                received=f"{os.fspath(path)!r}, which Keras' OrbaxCheckpoint wrote",
+            )
+        return _load_step(step, custom_objects, compile)
     if keras_format_of(path) == "model":
         return load_keras_model(path, custom_objects, compile, expect_sha256)
     if keras_format_of(path) is not None:
@@ -128,10 +133,12 @@ def load_model(
         return _load(container, compile, shardings)
 
 
-def _load_step(step: Path, custom_objects: CustomObjects | None) -> Any:
+def _load_step(step: Path, custom_objects: CustomObjects | None, compile: bool) -> Any:
     """Returns the model of a step of Keras' `OrbaxCheckpoint`, without the optimizer's state."""
     with refusing(step, "has a config that cannot be read"):
-        document = strict_json.decode(orbax_config(step).encode())
+        document = dict(strict_json.decode(orbax_config(step).encode()))
+    if not compile:
+        document.pop("compile_config", None)
     model = model_from_keras(document, custom_objects)
     with OrbaxWeights(step, model) as file:
         ours = {at.removeprefix(WEIGHTS): spec for at, spec in weight_specs(model).items()}
@@ -140,6 +147,11 @@ def _load_step(step: Path, custom_objects: CustomObjects | None) -> Any:
             raise report.error(step, "build the model and call load_weights(path, strict=False)")
         read = file.read(report.loaded)
         assign(model, {f"{WEIGHTS}{at}": jax.device_put(array) for at, array in read})
+    if model.compiled:
+        warn(
+            f"{label_of(model)} is compiled as the checkpoint of Keras' says, but its optimizer "
+            "begins anew: what that remembered is not read"
+        )
     return model
 
 

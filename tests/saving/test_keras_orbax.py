@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import kgraph
-from kgraph.errors import ModelFileError
+from kgraph.errors import ConfigError, ModelFileError
 
 
 def _functional(K: Any) -> Any:
@@ -50,7 +50,13 @@ def test_the_newest_step_gives_weights_and_model(make, tmp_path):
     ours = make(kgraph)
     ours.load_weights(tmp_path / "steps")
     _assert_same(ours, theirs)
-    _assert_same(kgraph.models.load_model(tmp_path / "steps"), theirs)
+    with pytest.warns(UserWarning, match="its optimizer begins anew"):
+        loaded = kgraph.models.load_model(tmp_path / "steps")
+    _assert_same(loaded, theirs)
+    assert loaded.compiled
+    assert not kgraph.models.load_model(tmp_path / "steps", compile=False).compiled
+    with pytest.raises(ConfigError, match="expect_sha256"):
+        kgraph.models.load_model(tmp_path / "steps", expect_sha256="0" * 64)
     first = make(kgraph)
     first.load_weights(tmp_path / "steps" / "0")
     assert np.abs(first.get_weights()[0] - ours.get_weights()[0]).max() > 0
