@@ -22,6 +22,9 @@ _SHARE = 100
 _LARGEST = 2**22
 """Characters of a state that is written down anew; a full buffer of `shuffle` may have more."""
 
+MOST_BYTES = 2**30
+"""How large a file of a state may be when it is unpacked: a checkpoint may be anybody's."""
+
 
 def iterator_of(dataset: Any) -> Iterator[Any]:
     """Returns what gives the batches of a tf.data dataset as NumPy arrays.
@@ -87,12 +90,12 @@ class TensorFlowIterator:
         """Goes to where `get_state` was asked, of the same dataset."""
         with tempfile.TemporaryDirectory() as folder:
             for name, text in state["iterator"].items():
-                if not name or Path(name).name != name:  # a checkpoint may be anybody's
+                if not name or Path(name).name != name:
                     raise DataError(
                         "A file of the iterator's place lies outside of its folder",
                         received=repr(name),
                     )
-                write_file(Path(folder, name), zlib.decompress(base64.b64decode(text)))
+                write_file(Path(folder, name), _unpacked(name, text))
             self._checkpoint().read(f"{folder}/place").assert_consumed()
         self._base, self._since = state["iterator"], state["batches"]
         deque(itertools.islice(self._arrays, self._since), maxlen=0)
@@ -112,6 +115,17 @@ class TensorFlowIterator:
 
     def _checkpoint(self) -> Any:
         return self._tensorflow.train.Checkpoint(iterator=self._arrays)
+
+
+def _unpacked(name: str, text: str) -> bytes:
+    worker = zlib.decompressobj()
+    data = worker.decompress(base64.b64decode(text), MOST_BYTES)
+    if worker.unconsumed_tail:
+        raise DataError(
+            "A file of the iterator's place is too large",
+            expected=f"at most {MOST_BYTES:,} bytes", received=name,
+        )  # fmt: skip
+    return data
 
 
 def _has_unseeded_shuffle(dataset: Any) -> bool:
