@@ -10,7 +10,7 @@ import pytest
 
 import kgraph
 
-_QUANTIZED = "quantisation is a pass over the graph, not a policy of layers"
+_QUANTIZED = "nothing here computes with weights of 8 or 4 bits"
 
 LEFT_OUT: dict[str, dict[str, str]] = {
     "": {
@@ -37,7 +37,7 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         "TorchModuleWrapper": "wraps a PyTorch module, which no JAX program can trace",
     },
     "optimizers": {"legacy": "is Keras 2"},
-    "saving": {"KerasFileEditor": "is not written yet; `python -m kgraph summary` shows files"},
+    "saving": {"KerasFileEditor": "is missing; see kgraph/README.md"},
     "utils": {"legacy": "is Keras 2"},
 }  # fmt: skip
 """What is left out, by namespace, and why."""
