@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,15 @@ def test_files_and_digests_are_those_that_keras_publishes(module, names, kind, m
         assert [file.wanted for file in files] == [f"{kind}:{digest}" for digest in wanted]
         address = f"{theirs.BASE_WEIGHTS_PATH}{design.name}"
         assert [file.url for file in files] == [f"{address}.h5", f"{address}_notop.h5"]
+
+
+@pytest.mark.parametrize(("module", "number"), [("inception_resnet_v2", 2), ("nasnet", 4)])
+def test_digests_stand_in_the_text_of_keras(module, number):
+    ours = inspect.getsource(importlib.import_module(f"kgraph.applications.{module}"))
+    theirs = inspect.getsource(importlib.import_module(f"keras.src.applications.{module}"))
+    digests = set(re.findall('"([0-9a-f]{32,64})"', ours))
+    assert len(digests) == number
+    assert [digest for digest in digests if f'"{digest}"' not in theirs] == []
 
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])

@@ -86,6 +86,23 @@ def test_one_pass_over_bfloat16_loses_less_than_its_rounding(kept):
     np.testing.assert_allclose(slope.astype(jnp.float32), usual, rtol=2**-6, atol=2**-6)
 
 
+def test_bfloat16_takes_one_pass_and_wider_floats_two():
+    for dtype, passes in (("bfloat16", 1), ("float32", 2)):
+        layer = BatchNormalization(dtype=dtype)
+        layer.build((None, 4))
+
+        def call(x, layer=layer):
+            context = Context({id(w): w.value for w in layer.weights}, training=True)
+            return bind(layer, context, "norm")(x, training=True)
+
+        traced = jax.make_jaxpr(call)(jnp.ones((8, 4), dtype)).jaxpr
+        equations = [e for e in traced.eqns if e.outvars[0].aval.shape == (8, 4)]
+        read = {v for e in equations if e.primitive.name == "convert_element_type"
+                for v in e.outvars} | set(traced.invars)  # fmt: skip
+        squares = [e for e in equations if e.primitive.name in ("square", "integer_pow")]
+        assert [e.invars[0] in read for e in squares] == [passes == 1]
+
+
 def test_a_constant_has_no_negative_variance():
     x = jnp.full((1000, 3), 201.0, jnp.bfloat16)
     y, state = train(BatchNormalization(epsilon=1e-9, dtype="mixed_bfloat16"), x)

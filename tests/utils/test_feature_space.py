@@ -114,6 +114,15 @@ def test_a_model_takes_what_becomes_of_text():
         space.get_inputs()
 
 
+def test_what_is_learned_anew_is_described_anew():
+    space = FeatureSpace({"kind": "string_categorical"})
+    widths = []
+    for kinds in (["a", "b"], ["a", "b", "c", "d"]):
+        space.adapt({"kind": kinds})
+        widths.append(space.get_encoded_features().shape[-1])
+    assert widths == [3, 5]  # one for what is unknown
+
+
 def test_a_file_holds_what_was_learned(tmp_path):
     space = FeatureSpace(
         {"size": "float_normalized", "age": FeatureSpace.float_discretized(2),
