@@ -245,3 +245,28 @@ def test_lookups_keep_what_they_learned_and_hashes_the_dtype_of_their_bins(tmp_p
     for one, two in zip(model.predict(values), back.predict(values), strict=True):
         np.testing.assert_array_equal(one, two)
     assert model.predict(values)[0].tolist() == [[2], [1], [0]]
+
+
+class Holds(kgraph.Model):
+    """Makes a model inside, which its config does not name."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inner = kgraph.Sequential([kgraph.layers.Dense(3), kgraph.layers.Dense(2)])
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+@pytest.mark.filterwarnings("ignore:.*what nobody registered")
+def test_a_weight_that_has_no_place_in_a_file_is_not_lost_in_silence(tmp_path, monkeypatch):
+    model = Holds(name="outer")
+    expected = model.predict(np.ones((2, 4)), verbose=0)
+    model.save(tmp_path / "m.keras")
+    back = kgraph.saving.load_model(tmp_path / "m.keras", custom_objects={"Holds": Holds})
+    np.testing.assert_array_equal(back.predict(np.ones((2, 4)), verbose=0), expected)
+
+    monkeypatch.setattr("kgraph.saving.keras_format.save.live_order", lambda model: {})
+    with pytest.raises(ConfigError, match="has no place in a Keras file"):
+        model.save(tmp_path / "lost.keras")
+    assert not (tmp_path / "lost.keras").exists()
