@@ -405,7 +405,7 @@ def run_team(path: Path, fault: str) -> list[str]:
     for out, errors in done if fault != "kill" else done[:1]:
         assert out, f"{errors[-2000:]}\n\n{done[1][1][-2000:]}"
     lines = [out.splitlines(keepends=True) for out, _ in done]
-    return ["".join(line for line in own if "[Gloo]" not in line) for own in lines]
+    return ["".join(line for line in own if "peer ranks" not in line) for own in lines]
 
 
 @pytest.mark.slow
