@@ -41,7 +41,7 @@ class Done:
         self.told = [json.loads(line[1:]) for line in out.splitlines() if line.startswith(">")]
 
 
-def start_together(folder: Path, *what: str, count: int = 2) -> list[subprocess.Popen[str]]:
+def start_together(folder: Path | str, *what: str, count: int = 2) -> list[subprocess.Popen[str]]:
     """Starts processes with eight devices between them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -69,7 +69,9 @@ def wait_for(running: list[subprocess.Popen[str]], limit: float = LIMIT) -> list
     return [Done(p.returncode, *texts) for p, texts in zip(running, found, strict=True)]
 
 
-def run_together(folder: Path, *what: str, count: int = 2, limit: float = LIMIT) -> list[Done]:
+def run_together(
+    folder: Path | str, *what: str, count: int = 2, limit: float = LIMIT
+) -> list[Done]:
     """Runs processes to their ends."""
     return wait_for(start_together(folder, *what, count=count), limit)
 
@@ -126,7 +128,7 @@ def assert_same_shards(found: Any, step: int) -> None:
             np.testing.assert_array_equal(np.asarray(shard.data), np.asarray(host)[shard.index])
 
 
-def save_arrays(folder: Path) -> None:
+def save_arrays(folder: str) -> None:
     """Saves four steps of which two stay, and restores the last one."""
     with Checkpoint(folder, keep=2) as checkpoint:
         for step in (1, 2, 3, 4):
@@ -152,11 +154,11 @@ FAULTS: dict[str, Callable[[Any], None]] = {
     "arrays": lambda do: setattr(orbax_arrays.ArraysWriter, "wait", do),
     "begin": lambda do: setattr(step_files.NamedTree, "shards", do),
     "manifest": lambda do: setattr(step_files.StepManifest, "encode", do),
-    "rename": lambda do: setattr(step_files.os, "rename", do),
+    "rename": lambda do: setattr(os, "rename", do),
 }
 
 
-def save_with_fault(folder: Path, index: int, fault: str) -> None:
+def save_with_fault(folder: str, index: int, fault: str) -> None:
     """Saves a step, and then one with a fault ("full digests 1": of process 1), if there is one."""
     kind, place, whose = fault.split()
     checkpoint = Checkpoint(folder).open()
@@ -175,7 +177,7 @@ def save_with_fault(folder: Path, index: int, fault: str) -> None:
         time.sleep(2)  # a program takes its time to end; with process 0 the service goes, too
 
 
-def save_when_told(folder: Path, go: Path) -> None:
+def save_when_told(folder: str, go: Path) -> None:
     """Tells its number to the system, and saves the next step when the file `go` is there."""
     checkpoint = Checkpoint(folder).open()
     found, _ = checkpoint.restore(None, spread_tree(0))
@@ -223,26 +225,26 @@ def train(made: Any, epochs: int, checkpoint: Checkpoint | None, **options: Any)
     return [history, made.predict(ROWS, batch_size=16, verbose=0).tolist()]
 
 
-def train_and_go_on(folder: Path) -> None:
+def train_and_go_on(folder: str) -> None:
     """Tells what four epochs reach: at once, and as two and two; the first two stay in `half`."""
     for part in (None, "half", "run"):
         kgraph.utils.set_random_seed(5)
         if part is None:
             tell(train(model(), 4, None))
         elif part == "half":
-            train(model(), 2, Checkpoint(folder / part))
+            train(model(), 2, Checkpoint(f"{folder}/{part}"))
         else:
-            train(model(), 2, Checkpoint(folder / part, every=2))
+            train(model(), 2, Checkpoint(f"{folder}/{part}", every=2))
             kgraph.utils.set_random_seed(77)
-            tell(train(model(), 4, Checkpoint(folder / part, every=2)))
+            tell(train(model(), 4, Checkpoint(f"{folder}/{part}", every=2)))
 
 
-def train_with_callbacks(folder: Path) -> None:
+def train_with_callbacks(folder: str) -> None:
     """Trains with every callback that saves, and tells what the model predicts then."""
     made = model()
     own = [
-        callbacks.BackupAndRestore(folder / "backup", delete_checkpoint=False),
-        callbacks.OrbaxCheckpoint(folder / "orbax"),
+        callbacks.BackupAndRestore(f"{folder}/backup", delete_checkpoint=False),
+        callbacks.OrbaxCheckpoint(f"{folder}/orbax"),
         callbacks.ModelCheckpoint(f"{folder}/model/"),
     ]
     tell(train(made, 2, None, callbacks=own)[1])
@@ -252,12 +254,12 @@ def train_with_callbacks(folder: Path) -> None:
         epochs=2,
         batch_size=16,
         verbose=0,
-        callbacks=[callbacks.BackupAndRestore(folder / "backup")],
+        callbacks=[callbacks.BackupAndRestore(f"{folder}/backup")],
     )  # there is nothing left to train
-    tell((folder / "backup").exists())
+    tell(Checkpoint(f"{folder}/backup").latest())
 
 
-def save_for_ever(folder: Path) -> None:
+def save_for_ever(folder: str) -> None:
     """Goes on from the newest step, and saves until somebody kills it."""
     with Checkpoint(folder, keep=2) as checkpoint:
         if checkpoint.latest() is not None:
@@ -275,16 +277,15 @@ def main() -> None:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(address, int(count), index, heartbeat_timeout_seconds=10)
     jax.config.update("jax_disable_most_optimizations", True)
-    place = Path(folder)
     if what == "fault":
-        save_with_fault(place, index, rest[0])
+        save_with_fault(folder, index, rest[0])
     elif what == "told":
-        save_when_told(place, Path(rest[0]))
+        save_when_told(folder, Path(rest[0]))
     else:
         {
             "arrays": save_arrays, "train": train_and_go_on, "callbacks": train_with_callbacks,
             "ever": save_for_ever,
-        }[what](place)  # fmt: skip
+        }[what](folder)  # fmt: skip
     sys.stdout.flush()
     os._exit(0)  # without the barrier at which the processes wait for each other
 

@@ -94,6 +94,7 @@ PLACES = {
     "writing": "model.svg", "saving/files/stored_zip": "m.kgraph",
     "saving/keras_format/weights_file": "m.weights.h5", "saving/weights": "m.safetensors",
     "saving/kgraph_format/folder": "folder", "saving/checkpoints/step_files": "steps",
+    "saving/checkpoints/places": "steps",
     "saving/checkpoints/orbax_arrays": "steps", "saving/files/lock": "folder",
     "training/callbacks/csv_logger": "log.csv", "training/callbacks/json_logger": "log.jsonl",
     "training/callbacks/event_file": "events", "visualization/figures": "curves.png",

@@ -23,10 +23,9 @@ from kgraph.saving.checkpoints.host_arrays import Spare, take
 from kgraph.saving.checkpoints.plain_meta import encode_meta
 from kgraph.saving.checkpoints.reader import StepReader
 from kgraph.saving.checkpoints.retention import rises, superfluous
-from kgraph.saving.files.atomic import make_folder
+from kgraph.saving.checkpoints.step_folder import StepFolder
 from kgraph.saving.files.background import Background, raise_abandoned
 from kgraph.saving.files.file_error import shown
-from kgraph.saving.files.lock import FolderLock
 from kgraph.types import Tree
 
 _opened = itertools.count()
@@ -113,13 +112,15 @@ class Checkpoint(StepReader):
                 "A Checkpoint is a folder of a file system", received=os.fspath(directory),
                 hint="mount the bucket (gcsfuse, say), or save with Orbax and copy",
             )  # fmt: skip
-        super().__init__(folder, best, rises(best, mode), fallback)
+        steps = StepFolder(folder)
+        super().__init__(steps, best, rises(best, mode), fallback)
+        self.directory = steps.path
         self.every, self.keep, self.mode, self.asynchronous = every, keep, mode, asynchronous
         self.strict = strict
         self.step: int | None = None
         self._frequency = parse_every(every)
         self._saved_at = time.monotonic()
-        self._lock = FolderLock(self.directory)
+        self._lock = self._steps.lock
         self._background = Background(self, self.directory)
         self._spare: Spare = {}
         self._notices: Notices | None = None
@@ -158,9 +159,7 @@ class Checkpoint(StepReader):
 
     def _take_folder(self) -> None:
         try:
-            make_folder(self.directory)
-            self._lock.acquire()
-            step_files.remove_leftovers(self.directory)
+            self._steps.take()
         except OSError as error:
             self._lock.release()
             text = f"The checkpoint cannot be written to: {error.strerror or error}"
@@ -209,11 +208,7 @@ class Checkpoint(StepReader):
         assert notices is not None
         with self._together(notices):
             if notices.leads:
-                for path in step_files.step_folders(self.directory).values():
-                    step_files.remove_folder(path)
-                self._lock.remove()
-                with contextlib.suppress(OSError):
-                    self.directory.rmdir()
+                self._steps.dissolve()
             notices.meet("cleared")
         self.step = None
         self.close()
@@ -278,7 +273,7 @@ class Checkpoint(StepReader):
         self._saves += 1
         tree = take(arrays, self.asynchronous, self._spare, notices.count > 1)
         abandoned = [s for s in self.steps() if self.step is not None and s > self.step]
-        writer = step_files.StepWriter(self.directory, step, tree, data, numbers, notices)
+        writer = step_files.StepWriter(self._steps, step, tree, data, numbers, notices)
         write = partial(writer.finish, abandoned, partial(self._remove_old, step))
         self.step, self._spare = step, tree.copies
         if self.asynchronous:
@@ -345,11 +340,11 @@ class Checkpoint(StepReader):
             )
 
     def _remove_old(self, step: int) -> None:
-        folders = step_files.step_folders(self.directory)
-        gone = superfluous(list(folders), self.keep, self._best.among(folders))
+        there = self._steps.steps()
+        gone = superfluous(list(there), self.keep, self._best.among(there))
         try:
-            for path in [folders[s] for s in gone] + step_files.outdated_folders(self.directory):
-                step_files.remove_folder(path)
+            for path in [there[s] for s in gone] + self._steps.outdated():
+                self._steps.remove(path)
         except OSError as error:
             text = f"Step {step} is saved, but an older one cannot be removed: {error.strerror}"
             raise OSError(error.errno, text, error.filename or str(self.directory)) from error

@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from kgraph.errors import ModelFileError
+from kgraph.saving.checkpoints.places import Place, Steps
 from kgraph.saving.checkpoints.retention import best_of
 from kgraph.saving.checkpoints.step_error import DamagedStepError
-from kgraph.saving.checkpoints.step_files import open_step, read_manifest, read_meta, step_folders
+from kgraph.saving.checkpoints.step_files import open_step, read_manifest, read_meta
 from kgraph.saving.files.file_error import shown
 from kgraph.source import warn
 
 T = TypeVar("T")
 
 
-def read_one(folder: Path, step: int | None, read: Callable[[int, Path], T]) -> tuple[int, T]:
-    """Returns a step's number and what `read` made of its number and folder.
+def read_one(steps: Steps, step: int | None, read: Callable[[int, Place], T]) -> tuple[int, T]:
+    """Returns a step's number and what `read` made of its number and place.
 
     Args:
-        folder: the checkpoint.
+        steps: those of the checkpoint.
         step: which; None for the newest.
         read: raises DamagedStepError for a damaged step.
 
     Raises:
         ModelFileError: there is no such step, or `read` raised it.
     """
-    folders = step_folders(folder)
-    if not folders or (step is not None and step not in folders):
+    there = steps.steps()
+    if not there or (step is not None and step not in there):
         raise ModelFileError(
-            f"The checkpoint {shown(str(folder)[-90:])!r} has no such step",
+            f"The checkpoint {shown(str(steps.path)[-90:])!r} has no such step",
             expected="a saved step" if step is None else f"step {step}",
-            received=", ".join(map(str, folders)) or "no step at all",
+            received=", ".join(map(str, there)) or "no step at all",
         )
-    number = max(folders) if step is None else step
+    number = max(there) if step is None else step
     try:
-        return number, read(number, folders[number])
+        return number, read(number, there[number])
     except DamagedStepError:
-        if folders[number].exists():
+        if steps.steps().get(number) == there[number]:
             raise
-    return read_one(folder, step, read)  # a writer has removed it while we read
+    return read_one(steps, step, read)  # a writer has removed it while we read
 
 
 class GoodSteps:
     """Finds the newest step that is not damaged, verifying each step once."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._known: dict[Path, DamagedStepError | None] = {}
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self._known: dict[Place, DamagedStepError | None] = {}
 
     def newest(self) -> int | None:
         """Returns it; None if there is no step. Warns of each damaged one, once.
@@ -56,9 +56,8 @@ class GoodSteps:
         Raises:
             DamagedStepError: all steps are damaged; the error of the newest.
         """
-        folders = step_folders(self.folder)
         first: DamagedStepError | None = None
-        for step, path in reversed(folders.items()):
+        for step, path in reversed(self.steps.steps().items()):
             is_new = path not in self._known
             error = self._verify(step, path)
             if error is None:
@@ -71,12 +70,12 @@ class GoodSteps:
             raise first
         return None
 
-    def _verify(self, step: int, path: Path) -> DamagedStepError | None:
+    def _verify(self, step: int, path: Place) -> DamagedStepError | None:
         if path not in self._known:
             try:
-                manifest = read_manifest(self.folder, step, path)
-                open_step(self.folder, step, path, manifest).verify()
-                read_meta(self.folder, step, path, manifest)
+                manifest = read_manifest(self.steps, step, path)
+                open_step(self.steps, step, path, manifest).verify()
+                read_meta(self.steps, step, path, manifest)
             except DamagedStepError as error:
                 self._known[path] = error
             else:
@@ -87,22 +86,20 @@ class GoodSteps:
 class BestSteps:
     """Finds the step whose metric is the best, reading each manifest once."""
 
-    def __init__(self, folder: Path, metric: str | None, higher: bool) -> None:
-        self.folder, self.metric, self.higher = folder, metric, higher
-        self._known: dict[Path, Mapping[str, float]] = {}
+    def __init__(self, steps: Steps, metric: str | None, higher: bool) -> None:
+        self.steps, self.metric, self.higher = steps, metric, higher
+        self._known: dict[Place, Mapping[str, float]] = {}
 
-    def among(self, steps: Iterable[int]) -> int | None:
+    def among(self, there: Mapping[int, Place]) -> int | None:
         """Returns the best of these steps; None if none of them has the metric."""
         if self.metric is None:
             return None
-        folders = step_folders(self.folder)
-        values = {step: self._value(step, folders[step]) for step in steps if step in folders}
-        return best_of(values, self.higher)
+        return best_of({step: self._value(step, path) for step, path in there.items()}, self.higher)
 
-    def _value(self, step: int, path: Path) -> float:
+    def _value(self, step: int, path: Place) -> float:
         if path not in self._known:
             try:
-                self._known[path] = read_manifest(self.folder, step, path).metrics
+                self._known[path] = read_manifest(self.steps, step, path).metrics
             except DamagedStepError:
                 self._known[path] = {}
         return self._known[path].get(str(self.metric), float("nan"))

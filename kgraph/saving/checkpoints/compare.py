@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from kgraph.errors import ModelFileError
+from kgraph.saving.checkpoints.places import Place
 from kgraph.saving.checkpoints.spec import Spec
 from kgraph.saving.files.file_error import shown
 
 _ROWS = 8
 
 
-def check_specs(folder: Path, step: int, stored: Iterable[Spec], asked: Iterable[Spec]) -> None:
+def check_specs(folder: Place, step: int, stored: Iterable[Spec], asked: Iterable[Spec]) -> None:
     """Raises ModelFileError unless names, shapes and dtypes are the same; their order is free."""
     have = {spec.path: spec for spec in stored}
     want = {spec.path: spec for spec in asked}

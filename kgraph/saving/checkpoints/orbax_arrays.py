@@ -21,6 +21,7 @@ import numpy as np
 
 from kgraph.distribution.notices import Notices
 from kgraph.interrupts import held
+from kgraph.saving.checkpoints.places import Place
 from kgraph.saving.checkpoints.spec import Spec
 
 _CACHE_BYTES = 2**26
@@ -43,7 +44,7 @@ class ArraysWriter:
         OSError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, tree: dict[str, object], notices: Notices) -> None:
+    def __init__(self, folder: Place, tree: dict[str, object], notices: Notices) -> None:
         with held():
             import orbax.checkpoint as orbax
 
@@ -89,7 +90,7 @@ class ArraysWriter:
         self._orbax.close()
         if self._leads:
             # Orbax notes here where it wrote to; a file that is passed on should not tell.
-            (self._folder / "commit_success.txt").write_text("Checkpoint commit was successful")
+            (self._folder / "commit_success.txt").write_bytes(b"Checkpoint commit was successful")
 
 
 class ArraysReader:
@@ -99,15 +100,15 @@ class ArraysReader:
         folder: as `ArraysWriter` was given it; or one that an earlier version of kgraph wrote.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         with held():
             import tensorstore
 
-        base, self._driver = folder, "zarr"
+        base, self._driver = os.fspath(folder), "zarr"
         if not (folder / "manifest.ocdbt").exists():  # the first version of the format
-            base = min(p for p in folder.iterdir() if (p / "manifest.ocdbt").exists())
+            base = min(str(p) for p in Path(folder).iterdir() if (p / "manifest.ocdbt").exists())
             self._driver = "zarr3"
-        self._base = f"file://{base}/"
+        self._base = f"{base}/" if "://" in base else f"file://{base}/"
         self._context = tensorstore.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
 
     def read(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 from kgraph.interrupts import listening
 from kgraph.saving.checkpoints.host_arrays import nest
 from kgraph.saving.checkpoints.orbax_arrays import ArraysReader
+from kgraph.saving.checkpoints.places import Place
 from kgraph.saving.checkpoints.spec import Spec, path_of
 from kgraph.saving.checkpoints.step_error import damaged, reading
 from kgraph.saving.checkpoints.step_manifest import Shard, StepManifest
@@ -35,7 +35,7 @@ class StepArrays:
         manifest: of the step.
     """
 
-    def __init__(self, folder: Path, step: int, path: Path, manifest: StepManifest) -> None:
+    def __init__(self, folder: Place, step: int, path: Place, manifest: StepManifest) -> None:
         self._folder, self._step, self._manifest = folder, step, manifest
         with reading(folder, step, path.name):
             some = any(manifest.shards)

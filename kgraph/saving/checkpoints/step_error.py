@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from kgraph.errors import ModelFileError
+from kgraph.saving.checkpoints.places import Place
 from kgraph.saving.files.file_error import shown
 from kgraph.writing import lacking
 
@@ -16,7 +16,7 @@ class DamagedStepError(ModelFileError):
 
 
 def damaged(
-    folder: Path,
+    folder: Place,
     step: int,
     *,
     member: str | None = None,
@@ -34,7 +34,7 @@ def damaged(
 
 
 @contextlib.contextmanager
-def reading(folder: Path, step: int, member: str) -> Iterator[None]:
+def reading(folder: Place, step: int, member: str) -> Iterator[None]:
     """Turns whatever goes wrong inside into a DamagedStepError.
 
     Parsers of damaged bytes may raise nearly anything, so every Exception counts.
@@ -48,7 +48,7 @@ def reading(folder: Path, step: int, member: str) -> Iterator[None]:
         raise damaged(folder, step, member=member, received=reason) from error
 
 
-def unwritten(folder: Path, step: int, error: BaseException, needed: int | None) -> OSError:
+def unwritten(folder: Place, step: int, error: BaseException, needed: int | None) -> OSError:
     """Returns the error for a step that could not be written; it takes so many bytes, if known."""
     reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
     reason = lacking(reason, getattr(error, "errno", None), needed)

@@ -18,7 +18,7 @@ FORMAT = "kgraph checkpoint"
 FORMAT_VERSION = 2
 """Raised by a change that older readers would misread. (1 had whole arrays, as `a0`, `a1`, ...)"""
 
-MANIFEST = "manifest.json"
+MANIFEST, META, ARRAYS = "manifest.json", "meta.json", "arrays"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class StepManifest:
         step: its number.
         metrics: by name; they decide which step is the best.
         files: size of each other file by its path within the step, with its SHA-256; large files
-            have None instead, since the digests of the arrays cover what is in them.
+            have None instead, since the digests of the arrays cover what is in them. In a bucket
+            these have no size either.
         specs, shards: of each array, in the order of the tree. Shards make up the array, as the
             cells of a grid; an array without elements has none.
         hollow: the empty dicts ("dict") and Nones ("none") of the tree by path.
@@ -46,7 +47,7 @@ class StepManifest:
 
     step: int
     metrics: Mapping[str, float]
-    files: Mapping[str, tuple[int, str | None]]
+    files: Mapping[str, tuple[int | None, str | None]]
     specs: Sequence[Spec]
     shards: Sequence[Sequence[Shard]]
     hollow: Mapping[Path, str]
@@ -92,7 +93,7 @@ def decode_manifest(data: bytes) -> StepManifest:
     return StepManifest(
         int(plain["step"]),
         {name: float(value) for name, value in plain["metrics"].items()},
-        {name: (int(size), digest) for name, (size, digest) in plain["files"].items()},
+        {name: (size and int(size), digest) for name, (size, digest) in plain["files"].items()},
         specs,
         [_shards(spec, row[4]) for spec, row in zip(specs, plain["arrays"], strict=True)],
         {tuple(map(str, path)): str(kind) for path, kind in plain["hollow"]},

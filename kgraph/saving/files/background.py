@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from pathlib import Path
 
 from kgraph.interrupts import held, wait_until
 
@@ -32,7 +31,7 @@ class Background:
         place: what the work writes to.
     """
 
-    def __init__(self, owner: object, place: Path) -> None:
+    def __init__(self, owner: object, place: object) -> None:
         self._owner, self._place = weakref.ref(owner), place
         self._future: Future[None] | None = None
         self._change = threading.Lock()
@@ -103,7 +102,7 @@ class Background:
         self._future = None
 
 
-def raise_abandoned(place: Path) -> None:
+def raise_abandoned(place: object) -> None:
     """Raises what kept work at a place from being done, if its owner is gone."""
     for background in list(_unheard):
         if background._place == place and background.is_abandoned:

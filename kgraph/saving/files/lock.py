@@ -9,9 +9,10 @@ import platform
 import secrets
 import time
 import weakref
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from kgraph.errors import StateError
 from kgraph.saving.files.atomic import is_running
@@ -26,6 +27,54 @@ except ImportError:  # Windows
 NAME = "writer.lock"
 _TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a lock says about its holder; other processes of its job know it by the token."""
+
+    pid: int
+    host: str
+    since: str
+    token: str
+    machine: str = ""
+
+    @classmethod
+    def new(cls, machine: str = "") -> Owner:
+        """Returns this process, from now on."""
+        since = datetime.now().astimezone().isoformat(timespec="seconds")
+        return cls(os.getpid(), platform.node(), since, secrets.token_hex(8), machine)
+
+    def encode(self) -> str:
+        return json.dumps({key: value for key, value in vars(self).items() if value})
+
+    def __str__(self) -> str:
+        itself = (self.pid, self.host) == (os.getpid(), platform.node())
+        who = "this process" if itself else f"process {self.pid}"
+        return f"{who} on {self.host}, since {self.since}"
+
+
+def owner_in(text: str | bytes) -> Owner | None:
+    """Returns who is named in a lock; None if nobody is, or not readably."""
+    try:
+        found = json.loads(text)
+        rest = (str(found.get(name, "")) for name in ("host", "since", "token", "machine"))
+        return Owner(int(found["pid"]), *rest)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def refusal(place: object, owner: Owner | None) -> StateError:
+    """Returns the error for a place that another writer has."""
+    itself = owner is not None and str(owner).startswith("this process")
+    return StateError(
+        f"The checkpoint {shown(str(place)[-90:])!r} is being written by another writer",
+        received=shown(str(owner or "a process"), 160),
+        hint="close() the other Checkpoint, or use another directory"
+        if itself
+        else "wait until it has ended, or use another directory",
+    )
+
 
 _held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
 
@@ -66,10 +115,7 @@ class FolderLock:
             if not _is_in_place(file, self.folder / NAME):  # removed while we opened it
                 file.close()
                 return self.acquire()
-            since = datetime.now().astimezone().isoformat(timespec="seconds")
-            token = secrets.token_hex(8)  # what other processes of a job know this lock by
-            owner = {"pid": os.getpid(), "host": platform.node(), "since": since, "token": token}
-            self._text = json.dumps(owner)
+            self._text = Owner.new().encode()
             with naming(self.folder, len(self._text)):
                 file.truncate(0)
                 file.write(self._text)
@@ -128,25 +174,13 @@ class FolderLock:
                 return
         except OSError as error:
             if error.errno in _TAKEN:
-                raise self._refusal(_owner(file)) from None
+                raise refusal(self.folder, _owner(file)) from None
             if error.errno not in _UNSUPPORTED:
                 text = f"The lock cannot be taken: {error.strerror}"
                 raise OSError(error.errno, text, str(self.folder / NAME)) from error
         owner = _owner(file)
-        if owner and (owner["host"] != platform.node() or is_running(owner["pid"])):
-            raise self._refusal(owner)
-
-    def _refusal(self, owner: dict[str, object]) -> StateError:
-        itself = owner.get("pid") == os.getpid() and owner.get("host") == platform.node()
-        who = ("this process" if itself else f"process {owner['pid']}") if owner else "a process"
-        where = f" on {owner['host']}, since {owner['since']}" if owner else ""
-        return StateError(
-            f"The checkpoint {shown(str(self.folder)[-90:])!r} is being written by another writer",
-            received=shown(f"{who}{where}", 160),
-            hint="close() the other Checkpoint, or use another directory"
-            if itself
-            else "wait until it has ended, or use another directory",
-        )
+        if owner and (owner.host != platform.node() or is_running(owner.pid)):
+            raise refusal(self.folder, owner)
 
 
 def _is_in_place(file: IO[str], path: Path) -> bool:
@@ -156,14 +190,9 @@ def _is_in_place(file: IO[str], path: Path) -> bool:
         return False
 
 
-def _owner(file: IO[str]) -> dict[str, Any]:
-    """Returns who is named in a lock file; empty if nobody is, or not readably."""
+def _owner(file: IO[str]) -> Owner | None:
     file.seek(0)
-    try:
-        found = json.loads(file.read(4096))
-        return {"pid": int(found["pid"]), "host": str(found["host"]), "since": str(found["since"])}
-    except (ValueError, KeyError, TypeError):
-        return {}
+    return owner_in(file.read(4096))
 
 
 def _forget_in_child() -> None:
