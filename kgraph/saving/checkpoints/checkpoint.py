@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -23,11 +24,14 @@ from kgraph.saving.checkpoints.host_arrays import Spare, take
 from kgraph.saving.checkpoints.plain_meta import encode_meta
 from kgraph.saving.checkpoints.reader import StepReader
 from kgraph.saving.checkpoints.retention import rises, superfluous
+from kgraph.saving.checkpoints.step_bucket import StepBucket
 from kgraph.saving.checkpoints.step_folder import StepFolder
 from kgraph.saving.files.background import Background, raise_abandoned
+from kgraph.saving.files.bucket import BucketPath
 from kgraph.saving.files.file_error import shown
 from kgraph.types import Tree
 
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]+[a-z0-9](/[^/\0\r\n]+)*/?")
 _opened = itertools.count()
 """Numbers what is opened; processes that work together open the same things in the same order."""
 
@@ -51,11 +55,18 @@ class Checkpoint(StepReader):
     and never on the devices. Where one fails, the others fail as well, at once. A step can be
     restored on any number of processes and devices: each reads the shards that it needs.
 
+    In a bucket of Google's (`gs://bucket/run`; `pip install "kgraph-jax[gcs]"`) there is no rename:
+    a step is one when its manifest, written last, is there. The lock is an object that its holder
+    writes anew every 10 seconds; after a kill the next job takes it when it has watched it for a
+    minute, or at once on the same machine. A holder that could not renew it, and lost it, saves
+    nothing more: that is an error. Credentials are those of the machine (`gcloud auth
+    application-default login`, or a service account).
+
     Plain Orbax reads the arrays of a step under their own names (without those of size zero):
     `orbax.checkpoint.StandardCheckpointer().restore(folder / "step_000000030" / "arrays")`.
 
     Args:
-        directory: the folder; made when first needed.
+        directory: the folder, made when first needed; or `gs://bucket/name`.
         every: when a save is `due`: at the end of each epoch (None), every so many steps (an int),
             or at most once in so much time: `"10min"` (units s, min, h, d), a `timedelta`, or
             seconds as a float (`600.0`; mind that `600` is 600 steps). Time counts from the last
@@ -106,13 +117,7 @@ class Checkpoint(StepReader):
                 "Checkpoint does not know this value of `keep`", expected=expected,
                 received=repr(keep),
             )  # fmt: skip
-        folder = Path(os.path.abspath(os.fspath(directory)))
-        if "://" in os.fspath(directory):
-            raise ConfigError(
-                "A Checkpoint is a folder of a file system", received=os.fspath(directory),
-                hint="mount the bucket (gcsfuse, say), or save with Orbax and copy",
-            )  # fmt: skip
-        steps = StepFolder(folder)
+        steps = _steps_at(os.fspath(directory))
         super().__init__(steps, best, rises(best, mode), fallback)
         self.directory = steps.path
         self.every, self.keep, self.mode, self.asynchronous = every, keep, mode, asynchronous
@@ -348,6 +353,22 @@ class Checkpoint(StepReader):
         except OSError as error:
             text = f"Step {step} is saved, but an older one cannot be removed: {error.strerror}"
             raise OSError(error.errno, text, error.filename or str(self.directory)) from error
+
+
+def _steps_at(directory: str) -> StepFolder | StepBucket:
+    kind, mark, rest = directory.partition("://")
+    if not mark:
+        return StepFolder(Path(os.path.abspath(directory)))
+    if kind == "gs" and _BUCKET.fullmatch(rest):
+        return StepBucket(BucketPath(directory))
+    raise ConfigError(
+        "A Checkpoint is a folder of a file system, or a place in a bucket of Google's",
+        expected='a path, or "gs://bucket/name"',
+        received=directory,
+        hint="mount another store's bucket: Orbax writes to none but Google's"
+        if kind != "gs"
+        else None,
+    )
 
 
 def _whole(step: Any) -> int:
