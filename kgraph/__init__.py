@@ -10,7 +10,7 @@
 from typing import TYPE_CHECKING
 
 from kgraph.lazy import lazy_names
-from kgraph.version import __version__
+from kgraph.versions import __version__, version
 
 if TYPE_CHECKING:
     from kgraph import activations as activations
@@ -83,5 +83,5 @@ __all__ = [
     "dtype_policies", "errors", "export", "forecast", "initializers", "layers", "losses",
     "lower", "metrics", "mixed_precision", "models", "name_scope", "ops", "optimizers",
     "preprocessing", "random", "regularizers", "remat", "saving", "tree", "utils",
-    "visualization", "wrappers",
+    "version", "visualization", "wrappers",
 ]  # fmt: skip

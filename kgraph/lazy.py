@@ -67,7 +67,8 @@ class LazyNames:
         """Does what `__dir__` of the package has to."""
         names = (module.removeprefix(f"{self.package}.") for module in self.rows)
         modules = (name for name in names if "." not in name)
-        return sorted({*vars(sys.modules[self.package]), *self.homes, *modules})
+        listed = vars(sys.modules[self.package]).get("__all__", ())
+        return sorted({*listed, *self.homes, *modules})
 
 
 packages: list[LazyNames] = []

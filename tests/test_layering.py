@@ -19,7 +19,7 @@ from kgraph import lazy, registry
 ROOT = Path(kgraph.__file__).parent
 ORDER = {
     "errors": 0, "types": 0, "checks": 0, "config": 0, "declared": 0, "extra": 0, "lazy": 0,
-    "custom_objects": 0, "interrupts": 0, "keras_forms": 0, "registry": 0, "version": 0,
+    "custom_objects": 0, "interrupts": 0, "keras_forms": 0, "registry": 0, "versions": 0,
     "option_types": 0, "tables": 0, "patterns": 0, "source": 0, "tracebacks": 0, "descriptions": 0,
     "constructors": 0, "unheard": 0, "writing": 0, "graph": 1, "data": 1, "datasets": 1, "hooks": 1,
     "initializers": 1, "regularizers": 1, "constraints": 1, "activations": 1,
@@ -34,7 +34,7 @@ ORDER = {
 }  # fmt: skip
 WITHOUT_JAX = {
     "errors", "types", "checks", "config", "custom_objects", "declared", "extra", "lazy",
-    "registry", "version", "patterns", "interrupts", "graph", "source", "tracebacks",
+    "registry", "versions", "patterns", "interrupts", "graph", "source", "tracebacks",
     "descriptions", "constructors", "keras_forms", "tables", "unheard", "writing",
 }  # fmt: skip
 HEAVY = {
@@ -368,6 +368,7 @@ PUBLIC = [
     "saving",
     "tree",
     "utils",
+    "version",
     "visualization",
     "wrappers",
 ]

@@ -58,3 +58,13 @@ NAMESPACES = [""] + [
 def test_what_keras_has_is_here_or_has_a_reason(name: str) -> None:
     theirs, ours = (getattr(K, name) if name else K for K in (keras, kgraph))
     assert public(theirs) - public(ours) == set(LEFT_OUT.get(name, {}))
+    for one in public(theirs) & public(ours):
+        kinds = [callable(getattr(namespace, one)) for namespace in (theirs, ours)]
+        assert kinds[0] == kinds[1], f"{name}.{one} is a module in one of them"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMESPACES if hasattr(kgraph, name)])
+def test_what_dir_lists_is_there_and_public(name: str) -> None:
+    listed = dir(getattr(kgraph, name))
+    assert not {"TYPE_CHECKING", "lazy_names"} & set(listed)
+    assert all(hasattr(getattr(kgraph, name), one) for one in listed)

@@ -26,7 +26,7 @@ from kgraph.saving.kgraph_format.safetensors import (
     make_layout,
     parse_layout,
 )
-from kgraph.version import __version__
+from kgraph.versions import __version__
 
 FORMAT, FORMAT_VERSION = "kgraph-export", 1
 MANIFEST, FUNCTION, WEIGHTS = "manifest.json", "function.jax_export", "weights.safetensors"

@@ -48,9 +48,9 @@ from kgraph.metrics.correlation import (
     pearson_correlation,
 )
 from kgraph.metrics.f_score import F1Score, FBetaScore
-from kgraph.metrics.hinge import CategoricalHinge, Hinge, SquaredHinge
 from kgraph.metrics.iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from kgraph.metrics.lookup import deserialize, get, resolve, serialize
+from kgraph.metrics.margins import CategoricalHinge, Hinge, SquaredHinge
 from kgraph.metrics.probabilistic import (
     BinaryCrossentropy,
     CategoricalCrossentropy,

@@ -30,7 +30,7 @@ from kgraph.descriptions import Opaque
 from kgraph.errors import ConfigError, StateError
 from kgraph.registry import describe
 from kgraph.source import warn
-from kgraph.version import __version__
+from kgraph.versions import __version__
 
 if TYPE_CHECKING:
     from kgraph.distribution import Distribution

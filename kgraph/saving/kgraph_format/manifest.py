@@ -12,7 +12,7 @@ from typing import Any
 from kgraph.initializers import KEY_VERSION
 from kgraph.saving.files.misfit import Misfit, check, check_keys, is_count, is_name
 from kgraph.saving.kgraph_format.array_entry import ArrayEntry, is_digest, parse_entry
-from kgraph.version import __version__
+from kgraph.versions import __version__
 
 FORMAT = "kgraph"
 FORMAT_VERSION = 2
