@@ -250,12 +250,13 @@ def snake_case(name: str) -> str:
 _FUNCTIONS = (
     "activation", "constraint", "initializer", "loss", "metric_function", "regularizer",
 )  # fmt: skip
-_PLAIN = frozenset({type(None), bool, int, str})
+PLAIN = frozenset({type(None), bool, int, str})
+"""What most options are: they stand for themselves."""
 
 
 def describe(value: object) -> Any:
     """Returns `value` as JSON types; what cannot be written down becomes an `Opaque`."""
-    if type(value) in _PLAIN or isinstance(value, str):
+    if type(value) in PLAIN or isinstance(value, str):
         return value
     if isinstance(value, int):
         return int(value)
@@ -292,7 +293,7 @@ def _as_text(value: bytes) -> str | None:
 
 def _described(items: Mapping[str, Any]) -> dict[str, Any]:
     # Most options are plain as they are, and a deep model has tens of thousands of them.
-    return {k: v if type(v) in _PLAIN else describe(v) for k, v in items.items()}
+    return {k: v if type(v) in PLAIN else describe(v) for k, v in items.items()}
 
 
 def _describe_foreign(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,12 @@ class Making:
     Args:
         lowered: what `jax.jit(...).lower(...)` returned.
         options: of the compiler.
+
+    Attributes:
+        seconds: that it took; 0 until then.
     """
+
+    seconds = 0.0
 
     def __init__(self, lowered: Any, options: Any) -> None:
         self._lowered: Any = lowered
@@ -34,12 +40,13 @@ class Making:
         self._thread.start()
 
     def _make(self) -> None:
+        start = time.perf_counter()
         try:
             self._found = self._lowered.compile(self._options)
         except BaseException as error:
             self._error = error
         finally:
-            self._lowered = None
+            self._lowered, self.seconds = None, time.perf_counter() - start
             self._ended.set()
 
     @property

@@ -20,6 +20,7 @@ from kgraph.training.device_rows import DeviceRows, fits_on_device, on_device
 from kgraph.training.engine import Engine
 from kgraph.training.evaluation import Evaluation
 from kgraph.training.feed import Feed, GraphFeed, with_first
+from kgraph.training.first_block import begin_batch
 from kgraph.training.grouping import rows_at_once
 from kgraph.training.job import Job
 from kgraph.training.loop import Logs, TrainingWork, Work, evaluate
@@ -172,6 +173,7 @@ def training_work(
     first: Start,
     position: Callable[[], Any] | None,
     padded: int = 0,
+    begins: bool = False,
 ) -> Callable[[int, int], TrainingWork]:
     """Returns what gives the steps of an epoch, by its index and the batch to begin with.
 
@@ -181,6 +183,7 @@ def training_work(
         first: the place for which `data` was opened.
         position: tells where the data are; None where nobody wants to know.
         padded: rows to which batches were padded before the first; 0 for none.
+        begins: whether XLA begins with the first block now.
     """
     source, placement = data.source, engine.placement
     if placement is not None:
@@ -191,9 +194,22 @@ def training_work(
         placement.warn_of(usual, engine.pads_training)
     if data.rows is not None:
         assert isinstance(source, ArraySource)
-        rows, arrays = data.rows, source
-        return lambda epoch, start: TrainRows(engine, arrays, rows, first.number(epoch), start)
+        rows, arrays, made = data.rows, source, list[TrainRows]()
+
+        def of_rows(epoch: int, start: int) -> TrainRows:
+            number = first.number(epoch)
+            return made.pop() if made else TrainRows(engine, arrays, rows, number, start)
+
+        if begins:
+            made.append(of_rows(first.epoch, first.batch))
+            made[0].begin()
+        return of_rows
     size = training_size(engine, placement, lambda: padded)
+    if begins:
+        one = jax.tree.map(lambda a: a[: data.like.rows], data.first)
+        begun = (one, None) if size is None else size.fit(one)
+        spread = placement and placement.batch(begun, begun[0].rows)
+        begin_batch(engine, *(spread or jax.device_put(begun)))
 
     def work(epoch: int, start: int) -> TrainingWork:
         begun = data.begun if (epoch, start) == (first.epoch, first.batch) else None
@@ -331,7 +347,7 @@ def compilations(progress: Progress, job: Job | None = None) -> Callable[[Any], 
             since = time.monotonic() if since is None else since
             text = f"compiling {total + time.monotonic() - since:.0f} s"
         else:
-            seconds, since = entry.traced + entry.compiled, None
+            seconds, since = time.monotonic() - (since or time.monotonic()), None
             progress.skip(seconds)
             if job is not None:
                 job.compiled(seconds)

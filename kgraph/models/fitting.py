@@ -37,6 +37,7 @@ from kgraph.training import callbacks as callback_classes
 from kgraph.training.callbacks import CallbackList, History
 from kgraph.training.doubts import warn_of_doubts
 from kgraph.training.engine import Engine
+from kgraph.training.first_block import begin_batch, is_first
 from kgraph.training.identity import training_identity
 from kgraph.training.interrupt import Preempted
 from kgraph.training.job import Job
@@ -162,7 +163,9 @@ def fit(
             validate = validator(trainer.feed_for, engine, *how, call_list, recovery.validation)
         metrics = recovery.restore(engine, reached)
         recovery.keep_example(data.example)
-        work = training_work(engine, data, start, recovery.position(), recovery.padded)
+        begins = is_first(engine, reached) and not call_list.acts_first and start.epoch < epochs
+        with job.spending("compile"):
+            work = training_work(engine, data, start, recovery.position(), recovery.padded, begins)
         run = Fit(
             engine, range(start.epoch, epochs), work, call_list, progress,
             lambda: self.stop_training, validate, lambda: source.exhausted,
@@ -238,8 +241,11 @@ def train_on_batch(
         engine = trainer.engine_for(data.like, data.feed)
         check_data(data, engine)
         reached = trainer.reached_by(engine, trainer.seeds(None))
+        batch = spread_batch(engine, data.first)
+        if is_first(engine, reached):
+            begin_batch(engine, *batch)
         with trainer.owning(engine, reached, alone=True):
-            engine.train_batch(*spread_batch(engine, data.first))
+            engine.train_batch(*batch)
             logs = engine.logs()
     return answer(engine, logs, return_dict)
 

@@ -91,6 +91,23 @@ class CompileReport(Tabular, Sequence[Compilation]):
 
 
 @dataclass(frozen=True)
+class Begun:
+    """A compilation that XLA is at.
+
+    Fields:
+        making: gives the executable.
+        traced: seconds to trace and lower the Python code.
+        shared: whether somebody else has begun it.
+        remarks: as of `Compilation`.
+    """
+
+    making: Making
+    traced: float
+    shared: bool
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Ready:
     """An executable that was made elsewhere.
 
@@ -190,10 +207,18 @@ class Compiler:
         form: Form,
         args: Any,
         out_shardings: Any = None,
+        begun: Begun | None = None,
     ) -> Callable[..., Any]:
         """Returns an executable of `function` for arguments like `args`.
 
-        `out_shardings` says where its results lie; None leaves it to XLA.
+        Args:
+            name: how it is called in the report.
+            function: pure.
+            donate: positions of the arguments whose memory a call may reuse.
+            form: what of the arguments decides.
+            args: arrays, or their shapes.
+            out_shardings: where its results lie; None leaves it to XLA.
+            begun: what `begin` has returned for the same.
         """
         if self.eager:
             return function
@@ -207,20 +232,22 @@ class Compiler:
                 "devices, and is not used",
             )
         with _ticking(self._listening.notice):
-            entry, executable = self._compiled(name, reason, function, donate, args, out_shardings)
+            if begun is None:
+                begun = self.begin(function, donate, args, out_shardings)
+            executable = begun.making.result()
+            seconds = 0.0 if begun.shared else begun.making.seconds
+            temporary = _temporary_bytes(executable)
+            entry = Compilation(
+                name, reason, begun.traced, seconds, begun.shared, temporary, begun.remarks
+            )
         self.entries.append(entry)
         self._listening.notice(entry)
         return executable
 
-    def _compiled(
-        self,
-        name: str,
-        reason: str,
-        function: Callable[..., Any],
-        donate: tuple[int, ...],
-        args: Any,
-        out_shardings: Any,
-    ) -> tuple[Compilation, Callable[..., Any]]:
+    def begin(
+        self, function: Callable[..., Any], donate: tuple[int, ...], args: Any, out_shardings: Any
+    ) -> Begun:
+        """Traces a function, and has XLA begin with it; see `compile`."""
         start = time.perf_counter()
         placed = {} if out_shardings is None else {"out_shardings": out_shardings}
         with held(PATIENCE), remarks() as said:
@@ -235,11 +262,7 @@ class Compiler:
                 _SHARED.move_to_end(key)
                 while len(_SHARED) > _MOST_SHARED:
                     _SHARED.popitem(last=False)
-        executable = making.result()
-        compiled = 0.0 if shared else time.perf_counter() - start - traced
-        temporary = _temporary_bytes(executable)
-        entry = Compilation(name, reason, traced, compiled, shared, temporary, tuple(said))
-        return entry, executable
+        return Begun(making, traced, shared, tuple(said))
 
     def _reason(self, name: str, form: Form) -> str:
         before = self._forms.get(name)
@@ -277,6 +300,18 @@ class Function:
         self._compiler, self._name = compiler, name
         self._function, self._donate, self._placed = function, donate, out_shardings
         self._executables: dict[Form, Callable[..., Any]] = {}
+        self._begun: dict[Form, Begun] = {}
+
+    def begin(self, form: Form, *args: Any) -> None:
+        """Has XLA begin with the executable for arguments of this form; shapes are enough."""
+        compiler = self._compiler
+        if compiler.eager or self._name in compiler.ready:
+            return
+        with compiler.lock:
+            if form not in self._executables and form not in self._begun:
+                self._begun[form] = compiler.begin(
+                    self._function, self._donate, args, self._placed and self._placed(args)
+                )
 
     def prepared(self, form: Form, *args: Any) -> Callable[..., Any]:
         """Returns the executable for arguments of this form."""
@@ -284,10 +319,10 @@ class Function:
             return found
         with self._compiler.lock:
             if form not in self._executables:
-                placed = None if self._placed is None else self._placed(args)
                 self._executables[form] = self._compiler.compile(
-                    self._name, self._function, self._donate, form, args, placed
-                )
+                    self._name, self._function, self._donate, form, args,
+                    self._placed and self._placed(args), self._begun.pop(form, None),
+                )  # fmt: skip
             return self._executables[form]
 
     def __call__(self, form: Form, *args: Any) -> Any:

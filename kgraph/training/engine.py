@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph.compiler import Program
-from kgraph.compiler.executables import shapes_of
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.first_keys import root_key
 from kgraph.layers.base.variable import Variable
 from kgraph.optimizers import Optimizer
-from kgraph.training.blocks import Cut, Spread, on_one_device, train_blocks
+from kgraph.training.block import Block, batch_block, rows_block, state_form
+from kgraph.training.blocks import Cut, Spread, on_one_device
 from kgraph.training.compilation import Compiler, Form, Function
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.finished_blocks import FinishedBlocks
@@ -233,7 +233,7 @@ class Engine:
         with between_blocks:
             taken = self.packing.taken_over(optimizer_state, metrics, key, step)
             self._state = self.placed(taken)
-            self._form = (("state", shapes_of(self._state)),)
+            self._form = state_form(self._state)
             self.is_running, self._thread = True, threading.get_ident()
         if self.optimizer is not None:
             self.optimizer._kgraph_watch(self._count)
@@ -291,45 +291,25 @@ class Engine:
 
     def train_rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:
         """Runs the steps from `start` to `stop` of an epoch over arrays on the device."""
-        step = self.train.step
         self._last_batch = lambda: rows.batch_at(start, cut.size)
-        function = self.function(
-            ("train", cut), "train",
-            lambda: train_blocks(step, cut, self.spread(self.pads_training)), donate=(0,), like=0,
-        )  # fmt: skip
-        form = (
-            ("batch", (cut.size, cut.padded)), ("rows of an epoch", len(rows.order)),
-            ("data", rows.form), *self._form,
-        )  # fmt: skip
-        data = (rows.batch, rows.order, rows.count)
-        self._dispatch(function, form, data, (np.int32(start), np.int32(stop)), stop - start)
+        bounds = np.int32(start), np.int32(stop)
+        self._dispatch(rows_block(self, rows, cut), bounds, stop - start)
 
     def train_batch(self, batch: Batch, kept: Any = None) -> None:
         """Runs one step on a batch. `kept` tells which of its rows count, if not all do."""
-        step = self.train.step
         self._last_batch = lambda: batch
+        self._dispatch(batch_block(self, batch, kept), (), 1)
 
-        def block(state: TrainState, batch: Batch, kept: Any) -> tuple[TrainState, Array]:
-            state = step(state, batch, kept)
-            return state, state.step
-
-        function = self.function(
-            "train batch", "train (one batch)", lambda: block, donate=(0,), like=0
-        )
-        form = (("data", shapes_of((batch, kept))), *self._form)
-        self._dispatch(function, form, (batch, kept), (), 1)
-
-    def _dispatch(
-        self, function: Function, form: Form, data: tuple[Any, ...], bounds: Any, steps: int
-    ) -> None:
+    def _dispatch(self, block: Block, bounds: tuple[Any, ...], steps: int) -> None:
         """Hands a block over. Ctrl-C arrives after it (in `sent`), never between."""
         self.sync_learning_rate()
-        executable = function.prepared(form, self.state, *data, *bounds)
+        form = (*block.form, *self._form)
+        executable = block.function.prepared(form, self.state, *block.data, *bounds)
         self.throttle.ready()
         before = jax.tree.map(jnp.copy, self.state) if self.checks_finite else None
         with between_blocks, self.compiler.eagerly():
             self._finished.given_away(self.state)
-            self._state, ticket = executable(self.state, *data, *bounds)
+            self._state, ticket = executable(self.state, *block.data, *bounds)
         self.throttle.sent(ticket, steps, streams=not bounds)
         if before is not None and not is_finite(self.state):
             self._state = before

@@ -12,6 +12,7 @@ from kgraph.training.blocks import Cut
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.engine import Engine
 from kgraph.training.evaluation import Evaluation
+from kgraph.training.first_block import begin_rows
 from kgraph.training.job import form_of
 from kgraph.training.sizes import room_for_data
 
@@ -45,6 +46,11 @@ class TrainRows:
         self._rows = replace(rows, order=engine.put_whole(room), count=np.int32(len(order)))
         self._tail = order[self.full * size :]
         self.examples, self.form = 0, form_of(rows.batch)
+
+    def begin(self) -> None:
+        """Has XLA begin with the first block."""
+        if self._done < self._main:
+            begin_rows(self._engine, self._rows, self._cut)
 
     def more(self) -> bool:
         """Tells whether there is another step."""

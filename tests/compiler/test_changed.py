@@ -43,6 +43,21 @@ def test_options_are_compared_with_those_that_a_layer_was_made_with():
     assert new_options(layer) == {}
 
 
+def test_one_new_layer_shows_what_equal_options_become(monkeypatch):
+    model, made = chain(*(Dense(4) for _ in range(5)), Dense(5), Dense(4, TANH)), []
+    init = Dense.__init__
+    monkeypatch.setattr(
+        Dense,
+        "__init__",
+        lambda self, *args, **kwargs: (made.append(args), init(self, *args, **kwargs))[1],
+    )
+    assert without_changed(model.graph, model._kgraph.layers) is model.graph
+    assert made == [(4,), (5,), (4, TANH)]
+    model.layers[3].activation = RELU
+    graph = without_changed(model.graph, model._kgraph.layers)
+    assert [spec.own for spec in graph.layers.values()].count(False) == 1
+
+
 def test_a_graph_without_changes_is_returned_as_it_is():
     inner = chain(Dropout(0.5), Dense(4))
     model = chain(inner, Dense(3))

@@ -38,9 +38,9 @@ def members(layer: Weighted, kind: type) -> Iterator[tuple[str, Any]]:
     Lists, tuples and dicts are searched; the path of an item is `attribute/0` or `attribute/key`.
     """
     found: list[tuple[str, Any]] = []
-    unbound = layer._kgraph_unbound
+    unbound, searched = layer._kgraph_unbound, (kind, list, tuple, dict)
     for name, value in vars(layer).items():
-        if type(value) not in _PLAIN and name not in unbound:
+        if type(value) not in _PLAIN and isinstance(value, searched) and name not in unbound:
             _search(value, name, kind, found)
     return iter(found)
 

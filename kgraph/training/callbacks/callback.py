@@ -74,7 +74,7 @@ class Callback(Recorded):
         frequency = vars(type(self)).get("_kgraph_frequency")
         if frequency is not None and getattr(self, frequency) == "epoch":
             return False
-        return any(_is_overridden(self, hook) for hook in BATCH_HOOKS[mode])
+        return any(hears(self, hook) for hook in BATCH_HOOKS[mode])
 
     def get_state(self) -> dict[str, Any]:
         """Returns what this callback needs to go on in a training that is continued.
@@ -165,6 +165,7 @@ def give_state(callback: Callback, state: dict[str, object]) -> None:
     method_of(callback, "set_state", 1)(state)
 
 
-def _is_overridden(callback: Callback, hook: str) -> bool:
+def hears(callback: Callback, hook: str) -> bool:
+    """Tells whether a hook does something."""
     method = getattr(callback, hook)  # of the object: LambdaCallback keeps its hooks there
     return getattr(method, "__func__", method) is not getattr(Callback, hook)

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kgraph.declared import is_own
 from kgraph.errors import ConfigError
 from kgraph.interrupts import heard
-from kgraph.training.callbacks.callback import Callback, Logs, Mode, Outputs, wants_batches
+from kgraph.training.callbacks.callback import (
+    Callback,
+    Logs,
+    Mode,
+    Outputs,
+    hears,
+    wants_batches,
+)
 from kgraph.training.callbacks.foreign import ForeignCallback, is_foreign
 from kgraph.training.callbacks.history import History
+from kgraph.training.callbacks.lambda_callback import LambdaCallback
 from kgraph.training.callbacks.progbar_logger import ProgbarLogger
+
+_FIRST_HOOKS = ("on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_batch_begin")
+_OF_THEIRS = (ForeignCallback, LambdaCallback)
 
 
 class CallbackList(Callback):
@@ -83,6 +95,12 @@ class CallbackList(Callback):
     def wants_batches(self, mode: Mode) -> bool:
         """Tells whether any callback listens to single batches of `mode`."""
         return any(wants_batches(callback, mode) for callback in self.callbacks)
+
+    @property
+    def acts_first(self) -> bool:
+        """Whether code of the user's runs before the first block, and may change what is traced."""
+        theirs = (c for c in self.callbacks if not is_own(type(c)) or isinstance(c, _OF_THEIRS))
+        return any(hears(callback, hook) for callback in theirs for hook in _FIRST_HOOKS)
 
     def asked_to(self, stop: str) -> bool:
         """Tells, once, whether a callback has set this attribute of the model to True."""
