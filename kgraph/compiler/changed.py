@@ -77,16 +77,18 @@ def new_options(layer: Layer, made: Made | None = None) -> dict[str, Any]:
 def _as_made(layer: Layer, made: Made) -> dict[str, Any]:
     """Returns the attributes of a new layer of the same options."""
     args, options = layer._kgraph.arguments
-    values = *args, *(value for name, value in options.items() if name != "name")
-    # By type as well: 1, 1.0 and True are equal. What is no number or word is made for this one.
-    key = type(layer), tuple(options), values, tuple(map(type, values))
-    known = all(type(value) in PLAIN or isinstance(value, float) for value in values)
-    found = made.get(key) if known else None
-    if found is None:
-        found = vars(type(layer)(*args, **options))
-        if known:
-            made[key] = found
-    return found
+    given = {**dict(enumerate(args)), **options, "name": None}
+    key = type(layer), *((name, _identity(value)) for name, value in given.items())
+    if key not in made:
+        made[key] = vars(type(layer)(*args, **options))
+    return made[key]
+
+
+def _identity(value: object) -> object:
+    """Returns what tells an option from others, by type as well: 1, 1.0 and True are equal."""
+    items = value if type(value) is tuple else (value,)
+    is_plain = all(type(item) in PLAIN or isinstance(item, float) for item in items)
+    return repr(value) if is_plain else id(value)  # objects live as long as the layer
 
 
 def _is_plainly(given: object, now: object) -> bool:

@@ -52,11 +52,19 @@ class LiveGraph:
         graph: the model's own; of a model that is defined by code, one call of it.
         layers: the layers that the names in `graph` stand for.
         root: name of the one layer whose weights need no prefix, of a model defined by code.
+        is_current: whether the graph says what the layers are now.
     """
 
     graph: Graph
     layers: Mapping[str, Layer]
     root: str = ""
+    is_current: bool = False
+
+    def current(self) -> LiveGraph:
+        """Returns it with what its layers are now; see `without_changed`."""
+        if self.is_current:
+            return self
+        return replace(self, graph=without_changed(self.graph, self.layers), is_current=True)
 
 
 _LEAST_BLOCKS = 4
@@ -146,8 +154,7 @@ def lower_graph(
 ) -> Program:
     """Returns the program of a graph."""
     check_stacking(stack, remat)
-    layers, root = live.layers, live.root
-    graph = without_changed(live.graph, layers)
+    layers, root, graph = live.layers, live.root, live.current().graph
     passes = DEFAULT_PASSES if passes is None else passes
     if remat is not None and not isinstance(remat, str):
         passes, remat = (*passes, remat_layers(_policies(remat))), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from types import ModuleType
@@ -69,7 +70,6 @@ class VarianceScaling(RandomInitializer):
         self.scale, self.mode, self.distribution = scale, mode, distribution
         self.input_axes, self.output_axes = input_axes, output_axes
         self.variates = _VARIATES[distribution]
-        self._told: dict[tuple[tuple[int, ...], tuple[int, ...]], VarianceScaling] = {}
 
     def transform(self, z: AnyArray, shape: tuple[int, ...], xp: ModuleType) -> AnyArray:
         fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
@@ -91,11 +91,9 @@ def with_axes(
     """
     if not isinstance(initializer, VarianceScaling) or initializer.input_axes is not None:
         return initializer
-    told, key = initializer._told, (tuple(inputs), tuple(outputs))
-    if key not in told:  # several layers of a block may ask, and a second time when it is lowered
-        axes = {"input_axes": list(inputs), "output_axes": list(outputs)}
-        told[key] = type(initializer).from_config({**initializer.get_config(), **axes})
-    return told[key]
+    told = copy.copy(initializer)  # whatever the constructor of a user's subclass takes
+    told.input_axes, told.output_axes = list(inputs), list(outputs)
+    return told
 
 
 def compute_fans(

@@ -213,15 +213,19 @@ class Programs:
 
     # --- lowered ---------------------------------------------------------------------------------
 
-    def lower(self, usual: Sequence[Pass], appended: Sequence[Pass] = (), **how: Any) -> Program:
+    def lower(
+        self, usual: Sequence[Pass], appended: Sequence[Pass] = (), live: LiveGraph | None = None,
+        **how: Any,
+    ) -> Program:  # fmt: skip
         """Lowers the model for this machine and its devices, as `compile` wants it.
 
         Args:
             usual: the passes, unless `compile` was given others.
             appended: come after these, and after those that serve the platform.
+            live: what is lowered, if that is known.
             how: `stack` and `remat` of `lower_graph`.
         """
-        live, placement, passes = self.known_live, self.placement(), self.lowering.passes
+        live, placement, passes = live or self.known_live, self.placement(), self.lowering.passes
         if passes is None:
             passes = (*usual, *platform_passes(platform()), *appended)
         if placement is None:
@@ -247,11 +251,11 @@ class Programs:
                 known = self._plain = key, program, jitted
             return known[1:]
 
-    def training(self, appended: Sequence[Pass]) -> Program:
+    def training(self, appended: Sequence[Pass], live: LiveGraph | None = None) -> Program:
         """Returns a program to train; `appended` are the passes that its loss wants."""
         how = self.lowering
-        remat = how.remat or scoped_layers(self.known_live)
-        return self.lower(DEFAULT_PASSES, appended, stack=how.stack, remat=remat)
+        remat = how.remat or scoped_layers(live or self.known_live)
+        return self.lower(DEFAULT_PASSES, appended, live, stack=how.stack, remat=remat)
 
     def inference(self) -> Inference:
         """Returns the program that predicts, with its weights."""

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import optimizers
-from kgraph.compiler.changed import without_changed
 from kgraph.errors import ConfigError, StateError
+from kgraph.graph.graph import Graph
 from kgraph.hooks import STEP_HOOKS, is_overridden, refuse_overrides
 from kgraph.interrupts import tracing
 from kgraph.layers.base.between_blocks import between_blocks
@@ -162,15 +162,16 @@ class Trainer:
         shapes = tuple(None if t is None else (t.ndim, t.shape[1:][-1:]) for t in batch.targets)
         key = (*programs.state_key(), shapes, placement, id(self._optimizer()))
         if self.engine is None or self._engine_key != key:
-            objective = self._objective(batch)
+            live = programs.known_live.current()
+            objective = self._objective(batch, live.graph)
             if any(is_overridden(self._model, name) for name in ("compute_loss", "metrics")):
                 listed = [] if self.meters is None else self.meters.metrics
                 objective = replace(objective, own=OwnLoss.of(self._model, listed))
             usual = programs.lowering.passes is None and objective.is_of_outputs
             objective = objective if usual else replace(objective, logits=())
             how = programs.lowering.loss_in_pieces
-            objective = objective.in_pieces(how, programs.known_live.graph, usual)
-            program = programs.training(objective.passes)
+            objective = objective.in_pieces(how, live.graph, usual)
+            program = programs.training(objective.passes, live)
             parts = 1 if placement is None else placement.parts
             objective = objective.bound(program.flat_graph, parts)
             objective = replace(objective, held=held_by_layers(self._model, program, objective.own))
@@ -193,12 +194,10 @@ class Trainer:
             self.reached = replace(self.reached, optimizer=None)
         return given
 
-    def _objective(self, batch: Batch) -> Objective:
+    def _objective(self, batch: Batch, graph: Graph) -> Objective:
         """Returns the losses and metrics of the outputs, and tells the metrics of the model."""
         assert self.options is not None
         assert self.meters is not None
-        live = self.programs.known_live
-        graph = without_changed(live.graph, live.layers)
         objective = make_objective(self.options, graph, batch.target_shapes, self.meters.means)
         self.meters.connect(objective, graph)
         return objective
@@ -212,7 +211,8 @@ class Trainer:
         if self.engine is None or self._engine_key != key:
             live = programs.live
             if live is not None and self.options.is_given:
-                self._objective(flat_targets(live.graph, batch.targets[0], batch.weights[0]))
+                flat = flat_targets(live.graph, batch.targets[0], batch.weights[0])
+                self._objective(flat, live.current().graph)
             own, program, optimizer = own_steps(model, self.options, batch)
             self.engine = Engine(
                 program, Objective((), [], [], []), optimizer, self.compiler, self.block_size,

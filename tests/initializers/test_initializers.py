@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from kgraph import config, initializers
+from kgraph import Input, config, initializers, layers
 from kgraph.errors import ConfigError
 
 KEY = jax.random.key(0)
@@ -213,3 +213,16 @@ def test_get_reads_classes_configs_arrays_functions_and_none():
 def test_wrong_options_and_shapes_are_refused(make, text):
     with pytest.raises(ConfigError, match=text):
         make()
+
+
+def test_a_subclass_with_a_constructor_of_its_own_is_told_the_axes() -> None:
+    class Own(initializers.HeNormal):
+        def __init__(self) -> None:
+            super().__init__(seed=1)
+
+    inputs, own = Input((4, 6)), Own()
+    layer = layers.MultiHeadAttention(3, 50, kernel_initializer=own)
+    layer(inputs, inputs)
+    kernel = layer.query_dense.get_weights()[0]  # 6 inputs, and 150 outputs
+    assert abs(kernel.std() - (2 / 6) ** 0.5) < 0.05
+    assert own.input_axes is None
