@@ -122,7 +122,7 @@ def load_model(
             )
         return _load_step(step, custom_objects, compile)
     if keras_format_of(path) == "model":
-        return load_keras_model(path, custom_objects, compile, expect_sha256)
+        return load_keras_model(path, custom_objects, compile, expect_sha256, shardings)
     if keras_format_of(path) is not None:
         raise file_error(path, "is no model: files in HDF5 hold weights only", hint=_HDF5)
     with open_container(path, expect_sha256) as container, custom_object_scope(custom_objects):

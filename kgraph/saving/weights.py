@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Sharding
 
 from kgraph.distribution.together import write_once
 from kgraph.errors import ConfigError, StateError
@@ -22,6 +23,7 @@ from kgraph.saving.files import strict_json
 from kgraph.saving.files.atomic import replace_file
 from kgraph.saving.files.digests import array_digests
 from kgraph.saving.files.file_error import file_error, refusing
+from kgraph.saving.files.host_memory import spread
 from kgraph.saving.files.misfit import Misfit
 from kgraph.saving.files.pending import settle
 from kgraph.saving.keras_format import KerasWeights, keras_format_of, save_keras_weights
@@ -172,27 +174,22 @@ def _chosen(
         warn(str(error))
     arrays: dict[str, Array] = {}
     weights, placement = dict(named_weights(model)), model._kgraph.programs.placement()
-    spread = None if placement is None else placement.distribution
+    rules = None if placement is None else placement.distribution
     for name, array in file.read(set(report.loaded)):
         if is_own(name):
             arrays[WEIGHTS + name] = jax.device_put(array)
             continue
         host = _fitting(file.path, name, array, weights[name].dtype)
-        arrays[WEIGHTS + name] = _spread(name, weights[name], host, spread)
+        arrays[WEIGHTS + name] = spread(host, _sharding(name, weights[name], rules))
         del array, host
     return report, arrays
 
 
-def _spread(name: str, weight: Variable, array: np.ndarray, by: Distribution | None) -> Array:
-    """Returns an array spread over devices as the value of a weight is now, or is to be."""
+def _sharding(name: str, weight: Variable, by: Distribution | None) -> Sharding | None:
+    """Returns how the value of a weight lies, or is to lie."""
     if weight.has_value:
-        sharding = weight.value.sharding
-    else:
-        sharding = None if by is None else by.sharding_of(name, weight)
-    if sharding is None or len(sharding.device_set) == 1:
-        return jax.device_put(array)
-    parts = jax.make_array_from_callback(array.shape, sharding, lambda index: array[index].copy())
-    return parts  # copies: a CPU device would hold the whole array for a part of it
+        return weight.value.sharding
+    return None if by is None else by.sharding_of(name, weight)
 
 
 def _fitting(path: Path, name: str, array: np.ndarray, dtype: str) -> np.ndarray:

@@ -86,7 +86,9 @@ def ways(model: Any, folder: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     with kgraph.Checkpoint(f"{folder}/steps") as checkpoint:
         checkpoint.save(1, params, {}, wait=True)
     twin = kgraph.models.clone_model(model)  # a file has one writer
-    twin.save_weights(f"{folder}/w.safetensors")
+    for name in ("w.safetensors", "w.weights.h5"):
+        twin.save_weights(f"{folder}/{name}")
+    twin.save(f"{folder}/m.keras")
     del twin
     model.save(f"{folder}/model/")
     template = placement.specs(layout, params)
@@ -101,6 +103,15 @@ def ways(model: Any, folder: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "file", lambda: load(f"{folder}/w.safetensors")
     forget()
     yield "folder", lambda: load(f"{folder}/model/")
+    forget()
+    yield "Keras' weights", lambda: load(f"{folder}/w.weights.h5")
+    forget()
+
+    def load_model() -> Any:
+        with placement.distribution.scope():
+            return [w.value for w in kgraph.models.load_model(f"{folder}/m.keras").weights]
+
+    yield "Keras' model", load_model
 
 
 def main() -> None:

@@ -12,7 +12,10 @@ from jobs import run_job
 pytestmark = pytest.mark.slow
 
 WHOLE = 4 * memory_child.BLOCKS * memory_child.WIDTH * (memory_child.WIDTH + 1)
-HELD = {"weights": 1, "optimizer": 2, "checkpoint": 1, "file": 1, "folder": 1}
+HELD = {
+    "weights": 1, "optimizer": 2, "checkpoint": 1, "file": 1, "folder": 1, "Keras' weights": 1,
+    "Keras' model": 1,
+}  # fmt: skip
 """How many times the weights each of them holds."""
 
 

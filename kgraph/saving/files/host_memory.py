@@ -43,3 +43,14 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     raw = np.empty(size + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def spread(array: np.ndarray, sharding: jax.sharding.Sharding | None) -> jax.Array:
+    """Returns an array on its devices; on the first one, without a sharding.
+
+    A CPU takes over the memory of an `aligned` array.
+    """
+    if sharding is None or len(sharding.device_set) == 1:
+        return jax.device_put(array)
+    # Copies: a CPU device would hold the whole array for a part of it.
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index].copy())

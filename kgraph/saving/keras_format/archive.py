@@ -1,4 +1,4 @@
-"""The `.keras` file as a zip: its members are read into memory after checks."""
+"""The `.keras` file as a zip, of which nothing is extracted: members are read after checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from typing import IO, Any
 from kgraph.saving.files import strict_json
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.files.misfit import Misfit
-from kgraph.saving.files.zip_headers import read_end
+from kgraph.saving.files.window import Window
+from kgraph.saving.files.zip_headers import read_end, read_header
 from kgraph.saving.keras_format.archive_layout import check_layout
 from kgraph.saving.kgraph_format.container import check_sha256
 from kgraph.saving.kgraph_format.own_state import ASSETS
@@ -34,20 +35,22 @@ _ENTRY_BYTES = 256
 
 @dataclass(frozen=True)
 class KerasArchive:
-    """What a `.keras` file holds: the config as plain data, and the weights as HDF5 bytes.
+    """What a `.keras` file holds: the config as plain data, and the weights as an HDF5 file.
 
     Fields:
+        weights: where they are in the file, which is open until this is closed. (Where somebody has
+            compressed them, which Keras does not, they are in memory.)
         assets: files that layers have written, by the names of their members.
     """
 
     path: Path
     config: Any
-    weights: bytes
+    weights: Window
     assets: dict[str, bytes]
 
 
 def read_archive(path: Path, expect_sha256: str | None = None) -> KerasArchive:
-    """Returns the config and the weights of a `.keras` file, in memory. Nothing is extracted.
+    """Returns the config and the weights of a `.keras` file, which the caller closes.
 
     Args:
         path: the file.
@@ -56,7 +59,9 @@ def read_archive(path: Path, expect_sha256: str | None = None) -> KerasArchive:
     Raises:
         ModelFileError: it is missing, damaged, or no such file.
     """
-    with open_regular(path) as raw, refusing(path, "is no zip file that can be read", hint=COPY):
+    problem = refusing(path, "is no zip file that can be read", hint=COPY)
+    with problem, contextlib.ExitStack() as stack:
+        raw = stack.enter_context(open_regular(path))
         if expect_sha256 is not None:
             check_sha256(path, expect_sha256, sha256_of(raw))
         file = io.BufferedReader(raw)  # type: ignore[arg-type]
@@ -75,8 +80,20 @@ def read_archive(path: Path, expect_sha256: str | None = None) -> KerasArchive:
             if METADATA in members:
                 _read_json(path, archive, members[METADATA])
             config = _read_json(path, archive, members[CONFIG])
-            weights = _read(path, archive, members[WEIGHTS])
-            return KerasArchive(path, config, weights, assets)
+            weights = _window(path, archive, members[WEIGHTS], file)
+        stack.pop_all()
+        return KerasArchive(path, config, weights, assets)
+
+
+def _window(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes]) -> Window:
+    """Returns a member as a file, its checksum verified."""
+    if info.compress_type == zipfile.ZIP_STORED:
+        _check_unread(path, archive, info)
+        start = read_header(file, info.header_offset, info.filename).start
+        return Window(file, start, info.file_size)
+    with file:
+        data = _read(path, archive, info)
+    return Window(io.BytesIO(data), 0, len(data))
 
 
 @contextlib.contextmanager
@@ -164,7 +181,7 @@ def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def _check_unread(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-    """Verifies the checksum of a member that is not wanted."""
+    """Verifies the checksum of a member, and keeps nothing of it."""
     with refusing(path, "is damaged", member=info.filename, hint=COPY), archive.open(info) as file:
         while file.read(_BLOCK):
             pass

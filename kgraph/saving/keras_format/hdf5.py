@@ -1,7 +1,8 @@
-"""Arrays in an HDF5 file, read from memory: plain numbers behind hard links, and nothing else."""
+"""Arrays in an HDF5 file, read one by one: plain numbers behind hard links, and nothing else."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import math
@@ -16,6 +17,8 @@ import numpy as np
 from kgraph.errors import ConfigError
 from kgraph.interrupts import held
 from kgraph.saving.files.file_error import file_error, refusing
+from kgraph.saving.files.host_memory import aligned
+from kgraph.saving.files.window import Window
 from kgraph.saving.keras_format.hdf5_texts import TextReader
 
 if TYPE_CHECKING:
@@ -57,38 +60,41 @@ class StoredArray:
 class ArrayFile:
     """An open HDF5 file whose objects have all been checked.
 
+    Args:
+        path, member: what is named in errors.
+        data: the file, or where it is in another one; closed with this.
+
     Fields:
         arrays: header of each array by path, in the order of the file.
         groups: paths of the groups.
     """
 
-    def __init__(self, path: Path, member: str | None, data: bytes | bytearray) -> None:
+    def __init__(self, path: Path, member: str | None, data: Window) -> None:
         self.path, self.member = path, member
-        h5py = import_h5py()
-        with refusing(path, "holds no HDF5 data that can be read", member=member):
-            self._file = h5py.File(io.BytesIO(data), "r")
         self.arrays: dict[str, StoredArray] = {}
         self.groups: set[str] = set()
-        self._texts = TextReader(data, max(FREE_BYTES, MAX_EXPANSION * len(data)))
+        self._texts = TextReader(data, max(FREE_BYTES, MAX_EXPANSION * data.size))
         self._stored = self._pieces = 0
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(data)
+            h5py = import_h5py()
+            with refusing(path, "holds no HDF5 data that can be read", member=member):
+                self._file = stack.enter_context(h5py.File(data, "r"))
             with refusing(path, "holds HDF5 data that is damaged", member=member):
-                self._check(len(data))
-        except BaseException:
-            self._file.close()
-            raise
+                self._check(data.size)
+            self._opened = stack.pop_all()
 
     def __enter__(self) -> ArrayFile:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._file.close()
+        self._opened.close()
 
     def read(self, path: str) -> np.ndarray:
         """Returns one array, as it is stored. Its header was checked when the file was opened."""
         stored = self.arrays[path]
         with refusing(self.path, "holds an array that cannot be read", member=self.member, at=path):
-            array = np.empty(stored.shape, self._file[path].dtype)
+            array = aligned(stored.shape, self._file[path].dtype)
             if array.size:
                 self._file[path].read_direct(array)
             noted = self._texts.one(self._file[path], _DIGEST)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kgraph.saving.files.window import Window
+
 if TYPE_CHECKING:
     import h5py
 
@@ -25,11 +27,11 @@ class TextReader:
     """Reads attributes that are texts.
 
     Args:
-        data: the whole file.
+        data: the file.
         budget: how many bytes of texts may be read from it, all in all.
     """
 
-    def __init__(self, data: bytes | bytearray, budget: int) -> None:
+    def __init__(self, data: Window, budget: int) -> None:
         self._data, self._budget = data, budget
         self._longest: int | None = None
 
@@ -78,21 +80,21 @@ class TextReader:
         return self._longest
 
 
-def _sizes_in_heaps(data: bytes | bytearray) -> Iterator[int]:
+def _sizes_in_heaps(data: Window) -> Iterator[int]:
     """Yields the size of each object in the heaps of a file.
 
     Source: the HDF5 File Format Specification, section III.E.
     """
-    start = data.find(_HEAP)
+    start = data.find(_HEAP, 0)
     while start >= 0:
-        end = min(start + _length_at(data, start + 8), len(data))
+        end = min(start + _length_at(data, start + 8), data.size)
         at = start + _HEADER
         while at + _HEADER <= end:
-            free, size = data[at : at + 2] == b"\0\0", _length_at(data, at + 8)
+            free, size = data.part(at, at + 2) == b"\0\0", _length_at(data, at + 8)
             yield size
             at += max(_HEADER, size) if free else _HEADER + size + -size % 8
         start = data.find(_HEAP, start + 1)
 
 
-def _length_at(data: bytes | bytearray, at: int) -> int:
-    return int.from_bytes(data[at : at + 8], "little")
+def _length_at(data: Window, at: int) -> int:
+    return int.from_bytes(data.part(at, at + 8), "little")

@@ -25,6 +25,7 @@ from kgraph.saving.keras_format.weight_paths import (
     layer_places,
     trained_in_order,
 )
+from kgraph.saving.kgraph_format.array_reader import ShardingOf
 from kgraph.saving.kgraph_format.stored_arrays import tree_specs
 from kgraph.source import warn
 from kgraph.types import Tree
@@ -146,17 +147,16 @@ def taken_states(model: Layer, order: LayerOrder, file: ArrayFile) -> list[Calla
     return found
 
 
-def read_state(file: ArrayFile, slots: OptimizerSlots) -> Any:
-    """Returns an optimizer's state from a file that has all of its arrays."""
-    read = {number: file.read(at) for at, number in slots.places()}
-    arrays = [read[number] for number in range(len(slots.entries))]
-    count = arrays[slots.count_at]
+def read_state(file: ArrayFile, slots: OptimizerSlots, shardings: ShardingOf | None = None) -> Any:
+    """Returns an optimizer's state from a file that has all of its arrays, each where it lies."""
+    places = {number: at for at, number in slots.places()}
+    count = file.read(places[slots.count_at])
     if count.dtype.kind not in "iu" or not 0 <= int(count) < 2**31:
         raise file_error(
             file.path, "has another optimizer state than its optimizer", member=file.member,
             at=f"{slots.groups[-1][0]}/0", expected="a count of updates", received=str(count),
         )  # fmt: skip
-    return slots.from_keras(arrays)
+    return slots.from_keras(lambda number: file.read(places[number]), shardings)
 
 
 def optimizer_arrays(file: ArrayFile, own: Collection[str]) -> set[str]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from kgraph.custom_objects import custom_object_scope
+from kgraph.distribution.current import distribution
+from kgraph.distribution.stored import stored_shardings
 from kgraph.errors import StateError
 from kgraph.layers.base import Layer
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.first_keys import root_key
+from kgraph.layers.base.tree import named_weights
 from kgraph.layers.base.variable import Variable
 from kgraph.saving.files.file_error import file_error, refusing
-from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
+from kgraph.saving.files.host_memory import spread
+from kgraph.saving.keras_format.archive import WEIGHTS, KerasArchive, read_archive
 from kgraph.saving.keras_format.compile_options import read_compile_options
 from kgraph.saving.keras_format.hdf5 import ArrayFile, StoredArray
 from kgraph.saving.keras_format.kept_states import (
@@ -34,7 +40,9 @@ from kgraph.saving.keras_format.weight_paths import (
     own_groups,
     weight_paths,
 )
+from kgraph.saving.kgraph_format.array_reader import ShardingOf
 from kgraph.saving.kgraph_format.own_state import ASSETS, load_assets
+from kgraph.saving.kgraph_format.stored_arrays import WEIGHTS as STORED
 from kgraph.source import warn
 from kgraph.types import CustomObjects
 
@@ -50,44 +58,40 @@ def load_keras_model(
     custom_objects: CustomObjects | None = None,
     compile: bool = True,
     expect_sha256: str | None = None,
+    shardings: ShardingOf | None = None,
 ) -> Any:
     """Returns the model of a `.keras` file, ready to predict what Keras does, and to train on.
 
-    Nothing from the file is executed, imported or extracted; no initializer runs.
+    Nothing from the file is executed, imported or extracted; no initializer runs. Arrays are read
+    one by one, each to where it will lie.
 
     Args:
         path: the file.
         custom_objects: your own classes and functions by name.
         compile: whether compile options and the optimizer's state are restored as well.
         expect_sha256: the SHA-256 that the file must have.
+        shardings: see `load_model`; paths are those of the model.
 
     Raises:
         ModelFileError: the file is missing, damaged, or holds what kgraph has not.
         ConfigError: h5py is not installed.
     """
     archive = read_archive(path, expect_sha256)
-    with custom_object_scope(custom_objects), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the user saw them when the model was made
-        reader = ModelReader(path)
-        model = reader.read(archive.config)
-        options = archive.config.get("compile_config")
-        if compile and options:
-            read_compile_options(path, model, options)
-    if compile and options and not model.compiled:
-        warn(
-            f"{label_of(model)} is loaded without being compiled, since its class has a compile "
-            "of its own: compile it, or write get_compile_config and compile_from_config"
-        )
-    with ArrayFile(path, WEIGHTS, archive.weights) as file:
-        places = _compared(file, model, reader.order)
-        waits = compile and options and model.compiled and not model.optimizer.built
-        trained = _training_state(file, model, reader.order) if waits else None
-        values = {at: fitting(file, at, weight) for at, weight in places.items()}
-        own = own_groups(model, reader.order)
-        stores = {group: _inside(file, group) for group in own}
-        restore = taken_states(model, reader.order, file) if compile else []
-    assets = archive.assets
-    del archive, file  # its bytes go before the arrays are copied to the device
+    with contextlib.closing(archive.weights):
+        reader, model, waits = _described(archive, custom_objects, compile)
+        with ArrayFile(path, WEIGHTS, archive.weights) as file:
+            places = _compared(file, model, reader.order)
+            if shardings is None and (rules := distribution()) is not None:
+                shardings = stored_shardings(rules, model)
+            trained = _training_state(file, model, reader.order, shardings) if waits else None
+            paths = {id(weight): at for at, weight in named_weights(model)}
+            values = {
+                at: _placed(fitting(file, at, weight), paths[id(weight)], shardings)
+                for at, weight in places.items()
+            }
+            own = own_groups(model, reader.order)
+            stores = {group: _inside(file, group) for group in own}
+            restore = taken_states(model, reader.order, file) if compile else []
     for at, weight in places.items():
         weight.assign(values.pop(at))
     if trained:
@@ -97,9 +101,37 @@ def load_keras_model(
     for group, layer in own.items():
         layer.load_own_variables(stores[group])
     layers = layer_places(model, reader.order)
-    _restore_vocabularies(path, layers, assets)
-    load_assets(layers, assets)
+    _restore_vocabularies(path, layers, archive.assets)
+    load_assets(layers, archive.assets)
     return model
+
+
+def _described(
+    archive: KerasArchive, custom_objects: CustomObjects | None, compile: bool
+) -> tuple[ModelReader, Any, bool]:
+    """Returns the model that an archive describes, without values.
+
+    Beside it stand what has read it, and whether it waits for the state of its training.
+    """
+    with custom_object_scope(custom_objects), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the user saw them when the model was made
+        reader = ModelReader(archive.path)
+        model = reader.read(archive.config)
+        options = archive.config.get("compile_config") if compile else None
+        if options:
+            read_compile_options(archive.path, model, options)
+    if not options:
+        return reader, model, False
+    if not model.compiled:
+        warn(
+            f"{label_of(model)} is loaded without being compiled, since its class has a compile "
+            "of its own: compile it, or write get_compile_config and compile_from_config"
+        )
+    return reader, model, model.compiled and not model.optimizer.built
+
+
+def _placed(array: np.ndarray, path: str, shardings: ShardingOf | None) -> jax.Array:
+    return spread(array, None if shardings is None else shardings(STORED + path, array.shape))
 
 
 def _restore_vocabularies(
@@ -172,7 +204,9 @@ def fitting(file: ArrayFile, at: str, weight: Variable) -> np.ndarray:
 # --- optimizer -----------------------------------------------------------------------------------
 
 
-def _training_state(file: ArrayFile, model: Model, order: LayerOrder) -> dict[str, Any] | None:
+def _training_state(
+    file: ArrayFile, model: Model, order: LayerOrder, shardings: ShardingOf | None
+) -> dict[str, Any] | None:
     """Returns what training had reached; None if the file is of a model that was never trained."""
     stored = [at for at in file.arrays if at.startswith(_OPTIMIZER)]
     if _is_unused(file, stored):
@@ -187,7 +221,7 @@ def _training_state(file: ArrayFile, model: Model, order: LayerOrder) -> dict[st
                 expected="no such array" if shape is None else list(shape),
                 received=str(array or "no such array"), hint="load it with compile=False",
             )  # fmt: skip
-    state = read_state(file, slots)
+    state = read_state(file, slots, shardings)
     step = jnp.asarray(int(state.step), jnp.int32)  # not the same buffer: steps donate both
     return {"optimizer": state, "step": step, "epoch": jnp.int32(0), "key": root_key()}
 

@@ -12,6 +12,8 @@ import numpy as np
 from kgraph.declared import is_own
 from kgraph.layers.base.variable import Variable
 from kgraph.optimizers import LossScaleOptimizer
+from kgraph.saving.files.host_memory import spread
+from kgraph.saving.kgraph_format.array_reader import ShardingOf
 from kgraph.types import Tree
 
 _LEAST, _MOST = np.float32(2.0**-126), np.float32(2.0**126)
@@ -132,6 +134,7 @@ class OptimizerSlots:
         self.every = optimizer.gradient_accumulation_steps or 1
         flat, self._structure = jax.tree_util.tree_flatten_with_path(state)
         self._paths = [_words(path) for path, _ in flat]
+        self._places = [f"training/{jax.tree_util.keystr(path)}" for path, _ in flat]
         self._leaves = [leaf for _, leaf in flat]
         self._by_slot = self._find_slots([path for path, _ in weights])
         self.entries = list(self._entries(name, weights))
@@ -198,15 +201,28 @@ class OptimizerSlots:
                 found.append(np.asarray(self._leaves[entry.leaf]) * _unit(entry))
         return found
 
-    def from_keras(self, arrays: Sequence[np.ndarray]) -> Any:
-        """Returns a state that holds Keras' arrays, which have the shapes of `entries`."""
-        iterations = int(arrays[self.count_at])
+    def from_keras(
+        self, read: Callable[[int], np.ndarray], shardings: ShardingOf | None = None
+    ) -> Any:
+        """Returns a state that holds Keras' arrays.
+
+        Args:
+            read: returns one of them, by its number in `entries`, in the shape that it has there.
+            shardings: see `load_model`; what has a sharding in this state keeps it.
+        """
+        iterations = int(read(self.count_at))
         leaves: list[Any] = [None] * len(self._leaves)
-        for entry, array in zip(self.entries, arrays, strict=True):
+        for number, entry in enumerate(self.entries):
+            if entry.leaf is None:
+                continue
+            array = read(number)
             if entry.role == "scale":
                 array = np.fmin(np.fmax(array, _LEAST), _MOST)
-            if entry.leaf is not None:
-                leaves[entry.leaf] = array * _unit(entry)
+            unit = _unit(entry)
+            leaves[entry.leaf] = self._placed(
+                entry.leaf, array if unit == 1 else array * unit, shardings
+            )
+            del array  # what it became is all that stays
         updates, waiting = divmod(iterations, self.every)
         for i, path in enumerate(self._paths):
             if path[-1] in ("step", "count"):
@@ -217,10 +233,17 @@ class OptimizerSlots:
         if missing:
             raise SlotError(f"Keras keeps nothing for {missing[0]}")
         filled = [
-            jax.device_put(np.asarray(value, leaf.dtype).reshape(leaf.shape))
-            for value, leaf in zip(leaves, self._leaves)
+            value if isinstance(value, jax.Array) else self._placed(i, value, shardings)
+            for i, value in enumerate(leaves)
         ]
         return jax.tree.unflatten(self._structure, filled)
+
+    def _placed(self, number: int, value: object, shardings: ShardingOf | None) -> jax.Array:
+        leaf = self._leaves[number]
+        sharding = getattr(leaf, "sharding", None)
+        if sharding is None and shardings is not None:
+            sharding = shardings(self._places[number], leaf.shape)
+        return spread(np.asarray(value, leaf.dtype).reshape(leaf.shape), sharding)
 
     def _count(self) -> int:
         """Returns the number of gradients seen, which is what Keras counts."""

@@ -162,7 +162,9 @@ def _packed(
 def _write(path: Path, members: Mapping[str, bytes]) -> None:
     parts = {name: (len(data), [data]) for name, data in members.items()}
     size = sum(size for size, _ in parts.values())
-    replace_file(path, size, lambda new: write_zip(new, parts), read_archive)
+    replace_file(
+        path, size, lambda new: write_zip(new, parts), lambda new: read_archive(new).weights.close()
+    )
 
 
 def _training(model: Any, writer: ModelWriter) -> tuple[dict[str, Any], OptimizerSlots | None]:

@@ -17,7 +17,7 @@ from kgraph.saving.files import strict_json
 from kgraph.saving.files.atomic import put_in_place, reading_back, sync, workshop
 from kgraph.saving.files.file_error import file_error, refusing
 from kgraph.saving.keras_format.hdf5 import ArrayFile, write_arrays
-from kgraph.saving.kgraph_format.parts import open_regular
+from kgraph.saving.kgraph_format.parts import open_regular, open_window
 from kgraph.writing import naming
 
 SUFFIX = ".weights.json"
@@ -39,8 +39,8 @@ class ShardedArrays(ArrayFile):
         self._shards: list[ArrayFile] = []
         try:
             for name in _listed(path):
-                with open_regular(path.with_name(name)) as file, refusing(path, "cannot be read"):
-                    self._shards.append(ArrayFile(path.with_name(name), None, file.read()))
+                shard = path.with_name(name)
+                self._shards.append(ArrayFile(shard, None, open_window(shard)))
         except BaseException:
             self.__exit__()
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import has_weights, named_weights, parts_of
 from kgraph.layers.base.variable import Variable
 from kgraph.saving.files.atomic import replace_file
-from kgraph.saving.files.file_error import file_error, refusing
+from kgraph.saving.files.file_error import file_error
 from kgraph.saving.keras_format.archive import WEIGHTS, read_archive
 from kgraph.saving.keras_format.hdf5 import ArrayFile, write_arrays
 from kgraph.saving.keras_format.kept_arrays import kept_arrays
@@ -40,9 +39,8 @@ from kgraph.saving.keras_format.weight_paths import (
     weight_paths,
 )
 from kgraph.saving.kgraph_format.own_state import all_layers
-from kgraph.saving.kgraph_format.parts import open_regular
+from kgraph.saving.kgraph_format.parts import open_window
 
-MAX_FILE = 2**40
 _MEMBERS = "layers"
 """The attribute of Keras' models under which layers have numbers in the place of names."""
 
@@ -183,11 +181,7 @@ def open_arrays(path: Path) -> ArrayFile:
         return ShardedArrays(path)
     if path.suffix == ".keras":
         return ArrayFile(path, WEIGHTS, read_archive(path).weights)
-    with open_regular(path) as file, refusing(path, "cannot be read"):
-        if (size := os.fstat(file.fileno()).st_size) > MAX_FILE:
-            raise file_error(path, "is too large", expected=MAX_FILE, received=size)
-        data = file.read()
-    return ArrayFile(path, None, data)
+    return ArrayFile(path, None, open_window(path))
 
 
 def _stored_by(groups: Mapping[str, str], at: str) -> str:

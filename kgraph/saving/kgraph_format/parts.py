@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 import stat
@@ -20,6 +21,7 @@ from kgraph.saving.files.file_error import file_error
 from kgraph.saving.files.host_memory import aligned
 from kgraph.saving.files.misfit import Misfit
 from kgraph.saving.files.stored_zip import read_zip
+from kgraph.saving.files.window import Window
 from kgraph.saving.files.zip_headers import START
 from kgraph.saving.kgraph_format.manifest import MANIFEST
 from kgraph.saving.kgraph_format.safetensors import ArraySpec
@@ -95,6 +97,16 @@ def open_regular(path: Path, name: str | None = None) -> IO[bytes]:
         return open(full, "rb", buffering=0)
     except OSError as error:
         raise file_error(path, "cannot be opened", member=name, received=error) from None
+
+
+def open_window(path: Path) -> Window:
+    """Opens a regular file that is read here and there.
+
+    Raises:
+        ModelFileError: it is something else, or not there.
+    """
+    file = io.BufferedReader(open_regular(path))  # type: ignore[arg-type]
+    return Window(file, 0, os.fstat(file.fileno()).st_size)
 
 
 def file_parts(path: Path, file: IO[bytes]) -> dict[str, Part]:
