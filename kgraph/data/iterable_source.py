@@ -35,6 +35,10 @@ class IterableSource:
             be iterated again begin anew when they end.
         class_weight: weights of classes.
 
+    Fields:
+        followed: whether `get_position` will be asked. Some iterators (tf.data's) take milliseconds
+            for each pass to be able to answer.
+
     Raises:
         DataError: (from `epoch`) if there is no batch at all, a batch is malformed, or an iterator
             is asked for a place that it cannot go to. An exception of the iterable itself arrives
@@ -59,7 +63,7 @@ class IterableSource:
         self._next_index = 0
         self._began = False
         self._restored: Any = None
-        self.exhausted = False
+        self.exhausted = self.followed = False
 
     def get_position(self) -> Any:
         """Returns the iterator's own state as plain data; None if it has none.
@@ -83,7 +87,7 @@ class IterableSource:
             "where training stopped, and has to give the same batches as before",
         )
         if self._once:
-            self._live = _open(self._iterable)
+            self._live = open_iterable(self._iterable)
             deque(itertools.islice(self._live, batches), maxlen=0)
             self._restored = self._live
 
@@ -129,7 +133,7 @@ class IterableSource:
             try:
                 place = place_of(self._iterable)  # torch's has to be told before it is opened
                 if place is None:
-                    self._live = _open(self._iterable)
+                    self._live = open_iterable(self._iterable)
                     place = place_of(self._live)
                 assert place is not None, "it has no set_state"
                 place.set(decode_state(restored))
@@ -146,7 +150,7 @@ class IterableSource:
         fresh = self._live is None
         while self._wanted is None or given < self._wanted:
             if self._live is None:
-                self._live = _open(self._iterable)
+                self._live = open_iterable(self._iterable, self.followed)
             item = next(self._live, _END)
             if item is not _END:
                 given += 1
@@ -194,10 +198,13 @@ class IterableSource:
             self._length = given
 
 
-def _open(iterable: Any) -> Iterator[Any]:
+def open_iterable(iterable: Any, followed: bool = True) -> Iterator[Any]:
+    """Returns an iterator, which can tell its place if that is `followed` (and it can at all)."""
     opened: Any = iterable
     if hasattr(iterable, "as_numpy_iterator"):  # tf.data
-        opened = iterator_of(iterable)
+        opened = iterator_of(iterable) if followed else iterable.as_numpy_iterator()
+    elif hasattr(iterable, "_kgraph_opened"):  # mapped
+        opened = iterable._kgraph_opened(followed)
     elif callable(iterable) and not hasattr(iterable, "__iter__"):
         opened = iterable()
     return iter(opened)

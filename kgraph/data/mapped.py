@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kgraph.data.arrays import is_array
-from kgraph.data.iterable_source import _open
+from kgraph.data.iterable_source import open_iterable
 from kgraph.data.iterator_state import Place, place_of
 from kgraph.data.kinds import gives_by_number
 from kgraph.data.py_dataset import PyDataset
@@ -83,7 +83,10 @@ class _MappedOpen:
         self._dataset, self._function = dataset, function
 
     def __iter__(self) -> Iterator[Any]:
-        return _mapped_iterator(_open(self._dataset), self._function)
+        return self._kgraph_opened(True)
+
+    def _kgraph_opened(self, followed: bool) -> Iterator[Any]:
+        return _mapped_iterator(open_iterable(self._dataset, followed), self._function)
 
 
 class _Mapped(_MappedOpen):
@@ -98,10 +101,10 @@ class _MappedEpochs(_MappedOpen):
 
     _next = 0
 
-    def __iter__(self) -> Iterator[Any]:
+    def _kgraph_opened(self, followed: bool) -> Iterator[Any]:
         self._dataset.set_epoch(self._next)
         self._next += 1
-        return super().__iter__()
+        return super()._kgraph_opened(followed)
 
     def get_state(self) -> Any:
         return {"pass": self._next, "dataset": self._dataset.state_dict()}

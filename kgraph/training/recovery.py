@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from kgraph.data import IterableSource
 from kgraph.distribution.coordination import is_leader
 from kgraph.errors import StateError
 from kgraph.interrupts import heard
@@ -207,6 +208,8 @@ class Recovery:
     def seek(self, source: Any) -> None:
         """Brings data that move on by themselves to where they were."""
         self._get_position = getattr(source, "get_position", None)
+        if isinstance(source, IterableSource):
+            source.followed = True
         if self._meta is not None and self._get_position is not None:
             with heard(), self._job.spending("restore"):
                 source.set_position(self._at[2], self._meta["batches"])

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from engine_runs import LABELS, InterruptAt, Interrupted, X, assert_same, compiled, fitted, trained
 
-from kgraph.data import tensorflow_iterator
+from kgraph.data import mapped, tensorflow_iterator
 from kgraph.errors import DataError
+from kgraph.saving.checkpoints import Checkpoint
 
 tf: Any = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
@@ -58,6 +59,28 @@ def test_training_goes_on_in_the_same_order(
 def test_numbers_are_those_of_arrays() -> None:
     run, by_arrays = trained(compiled(), rows().batch(4)), trained(compiled(), shuffle=False)
     assert_same(run, by_arrays)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_places_are_written_down_only_for_a_checkpoint(
+    wrapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    write = tf.train.Checkpoint.write
+
+    def counted(checkpoint: Any, path: str, *rest: Any) -> Any:
+        written.append(path)
+        return write(checkpoint, path, *rest)
+
+    monkeypatch.setattr(tf.train.Checkpoint, "write", counted)
+    data = mapped(shuffled(), lambda x, y: (x, y)) if wrapped else shuffled()
+    model = compiled()
+    model.fit(data, epochs=2, verbose=0, validation_data=data)
+    model.evaluate(data, verbose=0)
+    model.predict(data, verbose=0)
+    assert written == []
+    model.fit(data, epochs=2, verbose=0, validation_data=data, checkpoint=Checkpoint(tmp_path))
+    assert len(written) == 2  # the passes of training
 
 
 def test_a_shuffle_without_a_seed_is_named(tmp_path: Path) -> None:
