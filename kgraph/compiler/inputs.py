@@ -25,6 +25,8 @@ def arrange_inputs(graph: Graph, inputs: Tree) -> list[Any]:
     model does not have are left out, with a warning.
     """
     names, structure = graph.input_names, graph.input_structure
+    if len(names) == 1 and not isinstance(inputs, (Mapping, list, tuple)):
+        return [inputs]
     named = isinstance(inputs, Mapping) and set(names) <= set(inputs)
     if named or (isinstance(inputs, Mapping) and not isinstance(structure, dict)):
         structure = {name: Slot(i) for i, name in enumerate(names)}

@@ -1,6 +1,6 @@
 """Batches of arrays from what users pass as data. Host side; knows nothing of graphs or models."""
 
-from kgraph.data.ahead import ahead
+from kgraph.data.ahead import ahead, ahead_if_slow
 from kgraph.data.array_source import ArraySource, Shuffle
 from kgraph.data.arrays import as_arrays
 from kgraph.data.batch import (
@@ -35,6 +35,7 @@ __all__ = [
     "Shuffle",
     "Source",
     "ahead",
+    "ahead_if_slow",
     "as_arrays",
     "as_batch",
     "check_batch_size",

@@ -68,7 +68,7 @@ def _is_numbers(value: object) -> bool:
 
 
 def _to_array(leaf: Any, path: str, where: str | None) -> AnyArray:
-    if is_jax_array(leaf):
+    if type(leaf) is np.ndarray or is_jax_array(leaf):
         return leaf
     try:
         if _is_from(leaf, "torch"):
@@ -154,11 +154,10 @@ def _is_float(dtype: DTypeLike) -> bool:
 
 
 def _with_default_float(array: AnyArray) -> AnyArray:
-    wanted = config.floatx()
     if _is_float(array.dtype):
-        if str(array.dtype) == wanted:
-            return array
-        return array.astype(ml_dtypes.bfloat16 if wanted == "bfloat16" else wanted)
+        name = config.floatx()
+        wanted = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+        return array if array.dtype == wanted else array.astype(wanted)
     if isinstance(array, np.ndarray) and not array.dtype.isnative:
         return array.astype(array.dtype.newbyteorder("="))  # devices take native order only
     return array

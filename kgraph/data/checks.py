@@ -26,18 +26,18 @@ def check_rows(*named: tuple[str, Tree], where: str | None = None) -> int:
     if not shapes:
         names = " and ".join(name for name, _ in named)
         raise DataError(f"There is no array in {names}", at=where)
+    rows = shapes[0][1][0]
+    if rows and all(shape[0] == rows for _, shape in shapes):
+        return rows
     lines = [f"{path}: {shape}" for path, shape in shapes]
-    counts = {shape[0] for _, shape in shapes}
-    if len(counts) > 1:
-        raise DataError(
-            "The arrays differ in their number of rows",
-            at=where,
-            expected="one length for the first axis of all of them",
-            received=lines,
-        )
-    if counts == {0}:
+    if {shape[0] for _, shape in shapes} == {0}:
         raise DataError("The arrays have no rows", at=where, received=lines)
-    return counts.pop()
+    raise DataError(
+        "The arrays differ in their number of rows",
+        at=where,
+        expected="one length for the first axis of all of them",
+        received=lines,
+    )
 
 
 def check_batch_size(value: object) -> int:

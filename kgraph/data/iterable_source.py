@@ -8,13 +8,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from kgraph.data.batch import Batch, ClassWeight, as_batch, unpack_x_y_sample_weight
 from kgraph.data.checks import check_steps
 from kgraph.data.iterator_state import decode_state, encode_state, place_of
 from kgraph.data.source import warn_short
 from kgraph.data.tensorflow_iterator import iterator_of
+from kgraph.data.tree import map_leaves
 from kgraph.errors import DataError
 from kgraph.source import warn
+from kgraph.types import AnyArray
 
 _END = object()
 
@@ -117,7 +121,8 @@ class IterableSource:
             self._began = True
             if given > start:
                 where = f"batch {given - 1} of epoch {index + 1} from {self._name}"
-                yield as_batch(*unpack_x_y_sample_weight(item), self._class_weight, where)
+                batch = as_batch(*unpack_x_y_sample_weight(item), self._class_weight, where)
+                yield map_leaves(_copy, batch)
         self._next_index = index + 1
         self._report(index, given)
 
@@ -196,6 +201,11 @@ class IterableSource:
             warn_short(index, self._wanted, given, hint)
         elif self._wanted is None:
             self._length = given
+
+
+def _copy(array: AnyArray, path: str) -> AnyArray:
+    """Copies what the iterable may write into before a device, which may read it there, has."""
+    return array.copy() if isinstance(array, np.ndarray) else array
 
 
 def open_iterable(iterable: Any, followed: bool = True) -> Iterator[Any]:

@@ -29,7 +29,7 @@ from kgraph.training.progress import Progress
 from kgraph.training.recovery import Start
 from kgraph.training.rows_work import TestRows, TrainRows
 from kgraph.training.step import Batch
-from kgraph.training.stream_work import PaddedSize, Stream
+from kgraph.training.stream_work import PaddedSize, Stream, for_one_device
 from kgraph.training.validation_place import ValidationPlace
 from kgraph.types import CallbackLike, DataLike
 
@@ -209,7 +209,7 @@ def training_work(
         one = jax.tree.map(lambda a: a[: data.like.rows], data.first)
         begun = (one, None) if size is None else size.fit(one)
         spread = placement and placement.batch(begun, begun[0].rows)
-        begin_batch(engine, *(spread or jax.device_put(begun)))
+        begin_batch(engine, *(spread or for_one_device(begun)))
 
     def work(epoch: int, start: int) -> TrainingWork:
         begun = data.begun if (epoch, start) == (first.epoch, first.batch) else None

@@ -301,6 +301,7 @@ class Function:
         self._function, self._donate, self._placed = function, donate, out_shardings
         self._executables: dict[Form, Callable[..., Any]] = {}
         self._begun: dict[Form, Begun] = {}
+        self._last: tuple[Form | None, Callable[..., Any]] = None, function
 
     def begin(self, form: Form, *args: Any) -> None:
         """Has XLA begin with the executable for arguments of this form; shapes are enough."""
@@ -315,8 +316,18 @@ class Function:
 
     def prepared(self, form: Form, *args: Any) -> Callable[..., Any]:
         """Returns the executable for arguments of this form."""
-        if (found := self._executables.get(form)) is not None:
-            return found
+        return self.known(form) or self._made(form, args)
+
+    def known(self, form: Form) -> Callable[..., Any] | None:
+        """Returns the executable for arguments of this form, if there is one."""
+        last, executable = self._last
+        if form != last:  # mostly the parts are the same objects, and a hash would read all shapes
+            executable = self._executables.get(form)
+        if executable is not None:
+            self._last = form, executable
+        return executable
+
+    def _made(self, form: Form, args: Any) -> Callable[..., Any]:
         with self._compiler.lock:
             if form not in self._executables:
                 self._executables[form] = self._compiler.compile(

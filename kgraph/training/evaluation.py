@@ -71,8 +71,10 @@ class Evaluation:
 
     def _run(self, function: Function, form: Form, data: tuple[Any, ...], steps: int) -> None:
         engine = self._engine
-        found = (self._metrics, self._state)
-        executable = function.prepared(form, self._variables(), found, *data)
+        executable = function.known(form)
+        if executable is None:
+            found = (self._metrics, self._state)
+            executable = function.prepared(form, self._variables(), found, *data)
         engine.test_throttle.ready()
         with (
             between_blocks,

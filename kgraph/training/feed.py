@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from kgraph.graph.structure import is_structure
 from kgraph.training.objective import Objective
 from kgraph.training.pairing import by_output
 from kgraph.training.step import Batch
-from kgraph.types import Tree
+from kgraph.types import Shape, Tree
 
 
 class Feed(Protocol):
@@ -50,11 +51,29 @@ class GraphFeed:
 
     def check(self, batch: Batch, objective: Objective | None) -> None:
         """Checks ids and labels."""
-        graph = self.live.graph
-        check_ids(self.live.layers, graph, batch.inputs)
+        for i, check_ids in self._id_checks:
+            if batch.inputs[i] is not None:
+                check_ids(np.asarray(batch.inputs[i]))
         if objective is not None:
-            shapes = [graph.spec(ref).shape for ref in graph.outputs]
-            objective.check_labels(batch.targets, shapes)
+            objective.check_labels(batch.targets, self._shapes)
+
+    @cached_property
+    def _shapes(self) -> list[Shape]:
+        return [self.live.graph.spec(ref).shape for ref in self.live.graph.outputs]
+
+    @cached_property
+    def _id_checks(self) -> list[tuple[int, Callable[[np.ndarray], None]]]:
+        """What checks ids, for each layer that reads an input directly, by the input's number.
+
+        On a device an id out of range would read as NaN, or as another row, without a word.
+        """
+        inputs = {ref.node: i for i, ref in enumerate(self.live.graph.inputs)}
+        found = []
+        for node in self.live.graph.nodes:
+            checker = getattr(self.live.layers.get(node.layer), "check_ids", None)
+            if checker is not None and node.inputs and node.inputs[0].node in inputs:
+                found.append((inputs[node.inputs[0].node], checker))
+        return found
 
 
 class OwnFeed:
@@ -114,18 +133,3 @@ def with_first(first: Raw, rest: Iterator[Raw]) -> Iterator[Raw]:
         close = getattr(rest, "close", None)
         if close is not None:
             close()
-
-
-def check_ids(layers: Mapping[str, object], graph: Graph, inputs: list[Any]) -> None:
-    """Lets each Embedding that reads an input directly check its ids, on the host.
-
-    On a device an id out of range would read as NaN, or as another row, without a word.
-    """
-    by_input = {ref.node: array for ref, array in zip(graph.inputs, inputs)}
-    for node in graph.nodes:
-        checker = getattr(layers.get(node.layer), "check_ids", None)
-        if checker is None or not node.inputs or node.inputs[0].node not in by_input:
-            continue
-        array = by_input[node.inputs[0].node]
-        if array is not None:
-            checker(np.asarray(array))

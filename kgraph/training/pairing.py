@@ -47,6 +47,8 @@ def by_output(
         what: what is being paired, for messages.
         error: the class to raise.
     """
+    if len(graph.outputs) == 1 and not isinstance(given, (Mapping, list, tuple)):
+        return [given]
     names, structure = output_keys(graph), graph.output_structure
     if not isinstance(structure, Slot) and _is_nested(structure) and _nests_alike(structure, given):
         nested: dict[int, Any] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kgraph.data import ahead
+from kgraph.data import ahead, ahead_if_slow
 from kgraph.training.device_rows import padded_batch
 from kgraph.training.job import Form, form_of
 from kgraph.training.placement import Placement, shared_call
@@ -20,7 +20,7 @@ Taken = tuple[Batch, Any, Any, int]
 
 
 class Stream:
-    """Hands one batch after the other to a function, prepared in a background thread.
+    """Hands one batch after the other to a function, prepared in a thread where that takes long.
 
     Attributes:
         position: where the data were after the batch that was taken last.
@@ -31,7 +31,7 @@ class Stream:
 
     Args:
         raw: gives the batches as the data have them.
-        prepare: makes a flat batch of one, and checks it; runs in the thread.
+        prepare: makes a flat batch of one, and checks it; may run in the thread.
         take: called with each batch on the device and which of its rows count (None for all).
         size: how many rows batches are padded to, by key; None does not pad.
         position: tells where the data are after the batch that was read last.
@@ -65,9 +65,10 @@ class Stream:
             where = None if position is None else position()
             if placement is not None:
                 return *placement.batch((batch, kept), batch.rows), where, examples
-            return *jax.device_put((batch, kept)), where, examples
+            return *for_one_device((batch, kept)), where, examples
 
-        self._items = ahead(_at_most(raw, most), ready)
+        taken_ahead = ahead_if_slow if placement is None else ahead
+        self._items = taken_ahead(_at_most(raw, most), ready)
         self._next: Taken | None = None
         if self._call is not None:
             self._call.begin_data()
@@ -138,6 +139,11 @@ class PaddedSize:
 
     def _placed(self, kept: np.ndarray) -> Any:
         return jax.device_put(kept) if self._placement is None else kept
+
+
+def for_one_device(batch: tuple[Batch, Any]) -> tuple[Batch, Any]:
+    """Returns a batch on the device. A CPU's executables take NumPy's arrays, and faster so."""
+    return batch if jax.default_backend() == "cpu" else jax.device_put(batch)
 
 
 def _at_most(items: Iterator[Any], most: int | None) -> Iterator[Any]:

@@ -17,7 +17,7 @@ import pytest
 from engine_runs import LABELS, X, assert_same, compiled, cut, trained
 
 from kgraph.callbacks import LambdaCallback
-from kgraph.data import PyDataset
+from kgraph.data import PyDataset, ahead_if_slow
 from kgraph.errors import DataError
 from kgraph.training.pace import Pace
 
@@ -236,13 +236,37 @@ def test_few_batches_are_read_ahead_and_none_too_many(listens: bool) -> None:
     assert most[0] <= 4
 
 
-def test_a_slow_source_gives_the_same_numbers(by_arrays: runs.Run) -> None:
+def test_a_slow_source_gives_the_same_numbers_and_may_use_its_memory_again(
+    by_arrays: runs.Run,
+) -> None:
+    memory = np.empty_like(X[:4])
+
     def slow() -> Iterator[Any]:
-        for batch in cut():
+        for x, y in cut():
             time.sleep(0.01)
+            memory[: len(x)] = x
+            yield memory[: len(x)], y
+
+    later = LambdaCallback(on_train_batch_end=lambda *_: time.sleep(0.03))
+    assert_same(trained(compiled(), slow, callbacks=[later]), by_arrays)
+
+
+def test_a_thread_reads_ahead_only_where_that_takes_long() -> None:
+    threads: list[str] = []
+
+    def generate(seconds: float) -> Iterator[Any]:
+        for batch in cut():
+            time.sleep(seconds)
+            threads.append(threading.current_thread().name)
             yield batch
 
-    assert_same(trained(compiled(), slow), by_arrays)
+    trained(compiled(), lambda: generate(0.01), epochs=1)
+    assert threads[0] == "MainThread"
+    assert threads[-1] == "kgraph-data"
+    threads.clear()
+    late = list(ahead_if_slow(generate(0), lambda item: item))
+    assert len(late) == len(threads)
+    assert _threads() == []
 
 
 def test_validation_that_never_comes_leaves_no_thread() -> None:
