@@ -4,9 +4,11 @@ import copy
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -193,6 +195,35 @@ def test_threads_that_predict_first_share_weights_and_executable() -> None:
     for one in found:
         np.testing.assert_array_equal(one, found[0])
     assert len(model.compile_report()) == 1
+
+
+@pytest.mark.parametrize("use", ["predict", "call"])
+def test_the_device_works_for_several_threads_at_once(use: str) -> None:
+    met = threading.Barrier(2)
+
+    class Meets(layers.Layer):
+        """Waits on the device for the other thread to be there."""
+
+        def call(self, inputs: Any) -> Any:
+            return jax.pure_callback(self.meet, inputs, inputs)
+
+        def meet(self, array: Any) -> np.ndarray:
+            if ready.is_set():
+                met.wait(LIMIT)
+            return np.asarray(array)
+
+    ready = threading.Event()
+    inputs = kgraph.Input((2,))
+    model = kgraph.Model(inputs, Meets()(inputs))
+    uses: dict[str, Callable[[], Any]] = {
+        "predict": lambda: model.predict(ROWS, verbose=0),
+        "call": lambda: model(ROWS).block_until_ready(),
+    }
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(uses[use]).result(LIMIT)  # compiled by one
+        ready.set()
+        for result in [pool.submit(uses[use]) for _ in range(2)]:
+            result.result(LIMIT)
 
 
 def test_nothing_is_copied_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
