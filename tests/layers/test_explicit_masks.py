@@ -49,4 +49,15 @@ def test_a_mask_that_is_none_is_refused_by_name(name: str) -> None:
             make()(x, mask=mask)
         with pytest.raises(GraphError, match=f"cannot use this `mask`: {why}"):
             make()(Input(x.shape[1:]), mask=Input(mask.shape[1:], dtype=mask.dtype.name))
+    with pytest.raises(GraphError, match="cannot use this `mask`: it is no array"):
+        make()(x, mask=[[True] * steps] * rows)
     assert np.all(np.isfinite(make()(x, mask=np.ones((rows, steps), bool))))
+
+
+def test_masks_that_are_none_of_a_list_or_of_scores() -> None:
+    mask = np.ones((2, 5), bool)
+    for wrong in ([mask], mask, [mask] * 4):
+        with pytest.raises(GraphError, match="cannot use this `mask`"):
+            layers.Attention()([X, X], mask=wrong)
+    with pytest.raises(GraphError, match="does not fit its input"):
+        layers.Softmax()(X, mask=[True])

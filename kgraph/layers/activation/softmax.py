@@ -52,12 +52,17 @@ class Softmax(Layer, traits=_traits):
 
     def _fitted(self, mask: Array, inputs: Array) -> Array:
         """Returns the mask as truth values, in the rank of the input."""
-        sizes = zip(reversed(mask.shape), reversed(inputs.shape))
-        if mask.ndim > inputs.ndim or any(m not in (1, size) for m, size in sizes):
+        shape = getattr(mask, "shape", None)
+        sizes = zip(reversed(shape or ()), reversed(inputs.shape))
+        if (
+            shape is None
+            or len(shape) > inputs.ndim
+            or any(m not in (1, size) for m, size in sizes)
+        ):
             raise GraphError(
                 f"{label_of(self)} has a mask that does not fit its input",
                 expected=f"a mask that broadcasts to {list(inputs.shape)}",
-                received=f"{list(mask.shape)}",
+                received=repr(mask) if shape is None else f"{list(shape)}",
                 hint="pass mask=... in the shape of the scores",
             )
         keep = mask if mask.dtype == bool else mask > 0.5

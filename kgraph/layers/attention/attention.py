@@ -70,6 +70,13 @@ class Attention(Layer):
                 expected="[query, value] or [query, value, key]",
                 received=type(inputs).__name__,
             )
+        mask = kwargs.get("mask")
+        if mask is not None and (not is_structure(mask) or len(mask) not in (2, 3)):
+            raise GraphError(
+                f"{label_of(self)} cannot use this `mask`",
+                expected="[query_mask, value_mask], each a mask or None",
+                received=f"{len(mask)} of them" if is_structure(mask) else type(mask).__name__,
+            )
 
     def build(self, input_shape: Sequence[Any]) -> None:
         if self.use_scale:

@@ -26,6 +26,12 @@ def check_mask(layer: Layer, mask: Array | None, shape: Shape, name: str = "mask
     """
     if mask is None:
         return
+    if not hasattr(mask, "shape"):
+        raise GraphError(
+            f"{label_of(layer)} cannot use this `{name}`: it is no array",
+            expected=f"mask of shape {list(shape)}",
+            received=repr(mask),
+        )
     sizes = zip(mask.shape, shape)
     known = ((a, b) for a, b in sizes if isinstance(a, int) and isinstance(b, int) and a != 1)
     if len(mask.shape) != len(shape) or any(a != b for a, b in known):

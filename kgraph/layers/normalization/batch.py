@@ -142,7 +142,7 @@ class BatchNormalization(_ScaledNormalization, traits=_traits):
     def _kgraph_check_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         mask: Any = kwargs.get("mask")
         inputs: Any = args[0] if args else kwargs.get("inputs")
-        if hasattr(inputs, "shape") and hasattr(mask, "shape"):  # at inference nobody else looks
+        if hasattr(inputs, "shape"):  # at inference nobody else looks
             check_mask(self, mask, inputs.shape[:-1])
 
     def call(self, inputs: Array, training: bool | None = None, mask: Array | None = None) -> Array:
