@@ -12,6 +12,7 @@ import numpy as np
 from kgraph.checks import check_positive
 from kgraph.custom_objects import custom_object_scope
 from kgraph.errors import ConfigError
+from kgraph.optimizers.state import LARGEST
 from kgraph.registry import Recorded, describe, lookup, registered_names
 from kgraph.types import Array, ArrayLike, CustomObjects
 
@@ -196,7 +197,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         self.name = name
 
     def __call__(self, step: ArrayLike) -> Array:
-        step = jnp.asarray(step)
+        step = _as_array(step)
         boundaries = np.asarray(self.boundaries)
         if jnp.issubdtype(step.dtype, jnp.integer):  # a boundary beyond is never passed
             boundaries = np.minimum(boundaries, np.iinfo(step.dtype).max)
@@ -339,9 +340,14 @@ def get(identifier: object) -> LearningRateSchedule:
     )
 
 
+def _as_array(step: ArrayLike) -> Array:
+    """Returns `step` as an array. A count that int32 cannot hold is its largest, as in training."""
+    return jnp.asarray(min(step, LARGEST) if isinstance(step, int) else step)
+
+
 def _as_float(step: ArrayLike) -> Array:
     """Returns `step` as float32: exact up to 2**24 updates."""
-    return jnp.asarray(step).astype(jnp.float32)
+    return _as_array(step).astype(jnp.float32)
 
 
 def _whole_periods(step: Array, length: float) -> Array:

@@ -9,12 +9,13 @@ import numpy as np
 
 from kgraph.types import Array
 
-_LARGEST = np.iinfo(np.int32).max
+LARGEST = int(np.iinfo(np.int32).max)
+"""Where counts stay."""
 
 
 def one_more(count: Array) -> Array:
     """Returns an int32 count plus 1. At 2**31 - 1 it stays, where it would become negative."""
-    return jnp.where(count < _LARGEST, count + 1, count)
+    return jnp.where(count < LARGEST, count + 1, count)
 
 
 class OptimizerState(NamedTuple):

@@ -65,6 +65,18 @@ def test_boundaries_beyond_the_largest_count_are_not_passed() -> None:
     assert [float(schedule(jnp.int32(step))) for step in (10, 11, LARGEST)] == [1.0, 2.0, 2.0]
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        schedules.ExponentialDecay(0.1, 1e9, 0.5), schedules.CosineDecay(0.1, 100, 0.1),
+        schedules.CosineDecayRestarts(0.1, 100), schedules.InverseTimeDecay(0.1, 1e9, 0.5),
+        schedules.PolynomialDecay(0.1, 100), schedules.PiecewiseConstantDecay([10], [1.0, 2.0]),
+    ],
+)  # fmt: skip
+def test_a_schedule_takes_any_count(schedule: Any) -> None:
+    assert float(schedule(2**40)) == float(schedule(LARGEST))
+
+
 def test_a_training_goes_on_after_the_largest_count() -> None:
     kgraph.utils.set_random_seed(7)
     model = kgraph.Sequential([kgraph.Input((4,)), layers.Dropout(0.5), layers.Dense(3)])
