@@ -5,13 +5,38 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from kgraph.errors import ConfigError
 
 DRAFT = ".kgraph-saving-"
 """How the names begin that files and folders have before they are whole."""
 
+_ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""How a place begins that is not on this machine: also as `Path` writes it, and no drive letter."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def local_path(path: str | os.PathLike[str]) -> str:
+    """Returns a path of this machine as text.
+
+    Raises:
+        ConfigError: it is of a bucket: "gs:" would be taken for the name of a folder here.
+    """
+    text = os.fspath(path)
+    if _ELSEWHERE.match(text):
+        raise ConfigError(
+            "Files are written to and read from this machine, and nowhere else", received=text,
+            hint=[
+                "give a path of this machine, and copy the file (gcloud storage cp);",
+                'the text "gs://bucket/name" is taken by Checkpoint, BackupAndRestore and '
+                "OrbaxCheckpoint",
+            ],
+        )  # fmt: skip
+    return text
 
 
 @contextlib.contextmanager

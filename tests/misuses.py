@@ -32,6 +32,12 @@ def model_of(units=1, activation=None, loss="mse", **options):
 """
 
 MISUSES = {
+    "a path as checkpoint": Misuse(
+        'model_of().fit(x, y, checkpoint="gs://bucket/run", verbose=0)',
+        "ConfigError",
+        "fit needs a Checkpoint to save the training",
+        "received try",
+    ),
     "units as a text": Misuse(
         'layers.Dense("3")',
         "ConfigError",

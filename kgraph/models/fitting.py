@@ -128,6 +128,11 @@ def fit(
     if validation_split and validation_data is None:
         (x, y, sample_weight), apart = split_rows((x, y, sample_weight), validation_split)
         validation_data = apart
+    if not isinstance(checkpoint, (checkpoints.Checkpoint, type(None))):
+        raise ConfigError(
+            "fit needs a Checkpoint to save the training", received=repr(checkpoint),
+            hint=f"checkpoint=kgraph.Checkpoint({checkpoint!r})",
+        )  # fmt: skip
     if checkpoint is None and callbacks is not None:
         checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
     placement = trainer.programs.placement()

@@ -53,6 +53,7 @@ from kgraph.saving.weight_report import compare_weights
 from kgraph.source import warn
 from kgraph.tracebacks import entry
 from kgraph.types import Array, CustomObjects, FilePath
+from kgraph.writing import local_path
 
 if TYPE_CHECKING:
     from kgraph.models.model import Model
@@ -105,7 +106,7 @@ def load_model(
         OSError: a save to this path in the background, which is waited for, failed.
     """
     del safe_mode
-    path = Path(os.fspath(filepath))
+    path = Path(local_path(filepath))
     settle(path)
     if expect_sha256 is not None:
         expect_sha256 = expect_sha256.lower() if isinstance(expect_sha256, str) else expect_sha256

@@ -11,6 +11,7 @@ from kgraph.saving.files.file_error import file_error
 from kgraph.saving.files.lock import NAME as LOCK
 from kgraph.saving.kgraph_format.manifest import MANIFEST
 from kgraph.types import FilePath
+from kgraph.writing import local_path
 
 SUFFIX = ".kgraph"
 _SUFFIXES = {"model": (".keras",), "weights": (".safetensors", ".weights.h5")}
@@ -37,7 +38,7 @@ def target_path(filepath: FilePath, overwrite: bool) -> Path:
     Raises:
         ModelFileError: something is in the way, or there is no such folder.
     """
-    path = Path(os.path.realpath(os.fspath(filepath)))
+    path = Path(os.path.realpath(local_path(filepath)))
     if path.is_dir():
         raise file_error(
             path, "cannot be written: it is a folder", hint="give the file a name; a name that "
@@ -53,7 +54,7 @@ def target_path(filepath: FilePath, overwrite: bool) -> Path:
 
 def asks_for_folder(filepath: FilePath) -> bool:
     """Tells whether a model is to be saved into a folder: its name ends in `/`, or it is one."""
-    text = os.fspath(filepath)
+    text = local_path(filepath)
     return _ends_as_folder(text) or os.path.isfile(os.path.join(text, MANIFEST))
 
 
@@ -63,7 +64,7 @@ def folder_path(filepath: FilePath, overwrite: bool) -> Path:
     Raises:
         ModelFileError: it holds something else, or there is no folder that it could be in.
     """
-    path = Path(os.path.realpath(os.fspath(filepath)))
+    path = Path(os.path.realpath(local_path(filepath)))
     if path.exists():
         if not path.is_dir():
             raise file_error(path, "cannot be written: it is no folder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from kgraph.saving.kgraph_format.safetensors import SUFFIX
 from kgraph.saving.weights import SafetensorsReader
 from kgraph.tracebacks import entry
 from kgraph.types import FilePath
+from kgraph.writing import local_path
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def verify_file(filepath: FilePath) -> Verified:
     Raises:
         ModelFileError: the file is missing, no such file, cut, or damaged.
     """
-    path = Path(os.fspath(filepath))
+    path = Path(local_path(filepath))
     settle(path)
     sizes = [array.nbytes for array in _arrays(path)]
     return Verified(path, len(sizes), sum(sizes))

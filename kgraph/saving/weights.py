@@ -55,6 +55,7 @@ from kgraph.saving.weight_report import WeightReport, compare_weights
 from kgraph.source import warn
 from kgraph.tracebacks import entry
 from kgraph.types import Array, FilePath
+from kgraph.writing import local_path
 
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
@@ -137,7 +138,7 @@ def load_weights(
         ModelFileError: the file is missing or damaged, or its weights are not those of the model.
         OSError: a save in the background, to this path or of this model, failed.
     """
-    path = Path(os.fspath(filepath))
+    path = Path(local_path(filepath))
     settle(path, model)
     refuse_other_ways(model)
     step = orbax_step(path)

@@ -11,6 +11,7 @@ from kgraph.checks import is_whole
 from kgraph.distribution.coordination import is_leader
 from kgraph.errors import ConfigError
 from kgraph.source import warn
+from kgraph.writing import local_path
 
 
 class Profile:
@@ -40,7 +41,7 @@ class Profile:
                 received=repr(steps),
             )
         self.first, self.last = pair
-        self.folder = os.fspath(folder)
+        self.folder = local_path(folder)
         self._done, self._runs = 0, False
 
     def most_steps(self) -> int | None:

@@ -30,8 +30,9 @@ from kgraph.saving.files.background import Background, raise_abandoned
 from kgraph.saving.files.bucket import BucketPath
 from kgraph.saving.files.file_error import shown
 from kgraph.types import Tree
+from kgraph.writing import local_path
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]+[a-z0-9](/[^/\0\r\n]+)*/?")
+_BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[^/\0\r\n]+)*/?")
 _opened = itertools.count()
 """Numbers what is opened; processes that work together open the same things in the same order."""
 
@@ -356,19 +357,16 @@ class Checkpoint(StepReader):
 
 
 def _steps_at(directory: str) -> StepFolder | StepBucket:
-    kind, mark, rest = directory.partition("://")
-    if not mark:
-        return StepFolder(Path(os.path.abspath(directory)))
-    if kind == "gs" and _BUCKET.fullmatch(rest):
+    if _BUCKET.fullmatch(directory):
         return StepBucket(BucketPath(directory))
-    raise ConfigError(
-        "A Checkpoint is a folder of a file system, or a place in a bucket of Google's",
-        expected='a path, or "gs://bucket/name"',
-        received=directory,
-        hint="mount another store's bucket: Orbax writes to none but Google's"
-        if kind != "gs"
-        else None,
-    )
+    if "://" in directory:
+        raise ConfigError(
+            "A Checkpoint is a folder of a file system, or in a bucket of Google's",
+            expected='a path, or "gs://bucket/name" (a-z, 0-9, -, _ and . in the bucket\'s name)',
+            received=directory,
+            hint="mount the bucket of another store: Orbax writes to none but Google's",
+        )
+    return StepFolder(Path(os.path.abspath(local_path(directory))))
 
 
 def _whole(step: Any) -> int:

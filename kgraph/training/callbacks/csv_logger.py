@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kgraph.distribution.coordination import is_leader
 from kgraph.training.callbacks.callback import Callback, Logs
-from kgraph.writing import naming
+from kgraph.writing import local_path, naming
 
 
 class CSVLogger(Callback):
@@ -32,7 +32,7 @@ class CSVLogger(Callback):
     def __init__(
         self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False
     ) -> None:
-        self.filename, self.sep, self.append = os.fspath(filename), separator, append
+        self.filename, self.sep, self.append = local_path(filename), separator, append
         self.keys: list[str] | None = None
         self._size: int | None = None
         self._first = True

@@ -15,7 +15,7 @@ from kgraph.training.callbacks.callback import Callback, Logs
 from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.json_line import as_json
 from kgraph.training.job import Meter, meter_of
-from kgraph.writing import naming
+from kgraph.writing import local_path, naming
 
 Place: TypeAlias = tuple[float, float]
 """Epoch and batch of a line; the line of an epoch itself comes after all of its batches."""
@@ -55,7 +55,7 @@ class JSONLogger(Callback):
         update_freq: Literal["epoch", "batch"] | int = "epoch",
     ) -> None:
         check_frequency("JSONLogger", "update_freq", update_freq, "batch")
-        self.path = Path(path)
+        self.path = Path(local_path(path))
         self.update_freq = 1 if update_freq == "batch" else update_freq
         self._epoch = 0
         self._kept: list[tuple[Place, str]] | None = None

@@ -15,6 +15,7 @@ from kgraph.training.callbacks.callback import Logs
 from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.monitor import MonitorCallback
 from kgraph.training.console import announce
+from kgraph.writing import local_path
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -54,7 +55,7 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode, best=initial_value_threshold)
-        self.filepath = os.fspath(filepath)
+        self.filepath = local_path(filepath)
         self.verbose = verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = save_freq

@@ -18,6 +18,7 @@ from kgraph.training.callbacks.frequency import check_frequency
 from kgraph.training.callbacks.optimizer_rate import current_rates
 from kgraph.training.job import Meter, begin_profile, meter_of
 from kgraph.training.profiling import Profile
+from kgraph.writing import local_path
 
 
 class TensorBoard(Callback):
@@ -65,7 +66,7 @@ class TensorBoard(Callback):
         _refuse("write_images", write_images, "histogram_freq=1 shows how weights are distributed")
         _refuse("embeddings_freq", embeddings_freq, "save the weights by ModelCheckpoint")
         _refuse("embeddings_metadata", embeddings_metadata, None)
-        self.log_dir = os.fspath(log_dir)
+        self.log_dir = local_path(log_dir)
         self.profile_batch = profile_batch
         self._profile()  # complains now
         self.histogram_freq, self.write_graph = histogram_freq, write_graph
