@@ -79,14 +79,21 @@ def load_executable(path: str | Path) -> Executable:
     fits the versions of JAX and of the compiler that wrote it, and a slice of the same form.
 
     Raises:
-        StateError: the devices here are others, or the versions are.
+        StateError: the file is something else, the devices here are others, or the versions are.
     """
     from jax.experimental import serialize_executable
 
-    stored = pickle.loads(Path(path).read_bytes())
-    identity, parts = None, stored
-    if len(stored) == 2:  # files of before say no more than the program
-        identity, parts = stored[0], pickle.loads(stored[1])
+    data = Path(path).read_bytes()
+    try:
+        stored = pickle.loads(data)
+        identity, parts = None, stored
+        if len(stored) == 2:  # files of before say no more than the program
+            identity, parts = stored[0], pickle.loads(stored[1])
+    except (pickle.UnpicklingError, EOFError, TypeError, ValueError, IndexError) as error:
+        raise StateError(
+            f"{str(path)!r} is no executable", expected="what forecast.save_executable wrote",
+            received=f"{len(data)} bytes: {error}",
+        ) from error  # fmt: skip
     try:
         return Executable(serialize_executable.deserialize_and_load(*parts), identity)
     except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:

@@ -49,6 +49,11 @@ def make_forecast(
     del given["subject"]
     check_choice("A forecast", "what", what, ("train", "predict"))
     check_distribution(distribution)
+    if not isinstance(compiler_options, Mapping | None):
+        raise ConfigError(
+            "compiler_options are names with values", received=repr(compiler_options),
+            hint='compiler_options={"xla_tpu_enable_latency_hiding_scheduler": True}',
+        )  # fmt: skip
     trains = what == "train"
     where = find_slice(topology) if isinstance(topology, str) else _here(topology)
     require_compiler(where)
@@ -69,6 +74,10 @@ def make_forecast(
     options = Options(what, batch_size, axes, type(wanted).__name__, again_computed, flops)
 
     def again(**changes: Any) -> Forecast:
+        if unknown := changes.keys() - given.keys():
+            raise ConfigError(
+                "A forecast has no such option", expected=", ".join(given), received=sorted(unknown)
+            )
         return make_forecast(subject, **{**given, **changes})
 
     return Forecast(where, options, made, graph, again, subject.identity(trains))
@@ -123,7 +132,7 @@ def _check_divides(where: Slice, parts: int, rows: int) -> None:
     if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1 or rows % parts:
         raise ConfigError(
             f"A batch of {rows} rows cannot be cut into equal parts for {where.name}",
-            expected=f"a batch_size divisible by {parts}",
+            expected=f"a whole number, divisible by {parts}",
             hint=f"batch_size={parts}" if not isinstance(rows, int) or rows < 1
             else f"batch_size={-(-rows // parts) * parts}",
         )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from kgraph.distribution.chips import Slice
-from kgraph.errors import StateError
+from kgraph.errors import ConfigError, StateError
 from kgraph.forecast.advice import Advice, advise
 from kgraph.forecast.collectives import Collective, find_collectives
 from kgraph.forecast.compiling import Compiled
@@ -208,7 +208,18 @@ class Forecast(Tabular):
         Args:
             others: forecasts, or options of `model.forecast` that differ from this one's, by name:
                 `[{"topology": "v5e:4x4"}, {"batch_size": 512}]`; those are made now.
+
+        Raises:
+            ConfigError: there is something else among them, or no such option.
         """
+        if isinstance(others, Mapping) or not all(
+            isinstance(o, Forecast | Mapping) for o in others
+        ):
+            raise ConfigError(
+                "A forecast is compared with others, or with options that differ",
+                expected='a list of forecasts and of options, such as [{"batch_size": 512}]',
+                received=repr(others),
+            )
         made = [o if isinstance(o, Forecast) else self.again(**o) for o in others]
         return Comparison((self, *made))
 

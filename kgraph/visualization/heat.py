@@ -23,6 +23,9 @@ _COLD, _HOT = (71, 85, 105), (185, 28, 28)
 class Timed(Protocol):
     """What knows how long layers take: a forecast."""
 
+    @property
+    def step_seconds(self) -> float | None: ...
+
     def seconds_of(self, name: str) -> float | None: ...
 
 
@@ -37,10 +40,18 @@ def time_cell(forecast: Timed, path: Sequence[str]) -> str:
     return "" if seconds is None else f"{seconds * 1e3:.3g} ms"
 
 
-def _check_timed(forecast: Any) -> None:
+def check_timed(forecast: Any, model: Model) -> None:
+    """Raises ConfigError for what is no forecast, or is one of another model.
+
+    One for a CPU has no times at all, and says nothing of a model.
+    """
     if not hasattr(forecast, "seconds_of"):
+        raise ConfigError("A forecast is what model.forecast returns", received=repr(forecast))
+    names = [layer.name for layer in model.layers]
+    if forecast.step_seconds and all(forecast.seconds_of(name) is None for name in names):
         raise ConfigError(
-            "A forecast is what model.forecast returns", received=repr(forecast)
+            f"No layer of {model.name!r} has a time in this forecast",
+            expected="a forecast of the same model", received=names[:5],
         )  # fmt: skip
 
 
@@ -99,11 +110,12 @@ def colored(
         forecast: what `model.forecast` returned: boxes then show their time in a step.
 
     Raises:
-        ConfigError: `color_by` is something else, or sizes are unknown and no costs are given.
+        ConfigError: `color_by` is something else, sizes are unknown and no costs are given, or the
+            forecast is of another model.
     """
     check_choice("A drawing", "color_by", color_by, (None, *QUANTITIES))
     if forecast is not None:
-        _check_timed(forecast)
+        check_timed(forecast, model)
         found = [(seconds_at(forecast, box.path) or 0, time_cell(forecast, box.path))
                  for box in drawing.boxes]  # fmt: skip
     elif color_by is None:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from kgraph.compiler.costs import Costs
 from kgraph.config import output
 from kgraph.errors import ConfigError
-from kgraph.visualization.heat import Timed, cost_cells, cost_lines, costs_of, time_cell
+from kgraph.visualization.heat import (
+    Timed,
+    check_timed,
+    cost_cells,
+    cost_lines,
+    costs_of,
+    time_cell,
+)
 from kgraph.visualization.rows import Row, is_branching, summary_rows
 from kgraph.visualization.table import NARROWEST, Cell, fitting_widths, table_lines
 from kgraph.visualization.text import printable, show_shapes, unique
@@ -55,8 +62,8 @@ def summary(
         forecast: adds the time of each layer in a step: what `model.forecast` returned.
 
     Raises:
-        ConfigError: a column has less than 4 characters, `layer_range` fits no layer, or costs are
-            wanted and sizes are unknown.
+        ConfigError: a column has less than 4 characters, `layer_range` fits no layer, costs are
+            wanted and sizes are unknown, or the forecast is none, or of another model.
     """
     text = summary_text(
         model, line_length, positions, expand_nested, show_trainable, layer_range, symbolic, cost,
@@ -81,6 +88,8 @@ def summary_text(
 ) -> str:
     """Returns what `summary` prints."""
     connected, costs = is_branching(model), costs_of(model, cost)
+    if forecast is not None:
+        check_timed(forecast, model)
     rows = summary_rows(model, expand_nested, layer_range)
     titles = header(connected, show_trainable, costs is not None, forecast is not None)
     cells = [[(title, 0) for title in titles]]

@@ -10,6 +10,7 @@ import forecast_models as m
 import pytest
 
 from kgraph import distribution as dist
+from kgraph.errors import ConfigError
 from kgraph.forecast import making
 from kgraph.forecast.compiling import Compiled
 
@@ -103,6 +104,11 @@ def test_a_table_compares_slices_batches_and_layouts(asked):
     assert [" NO" in line for line in lines[2:]] == [False, False, True, False, False]
     assert "blocks" in lines[-1]
     assert math.isclose(table.forecasts[3].bytes_per_chip.total / GIB, 8)
+    with pytest.raises(ConfigError, match=r"topology, batch_size[\s\S]*topologi$"):
+        found.compare([{"topologi": "v5e:4x4"}])
+    for wrong in ({"batch_size": 128}, ["v5e:4x4"]):
+        with pytest.raises(ConfigError, match=r"a list of forecasts and of options"):
+            found.compare(wrong)
 
 
 def words(text):

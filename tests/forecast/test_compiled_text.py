@@ -6,6 +6,7 @@ import gzip
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import forecast_models as m
 import pytest
@@ -228,6 +229,8 @@ ENTRY %main (q: bf16[2,3,1024,128]) -> bf16[2,3,1024,128] {{
 class Times:
     """Stands for a forecast."""
 
+    step_seconds = 3e-3
+
     def seconds_of(self, name):
         return {"up0": 2e-3, "head": 5e-4}.get(name)
 
@@ -245,3 +248,9 @@ def test_summaries_and_drawings_show_the_time_of_each_layer(tmp_path):
     assert "#b91c1c" in drawn  # the longest is the hottest
     with pytest.raises(ConfigError, match=r"model\.forecast returns"):
         model.plot(str(tmp_path / "model.svg"), forecast=3)
+    with pytest.raises(ConfigError, match=r"model\.forecast returns"):
+        model.summary(forecast="v5e:2x4")
+    other: Any = kgraph.Sequential([kgraph.Input((2,)), L.Dense(1, name="other")])
+    for show in (other.summary, other.plot):
+        with pytest.raises(ConfigError, match=r"of the same model[\s\S]*other"):
+            show(forecast=Times())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pickle
 from typing import Any
 
 import forecast_models as m
@@ -196,9 +197,19 @@ def test_what_cannot_be_forecast_is_refused_at_once():
         m.blocks().forecast("cpu:8", 16)
     with pytest.raises(ConfigError, match="'predict'"):
         model.forecast("cpu:8", 16, what="evaluate")
+    flag: Any = "xla_dump_to"
+    with pytest.raises(ConfigError, match="names with values"):
+        model.forecast("cpu:8", 16, compiler_options=flag)
     two = dist.FSDP(dist.DeviceMesh((2, 4), ("data", "fsdp")))
     with pytest.raises(ConfigError, match=r"not have 16 devices[\s\S]*list_devices\(topology\)"):
         model.forecast("cpu:16", 16, distribution=two)
+
+
+def test_a_file_of_something_else_is_no_executable(tmp_path):
+    for n, data in enumerate([b"", b"hello", pickle.dumps(3), pickle.dumps(("step", b"hello"))]):
+        (tmp_path / f"{n}.bin").write_bytes(data)
+        with pytest.raises(StateError, match=rf"{n}\.bin' is no executable"):
+            load_executable(tmp_path / f"{n}.bin")
 
 
 def test_a_size_that_is_unknown_has_to_be_given():
