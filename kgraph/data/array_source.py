@@ -114,6 +114,8 @@ class ArraySource:
         in_order = self.shuffle is False
 
         def take(array: AnyArray, _: Any) -> AnyArray:
+            if in_order and len(rows) == self.rows:
+                return array
             if is_jax_array(array):  # by index always: a slice would compile for each place
                 return array[rows]
             if in_order:

@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.core import Tracer
 
 from kgraph.compiler import Program
 from kgraph.graph.structure import leaves, map_structure
+from kgraph.training.device_rows import is_on_host
 from kgraph.training.padding import padding_is_exact
 from kgraph.training.sizes import Sizes
 
@@ -34,7 +34,7 @@ class FewRows:
         """Returns inputs and how many rows of the outputs count; None for all."""
         arrays = list(leaves(inputs)) if self._pads else []
         counts = {np.shape(array)[:1] for array in arrays}
-        if len(counts) != 1 or not all(map(_is_on_host, arrays)):
+        if len(counts) != 1 or not all(map(is_on_host, arrays)):
             return inputs, None
         rows = next(iter(counts.pop()), 0)
         if not 0 < rows <= _FEW:
@@ -56,7 +56,7 @@ def first_rows(outputs: Any, rows: int) -> Any:
     def cut(array: Any) -> Any:
         if array is None:
             return None
-        return _as_before(np.asarray(array)[:rows], array) if _is_on_host(array) else array[:rows]
+        return _as_before(np.asarray(array)[:rows], array) if is_on_host(array) else array[:rows]
 
     return map_structure(cut, outputs)
 
@@ -65,11 +65,3 @@ def _as_before(rows: np.ndarray, array: Any) -> Any:
     """Returns rows on the device that an array was put on, if somebody has said one."""
     is_placed = isinstance(array, jax.Array) and array.committed
     return jax.device_put(rows, array.sharding if is_placed else None)
-
-
-def _is_on_host(array: Any) -> bool:
-    if isinstance(array, Tracer):
-        return False
-    if isinstance(array, jax.Array):
-        return array.is_fully_addressable and {d.platform for d in array.devices()} == {"cpu"}
-    return isinstance(array, np.ndarray)

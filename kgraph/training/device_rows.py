@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from kgraph.compiler.executables import shapes_of
 from kgraph.data.arrays import is_jax_array
@@ -61,20 +62,21 @@ def on_device(batch: Batch, placement: Placement | None = None, spare: bool = Fa
     Args:
         batch: all rows.
         placement: where they lie on several devices.
-        spare: whether arrays of the host may get rows more than they have, which hold anything:
-            what takes rows by their numbers is then compiled for few sizes of data.
+        spare: whether copies of arrays in the host's memory may get rows more than those have,
+            which hold anything: what takes rows by their numbers is compiled for few sizes of data.
     """
     if placement is not None:
         arrays = placement.whole(batch, copy=True)
         return DeviceRows(arrays, shapes_of(arrays))
     leaves = jax.tree.leaves(batch)
-    room = room_for_data(batch.rows, sum(a.nbytes for a in leaves) // max(batch.rows, 1))
-    spare = spare and not any(map(is_jax_array, leaves))
+    needed = sum(a.nbytes for a in leaves)
+    room = room_for_data(batch.rows, needed // max(batch.rows, 1))
+    spare = spare and room > batch.rows and all(map(is_on_host, leaves)) and needed <= _limit()
 
     def put(array: Any) -> Any:
-        if is_jax_array(array):
+        if is_jax_array(array) and not spare:
             return array
-        if not spare or room == batch.rows:
+        if not spare:
             return jax.device_put(array, may_alias=False)  # `jnp.array` compiles for each shape
         copy = np.empty((room, *array.shape[1:]), array.dtype)
         copy[: batch.rows] = array
@@ -84,13 +86,23 @@ def on_device(batch: Batch, placement: Placement | None = None, spare: bool = Fa
     return DeviceRows(arrays, shapes_of(arrays))
 
 
+def is_on_host(array: Any) -> bool:
+    """Tells whether NumPy can read an array where it is: nothing has to be compiled for that."""
+    if isinstance(array, Tracer):
+        return False
+    if isinstance(array, jax.Array):
+        return array.is_fully_addressable and {d.platform for d in array.devices()} == {"cpu"}
+    return isinstance(array, np.ndarray)
+
+
 def padded_batch(batch: Batch, rows: int) -> Batch:
     """Returns a batch filled up to `rows` rows by repeating its last one."""
     missing = rows - batch.rows
 
     def pad(array: Any) -> Any:
-        if is_jax_array(array):
+        if not is_on_host(array):
             return jnp.concatenate([array, jnp.repeat(array[-1:], missing, axis=0)])
+        array = np.asarray(array)
         return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
 
     return batch if missing <= 0 else jax.tree.map(pad, batch)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from counting import compilations
 
 import kgraph as keras
 from kgraph.training import device_rows, rows_work
@@ -89,6 +90,24 @@ def test_few_sizes_serve_all_small_batches(call, sizes):
             np.testing.assert_allclose(mae, np.mean(np.abs(hidden[:rows] - Y[:rows])), rtol=1e-5)
     name = "predict" if "predict" in call else "evaluate"
     assert compiled(made, name) <= 3
+
+
+@pytest.mark.parametrize(
+    ("call", "most"),
+    [("predict", 3), ("evaluate", 4), ("train_on_batch", 4), ("fit", 2)],  # and the logs
+)
+def test_arrays_of_jax_are_compiled_for_as_rarely(call, most):
+    made = model()
+    made.get_weights()
+    rows = (100, 130, 390) if call == "fit" else (2, 3, 5, 7, 30, 31, 32)
+    options = {} if call == "train_on_batch" else {"verbose": 0}
+    data = [(jax.device_put(X[:n]), jax.device_put(Y[:n])) for n in rows]
+
+    def use() -> None:
+        for x, y in data:
+            getattr(made, call)(*((x,) if call == "predict" else (x, y)), **options)
+
+    assert compilations(use) <= most
 
 
 def test_train_on_batch_of_any_small_size():
