@@ -2,14 +2,8 @@
 
 from kgraph.compiler.layout import Layout, Place, Variables
 from kgraph.compiler.lower import lower, lower_graph
-from kgraph.compiler.pipeline import (
-    CPU_PASSES,
-    DEFAULT_PASSES,
-    INFERENCE_PASSES,
-    Pass,
-    platform_passes,
-    run_passes,
-)
+from kgraph.compiler.passes import CPU_PASSES, DEFAULT_PASSES, INFERENCE_PASSES, Pass
+from kgraph.compiler.pipeline import platform_passes, run_passes
 from kgraph.compiler.program import Program, Run
 
 __all__ = [

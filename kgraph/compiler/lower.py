@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from kgraph.compiler.changed import without_changed
 from kgraph.compiler.folded import Fold
 from kgraph.compiler.layer_signatures import has_foreign_code, layer_signatures
-from kgraph.compiler.passes import remat_layers, stack_blocks
-from kgraph.compiler.pipeline import (
+from kgraph.compiler.passes import (
     DEFAULT_PASSES,
     INFERENCE_ONLY,
     INFERENCE_PASSES,
     Pass,
-    run_pass,
-    run_passes,
+    remat_layers,
+    stack_blocks,
 )
+from kgraph.compiler.pipeline import run_pass, run_passes
 from kgraph.compiler.primitives import loops_over
 from kgraph.compiler.program import Program, flat_graph
 from kgraph.compiler.stacked import checkpoint_policy

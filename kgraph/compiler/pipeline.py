@@ -1,43 +1,13 @@
-"""The passes that every program goes through, in their order."""
+"""Runs passes over a graph, and verifies it after each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from kgraph.compiler.passes import (
-    drop_noise,
-    drop_unused,
-    fold_norms,
-    inline_models,
-    merge_equal,
-    use_cpu_forms,
-)
+from kgraph.compiler.passes import CPU_PASSES, Pass
 from kgraph.errors import GraphError
 from kgraph.graph.graph import Graph
 from kgraph.graph.verify import verify
-
-Pass = Callable[[Graph], Graph]
-
-DEFAULT_PASSES: tuple[Pass, ...] = (
-    inline_models,  # first: the others then see every call
-    drop_unused,  # before merging, which would look at each dead call
-    merge_equal,
-)
-
-INFERENCE_PASSES: tuple[Pass, ...] = (
-    inline_models,
-    drop_noise,  # before the others: what it stood between is then side by side
-    drop_unused,
-    merge_equal,  # before folding, which would have each copy of a layer folded
-    fold_norms,
-)
-"""The passes of programs that only predict."""
-
-CPU_PASSES: tuple[Pass, ...] = (use_cpu_forms,)
-"""Passes that models add to these where JAX computes on a CPU."""
-
-INFERENCE_ONLY: tuple[Pass, ...] = (drop_noise, fold_norms)
-"""Passes that do not keep what a model does in training."""
 
 
 def platform_passes(platform: str) -> tuple[Pass, ...]:
