@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -121,9 +122,14 @@ def test_plain_orbax_reads_a_step(server: BucketServer) -> None:
     np.testing.assert_array_equal(found["params"]["b"], np.arange(3.0) * 3)
 
 
-def test_a_step_without_its_manifest_is_none_and_goes(server: BucketServer) -> None:
+@pytest.mark.parametrize("mark", [None, b"draft 1234"])
+def test_a_step_that_is_not_said_to_be_whole_is_none_and_goes(
+    server: BucketServer, mark: bytes | None
+) -> None:
     save([1, 2])
-    del server.objects["bucket/run/step_000000002/manifest.json"]
+    generation, _ = server.objects.pop("bucket/run/step_000000002/whole")
+    if mark is not None:
+        server.objects["bucket/run/step_000000002/whole"] = generation, mark
     assert Checkpoint(RUN).latest() == 1
     Checkpoint(RUN).open().close()
     assert not [name for name in server.names() if "step_000000002" in name]
@@ -146,7 +152,7 @@ def test_a_damaged_step_is_named(server: BucketServer, lost: str) -> None:
         assert_tree(Checkpoint(RUN, fallback=True).restore()[0], 1)
 
 
-FAULTS = ["/d/", "arrays/_METADATA", "commit_success.txt", "meta.json", "manifest.json"]
+FAULTS = ["/d/", "arrays/_METADATA", "commit_success.txt", "meta.json", "manifest.json", "/whole"]
 """Objects of a step that cannot be written."""
 
 
@@ -154,8 +160,8 @@ FAULTS = ["/d/", "arrays/_METADATA", "commit_success.txt", "meta.json", "manifes
 @pytest.mark.parametrize(
     ("where", "status"),
     [
-        *((where, 403) for where in FAULTS), ("/d/", 503), ("manifest.json", 503),
-        ("manifest.json", 412), pytest.param("_METADATA", 503, marks=pytest.mark.slow),
+        *((where, 403) for where in FAULTS), ("/d/", 503), ("/whole", 503),
+        ("/whole", 412), pytest.param("_METADATA", 503, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_a_bucket_that_fails_leaves_the_steps_before(
@@ -187,20 +193,51 @@ def test_a_lock_that_is_lost_ends_the_saving(server: BucketServer) -> None:
     assert Checkpoint(RUN).steps() == [1]
 
 
-def test_a_lock_that_is_lost_while_the_manifest_is_written_takes_it_back(
-    server: BucketServer,
-) -> None:
-    first, other = save([1]).open(), Owner.new("another").encode().encode()
+def test_who_has_lost_the_lock_makes_no_step_of_what_is_left(server: BucketServer) -> None:
+    first, place = save([1]).open(), "bucket/run/step_000000002"
     first.restore()
 
     def taken(method: str, name: str) -> None:
-        if method == "POST" and name.endswith("2/manifest.json"):
-            server.objects["bucket/run/writer.lock"] = next(server.generations), other
+        """Comes after the lock has been looked at: another writer has removed what is torn."""
+        if (
+            method == "POST"
+            and name.endswith("2/whole")
+            and f"{place}/manifest.json" in server.objects
+        ):
+            for torn in [name for name in server.names() if name.startswith(place)]:
+                del server.objects[torn]
 
     server.fault = taken
-    with pytest.raises(OSError, match="Step 2 could not be saved: The lock"):
+    with pytest.raises(OSError, match="Step 2 could not be saved: Another writer has removed"):
         first.save(2, tree(2), {}, wait=True)
     assert Checkpoint(RUN).steps() == [1]
+    assert not [name for name in server.names() if name.startswith(place)]
+
+
+def test_a_request_that_arrives_late_makes_no_step(
+    server: BucketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, go, late = save([1]).open(), threading.Event(), threading.Event()
+    first.restore()
+    monkeypatch.setattr(bucket, "_SECONDS", 0.5)
+
+    def slow(method: str, name: str) -> None:
+        wrote = "bucket/run/step_000000002/manifest.json" in server.objects
+        if method == "POST" and name.endswith("2/whole") and wrote:
+            go.wait(20)
+            late.set()
+
+    server.fault = slow
+    with pytest.raises(OSError, match=r"Step 2 could not be saved: .*Timeout"):
+        first.save(2, tree(2), {}, wait=True)
+    go.set()
+    assert late.wait(20)
+    time.sleep(0.3)
+    monkeypatch.setattr(bucket, "_SECONDS", 60.0)
+    assert Checkpoint(RUN).steps() == [1]
+    first.close()
+    Checkpoint(RUN).open().close()
+    assert not [name for name in server.names() if "step_000000002" in name]
 
 
 def test_fit_goes_on_in_a_bucket(server: BucketServer) -> None:

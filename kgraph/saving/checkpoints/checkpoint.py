@@ -57,7 +57,7 @@ class Checkpoint(StepReader):
     restored on any number of processes and devices: each reads the shards that it needs.
 
     In a bucket of Google's (`gs://bucket/run`; `pip install "kgraph-jax[gcs]"`) there is no rename:
-    a step is one when its manifest, written last, is there. The lock is an object that its holder
+    a step is one when its last object says that it is whole. The lock is an object that its holder
     writes anew every 10 seconds; after a kill the next job takes it when it has watched it for a
     minute, or at once on the same machine. A holder that could not renew it, and lost it, saves
     nothing more: that is an error. Credentials are those of the machine (`gcloud auth

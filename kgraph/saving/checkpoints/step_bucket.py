@@ -1,8 +1,10 @@
-"""Steps in a bucket, which has no rename: a step is whole when its manifest is there.
+"""Steps in a bucket, which has no rename: a step is whole when an object of it says so.
 
-The objects of a step are written under its final name, the manifest last; what has none is torn,
-and no step. A step loses its manifest first. The manifest is written while the lock is known to be
-ours, and taken back if it was lost meanwhile: who has it now removes what is torn.
+The objects of a step are written under its final name, and one of them, the mark, says that it is a
+draft. When all are there the mark is written anew, on the condition that it is still the same. A
+step of which it does not say that it is whole is torn, and none. Who takes the lock removes what is
+torn, marks first: so neither a writer that comes back after it has lost the lock, nor a request
+that arrives late, makes a step of what is left.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import errno
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from kgraph.errors import ConfigError, StateError
 from kgraph.interrupts import held
@@ -20,6 +23,8 @@ from kgraph.saving.checkpoints.step_manifest import ARRAYS, MANIFEST
 from kgraph.saving.files.bucket import BucketPath, system_error
 from kgraph.saving.files.lease import BucketLock
 
+_MARK, _WHOLE, _DRAFT = "whole", b"whole", b"draft"
+_READERS = 16
 _DATA = "d"
 """The folder in which Orbax' storage format has the content of arrays, in objects of any size."""
 _INSTALL = "pip install 'kgraph-jax[gcs]', which brings gcsfs"
@@ -36,6 +41,7 @@ class StepBucket:
     def __init__(self, path: BucketPath) -> None:
         self.path = path
         self.lock = BucketLock(path)
+        self._draft: bytes | None = None
 
     def steps(self) -> dict[int, Place]:
         """Returns the place of each whole step, by number in rising order."""
@@ -43,8 +49,11 @@ class StepBucket:
 
     def outdated(self) -> list[Place]:
         """Returns where steps are that are torn, or have been written again since."""
-        current = set(self.steps().values())
-        return [path for name in self._all() if (path := self.path / name) not in current]
+        found = self._all()
+        current = set(
+            newest(self.path / name for name, is_whole in found.items() if is_whole).values()
+        )
+        return [path for name in found if (path := self.path / name) not in current]
 
     def _all(self) -> dict[str, bool]:
         """Returns what is called like a step, and whether it is whole."""
@@ -52,12 +61,10 @@ class StepBucket:
         if not names and self.lock.object.exists():
             # TensorStore takes a list that is refused for an empty one.
             raise PermissionError(errno.EACCES, "The objects cannot be listed", self.path.url)
-        parts = [name.partition("/") for name in names]
-        found = {first: False for first, _, rest in parts if rest and is_step(first)}
-        found.update(
-            (first, True) for first, _, rest in parts if rest == MANIFEST and first in found
-        )
-        return found
+        found = dict.fromkeys(n for name in names if is_step(n := name.partition("/")[0]))
+        with ThreadPoolExecutor(_READERS) as pool:
+            marks = pool.map(lambda name: _is_whole(self.path / name / _MARK), found)
+            return dict(zip(found, marks))
 
     # --- for the one who holds the lock ----------------------------------------------------------
 
@@ -77,7 +84,7 @@ class StepBucket:
     def remove(self, step: Place) -> None:
         """Deletes a step, or what is left of one."""
         path = BucketPath(step.__fspath__())
-        (path / MANIFEST).unlink()
+        (path / _MARK).unlink()
         path.remove_below()
 
     def dissolve(self) -> None:
@@ -93,11 +100,14 @@ class StepBucket:
     def draft(self, number: int) -> Iterator[Place]:
         """Yields where a step is written; whatever fails, nothing but a whole step stays there."""
         path = self.path / next_name(number, self._all())
+        mark = path / _MARK
+        self._draft = mark.replace(_DRAFT + self.lock.text.encode(), None)
         try:
             yield path
         except BaseException:
             with contextlib.suppress(OSError):  # then it is torn, and goes when the lock is taken
-                if not (path / MANIFEST).exists():
+                if not _is_whole(mark):
+                    mark.unlink()
                     _outlast_writers(path)
             raise
 
@@ -109,23 +119,21 @@ class StepBucket:
         self, draft: Place, number: int, manifest: bytes, abandoned: Sequence[Place]
     ) -> None:
         """Makes a draft a step; see `StepFolder.commit`."""
+        write_checked(draft / MANIFEST, manifest)
         self.lock.confirm()
         for step in abandoned:
             self.remove(step)
-        path = BucketPath(draft.__fspath__()) / MANIFEST
-        write_checked(path, manifest)
-        try:
-            self.lock.confirm()
-        except StateError:
-            path.unlink()
-            raise
+        mark = self.path / draft.name / _MARK
+        whole = _WHOLE + hashlib.sha256(manifest).hexdigest().encode()
+        if self._draft is None or mark.replace(whole, self._draft) is None:
+            raise StateError("Another writer has removed what was written, or writes there as well")
 
     # --- what is in a step -----------------------------------------------------------------------
 
     def files(self, step: Place) -> dict[str, BucketPath]:
-        """Returns all objects of a step but its manifest, by their names within it."""
+        """Returns the objects of a step but manifest and mark, by their names within it."""
         path = BucketPath(step.__fspath__())
-        return {name: path / name for name in path.below() if name != MANIFEST}
+        return {name: path / name for name in path.below() if name not in (MANIFEST, _MARK)}
 
     def facts(self, file: Place) -> tuple[int | None, str | None]:
         """Returns size and digest of an object, unless it is one of arrays' content.
@@ -152,6 +160,11 @@ def _check_orbax_can_write(url: str) -> None:
         ) from error
     except Exception as error:
         raise system_error(error, url) from error
+
+
+def _is_whole(mark: BucketPath) -> bool:
+    found = mark.look()
+    return found is not None and found[0].startswith(_WHOLE)
 
 
 def _outlast_writers(path: BucketPath) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -93,18 +94,23 @@ class BucketPath:
         found = self._ask(lambda store, key: store.read(key))
         return (found.value, found.stamp.generation) if found.state == "value" else None
 
-    def replace(self, data: bytes | None, generation: bytes | None) -> bytes | None:
-        """Writes the object (deletes it, for None) if it is still the one that was looked at.
+    def replace(self, data: bytes, generation: bytes | None) -> bytes | None:
+        """Writes the object if it is still the one that was looked at.
 
         Args:
-            data: what is to be in it.
+            data: what is to be in it: of this writer alone.
             generation: the one of the object that is replaced; None if there was none.
 
         Returns:
             the new generation; None if it was another one, and nothing happened.
         """
         before = _NO_OBJECT if generation is None else generation
-        return self._ask(lambda s, key: s.write(key, data, if_equal=before)).generation or None
+        written = self._ask(lambda s, key: s.write(key, data, if_equal=before)).generation
+        if written:
+            return written
+        # Where an answer is lost, the request is made again, and finds what it has written itself.
+        found = self.look()
+        return found[1] if found is not None and found[0] == data else None
 
     def below(self) -> list[str]:
         """Returns the names of all objects below, as they are called from here."""
@@ -130,6 +136,11 @@ class BucketPath:
         except Exception as error:
             raise system_error(error, self.url) from error
 
+
+# A server that says nothing for so long counts as gone, or a save would stand still. It has to be
+# set before TensorStore's first request; Orbax, whose requests go there as well, has no option.
+os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS", "60")
+os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES", "1")
 
 _NO_OBJECT = b"\x02"
 """What TensorStore calls the generation of an object that is not there."""

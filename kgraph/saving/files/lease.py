@@ -136,12 +136,7 @@ class Lease:
         return taken
 
     def _write(self, generation: bytes | None) -> bool:
-        content = self.owner.encode().encode()
-        self._generation = self._object.replace(content, generation) or b""
-        if not self._generation:  # or our own, made twice after an answer that was lost
-            seen = self._object.look()
-            if seen is not None and seen[0] == content:
-                self._generation = seen[1]
+        self._generation = self._object.replace(self.owner.encode().encode(), generation) or b""
         return self._generation != b""
 
     def _keep(self) -> None:
@@ -158,7 +153,9 @@ class Lease:
         _own.discard(self.owner.token)
         with self._change, contextlib.suppress(OSError):  # then it expires
             if self._generation:
-                self._object.replace(b"" if stays else None, self._generation)
+                self._generation = self._object.replace(b"", self._generation) or b""
+            if self._generation and not stays:
+                self._object.unlink()
             self._generation = b""
 
 
