@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kgraph.compiler.changed import without_changed
@@ -53,12 +54,14 @@ class LiveGraph:
         layers: the layers that the names in `graph` stand for.
         root: name of the one layer whose weights need no prefix, of a model defined by code.
         is_current: whether the graph says what the layers are now.
+        holder: the model whose attributes may hold weights besides those of its layers.
     """
 
     graph: Graph
     layers: Mapping[str, Layer]
     root: str = ""
     is_current: bool = False
+    holder: Layer | None = None
 
     def current(self) -> LiveGraph:
         """Returns it with what its layers are now; see `without_changed`."""
@@ -170,7 +173,8 @@ def lower_graph(
     }
     owners = {name: layers[name] for name, spec in graph.layers.items() if not spec.is_input}
     inference = any(pass_ in INFERENCE_ONLY for pass_ in passes)
-    plain = Program(history, lowered, owners, root, folds, inference)
+    make = partial(Program, history, lowered, owners, root, folds, inference, live.holder)
+    plain = make()
     # Six blocks of a decoder take a TPU 45.9 million cycles and 2,492 MiB when stacked, one by one
     # 23.5 and 963, and compile as long: there "auto" stacks only what is computed again.
     if stack is False or (stack == "auto" and remat is None and platform() != "cpu"):
@@ -182,7 +186,7 @@ def lower_graph(
     signatures = layer_signatures(lowered, trained, suited, as_made)
     stacking = stack_blocks(signatures, least, saves, remat)
     history.append(run_pass(plain.graph, stacking))
-    program = Program(history, lowered, owners, root, folds, inference)
+    program = make()
     if remat is not None and all(s.plan.count == 1 for s in program.stacks.values()):
         raise GraphError(
             "The model has no repeated blocks, so there is nothing to rematerialise",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,8 +28,8 @@ from kgraph.layers.base import binding
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.stateless import Ran, Runner
-from kgraph.layers.base.tree import walk_held, walk_weights
-from kgraph.layers.base.variable import initial_values
+from kgraph.layers.base.tree import walk_held, walk_own_weights, walk_weights
+from kgraph.layers.base.variable import Variable, initial_values
 from kgraph.source import warn
 from kgraph.tracebacks import entries
 from kgraph.types import Array, Params, Tree
@@ -86,12 +86,13 @@ class Program:
         root: str = "",
         folds: Mapping[str, Fold] | None = None,
         inference: bool = False,
+        holder: Layer | None = None,
     ) -> None:
         self.passes = tuple(passes)
         self.folds, self.inference = dict(folds or {}), inference
         self.graph = self.passes[-1][1]
         self.flat_graph = flat_graph(self.passes)
-        self.layers, self._owners = dict(layers), dict(owners)
+        self.layers, self._owners, self._holder = dict(layers), dict(owners), holder
         stacks = stacks_in(self.graph).items()
         self.stacks = {name: Stack(name, spec, self.layers) for name, spec in stacks}
         self._root = root
@@ -106,13 +107,18 @@ class Program:
         The model decides this and no pass: variables are the same whatever passes have run.
         """
         found: dict[int, Place] = {}
+
+        def take(walked: Iterable[tuple[str, Variable, bool]]) -> None:
+            for path, weight, trained in walked:
+                collection = "params" if weight.trainable else "state"
+                place = Place(collection, tuple(path.split("/")), weight, trained)
+                found.setdefault(id(weight), place)
+
+        if self._holder is not None:
+            take(walk_own_weights(self._holder))
         for name, layer in self._owners.items():
             prefix = "" if name == self._root else f"{name}/"
-            for path, weight, trained in walk_weights(layer, prefix):
-                if id(weight) in found:
-                    continue
-                collection = "params" if weight.trainable else "state"
-                found[id(weight)] = Place(collection, tuple(path.split("/")), weight, trained)
+            take(walk_weights(layer, prefix))
             for path, variable in walk_held(layer, prefix):
                 place = Place("state", tuple(path.split("/")), variable, False, held=True)
                 found.setdefault(id(variable), place)

@@ -120,7 +120,7 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         core.graph, core.layers, core.symbols = frozen.graph, frozen.layers, (inputs, outputs)
         core.programs.claim(frozen.layers)
         self.autocast = False  # inputs get the dtype of their InputLayer; layers cast
-        self.built = core.settled = True
+        self.built = core.settled = core.open = True
 
     # --- as a layer ------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ from kgraph.layers.base.first_keys import FirstKeys, draws_values
 from kgraph.layers.base.input_layer import first_input
 from kgraph.layers.base.platform import platform
 from kgraph.layers.base.stateless_scope import current_scope
-from kgraph.layers.base.tree import children, named_weights, parts_of
+from kgraph.layers.base.tree import children, named_weights, own_weights, parts_of
 from kgraph.layers.base.variable import values_of
 from kgraph.models.few_rows import FewRows, first_rows
 from kgraph.models.remat_scopes import remat_of_layers, scoped_layers
@@ -102,7 +102,7 @@ class Programs:
         model = self._model
         graph = model._kgraph_inner_graph
         if graph is not None:
-            return LiveGraph(graph, model._kgraph.layers)
+            return LiveGraph(graph, model._kgraph.layers, holder=model)
         with between_blocks:
             if self._trace is None and self.seen is not None:
                 self.trace(self.seen)
@@ -381,9 +381,8 @@ def _masked(outputs: Tree, masks: Sequence[Array | None]) -> Tree:
 
 def _flags(layer: Layer) -> Iterator[bool]:
     """Yields which layers and weights, of a layer and all inside it, are trainable."""
-    core = layer._kgraph
-    yield core.trainable
-    yield from (weight.trainable for weight in core.weights)
+    yield layer._kgraph.trainable
+    yield from (weight.trainable for weight in own_weights(layer))
     for _, child in children(layer):
         yield from _flags(child)
 

@@ -104,7 +104,7 @@ def _idle_layers(program: Program, batch: Batch) -> list[str]:
     reads = program.weights.layout.by_weight({"params": flags}, ("params",))
     counts: dict[str, bool] = {}
     for place in trained:
-        path, weight = "/".join(place.path[:-1]), place.weight
+        path, weight = "/".join(place.path[:-1] or place.path), place.weight
         counted = reads[id(weight)] or weight.regularizer is not None
         counts[path] = counts.get(path, False) or counted
     return [path for path, counted in counts.items() if not counted]

@@ -56,6 +56,7 @@ class Core(Record):
         stating: whether it is asked for the shapes that its class states.
         shapes: the arguments of the `build` that has run.
         settled: whether its weights are all there: variables in attributes are none from then on.
+        open: whether they are weights all the same: of models made of tensors.
         context: the run of a bound copy; None for the layer itself.
         origin: the layer that a copy was made from.
         segment: what a copy adds to the path of its run.
@@ -84,6 +85,7 @@ class Core(Record):
     stating: bool = False
     shapes: dict[str, Any] = field(default_factory=dict)
     settled: bool = False
+    open: bool = False
     context: Context | None = None
     origin: Any = None
     segment: str = ""

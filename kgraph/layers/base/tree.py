@@ -92,21 +92,32 @@ def walk_weights(
 ) -> Iterator[tuple[str, Variable, bool]]:
     """Yields path, weight and whether training changes it, for each place that has a weight."""
     trained = trained and layer._kgraph.trainable
+    yield from walk_own_weights(layer, prefix, trained)
+    for name, child in layer._kgraph_children():
+        yield from walk_weights(child, f"{prefix}{name}/", trained)
+
+
+def walk_own_weights(
+    layer: Weighted, prefix: str = "", trained: bool = True
+) -> Iterator[tuple[str, Variable, bool]]:
+    """Yields the same of the weights that are not those of layers inside."""
+    trained = trained and layer._kgraph.trainable
     taken: dict[str, int] = {}
     for weight in sorted(own_weights(layer), key=lambda w: not w.trainable):
         name, number = weight.name, taken.get(weight.name, 0)
         taken[name] = number + 1  # variables of two optimizers, say, that an attribute holds
         path = f"{prefix}{name}_{number}" if number else f"{prefix}{name}"
         yield path, weight, trained and weight.trainable
-    for name, child in layer._kgraph_children():
-        yield from walk_weights(child, f"{prefix}{name}/", trained)
 
 
 def own_weights(layer: Weighted) -> Sequence[Variable]:
     """Returns the weights that a layer has declared itself, or holds as attributes."""
-    if not layer._kgraph.settled:
+    core = layer._kgraph
+    if core.open and core.context is None:
+        _adopt_new_variables(layer)
+    elif not core.settled:
         _adopt_variables(layer)
-    return layer._kgraph.weights
+    return core.weights
 
 
 def walk_held(layer: Weighted, prefix: str = "") -> Iterator[tuple[str, Variable]]:
@@ -128,6 +139,10 @@ def name_weights(layer: Weighted) -> None:
     """Gives weights without a name that of their attribute, and makes names unique."""
     _adopt_variables(layer)
     layer._kgraph.settled = True
+    _name(layer)
+
+
+def _name(layer: Weighted) -> None:
     own: list[Variable] = layer._kgraph.weights
     places = {id(weight): path.replace("/", "_") for path, weight in members(layer, Variable)}
     taken = {path.partition("/")[0] for path, _ in children(layer)}
@@ -164,3 +179,15 @@ def _adopt_variables(layer: Weighted) -> None:
     own: list[Variable] = layer._kgraph.weights
     known = {id(weight) for weight in own}
     own += [v for _, v in members(layer, Variable) if id(v) not in known]
+
+
+def _adopt_new_variables(layer: Weighted) -> None:
+    """Makes those of them weights that no layer inside has, whenever they were put there."""
+    own: list[Variable] = layer._kgraph.weights
+    known = {id(weight) for weight in own}
+    new = {id(v): v for _, v in members(layer, Variable) if id(v) not in known}
+    if new:
+        inside = {id(w) for _, child in children(layer) for _, w, _ in walk_weights(child)}
+        own += [weight for weight in new.values() if id(weight) not in inside]
+    if own:
+        _name(layer)

@@ -130,6 +130,8 @@ class Weighted(Recorded):
             constraint=constraints.get(constraint),
         )  # fmt: skip
         weight.overwrite_with_gradient = overwrite_with_gradient
+        if self._kgraph.open:  # others get theirs when they are built
+            weight.path = f"{self.name}/{weight.name}"
         self._kgraph.weights.append(weight)
         return weight
 
