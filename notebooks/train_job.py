@@ -4,7 +4,8 @@
     srun python train_job.py --text book.txt --run /shared/run      # Slurm: one task a host
 
 Weights and optimizer state are cut over all devices (FSDP), each process reads its own rows (grain),
-checkpoints and a JSON log go into `--run`, a folder that all processes see. Started again with the
+checkpoints and a JSON log go into `--run`, a folder that all processes see (checkpoints also into a
+bucket of Google's: `--checkpoint gs://bucket/run`, with `kgraph-jax[gcs]`). Started again with the
 same arguments, it goes on where it was; so whatever restarts jobs (`#SBATCH --requeue`, a Kubernetes
 Job, a spot TPU's startup script) has only to start this command. Needs `pip install "kgraph-jax[data]"`.
 """
@@ -78,6 +79,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--text", type=Path, required=True, help="a file, the same everywhere")
     parser.add_argument("--run", type=Path, required=True, help="a folder that all processes see")
+    parser.add_argument("--checkpoint", help="another place than RUN/steps: gs://bucket/name, say")
     parser.add_argument("--alone", action="store_true", help="there is one process only")
     parser.add_argument("--every", default="10min", help="how often to save; a number is of steps")
     parser.add_argument("--dropout", type=float, default=0.1)
@@ -107,7 +109,7 @@ def main() -> None:
         epochs=options.epochs,
         verbose=2,
         callbacks=[keras.callbacks.JSONLogger(options.run / "log.jsonl")],
-        checkpoint=keras.Checkpoint(options.run / "steps", every=every),
+        checkpoint=keras.Checkpoint(options.checkpoint or options.run / "steps", every=every),
     )
     model.save(f"{options.run}/model/")  # a folder: each process writes its part
 

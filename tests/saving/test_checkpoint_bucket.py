@@ -265,7 +265,6 @@ def test_fit_goes_on_in_a_bucket(server: BucketServer) -> None:
 # --- processes -----------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_two_processes_write_one_step(server: BucketServer) -> None:
     for process in together.run_together(RUN, "arrays"):
         assert process.told == [{"steps": [3, 4], "meta": {"step": 4}}], process.errors[-3000:]
