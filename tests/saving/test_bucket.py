@@ -208,3 +208,16 @@ def test_other_places_are_refused_by_name(place: str) -> None:
 
 def test_a_bucket_is_no_path_of_this_machine() -> None:
     assert str(Checkpoint("gs://bucket/run/").directory) == "gs://bucket/run"
+
+
+def test_a_list_of_what_is_gone_is_asked_for_again(server: BucketServer) -> None:
+    """A reader beside a writer: the only step goes while it is looked at, and another is there."""
+    first, second = (f"bucket/run/step_00000000{n}/whole" for n in (1, 2))
+    server.objects[first] = next(server.generations), b"whole 1"
+
+    def moved(method: str, name: str) -> None:
+        if name.endswith("1/whole") and server.objects.pop(first, None):
+            server.objects[second] = next(server.generations), b"whole 2"
+
+    server.fault = moved
+    assert list(StepBucket(PLACE).steps()) == [2]

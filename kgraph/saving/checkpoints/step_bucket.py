@@ -57,14 +57,20 @@ class StepBucket:
 
     def _all(self) -> dict[str, bool]:
         """Returns what is called like a step, and whether it is whole."""
-        names = self.path.below()
-        if not names and self.lock.object.exists():
-            # TensorStore takes a list that is refused for an empty one.
-            raise PermissionError(errno.EACCES, "The objects cannot be listed", self.path.url)
-        found = dict.fromkeys(n for name in names if is_step(n := name.partition("/")[0]))
-        with ThreadPoolExecutor(_READERS) as pool:
-            marks = pool.map(lambda name: _is_whole(self.path / name / _MARK), found)
-            return dict(zip(found, marks))
+        found: dict[str, bool] = {}
+        for _ in range(_TURNS):
+            names = self.path.below()
+            if not names and self.lock.object.exists():
+                # TensorStore takes a list that is refused for an empty one.
+                raise PermissionError(errno.EACCES, "The objects cannot be listed", self.path.url)
+            found = dict.fromkeys((n for x in names if is_step(n := x.partition("/")[0])), False)
+            marked = [name for name in found if f"{name}/{_MARK}" in names]
+            with ThreadPoolExecutor(_READERS) as pool:
+                marks = list(pool.map(lambda name: (self.path / name / _MARK).look(), marked))
+            found.update((name, _says_whole(mark)) for name, mark in zip(marked, marks))
+            if None not in marks:
+                break  # else one went meanwhile: a writer may have made others
+        return found
 
     # --- for the one who holds the lock ----------------------------------------------------------
 
@@ -106,7 +112,7 @@ class StepBucket:
             yield path
         except BaseException:
             with contextlib.suppress(OSError):  # then it is torn, and goes when the lock is taken
-                if not _is_whole(mark):
+                if not _says_whole(mark.look()):
                     mark.unlink()
                     _outlast_writers(path)
             raise
@@ -162,9 +168,8 @@ def _check_orbax_can_write(url: str) -> None:
         raise system_error(error, url) from error
 
 
-def _is_whole(mark: BucketPath) -> bool:
-    found = mark.look()
-    return found is not None and found[0].startswith(_WHOLE)
+def _says_whole(mark: tuple[bytes, bytes] | None) -> bool:
+    return mark is not None and mark[0].startswith(_WHOLE)
 
 
 def _outlast_writers(path: BucketPath) -> None:
