@@ -71,3 +71,12 @@ class Tabular:
 
     def _repr_html_(self) -> str:
         return self._kgraph_table().html()
+
+
+def readable(number: float) -> str:
+    """Returns a number of bytes in the unit of 1,024 that suits it."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.4g} {unit}"
+        number /= 1024
+    return f"{number:.4g} TiB"

@@ -73,7 +73,7 @@ class Layout:
         tree: Variables = {name: {} for name in collections}
         for place in self.places:
             if place.collection in collections:
-                _set(tree[place.collection], place.path, values[id(place.weight)])
+                put_in(tree[place.collection], place.path, values[id(place.weight)])
         return tree
 
     def by_weight(self, variables: Variables, collections: Sequence[str] = BOTH) -> dict[int, Any]:
@@ -253,7 +253,8 @@ def _spec(place: Place) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(weight.shape, jnp.dtype(weight.dtype), sharding=place.sharding)
 
 
-def _set(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+def put_in(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    """Sets a leaf of a nested dict, whose dicts are made as they are needed."""
     for part in path[:-1]:
         tree = tree.setdefault(part, {})
     tree[path[-1]] = value

@@ -15,14 +15,12 @@ from kgraph.errors import ConfigError, StateError, nearest
 from kgraph.graph.graph import Graph
 from kgraph.layers.base.core import label_of
 from kgraph.layers.base.tree import named_weights
-from kgraph.tables import Table, Tabular
+from kgraph.tables import Table, Tabular, readable
 
 if TYPE_CHECKING:
     from kgraph.distribution.base import Distribution
     from kgraph.distribution.layout_map import LayoutMap
     from kgraph.models.model import Model
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +138,3 @@ def layer_paths(graph: Graph, prefix: str = "") -> Iterator[str]:
         yield prefix + name
         if spec.graph is not None:
             yield from layer_paths(spec.graph, f"{prefix}{name}/")
-
-
-def readable(number: float) -> str:
-    """Returns a number of bytes in the unit that suits it."""
-    unit = 0
-    while number >= 1024 and unit < len(_UNITS) - 1:
-        number, unit = number / 1024, unit + 1
-    return f"{number:.4g} {_UNITS[unit]}"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kgraph.tables import Table
+from kgraph.tables import Table, readable
 
 if TYPE_CHECKING:
     from kgraph.forecast.report import Forecast
@@ -39,13 +39,13 @@ def forecast_table(forecast: Forecast) -> Table:
 def memory_text(forecast: Forecast) -> str:
     """Returns one line on memory."""
     need = forecast.bytes_per_chip
-    limit = "" if need.limit is None else f" of {binary(need.limit)}"
+    limit = "" if need.limit is None else f" of {readable(need.limit)}"
     if not forecast.fits:
         if need.limit is not None and need.total <= need.limit:  # the compiler does not say
-            return f"does NOT fit: needs more than {binary(need.limit)} on each"
-        return f"does NOT fit: needs about {binary(need.total)}{limit} on each"
-    parts = f"{binary(need.arguments)} arguments, {binary(need.temporary)} temporary"
-    return f"{binary(need.total)}{limit} on each: {parts}"
+            return f"does NOT fit: needs more than {readable(need.limit)} on each"
+        return f"does NOT fit: needs about {readable(need.total)}{limit} on each"
+    parts = f"{readable(need.arguments)} arguments, {readable(need.temporary)} temporary"
+    return f"{readable(need.total)}{limit} on each: {parts}"
 
 
 def _amounts(forecast: Forecast) -> Iterator[str]:
@@ -92,15 +92,6 @@ def _layer_rows(forecast: Forecast) -> tuple[list[tuple[str, ...]], list[str]]:
     rest = layers[_ROWS:]
     together = sum(row.share for row in rest)
     return rows, [f"and {len(rest)} more, {together:.1%} together"] if rest else []
-
-
-def binary(number: float) -> str:
-    """Returns a number of bytes in units of 1,024, as memory is counted."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.4g} {unit}"
-        number /= 1024
-    return f"{number:.4g} TiB"
 
 
 def metric(number: float, unit: str) -> str:

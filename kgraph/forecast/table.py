@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kgraph.forecast.display import binary, duration
-from kgraph.tables import Table, Tabular
+from kgraph.forecast.display import duration
+from kgraph.tables import Table, Tabular, readable
 
 if TYPE_CHECKING:
     from kgraph.forecast.report import Forecast
@@ -37,7 +37,7 @@ def table_rows(forecasts: Sequence[Forecast]) -> list[tuple[str, ...]]:
         used = one.flops_utilization if one.fits else None
         rows.append((
             one.where.name, str(options.batch_size), options.layout, str(options.remat or ""),
-            binary(one.bytes_per_chip.total), "yes" if one.fits else "NO",
+            readable(one.bytes_per_chip.total), "yes" if one.fits else "NO",
             "" if seconds is None else duration(seconds),
             "" if seconds is None else f"{options.batch_size / seconds:,.0f}",
             "" if used is None else f"{used:.1%}",

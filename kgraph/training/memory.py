@@ -10,6 +10,7 @@ import jax
 
 from kgraph.compiler.executables import shapes_of
 from kgraph.errors import ConfigError, StateError
+from kgraph.tables import readable
 from kgraph.training.abstract_step import abstract_step
 from kgraph.training.compilation import Compiler
 from kgraph.training.engine import Engine
@@ -18,7 +19,6 @@ from kgraph.training.step import Batch
 from kgraph.types import Array
 
 _MOST_STEPS = 24
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Memory:
             "arguments": self.arguments, "outputs": self.outputs, "aliased": self.aliased,
             "temporary": self.temporary, "total": self.total,
         }  # fmt: skip
-        lines = [f"  {name:<10}{_readable(n):>12}" for name, n in parts.items()]
+        lines = [f"  {name:<10}{readable(n):>12}" for name, n in parts.items()]
         return "\n".join([f"Memory of a training step, batch {self.batch_size}", *lines])
 
 
@@ -125,8 +125,8 @@ def largest_batch(measure: Callable[[int], int], limit: int, start: int, most: i
         size = min(max(guess, low + 1), high - 1)
     if not low:
         raise ConfigError(
-            "Not even a batch of one row fits", expected=f"at least {_readable(known[min(known)])}",
-            received=_readable(limit),
+            "Not even a batch of one row fits", expected=f"at least {readable(known[min(known)])}",
+            received=readable(limit),
         )  # fmt: skip
     return low
 
@@ -138,10 +138,3 @@ def _crossing(known: dict[int, int], limit: int) -> int:
     if slope <= 0:
         return 2 * b
     return int(a + (limit - known[a]) / slope)
-
-
-def _readable(number: float) -> str:
-    unit = 0
-    while number >= 1024 and unit < len(_UNITS) - 1:
-        number, unit = number / 1024, unit + 1
-    return f"{number:.4g} {_UNITS[unit]}"

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kgraph.compiler.layout import put_in
 from kgraph.errors import ConfigError
 from kgraph.saving.checkpoints.spec import Path, Spec, path_of, spec_of
 from kgraph.saving.files.host_memory import is_view, on_host
@@ -133,16 +134,10 @@ def nest(values: Mapping[Path, Any], hollow: Mapping[Path, str]) -> dict[str, An
     """Returns values by path as nested dicts, the empty dicts and Nones with them."""
     tree: dict[str, Any] = {}
     for path, kind in hollow.items():
-        _put(tree, path, None if kind == "none" else {})
+        put_in(tree, path, None if kind == "none" else {})
     for path, value in values.items():
-        _put(tree, path, value)
+        put_in(tree, path, value)
     return tree
-
-
-def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
-    for part in path[:-1]:
-        tree = tree.setdefault(part, {})
-    tree[path[-1]] = value
 
 
 def _is_hollow(value: Any) -> bool:
