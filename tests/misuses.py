@@ -421,8 +421,8 @@ nnx.Linear(4, 3, rngs=nnx.Rngs(0))(inputs)
     "epochs as a text": Misuse(
         'model_of().fit(x, y, epochs="2")',
         "ConfigError",
-        "fit needs a whole number of at least 0 as epochs",
-        "received",
+        "fit cannot have this value of `epochs`",
+        "expected received",
     ),
     "a batch size of zero": Misuse(
         "model_of().fit(x, y, batch_size=0)",

@@ -34,8 +34,9 @@ def check_distribution(value: object) -> None:
     """Raises ConfigError for what is neither a distribution nor None."""
     if value is not None and not hasattr(value, "device_mesh"):
         raise ConfigError(
-            "This is no distribution", received=repr(value),
+            "This is no distribution",
             expected="DataParallel(...), FSDP(...), ModelParallel(...) or None",
+            received=repr(value),
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from kgraph.checks import is_whole
 from kgraph.compiler import Program
 from kgraph.compiler.lower import Stacking
 from kgraph.distribution.base import Distribution
@@ -129,7 +130,7 @@ def _here(mesh: Any) -> Slice:
 
 
 def _check_divides(where: Slice, parts: int, rows: int) -> None:
-    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1 or rows % parts:
+    if not is_whole(rows, least=1) or rows % parts:
         raise ConfigError(
             f"A batch of {rows} rows cannot be cut into equal parts for {where.name}",
             expected=f"a whole number, divisible by {parts}",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from kgraph import optimizers
+from kgraph.checks import is_whole
 from kgraph.compiler import Pass
 from kgraph.compiler.lower import LiveGraph, Remat, Stacking, check_stacking
 from kgraph.descriptions import find_opaque, written
@@ -93,11 +94,7 @@ def compile(
         ConfigError: a name is unknown, a dict has a key that is no output, or a weight does not
             fit its layout.
     """
-    if steps_per_execution != "auto" and (
-        not isinstance(steps_per_execution, int)
-        or isinstance(steps_per_execution, bool)
-        or steps_per_execution < 1
-    ):
+    if steps_per_execution != "auto" and not is_whole(steps_per_execution, least=1):
         raise ConfigError(
             'steps_per_execution is "auto", or at least 1', received=repr(steps_per_execution)
         )

@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from kgraph.checks import check_count
 from kgraph.data import Source, check_validation_split, make_source, refuse_with_dataset
 from kgraph.data import split as split_rows
 from kgraph.data.array_source import Shuffle
@@ -119,8 +118,8 @@ def fit(
     trainer = self._kgraph.trainer
     trainer.require_compiled("fit")
     pending.raise_failed(self)
-    _check_epochs(epochs, initial_epoch)
-    epochs = limited_epochs(epochs)
+    initial_epoch = check_count("fit", "initial_epoch", initial_epoch, 0)
+    epochs = limited_epochs(check_count("fit", "epochs", epochs, 0))
     batch_size, steps_per_epoch = limited_steps(x, batch_size, steps_per_epoch)
     if validation_split:
         check_validation_split(validation_split)
@@ -253,11 +252,3 @@ def train_on_batch(
             engine.train_batch(*batch)
             logs = engine.logs()
     return answer(engine, logs, return_dict)
-
-
-def _check_epochs(epochs: Any, initial_epoch: Any) -> None:
-    for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-            raise ConfigError(
-                f"fit needs a whole number of at least 0 as {name}", received=repr(value)
-            )

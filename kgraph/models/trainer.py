@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kgraph import optimizers
+from kgraph.checks import check_count
 from kgraph.errors import ConfigError, StateError
 from kgraph.graph.graph import Graph
 from kgraph.hooks import STEP_HOOKS, is_overridden, refuse_overrides
@@ -258,8 +259,7 @@ class Trainer:
     def seeds(self, seed: int | None) -> np.ndarray:
         """Returns the raw key of this training: of an explicit seed, the last one, or a new one."""
         if seed is not None:
-            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-                raise ConfigError("A seed is a whole number from 0 to 2**32 - 1", received=seed)
+            seed = check_count("fit", "seed", seed, 0, 2**32 - 1)
             return np.array([0, seed], np.uint32)
         reached = self.reached
         return self.programs.keys.training() if reached is None else np.asarray(reached.key)

@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from kgraph.checks import is_whole
 from kgraph.distribution.notices import Notices
 from kgraph.errors import ConfigError, ProcessError, StateError
 from kgraph.interrupts import heard
@@ -370,8 +369,7 @@ def _steps_at(directory: str) -> StepFolder | StepBucket:
 
 
 def _whole(step: Any) -> int:
-    whole = isinstance(step, (int, np.integer)) and not isinstance(step, bool)
-    if not whole or not 0 <= step < 10**18:
+    if not is_whole(step, least=0) or step >= 10**18:
         raise ConfigError("A step is a whole number from 0", received=repr(step))
     return int(step)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
+from kgraph.checks import is_whole
 from kgraph.errors import ConfigError
 
 Every: TypeAlias = int | float | str | timedelta | None
@@ -53,8 +54,8 @@ def parse_every(every: object) -> Frequency:
     """
     if every is None:
         return Frequency()
-    if isinstance(every, int) and not isinstance(every, bool) and every > 0:
-        return Frequency(steps=every)
+    if is_whole(every, least=1):
+        return Frequency(steps=int(every))
     if isinstance(every, str) and (match := _TIME.fullmatch(every.strip())):
         seconds = float(match[1]) * _UNITS[match[2]]
     elif isinstance(every, timedelta):
