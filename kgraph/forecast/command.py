@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +74,25 @@ def _model(place: str) -> Any:
     sys.path.insert(0, str(Path(path).resolve().parent))  # as `python script.py` does
     names = runpy.run_path(path)
     found = names.get(name)
-    if found is not None and not hasattr(found, "forecast") and callable(found):
-        found = found()
+    if isinstance(found, type) or (callable(found) and not hasattr(found, "forecast")):
+        found = _called(found, place)
     if not hasattr(found, "forecast"):
         raise ConfigError(
             f"{name!r} in {path!r} is no model", expected="a model, or a function that returns one",
             received=repr(found),
         )  # fmt: skip
     return found
+
+
+def _called(function: Callable[[], Any], place: str) -> Any:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise ConfigError(
+            f"{place!r} cannot be called without arguments: {error}",
+            expected="a model, or a function without arguments that returns one",
+        ) from error
+    return function()
 
 
 def _size(text: str) -> tuple[str, int]:

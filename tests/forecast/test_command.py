@@ -16,6 +16,10 @@ model.compile("adam", "mse")
 def make():
     return model
 number = 3
+def needs(width):
+    return model
+class Own(keras.Model):
+    pass
 """
 
 
@@ -58,6 +62,8 @@ def test_a_model_or_a_function_is_forecast(script, monkeypatch, capsys, tmp_path
     [
         ("missing.py:model", [], "no script for 'missing.py:model'"),
         ("{}:number", [], "is no model"),
+        ("{}:needs", [], "without arguments: missing a required argument: 'width'"),
+        ("{}:Own", [], "must be compiled before forecast"),
         ("{}:model", ["--size", "time"], "'time' is no size"),
         ("{}:model", ["--batch", "12"], "divisible by 8"),
     ],
