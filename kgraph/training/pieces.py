@@ -30,7 +30,10 @@ LossInPieces: TypeAlias = bool | int | Literal["auto"]
 """Whether losses are computed in pieces: where that pays, always, never; or in how many rows."""
 
 _ROWS, _LEAST_PIECES = 2048, 4
-"""Fewer pieces take as much memory as the whole (v5e, 32,768 classes; more rows are 8 % faster)."""
+"""Fewer pieces take as much memory as the whole (v5e, 32,768 classes, 4,096 rows; 8 % faster).
+
+Of 32,768 rows, pieces of 4,096 are 2.6 % faster and take 9 % more memory of the whole step.
+"""
 
 _LEAST_CLASSES = 1024
 _LEAST_LOGITS = 1 << 24
