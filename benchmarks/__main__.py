@@ -23,6 +23,7 @@ from benchmarks import (
     import_cost,
     inference,
     layer_times,
+    long_sequences,
     own_steps,
     processes,
     recurrent,
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[list[Result]]]] = {
     "convolutional": convolutional.run,
     "inference": inference.run,
     "forecast": forecasts.run,
+    "long": long_sequences.run,
 }
 
 
