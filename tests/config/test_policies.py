@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import kgraph
 from kgraph import config, dtype_policies, mixed_precision, optimizers
-from kgraph.errors import ConfigError
+from kgraph.errors import ConfigError, StateError
 
 QUANTIZED = {
     "AWQDTypePolicy", "GPTQDTypePolicy", "Int4DTypePolicy", "QuantizedDTypePolicy",
@@ -52,6 +53,27 @@ def test_a_policy_without_a_name_is_the_global_one():
     assert dtype_policies.get(np.float16).name == "float16"
     parameters = inspect.signature(kgraph.DTypePolicy).parameters
     assert str(parameters["name"].default) == "None"
+
+
+@pytest.mark.usefixtures("relaxed")
+def test_a_layer_takes_a_policy_until_it_is_built():
+    def made(api: Any) -> tuple[Any, ...]:
+        layer = api.layers.Dense(3)
+        layer.dtype_policy = "mixed_bfloat16"
+        inputs = api.Input((4,))
+        model = api.Model.from_config(api.Model(inputs, layer(inputs)).get_config())
+        outputs = model.predict(np.ones((2, 4), "float32"), verbose=0)
+        return layer.compute_dtype, str(model.layers[-1].kernel.dtype), outputs.dtype
+
+    assert made(kgraph) == made(keras)
+    layer = kgraph.layers.Dense(3)
+    layer.build((None, 2))
+    with pytest.raises(StateError, match=r"'dense' \(Dense\) cannot take other dtypes any more"):
+        layer.dtype_policy = "float32"
+    with pytest.raises(StateError, match="is inside, and has its own"):
+        kgraph.layers.Bidirectional(kgraph.layers.GRU(2)).dtype_policy = "bfloat16"
+    with pytest.raises(ConfigError, match="mixed_int8"):
+        kgraph.layers.Dense(3).dtype_policy = "mixed_int8"
 
 
 def test_what_is_no_policy():

@@ -12,7 +12,7 @@ from kgraph.config import DTypePolicy
 from kgraph.errors import GraphError, StateError
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.context import running
-from kgraph.layers.base.core import Core, label_of, set_name
+from kgraph.layers.base.core import Core, PolicyLike, as_policy, label_of, set_name
 from kgraph.layers.base.tree import children, members, named_weights, walk_weights
 from kgraph.layers.base.variable import Variable, create_values, dtype_name
 from kgraph.registry import Recorded, snake_case
@@ -65,8 +65,20 @@ class Weighted(Recorded):
 
     @property
     def dtype_policy(self) -> DTypePolicy:
-        """The dtypes of the layer."""
+        """The dtypes of the layer. It can be set until the layer is built."""
         return self._kgraph.policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, policy: PolicyLike) -> None:
+        inside = next((label_of(child) for _, child in children(self)), None)
+        if self.built or self._kgraph.in_graph or inside is not None:
+            raise StateError(
+                f"{label_of(self)} cannot take other dtypes any more",
+                at=user_source(),
+                received=f"{inside} is inside, and has its own" if inside else "it is built",
+                hint=f"{type(self).__name__}(..., dtype=...), where it is made",
+            )
+        self._kgraph.policy = as_policy(policy)
 
     @property
     def dtype(self) -> str:
