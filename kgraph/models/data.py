@@ -347,11 +347,11 @@ def compilations(progress: Progress, job: Job | None = None) -> Callable[[Any], 
             since = time.monotonic() if since is None else since
             text = f"compiling {total + time.monotonic() - since:.0f} s"
         else:
-            seconds, since = time.monotonic() - (since or time.monotonic()), None
-            progress.skip(seconds)
+            waited, since = time.monotonic() - (since or time.monotonic()), None
+            progress.skip(waited)
             if job is not None:
-                job.compiled(seconds)
-            total += seconds
+                job.compiled(waited)
+            total += entry.traced + entry.compiled  # of which some went by before
             text = f"compiling {total:.1f} s"
         progress.note(text, replaces=shown)
         shown = text
