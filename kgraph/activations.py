@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from kgraph import registry
 from kgraph.errors import ConfigError
+from kgraph.source import warn
 from kgraph.types import ActivationLike, Array, Config, CustomObjects, Function
 
 celu = jax.nn.celu
@@ -82,6 +83,8 @@ def glu(x: Array, axis: int = -1) -> Array:
 
 def softmax(x: Array, axis: int | Sequence[int] = -1) -> Array:
     """Makes values positive with sum 1 over one or several axes."""
+    if isinstance(axis, int) and -x.ndim <= axis < x.ndim and x.shape[axis] == 1:
+        warn("A softmax over one value is always 1; for a probability alone take a sigmoid")
     return jax.nn.softmax(x, _hashable(axis))
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+import kgraph
 from kgraph import activations
 from kgraph.custom_objects import get_custom_objects, register_keras_serializable
 from kgraph.errors import ConfigError
@@ -184,3 +185,12 @@ def test_own_functions_are_written_by_name_and_lambdas_are_not():
     finally:
         del get_custom_objects()["tests>doubled"]
     assert activations.deserialize("doubled", {"doubled": doubled}) is doubled
+
+
+def test_a_softmax_over_one_value_is_warned_of():
+    inputs = kgraph.Input((3,))
+    with pytest.warns(match="softmax over one value is always 1"):
+        kgraph.layers.Dense(1, activation="softmax")(inputs)
+    with pytest.warns(match="softmax over one value is always 1"):
+        kgraph.layers.Softmax(axis=0)(np.ones((1, 2), "float32"))
+    kgraph.layers.Softmax(axis=(0, 1))(np.ones((1, 2), "float32"))
