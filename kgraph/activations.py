@@ -1,12 +1,15 @@
 """Activation functions under Keras' names and with Keras' defaults.
 
-Where `jax.nn` has the function with the same defaults it is that very object, so naming it costs
-nothing and `activation=jax.nn.silu` can be saved. Where a default differs (`gelu`, `leaky_relu`) or
-options are missing, a function here says so. All keep the shape (except `glu`) and the float dtype.
+Where `jax.nn` has the function with the same defaults, ours calls that very object, and
+`activation=jax.nn.silu` can be saved. Where a default differs (`gelu`, `leaky_relu`) or options are
+missing, a function here says so. All keep the shape (except `glu`) and the float dtype. Given a
+symbolic tensor, each adds the node of `kgraph.ops` with its name to the graph.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +17,10 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import registry
-from kgraph.errors import ConfigError
-from kgraph.source import warn
+from kgraph.errors import ConfigError, SymbolError
+from kgraph.graph.symbol import SymbolicTensor
+from kgraph.source import user_source, warn
+from kgraph.tracebacks import entry
 from kgraph.types import ActivationLike, Array, Config, CustomObjects, Function
 
 celu = jax.nn.celu
@@ -174,14 +179,46 @@ _FUNCTIONS: Mapping[str, Function] = {
     "jax.nn.relu": jax.nn.relu,
     "jax.nn.softmax": jax.nn.softmax,
 }
+
+
+def _also_on_symbols(name: str, plain: Function) -> Function:
+    """Returns an activation function that records itself when it is given a symbolic tensor."""
+    form = inspect.signature(plain)
+
+    @functools.wraps(plain)
+    @entry
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if not any(isinstance(item, SymbolicTensor) for item in (*args, *kwargs.values())):
+            return plain(*args, **kwargs)
+        given = form.bind(*args, **kwargs)
+        given.apply_defaults()
+        x, *options = given.arguments.values()
+        if name == "linear":
+            return x
+        if name == "relu":
+            if options != [0.0, None, 0.0]:
+                raise SymbolError(
+                    "activations.relu with options is no operation of a graph",
+                    received=f"negative_slope, max_value, threshold = {options}",
+                    hint="call a layer: layers.ReLU(max_value=..., ...)(x)",
+                ).located(user_source())
+            options = []
+        return SymbolicTensor.apply("exp" if name == "exponential" else name, x, *options)
+
+    return function
+
+
+_public = {f: _also_on_symbols(n, f) for n, f in reversed(_FUNCTIONS.items()) if n.isidentifier()}
 for _name, _function in _FUNCTIONS.items():
+    if _name.isidentifier():
+        _function = globals()[_name] = _public[_function]
     registry.register("activation", _name, _function)
 
 
 def get(identifier: ActivationLike | None) -> Function:
     """Returns the function that an option such as `activation="relu"` stands for.
 
-    >>> get("swish") is jax.nn.silu
+    >>> get("silu") is silu
     True
     >>> get(None) is linear
     True

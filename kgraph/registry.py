@@ -132,6 +132,15 @@ def recorded_arguments(thing: Recorded) -> dict[str, Any]:
     return {name: given.pop(name) for name in form.names if name in given} | given
 
 
+def config_of(thing: Recorded) -> dict[str, Any]:
+    """Returns `get_config()`; if it fails, what was recorded, and why nothing can be written."""
+    try:
+        return thing.get_config()
+    except Exception as error:
+        why = Opaque(f"get_config fails: {type(error).__name__}: {error}", id(thing))
+        return _described(recorded_arguments(thing)) | {"get_config": why}
+
+
 def register(kind: str, name: str, thing: T) -> T:
     """Adds an object of kgraph's own (a function, or an alias of a class) to the closed list."""
     _own[kind, name] = thing
@@ -277,7 +286,7 @@ def describe(value: object) -> Any:
         return plain_data()
     if isinstance(value, Recorded):
         name = get_registered_name(type(value))
-        made = {"kind": value._kgraph_kind, "class_name": name, "config": value.get_config()}
+        made = {"kind": value._kgraph_kind, "class_name": name, "config": config_of(value)}
         build = value._kgraph_build_config()
         return made if build is None else {**made, "build": describe(build)}
     return _describe_foreign(value)
@@ -300,7 +309,7 @@ def _describe_foreign(value: Any) -> Any:
     if isinstance(value, Opaque):
         return value
     for (kind, name), thing in _own.items():
-        if thing is value:
+        if thing is value or getattr(thing, "__wrapped__", None) is value:
             return {"kind": kind, "function": name}
     for label, thing in get_custom_objects().items():
         if thing is value:

@@ -153,7 +153,8 @@ def _misfit(name: str, size: Any, dim: int | str, sizes: dict[str, tuple[Any, st
         return f" ({size} is no multiple of {factor})"
     known, other = sizes.setdefault(symbol, (size // factor, name))
     if known != size // factor:
-        return f" ({symbol!r} is {known} in {other!r})"
+        what = "its unknown size" if symbol.startswith("_") else repr(symbol)
+        return f" ({what} is {known} in {other!r})"
     return None
 
 

@@ -18,7 +18,7 @@ from kgraph.layers.base.layer import Layer
 from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import named_weights, parts_of
 from kgraph.layers.base.variable import Variable
-from kgraph.registry import describe
+from kgraph.registry import config_of, describe
 
 _NAMING = frozenset({"explicit_name", "kept_name", "order", "built", "_policy", "_trainable"})
 
@@ -124,7 +124,7 @@ def _is_plain_function(value: object) -> bool:
 def has_foreign_code(layer: Layer) -> bool:
     """Tells whether a layer runs code that is not kgraph's, so that its class says nothing."""
     return any(
-        not is_own(type(item)) or names_foreign(describe(item.get_config()))
+        not is_own(type(item)) or names_foreign(describe(config_of(item)))
         for item in parts_of(layer)
     )
 

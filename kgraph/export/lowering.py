@@ -14,7 +14,6 @@ from kgraph.compiler import Program
 from kgraph.errors import ConfigError
 from kgraph.export.signature import Signature, TensorInfo
 from kgraph.graph.dims import dim_names, rename_dims
-from kgraph.graph.node import TensorSpec
 from kgraph.interrupts import tracing
 from kgraph.layers.base.symbolic import abstract_value
 from kgraph.source import warn
@@ -44,7 +43,7 @@ def lower_inference(
     """
     graph = program.model_graph
     names = _readable_names(program)
-    inputs = [_renamed(graph.spec(ref), names) for ref in graph.inputs]
+    inputs = [graph.spec(ref).renamed(names) for ref in graph.inputs]
     positive = _positive_sizes(program, names)
 
     def function(given: dict[str, Array], arrays: list[Array]) -> list[Array]:
@@ -145,10 +144,6 @@ def _readable_names(program: Program) -> dict[str, str]:
                 found[dim] = name
                 taken.add(name)
     return found
-
-
-def _renamed(spec: TensorSpec, names: Mapping[str, str]) -> TensorSpec:
-    return TensorSpec(rename_dims(spec.dims, names), spec.dtype)
 
 
 def _positive_sizes(program: Program, names: Mapping[str, str]) -> list[str]:

@@ -53,7 +53,7 @@ def freeze(
     calls = keras_order(out_calls, stops, [entry.call for entry in entries])
     _check_inputs_complete(calls, entries, stops)
     names = give_names(*_layers_of(calls))
-    writer = _Writer(calls, names, stops, _dim_names(entries))
+    writer = _Writer(calls, names, stops, _dim_names(entries, calls))
     nodes = tuple(writer.node(call) for call in calls)
     layers = {names[id(call.layer)]: call.layer for call in calls}
     graph = Graph(
@@ -135,7 +135,7 @@ class _Writer:
         )
 
     def spec(self, spec: TensorSpec | None) -> TensorSpec | None:
-        return None if spec is None else TensorSpec(rename_dims(spec.dims, self.dims), spec.dtype)
+        return None if spec is None else spec.renamed(self.dims)
 
     def layer(self, call: Call) -> LayerSpec:
         """Returns the description of a layer; an input's sizes have the names they have here."""
@@ -229,7 +229,23 @@ def _layers_of(calls: Sequence[Call]) -> tuple[list[Any], dict[int, Any]]:
     return list(layers.values()), sources
 
 
-def _dim_names(entries: Sequence[SymbolicTensor]) -> dict[str, str]:
-    """Returns a name for each unnamed size, numbered in the order of the inputs."""
-    unnamed = [name for entry in entries for name in unnamed_dims(entry.spec.dims)]
-    return {name: f"_{i + 1}" for i, name in enumerate(dict.fromkeys(unnamed))}
+def _dim_names(entries: Sequence[SymbolicTensor], calls: Sequence[Call]) -> dict[str, str]:
+    """Returns a name for each unnamed size, numbered in the order of the inputs.
+
+    Sizes that a call needs to be one have one name, that of the first input with any of them.
+    """
+    known = [name for entry in entries for name in unnamed_dims(entry.spec.dims)]
+    one: dict[str, str] = {}
+    for name, other in (pair for call in calls for pair in call.equal):
+        ends = sorted({_end(one, name), _end(one, other)}, key=lambda end: (end not in known, end))
+        one |= dict.fromkeys(ends[1:], ends[0])
+    kept = dict.fromkeys(_end(one, name) for name in known)
+    names = {name: f"_{i + 1}" for i, name in enumerate(kept)}
+    return {name: names.get(_end(one, name), _end(one, name)) for name in (*known, *one)}
+
+
+def _end(one: dict[str, str], name: str) -> str:
+    """Returns the name that stands for a name."""
+    while name in one:
+        name = one[name]
+    return name

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kgraph.graph.dims import public_shape, show_dims
+from kgraph.graph.dims import public_shape, rename_dims, show_dims
 from kgraph.graph.traits import Traits
 from kgraph.source import Source
 from kgraph.types import Dims, Shape
@@ -25,6 +26,10 @@ class TensorSpec:
     def shape(self) -> Shape:
         """The shape with None for unknown sizes."""
         return public_shape(self.dims)
+
+    def renamed(self, names: Mapping[str, str]) -> TensorSpec:
+        """Returns the spec with its unknown sizes renamed."""
+        return TensorSpec(rename_dims(self.dims, names), self.dtype)
 
     def __str__(self) -> str:
         return f"{show_dims(self.dims)} {self.dtype}"

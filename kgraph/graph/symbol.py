@@ -40,6 +40,7 @@ class Call:
     passes_mask: MaskOf | None
     effects: tuple[str, ...]
     source: Source | None
+    equal: tuple[tuple[str, str], ...] = ()
     order: int = field(default_factory=lambda: next(_order))
 
 

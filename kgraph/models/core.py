@@ -28,6 +28,7 @@ class ModelCore(Core):
     Fields:
         graph: of a functional model; None for one that is defined by code.
         layers: those that the names in `graph` stand for.
+        first: names of those that attributes held before: their weights come first, as in Keras.
         symbols: its inputs and outputs, in the structure in which they were given.
         stacked: the layers of a Sequential, in order.
         entry: the symbol that a Sequential was given as its Input.
@@ -37,6 +38,7 @@ class ModelCore(Core):
 
     graph: Graph | None = None
     layers: dict[str, Layer] = field(default_factory=dict)
+    first: tuple[str, ...] = ()
     symbols: tuple[Any, Any] = ((), ())
     stacked: list[Layer] = field(default_factory=list)
     entry: SymbolicTensor | None = None
@@ -54,7 +56,7 @@ class ModelCore(Core):
         """Takes over, in a bound copy, the graph that its model has got since."""
         core = self.origin._kgraph
         if self.graph is not core.graph:
-            self.graph, self.layers = core.graph, core.layers
+            self.graph, self.layers, self.first = core.graph, core.layers, core.first
             self._bind_layers()
 
     def _bind_layers(self) -> None:

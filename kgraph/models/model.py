@@ -116,7 +116,9 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         """Takes a graph: from here on the model is functional."""
         frozen = freeze(inputs, outputs, _input_like)
         verify(frozen.graph)
-        core = self._kgraph
+        core, names = self._kgraph, {id(layer): name for name, layer in frozen.layers.items()}
+        held = [names[id(layer)] for _, layer in self._kgraph_children() if id(layer) in names]
+        core.first = tuple(dict.fromkeys(held))
         core.graph, core.layers, core.symbols = frozen.graph, frozen.layers, (inputs, outputs)
         core.programs.claim(frozen.layers)
         self.autocast = False  # inputs get the dtype of their InputLayer; layers cast
@@ -196,7 +198,8 @@ class Model(Layer, traits=Traits(same_shapes=False)):
         if self._kgraph.graph is None:
             yield from super()._kgraph_children()
             return
-        for name, layer in self._kgraph.layers.items():
+        for name in dict.fromkeys((*self._kgraph.first, *self._kgraph.layers)):
+            layer = self._kgraph.layers[name]
             if not isinstance(layer, InputLayer):
                 yield name, layer
 

@@ -11,7 +11,7 @@ import pytest
 import kgraph
 from kgraph import activations
 from kgraph.custom_objects import get_custom_objects, register_keras_serializable
-from kgraph.errors import ConfigError
+from kgraph.errors import ConfigError, SymbolError
 
 X = np.linspace(-7.3, 7.1, 48, dtype=np.float32).reshape(2, 4, 6)
 NAMES = sorted(
@@ -42,6 +42,7 @@ OPTIONS = {
 CASES = [(name, {}) for name in NAMES if name not in {"sparsemax", "threshold"}]
 CASES += [(name, options) for name, many in OPTIONS.items() for options in many]
 CASES += [("threshold", {"threshold": 0.5, "default_value": -2.0})]
+RELU = [("relu", options) for options in OPTIONS["relu"]]
 
 
 def test_every_activation_of_keras_is_here():
@@ -166,7 +167,8 @@ def test_serialize_gives_the_name(name):
 @pytest.mark.parametrize("name", ["relu", "gelu", "softmax", "silu", "leaky_relu", "log_softmax"])
 def test_functions_of_jax_can_be_written_down(name):
     function = getattr(jax.nn, name)
-    assert activations.deserialize(activations.serialize(function)) is function
+    read = activations.deserialize(activations.serialize(function))
+    assert function in (read, getattr(read, "__wrapped__", None))
 
 
 def test_own_functions_are_written_by_name_and_lambdas_are_not():
@@ -194,3 +196,38 @@ def test_a_softmax_over_one_value_is_warned_of():
     with pytest.warns(match="softmax over one value is always 1"):
         kgraph.layers.Softmax(axis=0)(np.ones((1, 2), "float32"))
     kgraph.layers.Softmax(axis=(0, 1))(np.ones((1, 2), "float32"))
+
+
+@pytest.mark.parametrize(("name", "options"), [c for c in CASES if c not in RELU], ids=str)
+def test_a_symbolic_tensor_becomes_a_node_of_the_graph(name, options):
+    function = getattr(activations, name)
+    inputs = kgraph.Input(X.shape[1:])
+    model = kgraph.Model(inputs, function(inputs, **options))
+    np.testing.assert_allclose(model(X), function(jnp.asarray(X), **options), atol=1e-6)
+
+
+def test_a_graph_of_activations_is_saved_and_is_that_of_keras(tmp_path):
+    def built(api):
+        inputs = api.Input((6,))
+        x = api.activations.gelu(api.activations.tanh(inputs), approximate=False)
+        return api.Model(inputs, api.activations.softmax(x + api.activations.relu(inputs)))
+
+    model, x = built(kgraph), X[0]
+    np.testing.assert_allclose(model(x), built(keras)(x), rtol=1e-5)
+    for name in ("m.kgraph", "m.keras"):
+        model.save(tmp_path / name)
+        loaded = kgraph.models.load_model(tmp_path / name)
+        np.testing.assert_array_equal(loaded(x), model(x))
+    np.testing.assert_allclose(
+        keras.models.load_model(tmp_path / "m.keras")(x), model(x), rtol=1e-5
+    )
+
+
+def test_relu_with_options_is_a_layer_in_graphs():
+    with pytest.raises(SymbolError, match=r"layers\.ReLU"):
+        activations.relu(kgraph.Input((2,)), max_value=6.0)
+
+
+def test_jax_functions_stay_what_they_are_and_have_the_same_name():
+    assert activations.get(jax.nn.silu) is jax.nn.silu
+    assert activations.serialize(jax.nn.silu) == activations.serialize(activations.swish) == "silu"

@@ -112,7 +112,7 @@ def test_mismatched_merge():
 
 
 def test_merge_of_two_unknown_sizes():
-    first, second = Input((None, 3)), Input((None, 3))
+    first, second = Input((None, 3)), Input(("steps", 3))
     with pytest.raises(GraphError) as error:
         add([first, second])
     text = lines_of(error)

@@ -25,6 +25,16 @@ from kgraph.layers.base.remarks import remark
 from kgraph.types import Array, ConstraintLike, InitializerLike, RegularizerLike, Shape
 
 
+class Renamed:
+    """Another name of an attribute, unless the object has one of that name itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: object, cls: type | None = None) -> Any:
+        return self if layer is None else getattr(layer, self.name)
+
+
 class MultiHeadAttention(Layer):
     """Lets each query pick among the values, in several projections (heads) at once.
 
@@ -185,14 +195,16 @@ class MultiHeadAttention(Layer):
         gate = self.gate_dense(query) if self.use_gate else None
         asked = self.query_dense(query)
         offered = self.key_dense(value if key is None else key)
-        picked, scores = self.attend(
-            asked,
-            offered,
-            self.value_dense(value),
-            seen,
-            training,
-            return_attention_scores,
-        )
+        values = self.value_dense(value)
+        if is_overridden(self, "_compute_attention"):
+            mask = self._all_seen(seen, asked, offered)
+            picked, scores = self._compute_attention(
+                asked, offered, values, mask, training, return_attention_scores
+            )
+        else:
+            picked, scores = self.attend(
+                asked, offered, values, seen, training, return_attention_scores
+            )
         outputs = self.output_dense(picked if gate is None else picked * gate)
         return (outputs, scores) if return_attention_scores else outputs
 
@@ -231,8 +243,7 @@ class MultiHeadAttention(Layer):
             )
         mask = seen.mask
         if seen.causal and (mask is not None or refused):
-            earlier = band(query.shape[1], key.shape[1], True, None)
-            mask = join_masks([mask, earlier], self._score_rank(query), len(self.axes))
+            mask = self._all_seen(seen, query, key)
         if not refused:
             flash = False if self.never_flash else self.flash_attention
             picked = attention(query, key, value, seen, scale, flash, self.name or "")
@@ -250,6 +261,38 @@ class MultiHeadAttention(Layer):
             draw = jax.random.bernoulli(next_key(self), 1 - self.dropout, weights.shape)
             kept = jnp.where(draw, weights / (1 - self.dropout), 0)
         return jnp.einsum(how.combine, kept, value), weights
+
+    def _all_seen(self, seen: Seen, query: Array, key: Array) -> Array | None:
+        """Returns the mask of the scores, the causal one with it."""
+        earlier = band(query.shape[1], key.shape[1], seen.causal, None)
+        return join_masks([seen.mask, earlier], self._score_rank(query), len(self.axes))
+
+    # What subclasses that were written for Keras call and override, by its names.
+    _query_dense, _key_dense = Renamed("query_dense"), Renamed("key_dense")
+    _value_dense, _output_dense = Renamed("value_dense"), Renamed("output_dense")
+    _num_heads, _key_dim, _value_dim = (
+        Renamed("num_heads"),
+        Renamed("key_dim"),
+        Renamed("value_dim"),
+    )
+
+    def _compute_attention(
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        attention_mask: Array | None = None,
+        training: bool | None = None,
+        return_attention_scores: bool = False,
+    ) -> tuple[Array, Array | None]:
+        """Returns what projected queries pick of projected values, and the weights if asked for.
+
+        Shapes: `[batch, steps, heads, size]`, and of the mask `[batch, target, source]` or that of
+        the scores. A subclass may decide otherwise, as in Keras.
+        """
+        mask = join_masks([attention_mask], self._score_rank(query), len(self.axes))
+        seen = Seen(mask, is_simple=False)
+        return self.attend(query, key, value, seen, training, return_attention_scores)
 
     def _score_rank(self, query: Array) -> int:
         return query.ndim - 1 + len(self.axes)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +31,13 @@ from kgraph.layers.base.call_spec import (
 )
 from kgraph.layers.base.context import Context, widened
 from kgraph.layers.base.core import label_of
+from kgraph.layers.base.equal_sizes import with_equal_sizes, with_sizes
 from kgraph.layers.base.first_keys import root_key
 from kgraph.layers.base.input_spec import check_input
 from kgraph.layers.base.speaks import learn_from
 from kgraph.layers.base.stated import with_stated
 from kgraph.layers.base.stateless_scope import current_scope, scoped
-from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array, spec_of
+from kgraph.layers.base.symbolic import Inferred, in_users_names, infer, is_array, renamed, spec_of
 from kgraph.layers.base.tree import name_paths, named_weights
 from kgraph.layers.base.variable import create_values
 from kgraph.source import Source, deepest_source, user_source, warn
@@ -57,16 +58,11 @@ def has_symbols(args: Any, kwargs: Any) -> bool:
 def call_on_symbols(layer: Layer, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     """Infers the result of a call, records the call, and returns the symbols of its outputs."""
     source = user_source()
-    inputs, template = flatten([list(args), kwargs], lambda item: isinstance(item, SymbolicTensor))
-    template = map_structure(_constant, template)
-    spec = call_spec(type(layer))
+    inputs, given = flatten([list(args), kwargs], lambda item: isinstance(item, SymbolicTensor))
+    template = map_structure(_constant, given)
     try:
-        layer._kgraph_check_call(args, kwargs)
-        spec.check(layer, args, (name for name in kwargs if name != "training"))
-        check_input(layer, first_argument(spec, args, kwargs))
-        layer._kgraph_ensure_built(args, kwargs)
-        inferred = with_stated(
-            layer, args, kwargs, inputs, partial(_infer, layer, template, inputs)
+        inferred, equal = with_equal_sizes(
+            inputs, partial(_inferred, layer, given, template, inputs)
         )
     except KGraphError as error:
         raise error.located(source, _made(inputs)) from error.__cause__
@@ -87,8 +83,9 @@ def call_on_symbols(layer: Layer, args: tuple[object, ...], kwargs: dict[str, ob
         passes_mask=_passed_mask(layer, args, kwargs),
         effects=inferred.effects,
         source=source,
+        equal=equal,
     )
-    if _stops_mask(layer, call, first_argument(spec, args, kwargs)):
+    if _stops_mask(layer, call, first_argument(call_spec(type(layer)), args, kwargs)):
         call.effects = (*call.effects, "stops mask")
         _warn_stopped_mask(layer, source)
     if layer._kgraph.call() is None:
@@ -113,15 +110,31 @@ def outputs_of(call: Call) -> Any:
     return fill(call.structure, made)
 
 
+def _inferred(
+    layer: Layer, given: Any, template: Any, inputs: Sequence[SymbolicTensor],
+    same: Mapping[str, str],
+) -> Inferred:  # fmt: skip
+    """Builds a layer, and returns what a call gives where some sizes are taken for others."""
+    inputs = [with_sizes(symbol, same) for symbol in inputs] if same else inputs
+    args, kwargs = fill(given, inputs)
+    spec = call_spec(type(layer))
+    layer._kgraph_check_call(args, kwargs)
+    spec.check(layer, args, (name for name in kwargs if name != "training"))
+    check_input(layer, first_argument(spec, args, kwargs))
+    layer._kgraph_ensure_built(args, kwargs)
+    masks = (symbol.mask for symbol in inputs)
+    found = [None if m is None else m.call.mask_specs[m.index] for m in masks]
+    known = partial(_infer, layer, template, renamed(found, same))
+    return with_stated(layer, args, kwargs, inputs, known)
+
+
 def _infer(
     layer: Layer,
     template: Any,
-    inputs: Sequence[SymbolicTensor],
+    mask_specs: tuple[TensorSpec | None, ...],
     specs: Sequence[TensorSpec],
 ) -> Inferred:
     """Returns what a call gives for inputs of these specs."""
-    masks = [symbol.mask for symbol in inputs]
-    mask_specs = tuple(None if m is None else m.call.mask_specs[m.index] for m in masks)
 
     def run(context: Context, arrays: list[Array], array_masks: list[Array | None]) -> Any:
         for array, mask in zip(arrays, array_masks):

@@ -41,7 +41,7 @@ from kgraph.layers.base.traits import traits_of
 from kgraph.layers.base.tree import name_paths, name_weights, named_weights, parts_of
 from kgraph.layers.base.variable import Variable
 from kgraph.layers.base.weighted import Weighted
-from kgraph.registry import describe, restored_options
+from kgraph.registry import config_of, describe, restored_options
 from kgraph.tracebacks import entries
 from kgraph.types import Array, ArrayLike, Config, Function, RegularizerLike
 
@@ -337,7 +337,7 @@ class Layer(Weighted):
 
     def _kgraph_spec(self) -> LayerSpec:
         """Returns the layer as data, as graphs keep it."""
-        config = describe(self.get_config())
+        config = describe(config_of(self))
         config.pop("name", None)
         config.pop("trainable", None)
         weights = tuple(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kgraph.errors import GraphError, KGraphError
+from kgraph.errors import GraphError
 from kgraph.graph.dims import BATCH, dim_names, fresh_dim, rename_dims
 from kgraph.graph.node import Node, TensorSpec
 from kgraph.graph.structure import Slot, map_structure, sorted_leaves
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kgraph.layers.base.layer import Layer
 
 _HOOKS = ("compute_output_spec", "compute_output_shape")
-_TRIED = "720"  # for unknown sizes: a number that many numbers divide
+_TRIED = "720", "12", "4", "2", "1"  # for unknown sizes: what many numbers divide, and small ones
 STATES = "states sizes"
 """The effect of a call whose sizes are known by a word of the layer's alone."""
 
@@ -71,17 +71,15 @@ def with_stated(
     finally:
         layer._kgraph.stating = False
     try:
-        return _joined(layer, hook, words, infer(specs))
-    except KGraphError:
-        raise
+        found = infer(specs)
     except Exception:
         if not dim_names([size for spec in specs for size in spec.dims]):
             raise
-    # What is at fault besides the unknown sizes fails once more.
-    tried = infer([_in_numbers(spec) for spec in specs])
-    batch = next((s.dims[0] for s in specs if s.dims), BATCH)
-    unknown = [_unknown(spec, batch) for spec in tried.outputs]
-    return _joined(layer, hook, words, replace(tried, outputs=tuple(unknown)))
+        batch = next((s.dims[0] for s in specs if s.dims), BATCH)
+        found = _in_numbers(specs, infer, batch)
+        if found is None:
+            raise
+    return _joined(layer, hook, words, found)
 
 
 def check_stated(node: Node, outputs: Sequence[Array]) -> None:
@@ -154,8 +152,21 @@ def _agree(dims: Sequence[object], shape: Sequence[object]) -> bool:
     return len(dims) == len(shape) and all(a == b for a, b in pairs)
 
 
-def _in_numbers(spec: TensorSpec) -> TensorSpec:
-    names = dict.fromkeys(dim_names(spec.dims), _TRIED)
+def _in_numbers(
+    specs: Sequence[TensorSpec], infer: Callable[[Sequence[TensorSpec]], Inferred], batch: int | str
+) -> Inferred | None:
+    """Returns what a call gives for some numbers, with sizes unknown again; None if it fails."""
+    for number in _TRIED:
+        try:
+            found = infer([_with(spec, number) for spec in specs])
+        except Exception:
+            continue
+        return replace(found, outputs=tuple(_unknown(spec, batch) for spec in found.outputs))
+    return None
+
+
+def _with(spec: TensorSpec, number: str) -> TensorSpec:
+    names = dict.fromkeys(dim_names(spec.dims), number)
     return TensorSpec(symbolic_dims(rename_dims(spec.dims, names), None), spec.dtype)
 
 

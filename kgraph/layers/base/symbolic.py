@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -19,7 +19,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from kgraph.graph.dims import dim_names, rename_dims
+from kgraph.graph.dims import dim_names
 from kgraph.graph.node import TensorSpec
 from kgraph.graph.structure import Slot, flatten, leaves, map_structure
 from kgraph.graph.symbol import SymbolicTensor
@@ -27,7 +27,7 @@ from kgraph.interrupts import tracing
 from kgraph.layers.base.context import Context
 from kgraph.layers.base.traits import has_same_shapes
 from kgraph.layers.base.tree import named_weights, parts_of, walk_held
-from kgraph.registry import describe
+from kgraph.registry import config_of, describe
 from kgraph.tracebacks import entry
 from kgraph.types import Dims, Function, Tree
 
@@ -73,7 +73,7 @@ def infer(
     given = [s.dims for s in (*inputs, *masks) if s is not None]
     names = dim_names([d for dims in given for d in dims])
     inner = {name: f"s{i}" for i, name in enumerate(names)}
-    numbered = tuple(_renamed(s, inner) for s in inputs), tuple(_renamed(s, inner) for s in masks)
+    numbered = renamed(inputs, inner), renamed(masks, inner)
     key = _memory_key(layer, template, *numbered)
     found = _memory.get(key) if key else None
     if found is None:
@@ -85,10 +85,17 @@ def infer(
     outer = {short: name for name, short in inner.items()}
     return Inferred(
         found.structure,
-        tuple(TensorSpec(rename_dims(s.dims, outer), s.dtype) for s in found.outputs),
-        tuple(_renamed(s, outer) for s in found.mask_specs),
+        tuple(spec.renamed(outer) for spec in found.outputs),
+        renamed(found.mask_specs, outer),
         found.effects,
     )
+
+
+def renamed(
+    specs: Sequence[TensorSpec | None], names: Mapping[str, str]
+) -> tuple[TensorSpec | None, ...]:
+    """Returns specs with their unknown sizes renamed."""
+    return tuple(None if spec is None else spec.renamed(names) for spec in specs)
 
 
 def in_users_names(text: str, inputs: Sequence[TensorSpec]) -> str:
@@ -96,10 +103,6 @@ def in_users_names(text: str, inputs: Sequence[TensorSpec]) -> str:
     names = dim_names([d for spec in inputs for d in spec.dims])
     shown = {f"s{i}": "?" if name.startswith("_") else name for i, name in enumerate(names)}
     return re.sub(r"\bs\d+\b", lambda m: shown.get(m[0], m[0]), text)
-
-
-def _renamed(spec: TensorSpec | None, names: dict[str, str]) -> TensorSpec | None:
-    return None if spec is None else TensorSpec(rename_dims(spec.dims, names), spec.dtype)
 
 
 def _memory_key(layer: Layer, template: Any, inputs: Any, masks: Any) -> Key | None:
@@ -123,7 +126,7 @@ def _memory_key(layer: Layer, template: Any, inputs: Any, masks: Any) -> Key | N
 
 
 def _without_name(layer: Layer) -> dict[str, Any]:
-    return {k: v for k, v in describe(layer.get_config()).items() if k != "name"}
+    return {k: v for k, v in describe(config_of(layer)).items() if k != "name"}
 
 
 def _facts(spec: TensorSpec | None) -> Any:

@@ -16,9 +16,10 @@ from kgraph.layers.base.tree import parts_of
 from kgraph.types import Function
 
 _NAMES = {
-    id(function): name
+    id(known): name
     for name, function in vars(activations).items()
     if callable(function) and not name.startswith("_")
+    for known in (function, getattr(function, "__wrapped__", function))
 }
 
 

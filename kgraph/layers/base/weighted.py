@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +14,7 @@ from kgraph.errors import GraphError, StateError
 from kgraph.layers.base.between_blocks import between_blocks
 from kgraph.layers.base.context import running
 from kgraph.layers.base.core import Core, PolicyLike, as_policy, label_of, set_name
-from kgraph.layers.base.tree import children, members, named_weights, walk_weights
+from kgraph.layers.base.tree import children, members, named_weights, parts_of, walk_weights
 from kgraph.layers.base.variable import Variable, create_values, dtype_name
 from kgraph.registry import Recorded, snake_case
 from kgraph.source import user_source
@@ -52,6 +53,14 @@ class Weighted(Recorded):
             )
         set_name(self, name)
         self._kgraph.follow(name)
+
+    def _flatten_layers(
+        self, include_self: bool = True, recursive: bool = True
+    ) -> Iterator[Weighted]:
+        """Yields the layer and those inside it: Keras' own name, which libraries ask for."""
+        inside = (parts_of(part) if recursive else (part,) for _, part in children(self))
+        parts = dict.fromkeys(itertools.chain((self,), *inside))
+        return iter(list(parts)[0 if include_self else 1 :])
 
     @property
     def _kgraph_base_name(self) -> str:

@@ -13,15 +13,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kgraph import activations
+from kgraph.layers.base.traits import name_of
 from kgraph.types import Array
-
-_TANH, _SIGMOID = activations.get("tanh"), activations.get("sigmoid")
 
 
 def has_usual_activations(cell: Any) -> bool:
     """Tells whether a cell has tanh for its output and sigmoid for its gates."""
-    return cell.activation is _TANH and cell.recurrent_activation is _SIGMOID
+    names = name_of(cell.activation), name_of(cell.recurrent_activation)
+    return names == ("tanh", "sigmoid")
 
 
 @jax.custom_jvp

@@ -72,7 +72,9 @@ def _flat(layer: Layer, order: Mapping[int, list[Layer]]) -> Iterator[Variable]:
     if id(layer) not in order:
         yield from layer.weights
         return
-    for child in order[id(layer)]:
+    core: Any = layer._kgraph
+    first = [core.layers[name] for name in core.first]
+    for child in dict.fromkeys([*first, *order[id(layer)]]):
         yield from _flat(child, order)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 _REGISTER = "decorate it with @kgraph.saving.register_keras_serializable(), or use a name"
+_MEND = "a file holds what get_config returns: mend it, or leave it out for the recorded arguments"
 
 
 def model_document(model: Model) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def model_document(model: Model) -> dict[str, Any]:
         raise ConfigError(
             f"The option {option!r} of {layer or model.name!r} cannot be written to a file",
             received=value.text,
-            hint=_REGISTER,
+            hint=_MEND if option.endswith("get_config") else _REGISTER,
         )
     described = written(described)
     graph = graph_of(model)
