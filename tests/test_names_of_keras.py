@@ -28,7 +28,6 @@ LEFT_OUT: dict[str, dict[str, str]] = {
              "QuantizedFloat8DTypePolicy"),
             _QUANTIZED,
         ),
-        "DTypePolicyMap": "each layer of an inner model is given its own dtype",
     },
     "export": {"ExportArchive": "writes TensorFlow SavedModels"},
     "layers": {

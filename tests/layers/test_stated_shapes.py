@@ -137,3 +137,25 @@ def test_a_keras_tensor_of_no_model():
     spec = kgraph.layers.Dense(2).compute_output_spec(kgraph.KerasTensor((None, 4)))
     assert isinstance(spec, kgraph.KerasTensor)
     assert spec.shape == (None, 2)
+
+
+def test_a_stated_size_of_an_input_is_the_inputs_size():
+    class Positions(kgraph.layers.Layer):
+        """Has a weight for three steps, so it fits no unknown number of them."""
+
+        def build(self, input_shape):
+            self.table = self.add_weight((3, input_shape[-1]), name="table")
+
+        def call(self, inputs):
+            steps = kgraph.ops.slice(self.table, (0, 0), inputs.shape[1:])
+            return kgraph.ops.broadcast_to(steps, inputs.shape)
+
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+    inputs = kgraph.Input((None, 4))
+    x = kgraph.layers.Conv1D(4, 3, strides=2, padding="same")(inputs)
+    model = kgraph.Model(inputs, x + Positions()(x))
+    assert model(np.ones((2, 5, 4))).shape == (2, 3, 4)
+    with pytest.raises(Exception, match="slice_sizes must be less"):
+        model(np.ones((2, 7, 4)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -206,6 +206,11 @@ def as_policy(dtype: PolicyLike | None) -> DTypePolicy:
         policy = dtype_policy()
     elif isinstance(dtype, DTypePolicy):
         policy = dtype
+    elif isinstance(dtype, Mapping):
+        raise ConfigError(
+            "The dtype of a layer is one policy", expected="a name, a dtype or a DTypePolicy",
+            received=type(dtype).__name__, hint="take one of the map: dtype=policies[path]",
+        )  # fmt: skip
     else:
         policy = DTypePolicy(dtype if isinstance(dtype, str) else np.dtype(dtype).name)
     for name in (policy.variable_dtype, policy.compute_dtype):

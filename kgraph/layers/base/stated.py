@@ -9,6 +9,7 @@ on numbers then, and the sizes are those that are stated. Each run checks them (
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,7 @@ def with_stated(
     except Exception:
         if not dim_names([size for spec in specs for size in spec.dims]):
             raise
-        batch = next((s.dims[0] for s in specs if s.dims), BATCH)
-        found = _in_numbers(specs, infer, batch)
+        found = _in_numbers(specs, infer)
         if found is None:
             raise
     return _joined(layer, hook, words, found)
@@ -153,26 +153,57 @@ def _agree(dims: Sequence[object], shape: Sequence[object]) -> bool:
 
 
 def _in_numbers(
-    specs: Sequence[TensorSpec], infer: Callable[[Sequence[TensorSpec]], Inferred], batch: int | str
+    specs: Sequence[TensorSpec], infer: Callable[[Sequence[TensorSpec]], Inferred]
 ) -> Inferred | None:
-    """Returns what a call gives for some numbers, with sizes unknown again; None if it fails."""
+    """Returns what a call gives for some numbers, with sizes unknown again; None if it fails.
+
+    A size that is that of an input for two numbers is its size.
+    """
+    trials: list[tuple[list[TensorSpec], Inferred]] = []
     for number in _TRIED:
-        try:
-            found = infer([_with(spec, number) for spec in specs])
-        except Exception:
-            continue
-        return replace(found, outputs=tuple(_unknown(spec, batch) for spec in found.outputs))
-    return None
+        given = [_with(spec, number) for spec in specs]
+        with suppress(Exception):
+            trials.append((given, infer(given)))
+        if len(trials) == 2:
+            break
+    if not trials:
+        return None
+    known = [
+        (axis, size, [given[i].dims[axis] for given, _ in trials])
+        for i, spec in enumerate(specs) for axis, size in enumerate(spec.dims)
+    ]  # fmt: skip
+    batch = next((spec.dims[0] for spec in specs if spec.dims), BATCH)
+
+    def size_of(axis: int, numbers: list[int | str]) -> int | str:
+        if axis == 0:
+            return batch
+        same = [
+            size for at, size, own in sorted(known, key=lambda k: k[0] != axis) if own == numbers
+        ]
+        return same[0] if same and len(trials) == 2 else fresh_dim()
+
+    found = trials[0][1]
+    outputs = tuple(
+        TensorSpec(
+            tuple(
+                size_of(axis, [one.outputs[i].dims[axis] for _, one in trials])
+                for axis in range(len(spec.dims))
+            ),
+            spec.dtype,
+        )
+        for i, spec in enumerate(found.outputs)
+    )
+    return replace(
+        found, outputs=outputs, effects=tuple(sorted({*found.effects, STATES})),
+        mask_specs=tuple(map(_mask_spec, found.mask_specs, outputs)),
+    )  # fmt: skip
 
 
 def _with(spec: TensorSpec, number: str) -> TensorSpec:
     names = dict.fromkeys(dim_names(spec.dims), number)
-    return TensorSpec(symbolic_dims(rename_dims(spec.dims, names), None), spec.dtype)
-
-
-def _unknown(spec: TensorSpec, batch: int | str) -> TensorSpec:
-    rest = (fresh_dim() for _ in spec.dims[1:])
-    return TensorSpec((batch, *rest) if spec.dims else (), spec.dtype)
+    dims = symbolic_dims(rename_dims(spec.dims, names), None)
+    # JAX adds and multiplies numbers, and leaves `floordiv(720, 2)` as it is.
+    return TensorSpec(tuple(d if isinstance(d, int) else int(number) for d in dims), spec.dtype)
 
 
 def _mask_spec(mask: TensorSpec | None, output: TensorSpec) -> TensorSpec | None:

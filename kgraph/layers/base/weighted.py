@@ -54,6 +54,11 @@ class Weighted(Recorded):
         set_name(self, name)
         self._kgraph.follow(name)
 
+    @property
+    def quantization_mode(self) -> None:
+        """None: nothing here computes with weights of 8 or 4 bits."""
+        return None
+
     def _flatten_layers(
         self, include_self: bool = True, recursive: bool = True
     ) -> Iterator[Weighted]:
