@@ -73,7 +73,7 @@ class DTypePolicyMap(MutableMapping[str, DTypePolicy]):
         }
 
     @classmethod
-    def from_config(cls, config: Config) -> DTypePolicyMap:
+    def from_config(cls, config: Mapping[str, Any]) -> DTypePolicyMap:
         """Makes a map from what `get_config`, or Keras, wrote down."""
         return cls(**config)
 

@@ -137,7 +137,7 @@ def config_of(thing: Recorded) -> dict[str, Any]:
     try:
         return thing.get_config()
     except Exception as error:
-        why = Opaque(f"get_config fails: {type(error).__name__}: {error}", id(thing))
+        why = Opaque(f"get_config fails: {type(error).__name__}: {error}", 0)
         return _described(recorded_arguments(thing)) | {"get_config": why}
 
 

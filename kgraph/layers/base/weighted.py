@@ -85,7 +85,8 @@ class Weighted(Recorded):
     @dtype_policy.setter
     def dtype_policy(self, policy: PolicyLike) -> None:
         inside = next((label_of(child) for _, child in children(self)), None)
-        if self.built or self._kgraph.in_graph or inside is not None:
+        is_graph = getattr(self, "_kgraph_inner_graph", None) is not None  # its layers have theirs
+        if not is_graph and (self.built or self._kgraph.in_graph or inside is not None):
             raise StateError(
                 f"{label_of(self)} cannot take other dtypes any more",
                 at=user_source(),
