@@ -139,7 +139,8 @@ class Engine:
     @cached_property
     def keeps_state(self) -> bool:
         """Whether an evaluation may change state of layers."""
-        return self.own is not None or self.program.assigns_state
+        by_class = self.own is not None or self.objective.own is not None
+        return by_class or self.program.assigns_state
 
     def loops(self, batch: Batch, size: int) -> bool:
         """Tells whether steps on batches of such rows may run in a loop on the device."""
