@@ -25,7 +25,6 @@ from kgraph.saving.files.misfit import Misfit, check, check_keys
 from kgraph.saving.files.pending import settle
 from kgraph.saving.keras_format import keras_format_of, load_keras_model
 from kgraph.saving.keras_format.configs import model_from_keras
-from kgraph.saving.keras_format.orbax_folder import OrbaxWeights, orbax_config, orbax_step
 from kgraph.saving.kgraph_format.array_entry import is_digest
 from kgraph.saving.kgraph_format.array_reader import ShardingOf
 from kgraph.saving.kgraph_format.container import Container, open_container
@@ -49,6 +48,7 @@ from kgraph.saving.kgraph_format.stored_arrays import (
     tree_specs,
     weight_specs,
 )
+from kgraph.saving.orbax_folder import OrbaxWeights, orbax_config, orbax_step
 from kgraph.saving.weight_report import compare_weights
 from kgraph.source import warn
 from kgraph.tracebacks import entry

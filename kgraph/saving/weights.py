@@ -27,7 +27,6 @@ from kgraph.saving.files.host_memory import spread
 from kgraph.saving.files.misfit import Misfit
 from kgraph.saving.files.pending import settle
 from kgraph.saving.keras_format import KerasWeights, keras_format_of, save_keras_weights
-from kgraph.saving.keras_format.orbax_folder import OrbaxWeights, orbax_step
 from kgraph.saving.kgraph_format.container import open_container
 from kgraph.saving.kgraph_format.content import (
     Content,
@@ -49,6 +48,7 @@ from kgraph.saving.kgraph_format.safetensors import (
 from kgraph.saving.kgraph_format.shards import snapshot
 from kgraph.saving.kgraph_format.stored_arrays import WEIGHTS, weight_specs, weight_values
 from kgraph.saving.load import assign
+from kgraph.saving.orbax_folder import OrbaxWeights, orbax_step
 from kgraph.saving.overridden import refuse_other_ways
 from kgraph.saving.paths import save_path, target_path
 from kgraph.saving.weight_report import WeightReport, compare_weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import keras
 import numpy as np
 import pytest
+import tensorstore
 
 import kgraph
 from kgraph.errors import ConfigError, ModelFileError
@@ -67,4 +69,17 @@ def test_weights_alone_are_no_model_and_fit_no_other_one(tmp_path):
     with pytest.raises(ModelFileError, match=r"weights only[\s\S]*load_weights"):
         kgraph.models.load_model(tmp_path / "steps")
     with pytest.raises(ModelFileError, match="last/kernel"):
+        _sequential(kgraph).load_weights(tmp_path / "steps")
+
+
+def test_an_array_that_the_model_does_not_expect_takes_no_memory(tmp_path):
+    """The header of one array says 4 TB, as a hostile folder can in few bytes."""
+    _saved(tmp_path / "steps", _sequential, weights_only=True)
+    base = f"file://{tmp_path / 'steps' / '1' / 'pytree'}/"
+    name = "trainable_variables.net.first.kernel/zarr.json"
+    store = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result()
+    header = json.loads(store[name])
+    header["shape"] = [10**6, 10**6]
+    store[name] = json.dumps(header)
+    with pytest.raises(ModelFileError, match=r"first/kernel[\s\S]*1000000, 1000000"):
         _sequential(kgraph).load_weights(tmp_path / "steps")

@@ -98,13 +98,14 @@ class ArraysReader:
 
     Args:
         folder: as `ArraysWriter` was given it; or one that an earlier version of kgraph wrote.
+        driver: how its arrays are stored; Keras' are in "zarr3".
     """
 
-    def __init__(self, folder: Place) -> None:
+    def __init__(self, folder: Place, driver: str = "zarr") -> None:
         with held():
             import tensorstore
 
-        base, self._driver = os.fspath(folder), "zarr"
+        base, self._driver = os.fspath(folder), driver
         if not (folder / "manifest.ocdbt").exists():  # the first version of the format
             base = min(str(p) for p in Path(folder).iterdir() if (p / "manifest.ocdbt").exists())
             self._driver = "zarr3"
