@@ -11,6 +11,8 @@ import inspect
 from functools import cache
 from typing import Any
 
+import jax.numpy as jnp
+
 from kgraph.types import Function
 
 _CALLS = """
@@ -76,7 +78,7 @@ def with_keras_arguments(name: str, plain: Function) -> Function:
     """Returns a function of JAX as Keras' function of this name is called."""
     call = _calls().get(name)
     if call is None:
-        return plain
+        return _of_lists(plain) if name in _OF_LISTS else plain
     first, others = call
     order = [*first, *others]
 
@@ -92,11 +94,36 @@ def with_keras_arguments(name: str, plain: Function) -> Function:
         given |= kwargs
         leading = []
         while len(leading) < len(first) and first[len(leading)] in given:
-            leading.append(given.pop(first[len(leading)]))
+            ours = first[len(leading)]
+            leading.append(_as_arrays(ours, given.pop(ours)))
         return plain(*leading, **{others.get(key, key): value for key, value in given.items()})
 
     vars(adapted)["__signature__"] = _signature(first, others, plain)
     return adapted
+
+
+_OF_LISTS = frozenset(
+    {"einsum", "log_sigmoid", "relu", "relu6", "selu", "sigmoid", "silu", "softplus"}
+)
+"""Further functions whose arguments may be lists of numbers, which no table tells."""
+_NO_ARRAYS = frozenset({"indices_or_sections", "kth", "repeats", "shape", "axis", "variable"})
+
+
+def _of_lists(plain: Function) -> Function:
+    @functools.wraps(plain)
+    def adapted(*args: Any, **kwargs: Any) -> Any:
+        return plain(*(_as_arrays("x", value) for value in args), **kwargs)
+
+    return adapted
+
+
+def _as_arrays(name: str, value: Any) -> Any:
+    """Returns an array for a list of numbers, to any depth, which JAX's functions refuse."""
+    if not isinstance(value, (list, tuple)) or name in _NO_ARRAYS:
+        return value
+    if name == "xs" or any(hasattr(item, "dtype") for item in value):
+        return [_as_arrays("x", item) for item in value]
+    return jnp.asarray(value)
 
 
 def _signature(first: list[str], others: dict[str, str], plain: Function) -> inspect.Signature:
