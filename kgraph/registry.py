@@ -26,7 +26,7 @@ from kgraph.custom_objects import (
 )
 from kgraph.declared import is_own
 from kgraph.descriptions import Opaque, find_opaque, written
-from kgraph.errors import ConfigError, nearest
+from kgraph.errors import ConfigError, KGraphError, nearest
 from kgraph.keras_forms import (
     KERAS_OPTIONS,
     KINDS,
@@ -136,6 +136,8 @@ def config_of(thing: Recorded) -> dict[str, Any]:
     """Returns `get_config()`; if it fails, what was recorded, and why nothing can be written."""
     try:
         return thing.get_config()
+    except KGraphError:
+        raise
     except Exception as error:
         why = Opaque(f"get_config fails: {type(error).__name__}: {error}", 0)
         return _described(recorded_arguments(thing)) | {"get_config": why}
@@ -150,10 +152,8 @@ def register(kind: str, name: str, thing: T) -> T:
 def registered_names(kind: str, like: str | None = None) -> list[str]:
     """Returns the names of kgraph's own objects of one kind.
 
-    Args:
-        kind: which kind.
-        like: None for all. With a name, none that is equal to it but for case and `_` is missing,
-            others may be: modules that a script does not need stay unimported.
+    With a name that they are to be `like`, none that is equal to it but for case and `_` is
+    missing, others may be: modules that a script does not need stay unimported.
     """
     load_kind(kind, like)
     return sorted(name for k, name in _own if k == kind)

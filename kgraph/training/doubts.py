@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 from weakref import WeakSet
 
@@ -41,7 +41,7 @@ def warn_of_doubts(engine: Engine, batch: Batch) -> None:
     if all(loss is None for loss in objective.losses) and not _adds_losses(program):
         warn("The loss is 0 in every step: compile was given no loss, and no layer adds one")
         return
-    for text in (*_single_softmax(program, objective.names), *_single_class(objective, batch)):
+    for text in _single_class(objective, batch):
         warn(text)
     if not engine.compiler.eager and engine not in _traced:
         _traced.add(engine)
@@ -114,19 +114,6 @@ def _adds_losses(program: Program) -> bool:
     adds = any("loss" in node.effects for node in program.graph.nodes)
     trained = (place.weight for place in program.weights.layout.trained.places)
     return adds or any(weight.regularizer is not None for weight in trained)
-
-
-def _single_softmax(program: Program, names: Sequence[str]) -> Iterator[str]:
-    graph = program.graph
-    for name, ref in zip(names, graph.outputs):
-        node = graph.by_name[ref.node]
-        activated = graph.layers[node.layer].traits.activation
-        last = node.outputs[ref.index].dims[-1:]
-        if activated is not None and activated.function == "softmax" and last == (1,):
-            yield (
-                f"The output {name!r} is a softmax over one unit, which is always 1: "
-                "use a sigmoid, or a unit for each class"
-            )
 
 
 def _single_class(objective: Objective, batch: Batch) -> Iterator[str]:

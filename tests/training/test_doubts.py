@@ -44,17 +44,6 @@ def test_no_loss_unless_a_layer_adds_one_or_a_weight_is_regularized():
         assert warned(made) == []
 
 
-@pytest.mark.parametrize("logits", [True, False])
-def test_a_softmax_over_one_unit(logits):
-    made = model(activation="softmax")
-    made.compile("sgd", "binary_crossentropy" if logits else "mse")
-    (text,) = warned(made, Y % 2)
-    assert text.startswith("The output 'head' is a softmax over one unit")
-    made = model(2, activation="softmax")
-    made.compile("sgd", "sparse_categorical_crossentropy")
-    assert warned(made, Y % 2) == []
-
-
 def test_labels_of_one_class():
     made = model(3)
     made.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
