@@ -14,6 +14,8 @@ from typing import Any
 import kgraph
 
 ROOT = Path(kgraph.__file__).parent.parent
+THOROUGH = bool(os.environ.get("KGRAPH_THOROUGH"))
+"""Whether something is tried at each of two processes where one of them stands for both."""
 LIMIT = 120.0
 """Seconds after which a job has failed: some process waits for ever."""
 
