@@ -133,14 +133,15 @@ def recorded_arguments(thing: Recorded) -> dict[str, Any]:
 
 
 def config_of(thing: Recorded) -> dict[str, Any]:
-    """Returns `get_config()`; if it fails, what was recorded, and why nothing can be written."""
+    """Returns `get_config()`; if it fails, that of its base of ours, and why it is not written."""
     try:
         return thing.get_config()
     except KGraphError:
         raise
     except Exception as error:
         why = Opaque(f"get_config fails: {type(error).__name__}: {error}", 0)
-        return _described(recorded_arguments(thing)) | {"get_config": why}
+        ours = next(base for base in type(thing).__mro__ if is_own(base))
+        return ours.get_config(thing) | {"get_config": why}
 
 
 def register(kind: str, name: str, thing: T) -> T:

@@ -38,7 +38,8 @@ ROOT = Path(kgraph.__file__).parents[1]
 QUICK = [("arrays", (0, 3)), ("list", (3, 4))]
 """Kinds and batches that the quick run tries: at the end of an epoch, and one before it."""
 CASES = [pytest.param(*case, id=f"few {case[0]}") for case in QUICK]
-BATCHES = (0, 2, 5, 7, 11) if os.environ.get("KGRAPH_THOROUGH") else (2, 7)
+THOROUGH = bool(os.environ.get("KGRAPH_THOROUGH"))
+BATCHES = (0, 2, 5, 7, 11) if THOROUGH else (2, 7)
 CASES += [pytest.param(kind, BATCHES, id=kind, marks=pytest.mark.slow) for kind in KINDS]
 
 
@@ -293,7 +294,8 @@ def test_sigterm_ends_a_process_with_status_75(server: Any, tmp_path: Path) -> N
 def test_killed_at_any_moment_it_ends_the_same(server: Any, tmp_path: Path) -> None:
     expected = _uninterrupted(server, tmp_path)
     out, rng, kills, number = tmp_path / "out", random.Random(4), 0, 0
-    while kills < 20:
+    enough = 20 if THOROUGH else 10
+    while kills < enough:
         number += 1
         folder, every = tmp_path / f"run{number}", ("2", "0.05s")[number % 2]
         out.unlink(missing_ok=True)
@@ -301,7 +303,7 @@ def test_killed_at_any_moment_it_ends_the_same(server: Any, tmp_path: Path) -> N
             child = Child(server, "arrays", folder, out, every)
             child.stop_after(rng.uniform(0, 0.3), signal.SIGKILL)
             kills += child.status() == -signal.SIGKILL
-            if kills >= 20:
+            if kills >= enough:
                 assert Child(server, "arrays", folder, out, every).status() == 0
         assert same(pickle.loads(out.read_bytes()), expected), f"after {kills} kills"
 
