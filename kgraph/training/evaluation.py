@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from kgraph.training.blocks import Cut, Found, after_batch, test_blocks
 from kgraph.training.compilation import Form, Function
 from kgraph.training.device_rows import DeviceRows
 from kgraph.training.engine import Engine
-from kgraph.training.state import TrainState
+from kgraph.training.state import TrainState, copied
 from kgraph.training.step import Batch, Step
 from kgraph.types import Array
 
@@ -37,10 +38,13 @@ class Evaluation:
         self._key = engine.evaluation_key()
         self._number = 0
         with between_blocks:
-            self._kept = engine.variables() if engine.is_elsewhere else None
+            beside = engine.is_elsewhere
+            self._kept = engine.variables() if beside else None
+            if not engine.is_running and threading.current_thread() is not threading.main_thread():
+                self._kept = copied(engine.variables())  # a training may begin meanwhile
         self._form: Form = (("variables", shapes_of(self._variables())),)
         # State that layers assign goes from batch to batch, and stays; not beside a training.
-        keeps = engine.keeps_state and self._kept is None
+        keeps = engine.keeps_state and not beside
         self._state: Any = self._variables().state if keeps else None
 
     def rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:

@@ -118,6 +118,29 @@ def test_uses_in_other_threads_see_one_finished_block(blocks: int, tmp_path: Pat
     assert all(abs(loss / size - round(loss / size)) < 0.01 for loss in uses.results["evaluate"])
 
 
+@pytest.mark.parametrize("blocks", [1, 6])
+def test_a_training_that_begins_during_an_evaluation_does_not_change_it(blocks: int) -> None:
+    model, begun, trained = growing(blocks), threading.Event(), threading.Event()
+    model.fit(ROWS[:1], ROWS[:1], verbose=0)
+    expected = model.evaluate(ROWS, ROWS, batch_size=16, verbose=0)
+
+    def batches() -> Any:
+        for number in range(4):
+            yield ROWS[:16], ROWS[:16]
+            if number == 1:
+                begun.set()
+                assert trained.wait(LIMIT)
+
+    found: list[float] = []
+    thread = threading.Thread(target=lambda: found.append(model.evaluate(batches(), verbose=0)))
+    thread.start()
+    assert begun.wait(LIMIT)
+    model.fit(ROWS[:1], ROWS[:1], epochs=3, verbose=0)
+    trained.set()
+    thread.join(LIMIT)
+    assert found == [expected]
+
+
 def test_weights_set_in_another_thread_are_set_between_two_blocks() -> None:
     model = growing()
     model.predict(ROWS[:1], verbose=0)
