@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
+from weakref import WeakSet
 
 import jax
 import jax.numpy as jnp
@@ -92,6 +93,7 @@ class Engine:
             program, optimizer, placement, own is None and objective.is_of_outputs
         )
         self._finished = FinishedBlocks(self.packing)
+        self.evaluations: WeakSet[Any] = WeakSet()
         if optimizer is not None:
             paths = {id(place.weight): "/".join(place.path) for place in program.weights.places}
             optimizer._kgraph_locate(paths)
@@ -232,6 +234,8 @@ class Engine:
         metrics = self.train.init(self.like) if metrics is None else copied(metrics)
         step = jax.device_put(np.int32(step))  # an array of its own, as the key has
         with between_blocks:
+            for evaluation in self.evaluations:
+                evaluation.keep()
             taken = self.packing.taken_over(optimizer_state, metrics, key, step)
             self._state = self.placed(taken)
             self._form = state_form(self._state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -38,14 +37,17 @@ class Evaluation:
         self._key = engine.evaluation_key()
         self._number = 0
         with between_blocks:
-            beside = engine.is_elsewhere
-            self._kept = engine.variables() if beside else None
-            if not engine.is_running and threading.current_thread() is not threading.main_thread():
-                self._kept = copied(engine.variables())  # a training may begin meanwhile
+            self._kept = engine.variables() if engine.is_elsewhere else None
+            engine.evaluations.add(self)
         self._form: Form = (("variables", shapes_of(self._variables())),)
         # State that layers assign goes from batch to batch, and stays; not beside a training.
-        keeps = engine.keeps_state and not beside
+        keeps = engine.keeps_state and self._kept is None
         self._state: Any = self._variables().state if keeps else None
+
+    def keep(self) -> None:
+        """Goes on with copies of the weights: a training is about to change them."""
+        if self._kept is None:
+            self._kept = copied(self._engine.variables())
 
     def rows(self, rows: DeviceRows, cut: Cut, start: int, stop: int) -> None:
         """Takes in the batches from `start` to `stop` of arrays on the device."""
@@ -96,7 +98,8 @@ class Evaluation:
 
     def end(self) -> None:
         """Leaves state and metrics as the last batch has left them."""
-        if self._state is not None:
+        self._engine.evaluations.discard(self)
+        if self._state is not None and self._kept is None:  # else a training goes on with its own
             self._engine.keep_state(self._state)
         if self._engine.own is not None:
             self._engine.own.keep(self._metrics)
