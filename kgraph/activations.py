@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from kgraph import registry
-from kgraph.errors import ConfigError, SymbolError
+from kgraph.errors import ConfigError
 from kgraph.graph.symbol import SymbolicTensor
-from kgraph.source import user_source, warn
+from kgraph.source import warn
 from kgraph.tracebacks import entry
 from kgraph.types import ActivationLike, Array, Config, CustomObjects, Function
 
@@ -196,16 +196,20 @@ def _also_on_symbols(name: str, plain: Function) -> Function:
         if name == "linear":
             return x
         if name == "relu":
-            if options != [0.0, None, 0.0]:
-                raise SymbolError(
-                    "activations.relu with options is no operation of a graph",
-                    received=f"negative_slope, max_value, threshold = {options}",
-                    hint="call a layer: layers.ReLU(max_value=..., ...)(x)",
-                ).located(user_source())
-            options = []
+            return _relu_of_symbol(x, *options)
         return SymbolicTensor.apply("exp" if name == "exponential" else name, x, *options)
 
     return function
+
+
+def _relu_of_symbol(x: Any, slope: float, most: float | None, threshold: float) -> Any:
+    """Returns the nodes of `relu`, of which the function of a graph takes no options."""
+    apply = SymbolicTensor.apply
+    if threshold == 0 and most is None:
+        return apply("leaky_relu", x, slope) if slope else apply("relu", x)
+    above = x if most is None else apply("minimum", x, most)
+    below = slope * (x - threshold) if slope else apply("zeros_like", x)
+    return apply("where", x > threshold, above, below)
 
 
 _public = {f: _also_on_symbols(n, f) for n, f in reversed(_FUNCTIONS.items()) if n.isidentifier()}

@@ -26,7 +26,7 @@ blackman(x) broadcast_to(x; shape) cbrt(x) ceil(x) celu(x; alpha) cholesky(x; up
 clip(x; x_min=min x_max=max) concatenate(xs; axis) conj(x) conjugate(x) copy(x) corrcoef(x)
 correlate(x1 x2; mode) cos(x) cosh(x) count_nonzero(x; axis) cross(x1 x2; axisa axisb axisc axis)
 cumprod(x; axis dtype) cumsum(x; axis dtype) deg2rad(x) det(x) diag(x; k) diagflat(x; k)
-diagonal(x; offset axis1 axis2) diff(a; n axis) digitize(x; bins) divide(x1 x2) dot(x1 x2)
+diagonal(x; offset axis1 axis2) diff(a; n axis) digitize(x bins) divide(x1 x2) dot(x1 x2)
 dsplit(x indices_or_sections) dstack(xs) eig(x) eigh(x) elu(x; alpha) empty_like(x; dtype)
 equal(x1 x2) erf(x) erfc(x) erfinv(x) exp(x) exp2(x) expand_dims(x; axis) expm1(x) fabs(x)
 flip(x; axis) fliplr(x) flipud(x) floor(x) floor_divide(x1 x2) fmax(x1 x2) fmin(x1 x2) fmod(x1 x2)
@@ -95,16 +95,14 @@ def with_keras_arguments(name: str, plain: Function) -> Function:
         leading = []
         while len(leading) < len(first) and first[len(leading)] in given:
             ours = first[len(leading)]
-            leading.append(_as_arrays(ours, given.pop(ours)))
+            leading.append(as_arrays(ours, given.pop(ours)))
         return plain(*leading, **{others.get(key, key): value for key, value in given.items()})
 
     vars(adapted)["__signature__"] = _signature(first, others, plain)
     return adapted
 
 
-_OF_LISTS = frozenset(
-    {"einsum", "log_sigmoid", "relu", "relu6", "selu", "sigmoid", "silu", "softplus"}
-)
+_OF_LISTS = frozenset({"log_sigmoid", "relu", "relu6", "selu", "sigmoid", "silu", "softplus"})
 """Further functions whose arguments may be lists of numbers, which no table tells."""
 _NO_ARRAYS = frozenset({"indices_or_sections", "kth", "repeats", "shape", "axis", "variable"})
 
@@ -112,17 +110,17 @@ _NO_ARRAYS = frozenset({"indices_or_sections", "kth", "repeats", "shape", "axis"
 def _of_lists(plain: Function) -> Function:
     @functools.wraps(plain)
     def adapted(*args: Any, **kwargs: Any) -> Any:
-        return plain(*(_as_arrays("x", value) for value in args), **kwargs)
+        return plain(*(as_arrays("x", value) for value in args), **kwargs)
 
     return adapted
 
 
-def _as_arrays(name: str, value: Any) -> Any:
+def as_arrays(name: str, value: Any) -> Any:
     """Returns an array for a list of numbers, to any depth, which JAX's functions refuse."""
     if not isinstance(value, (list, tuple)) or name in _NO_ARRAYS:
         return value
     if name == "xs" or any(hasattr(item, "dtype") for item in value):
-        return [_as_arrays("x", item) for item in value]
+        return [as_arrays("x", item) for item in value]
     return jnp.asarray(value)
 
 

@@ -8,6 +8,7 @@ import sys
 
 import jax
 
+from kgraph.layers.base.equal_sizes import forget_equal_sizes
 from kgraph.layers.base.symbolic import forget_inferred
 from kgraph.training.compilation import forget_shared
 
@@ -23,6 +24,7 @@ def clear_session(free_memory: bool = True) -> None:
     """
     forget_shared()
     forget_inferred()
+    forget_equal_sizes()
     jax.clear_caches()
     if not free_memory:
         return

@@ -11,7 +11,7 @@ import pytest
 import kgraph
 from kgraph import activations
 from kgraph.custom_objects import get_custom_objects, register_keras_serializable
-from kgraph.errors import ConfigError, SymbolError
+from kgraph.errors import ConfigError
 
 X = np.linspace(-7.3, 7.1, 48, dtype=np.float32).reshape(2, 4, 6)
 NAMES = sorted(
@@ -42,7 +42,6 @@ OPTIONS = {
 CASES = [(name, {}) for name in NAMES if name not in {"sparsemax", "threshold"}]
 CASES += [(name, options) for name, many in OPTIONS.items() for options in many]
 CASES += [("threshold", {"threshold": 0.5, "default_value": -2.0})]
-RELU = [("relu", options) for options in OPTIONS["relu"]]
 
 
 def test_every_activation_of_keras_is_here():
@@ -198,7 +197,7 @@ def test_a_softmax_over_one_value_is_warned_of():
     kgraph.layers.Softmax(axis=(0, 1))(np.ones((1, 2), "float32"))
 
 
-@pytest.mark.parametrize(("name", "options"), [c for c in CASES if c not in RELU], ids=str)
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_a_symbolic_tensor_becomes_a_node_of_the_graph(name, options):
     function = getattr(activations, name)
     inputs = kgraph.Input(X.shape[1:])
@@ -221,11 +220,6 @@ def test_a_graph_of_activations_is_saved_and_is_that_of_keras(tmp_path):
     np.testing.assert_allclose(
         keras.models.load_model(tmp_path / "m.keras")(x), model(x), rtol=1e-5
     )
-
-
-def test_relu_with_options_is_a_layer_in_graphs():
-    with pytest.raises(SymbolError, match=r"layers\.ReLU"):
-        activations.relu(kgraph.Input((2,)), max_value=6.0)
 
 
 def test_jax_functions_stay_what_they_are_and_have_the_same_name():

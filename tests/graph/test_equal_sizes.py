@@ -12,6 +12,7 @@ import pytest
 
 import kgraph
 from kgraph.errors import DataError, GraphError
+from kgraph.layers.base import equal_sizes
 
 
 def two_texts(api: Any) -> Any:
@@ -126,3 +127,23 @@ def test_masks_are_of_the_same_sizes() -> None:
     model = built(kgraph)
     model.set_weights(theirs.get_weights())
     np.testing.assert_allclose(model.predict([W, S], verbose=0), expected, atol=1e-6)
+
+
+def test_what_no_size_is_at_fault_for_is_not_tried_again() -> None:
+    calls = []
+
+    class Typo(kgraph.layers.Layer):
+        def call(self, x: Any, y: Any) -> Any:
+            calls.append(x)
+            return x.no_such_method(y)
+
+    with pytest.raises(GraphError, match="no_such_method"):
+        Typo()(kgraph.Input((None, 4)), kgraph.Input((None, 4)))
+    assert len(calls) == 1
+
+
+def test_clear_session_forgets_them() -> None:
+    kgraph.Input((None, 4)) + kgraph.Input((None, 4))
+    assert equal_sizes._taken
+    kgraph.utils.clear_session()
+    assert not equal_sizes._taken

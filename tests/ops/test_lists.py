@@ -17,6 +17,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "add": ([1, 2], [3, 4]), "matmul": (X, X), "power": ([1.0, 2.0], 2), "clip": ([1, 5], 0, 2),
     "take": ([1, 2, 3], [0, 2]), "take_along_axis": ([[1, 2], [3, 4]], [[0], [1]], 1),
     "concatenate": ([[1, 2], [3]],), "stack": ([[1, 2], [3, 4]],), "split": ([1, 2, 3, 4], 2),
+    "einsum": ("ij,jk->ik", X, X), "pad": ([1, 2], [[1, 1]]), "digitize": ([1.5], [1.0, 2.0]),
     "searchsorted": ([1, 2, 3], [2]), "broadcast_to": ([1, 2], (2, 2)), "isin": ([1, 2], [2]),
 }  # fmt: skip
 

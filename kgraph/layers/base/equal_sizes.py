@@ -18,8 +18,16 @@ T = TypeVar("T")
 _MOST = 4
 """Of so many sizes each way to take them for one is tried (15 of four); of more, all for one."""
 
+_NOT_OF_SIZES = (NameError, AttributeError, LookupError, ImportError, OSError, ArithmeticError)
+"""What no size is at fault for: a call that fails so is not made again."""
+
 _taken: dict[str, str] = {}
 """Sizes that calls have taken for another one so far: what the next call tries first."""
+
+
+def forget_equal_sizes() -> None:
+    """Lets go of the sizes of models that were made before."""
+    _taken.clear()
 
 
 def with_equal_sizes(
@@ -39,8 +47,8 @@ def with_equal_sizes(
     """
     try:
         return infer({}), ()
-    except Exception:
-        names = _unnamed(inputs)
+    except Exception as error:
+        names = [] if isinstance(error, _NOT_OF_SIZES) else _unnamed(inputs)
         for same in _ways(names) if len(names) > 1 else ():
             try:
                 found = infer(same)

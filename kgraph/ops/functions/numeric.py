@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from kgraph.config import is_flash_attention_disabled
 from kgraph.errors import ConfigError
 from kgraph.layers.attention.fused import Seen, attention
+from kgraph.ops.arguments import as_arrays
 from kgraph.types import Array
 
 __all__ = [
@@ -21,7 +22,8 @@ __all__ = [
 def einsum(subscripts: str, *operands: Any, optimize: Any = "auto", **options: Any) -> Array:
     """Sums products over axes named by letters (see `jnp.einsum`)."""
     # "optimal" may take for ever
-    return jnp.einsum(subscripts, *operands, optimize=optimize, **options)
+    arrays = (as_arrays("operand", operand) for operand in operands)
+    return jnp.einsum(subscripts, *arrays, optimize=optimize, **options)
 
 
 def pad(
@@ -34,7 +36,7 @@ def pad(
                 "ops.pad takes constant_values only with mode='constant'", received=f"mode={mode!r}"
             )
         options["constant_values"] = constant_values
-    return jnp.pad(x, pad_width, mode, **options)
+    return jnp.pad(as_arrays("x", x), pad_width, mode, **options)
 
 
 def unstack(x: Array, num: int | None = None, axis: int = 0) -> list[Array]:
