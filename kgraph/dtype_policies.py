@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, overload
 
 from kgraph.config import DTypePolicy
 from kgraph.errors import ConfigError, check_keys
 from kgraph.layers.base.core import as_policy
+from kgraph.patterns import compiled, key_of
 from kgraph.types import Config, CustomObjects, PolicyLike
 
 FloatDTypePolicy = DTypePolicy
@@ -42,16 +42,13 @@ class DTypePolicyMap(MutableMapping[str, DTypePolicy]):
         return get(self._default)
 
     def __getitem__(self, path: str) -> DTypePolicy:
-        if path in self._policies:
-            return self._policies[path]
-        keys = [key for key in self._policies if re.fullmatch(key, path)]
-        if len(keys) > 1:
-            raise ConfigError(f"The path {path!r} matches several keys", received=", ".join(keys))
-        return self._policies[keys[0]] if keys else self.default_policy
+        key = key_of(path, self._policies, "DTypePolicyMap")
+        return self.default_policy if key is None else self._policies[key]
 
     def __setitem__(self, key: str, policy: PolicyLike) -> None:
         if key in self._policies:
             raise ConfigError(f"The key {key!r} is there already", hint="delete it first")
+        compiled(key)  # raises for what is neither a path nor an expression
         self._policies[key] = get(policy)
 
     def __delitem__(self, key: str) -> None:
@@ -78,7 +75,11 @@ class DTypePolicyMap(MutableMapping[str, DTypePolicy]):
         return cls(**config)
 
 
-def get(identifier: Any) -> Any:
+@overload
+def get(identifier: PolicyLike | None) -> DTypePolicy: ...
+@overload
+def get(identifier: DTypePolicyMap | Mapping[str, Any]) -> DTypePolicy | DTypePolicyMap: ...
+def get(identifier: PolicyLike | DTypePolicyMap | Mapping[str, Any] | None) -> Any:
     """Returns the policy that a name, a dtype, a config or a policy stands for; None: the global.
 
     Raises:
@@ -104,7 +105,9 @@ def serialize(dtype_policy: DTypePolicy | DTypePolicyMap) -> dict[str, Any]:
     return {"class_name": type(dtype_policy).__name__, "config": dtype_policy.get_config()}
 
 
-def deserialize(config: Config, custom_objects: CustomObjects | None = None) -> Any:
+def deserialize(
+    config: Config, custom_objects: CustomObjects | None = None
+) -> DTypePolicy | DTypePolicyMap:
     """Returns the policy that `serialize`, or Keras, wrote down.
 
     Args:

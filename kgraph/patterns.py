@@ -1,4 +1,4 @@
-"""Regular expressions of paths of weights, matched in time linear in the path.
+"""Regular expressions of paths of weights and layers, matched in time linear in the path.
 
 They come from users and from files; by Python's `re` a short hostile one could take for ever. RE2
 has its syntax without lookaround and backreferences.
@@ -6,6 +6,7 @@ has its syntax without lookaround and backreferences.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -33,3 +34,27 @@ def compiled(pattern: str) -> Any:
             received=reason.decode() if isinstance(reason, bytes) else reason,
             hint="'encoder/.*' for everything below 'encoder'",
         ) from error
+
+
+def key_of(path: str, keys: Collection[str], what: str) -> str | None:
+    """Returns the key that a path belongs to: itself, or an expression for the whole of it.
+
+    Args:
+        path: of a weight or a layer.
+        keys: paths and expressions.
+        what: has these keys, for messages.
+
+    Raises:
+        ConfigError: several expressions match the path.
+    """
+    if path in keys:
+        return path
+    found = [key for key in keys if compiled(key).fullmatch(path)]
+    if len(found) > 1:
+        raise ConfigError(
+            f"The path {path!r} matches several keys of the {what}",
+            expected="at most one",
+            received=", ".join(map(repr, found)),
+            hint=f"make the expressions narrower, or add the key {path!r}, which then counts",
+        )
+    return found[0] if found else None

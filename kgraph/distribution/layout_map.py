@@ -8,7 +8,7 @@ from typing import Any
 from kgraph.distribution.layout import TensorLayout
 from kgraph.distribution.mesh import DeviceMesh
 from kgraph.errors import ConfigError
-from kgraph.patterns import compiled
+from kgraph.patterns import compiled, key_of
 
 
 class LayoutMap(MutableMapping[str, Any]):
@@ -46,17 +46,7 @@ class LayoutMap(MutableMapping[str, Any]):
         Raises:
             ConfigError: several keys match the path.
         """
-        if path in self._layouts:
-            return path
-        found = [key for key in self._layouts if compiled(key).fullmatch(path)]
-        if len(found) > 1:
-            raise ConfigError(
-                f"The path {path!r} matches several keys of the LayoutMap",
-                expected="at most one",
-                received=", ".join(map(repr, found)),
-                hint=f"make the expressions narrower, or add the key {path!r}, which then counts",
-            )
-        return found[0] if found else None
+        return key_of(path, self._layouts, "LayoutMap")
 
     def __getitem__(self, key: str) -> TensorLayout | None:
         found = self.key_of(key)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from kgraph.errors import ConfigError
 from kgraph.optimizers.lookup import get, serialize
 from kgraph.optimizers.optimizer import Optimizer
-from kgraph.patterns import compiled
+from kgraph.patterns import compiled, key_of
 from kgraph.registry import Recorded
 from kgraph.types import Shape
 
@@ -63,16 +63,7 @@ class OptimizerMap(Recorded, MutableMapping[str, Optimizer]):
 
     def key_for(self, path: str) -> str | None:
         """Returns the key that decides about a path, or None for the default."""
-        if path in self._map:
-            return path
-        matching = [key for key in self._map if compiled(key).fullmatch(path)]
-        if len(matching) > 1:
-            raise ConfigError(
-                f"Several keys of the OptimizerMap match the parameter {path!r}",
-                received=", ".join(map(repr, matching)),
-                hint=f"make one of them narrower, or add the key {path!r} itself",
-            )
-        return matching[0] if matching else None
+        return key_of(path, self._map, "OptimizerMap")
 
     def __call__(self, parameter: Any) -> Optimizer:
         """Returns the optimizer of anything that has a `path`."""

@@ -27,6 +27,8 @@ def test_paths_find_what_they_find_in_keras():
         ours["a/k"]
     with pytest.raises(ConfigError, match="there already"):
         ours["b"] = "float32"
+    with pytest.raises(ConfigError, match="no regular expression"):
+        ours["(a"] = "float32"
 
 
 def test_configs_are_read_both_ways():

@@ -123,7 +123,10 @@ def test_a_map_is_a_mapping():
         (lambda: OptimizerMap("sgd", {"a": "adam", "[": "adam"}), r"'\[' is no regular expression"),
         (lambda: OptimizerMap("sgd", {3: "adam"}), "3 is no regular expression"),
         (lambda: OptimizerMap("sgd", {"a": "adam"}).__setitem__("a", "sgd"), r"'a' already"),
-        (lambda: OptimizerMap("sgd", {"a.*": "adam", ".*b": "sgd"})["ab"], r"Several keys.*'ab'"),
+        (
+            lambda: OptimizerMap("sgd", {"a.*": "adam", ".*b": "sgd"})["ab"],
+            r"'ab' matches several keys of the OptimizerMap",
+        ),
         (lambda: MultiOptimizer("adam"), r"needs an OptimizerMap or a function"),
         (
             lambda: MultiOptimizer(OptimizerMap(optimizers.LossScaleOptimizer("adam"))),
