@@ -140,8 +140,8 @@ def config_of(thing: Recorded) -> dict[str, Any]:
         raise
     except Exception as error:
         why = Opaque(f"get_config fails: {type(error).__name__}: {error}", 0)
-        ours = next(base for base in type(thing).__mro__ if is_own(base))
-        return ours.get_config(thing) | {"get_config": why}
+        ours = next(base for base in type(thing).__mro__ if is_own(base)).get_config(thing)
+        return ours | {"get_config": why}
 
 
 def register(kind: str, name: str, thing: T) -> T:
@@ -260,8 +260,7 @@ def snake_case(name: str) -> str:
 _FUNCTIONS = (
     "activation", "constraint", "initializer", "loss", "metric_function", "regularizer",
 )  # fmt: skip
-PLAIN = frozenset({type(None), bool, int, str})
-"""What most options are: they stand for themselves."""
+PLAIN = frozenset({type(None), bool, int, str})  # what most options are
 
 
 def describe(value: object) -> Any:

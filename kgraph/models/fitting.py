@@ -127,13 +127,7 @@ def fit(
     if validation_split and validation_data is None:
         (x, y, sample_weight), apart = split_rows((x, y, sample_weight), validation_split)
         validation_data = apart
-    if not isinstance(checkpoint, (checkpoints.Checkpoint, type(None))):
-        raise ConfigError(
-            "fit needs a Checkpoint to save the training", received=repr(checkpoint),
-            hint=f"checkpoint=kgraph.Checkpoint({checkpoint!r})",
-        )  # fmt: skip
-    if checkpoint is None and callbacks is not None:
-        checkpoint = callback_classes.BackupAndRestore.checkpoint_among(callbacks)
+    checkpoint = _checkpoint(checkpoint, callbacks)
     placement = trainer.programs.placement()
     job = Job()
     saver = Unsaved() if checkpoint is None else Recovery(checkpoint, job)
@@ -183,6 +177,18 @@ def fit(
         ):
             _train(run, recovery, start)
     return history
+
+
+def _checkpoint(given: object, callbacks: CallbackLike | None) -> checkpoints.Checkpoint | None:
+    """Returns the checkpoint that `fit` was given, or that of a BackupAndRestore."""
+    if not isinstance(given, (checkpoints.Checkpoint, type(None))):
+        raise ConfigError(
+            "fit needs a Checkpoint to save the training", received=repr(given),
+            hint=f"checkpoint=kgraph.Checkpoint({given!r})",
+        )  # fmt: skip
+    if given is None and callbacks is not None:
+        return callback_classes.BackupAndRestore.checkpoint_among(callbacks)
+    return given
 
 
 @contextlib.contextmanager

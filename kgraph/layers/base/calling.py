@@ -60,10 +60,9 @@ def call_on_symbols(layer: Layer, args: tuple[object, ...], kwargs: dict[str, ob
     source = user_source()
     inputs, given = flatten([list(args), kwargs], lambda item: isinstance(item, SymbolicTensor))
     template = map_structure(_constant, given)
+    infer_with = partial(_inferred, layer, given, template, inputs)
     try:
-        inferred, equal = with_equal_sizes(
-            inputs, partial(_inferred, layer, given, template, inputs)
-        )
+        inferred, equal = with_equal_sizes(inputs, infer_with)
     except KGraphError as error:
         raise error.located(source, _made(inputs)) from error.__cause__
     except Exception as error:
