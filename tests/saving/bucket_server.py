@@ -10,9 +10,14 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import pytest
+
+from kgraph.saving.files import bucket
 
 _PATH = re.compile(r"(/upload|/download)?/storage/v1(?:/b/([^/]+)(?:/o(?:/(.+))?)?)?(?:/.*)?")
 Fault = Callable[[str, str], int | None]
@@ -201,3 +206,19 @@ def _parts(content_type: str, body: bytes) -> list[bytes]:
     assert mark is not None
     parts = body.split(b"--" + mark[1].encode())[1:-1]
     return [re.split(rb"\r?\n\r?\n", part, maxsplit=1)[1].rstrip(b"\r\n") for part in parts]
+
+
+QUICK = {"max_retries": 3, "initial_delay": "20ms", "max_delay": "50ms"}
+
+
+@contextmanager
+def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[BucketServer]:
+    """Serves a bucket of which requests that fail are made again for a quarter of a second."""
+    found = BucketServer()
+    for name, value in found.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(bucket, "_RETRIES", QUICK)
+    bucket._store.cache_clear()
+    yield found
+    bucket._store.cache_clear()
+    found.close()

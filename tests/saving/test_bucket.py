@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from bucket_server import BucketServer
+from bucket_server import BucketServer, serving
 
 import kgraph
 from kgraph.errors import ConfigError, StateError
 from kgraph.saving.checkpoints import Checkpoint
 from kgraph.saving.checkpoints.step_bucket import StepBucket
-from kgraph.saving.files import bucket, lease
+from kgraph.saving.files import lease
 from kgraph.saving.files.bucket import BucketPath
 from kgraph.saving.files.lease import BucketLock
 from kgraph.saving.files.lock import Owner
@@ -27,19 +27,12 @@ PLACE = BucketPath("gs://bucket/run")
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BucketServer]:
-    """A bucket of which requests that fail are made again for a quarter of a second."""
-    found = BucketServer()
-    for name, value in found.environment.items():
-        monkeypatch.setenv(name, value)
-    quick = {"max_retries": 3, "initial_delay": "20ms", "max_delay": "50ms"}
-    monkeypatch.setattr(bucket, "_RETRIES", quick)
+    """A bucket whose locks expire soon."""
     monkeypatch.setattr(lease, "RENEWED", 0.05)
     monkeypatch.setattr(lease, "EXPIRED", 0.3)
     monkeypatch.setattr(lease, "TURN", 0.02)
-    bucket._store.cache_clear()
-    yield found
-    bucket._store.cache_clear()
-    found.close()
+    with serving(monkeypatch) as found:
+        yield found
 
 
 def test_objects_are_replaced_only_where_they_are_still_the_same(server: BucketServer) -> None:

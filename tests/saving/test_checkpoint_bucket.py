@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bucket_server import BucketServer
+from bucket_server import QUICK, BucketServer, serving
 from faults import THOROUGH
 
 import kgraph
@@ -37,24 +37,17 @@ RUN = "gs://bucket/run"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BucketServer]:
-    """A bucket of which requests that fail are made again for a quarter of a second."""
+    """A bucket of which Orbax and gcsfs do not ask for long either."""
     from orbax.checkpoint._src.serialization import tensorstore_utils
 
-    found = BucketServer()
-    for name, value in found.environment.items():
-        monkeypatch.setenv(name, value)
-    quick = {"max_retries": 3, "initial_delay": "20ms", "max_delay": "50ms"}
-    monkeypatch.setattr(bucket, "_RETRIES", quick)
     for name in ("_BASE_TS_CONTEXT", "_DEFAULT_OCDBT_TS_CONTEXT"):
         context = getattr(tensorstore_utils, name)
-        monkeypatch.setattr(tensorstore_utils, name, {**context, "gcs_request_retries": quick})
+        monkeypatch.setattr(tensorstore_utils, name, {**context, "gcs_request_retries": QUICK})
     monkeypatch.setattr(gcsfs.GCSFileSystem, "retries", 1)
     gcsfs.GCSFileSystem.clear_instance_cache()
-    bucket._store.cache_clear()
-    yield found
-    bucket._store.cache_clear()
+    with serving(monkeypatch) as found:
+        yield found
     gcsfs.GCSFileSystem.clear_instance_cache()
-    found.close()
 
 
 def tree(step: int) -> dict[str, Any]:

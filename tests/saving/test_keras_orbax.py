@@ -72,7 +72,7 @@ def test_weights_alone_are_no_model_and_fit_no_other_one(tmp_path):
         _sequential(kgraph).load_weights(tmp_path / "steps")
 
 
-def test_an_array_that_the_model_does_not_expect_takes_no_memory(tmp_path):
+def test_an_array_that_the_model_does_not_expect_is_refused_by_its_header(tmp_path):
     """The header of one array says 4 TB, as a hostile folder can in few bytes."""
     _saved(tmp_path / "steps", _sequential, weights_only=True)
     base = f"file://{tmp_path / 'steps' / '1' / 'pytree'}/"
